@@ -1,0 +1,132 @@
+"""The shape of the catalogue's TOML files; what does not fit is refused when it is loaded."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+PrivacyClass = Literal["safe", "bounded", "pseudonym", "content", "secret"]
+SeverityName = Literal["DEBUG", "INFO", "WARN", "ERROR"]
+Serves = Literal["span", "log", "metric"]
+
+
+def _compiles(pattern: str) -> str:
+    re.compile(pattern)
+    return pattern
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Attribute(_Strict):
+    """An attribute that may leave: its type, who may see it, and which values it may have."""
+
+    type: Literal["string", "int", "double", "bool", "strings"]
+    privacy: PrivacyClass
+    cardinality: Literal["low", "high"]
+    convention: Literal["semconv", "genai", "cline"]
+    serves: frozenset[Serves] = Field(min_length=1)
+    description: str
+    pattern: str | None = None
+    values: frozenset[str] | None = None
+    values_from: str | None = None
+
+
+class InternalField(_Strict):
+    """A field that steers the translator and never leaves."""
+
+    type: Literal["string", "int", "bool", "milliseconds"]
+    pattern: str | None = None
+
+
+class AttributesFile(_Strict):
+    """``attributes.toml``."""
+
+    patterns: dict[str, Annotated[str, AfterValidator(_compiles)]]
+    internal: dict[str, InternalField]
+    attributes: dict[str, Attribute]
+    values: dict[str, list[str]]
+    providers: dict[str, str]
+
+
+class Metric(_Strict):
+    """A metric: instrument, unit, attributes."""
+
+    instrument: Literal["counter", "histogram"]
+    unit: str
+    convention: Literal["semconv", "genai", "cline"]
+    description: str
+    attributes: list[str]
+    value_type: Literal["int", "double"] = "double"
+    boundaries: str | None = None
+
+
+class MetricsFile(_Strict):
+    """``metrics.toml``."""
+
+    boundaries: dict[str, list[float]]
+    metrics: dict[str, Metric]
+
+
+class Fact(_Strict):
+    """A log record that a fact becomes."""
+
+    severity: SeverityName
+    body: str
+    severity_by: dict[str, dict[str, SeverityName]] = {}
+    sets: dict[str, str] = {}
+    carries: list[str] = []
+    counts: str | None = None
+    span_event: bool = False
+
+
+class FactsCommon(_Strict):
+    """What every log record carries."""
+
+    carries: list[str]
+
+
+class FactsFile(_Strict):
+    """``facts.toml``."""
+
+    common: FactsCommon
+    facts: dict[str, Fact]
+
+
+class SourceEvent(_Strict):
+    """An upstream event: what it means and what becomes of it."""
+
+    kind: str
+    meaning: str
+    fact: str | None = None
+    known_to: frozenset[str] = frozenset()
+    when: dict[str, frozenset[str]] = {}
+    fields: dict[str, str] = {}
+    private: dict[PrivacyClass, list[str]] = {}
+
+
+class SourceCommon(_Strict):
+    """Fields that any event of a source may have."""
+
+    fields: dict[str, str]
+    ignored: list[str]
+    private: dict[PrivacyClass, list[str]]
+
+
+class LogMessages(_Strict):
+    """Lines of a log file that are no events."""
+
+    ignored: list[str]
+
+
+class SourceFile(_Strict):
+    """``cline.toml`` and ``plugin.toml``: one vocabulary each."""
+
+    keys: dict[Literal["session_id", "agent_id", "run_id", "iteration", "call_id"], list[str]]
+    common: SourceCommon
+    events: dict[str, SourceEvent]
+    prefixes: dict[str, SourceEvent]
+    log_messages: LogMessages

@@ -1,0 +1,45 @@
+"""Deterministic ids: hashes of upstream keys, never of times.
+
+The same fact, live or from history, told by one source or another, gets the same id, because its
+keys are the same while its time differs by some milliseconds between sources. Parts are
+length-prefixed, so (1, 23) never equals (12, 3).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+
+_CACHE_SIZE = 65_536
+
+
+def _digest(size: int, parts: tuple[str, ...]) -> bytes:
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    value = blake2b(b"".join(b"%d:%b" % (len(part), part) for part in encoded), digest_size=size).digest()
+    return value if any(value) else b"\x01" * size
+
+
+@lru_cache(_CACHE_SIZE)
+def trace_id(root_agent_id: str, root_run_id: str) -> bytes:
+    """16 bytes for the trace of one root run. All-zero ids are invalid (W3C Trace Context) and never returned."""
+    return _digest(16, ("trace", root_agent_id, root_run_id))
+
+
+def run_span_id(agent_id: str, run_id: str) -> bytes:
+    """8 bytes for an agent's run."""
+    return _digest(8, ("run", agent_id, run_id))
+
+
+def model_call_span_id(agent_id: str, run_id: str, iteration: int) -> bytes:
+    """8 bytes for the model call ``iteration`` (from 1) of a run."""
+    return _digest(8, ("model_call", agent_id, run_id, str(iteration)))
+
+
+def tool_call_span_id(agent_id: str, run_id: str, iteration: int, ordinal: int) -> bytes:
+    """8 bytes for the ``ordinal``-th tool (from 0) that started in that iteration."""
+    return _digest(8, ("tool_call", agent_id, run_id, str(iteration), str(ordinal)))
+
+
+def log_record_uid(*keys: str) -> str:
+    """32 hex digits for a log record, from the keys of the fact it tells."""
+    return _digest(16, ("log", *keys)).hex()

@@ -1,0 +1,159 @@
+"""What comes out of the translator: spans, log records, metric deltas and diagnostics.
+
+All are frozen and hold only allowlisted values. Times are nanoseconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Literal
+
+import msgspec
+
+from cline_otel.events import AttributeValue
+
+Attributes = tuple[tuple[str, AttributeValue], ...]
+"""Name and value pairs in a fixed order, so that equal data encodes to equal bytes."""
+
+SignalName = Literal["traces", "metrics", "logs"]
+
+
+class SpanKind(IntEnum):
+    """OTLP ``Span.SpanKind``."""
+
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+
+
+class StatusCode(IntEnum):
+    """OTLP ``Status.StatusCode``."""
+
+    UNSET = 0
+    OK = 1
+    ERROR = 2
+
+
+class Severity(IntEnum):
+    """OTLP ``SeverityNumber``, the four that are used; the name is the severity text."""
+
+    DEBUG = 5
+    INFO = 9
+    WARN = 13
+    ERROR = 17
+
+
+class SpanEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Something that happened within a span."""
+
+    name: str
+    occurred_at_ns: int
+    attributes: Attributes = ()
+
+
+class SpanLink(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A reference to a span of another trace. Ids are 16 and 8 bytes."""
+
+    trace_id: bytes
+    span_id: bytes
+    attributes: Attributes = ()
+
+
+class SpanRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A finished span. ``trace_id`` is 16 bytes, ``span_id`` and ``parent_span_id`` are 8 (parent may be empty)."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes
+    name: str
+    kind: SpanKind
+    started_at_ns: int
+    ended_at_ns: int
+    attributes: Attributes = ()
+    events: tuple[SpanEvent, ...] = ()
+    links: tuple[SpanLink, ...] = ()
+    status: StatusCode = StatusCode.UNSET
+
+
+class LogRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A log record. ``trace_id`` and ``span_id`` are empty where it belongs to no span."""
+
+    occurred_at_ns: int
+    event_name: str
+    severity: Severity
+    body: str
+    attributes: Attributes = ()
+    trace_id: bytes = b""
+    span_id: bytes = b""
+
+
+class MetricDelta(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One measurement: what a counter grows by, or one recorded value of a histogram, in the metric's unit."""
+
+    metric: str
+    value: int | float
+    attributes: Attributes = ()
+
+
+class MetricDefinition(msgspec.Struct, frozen=True, gc=False):
+    """What a metric is: its instrument, unit and, for a histogram, the upper bounds of its buckets.
+
+    ``boundaries`` holds n ascending bounds, which make n + 1 buckets; a value equal to a bound falls
+    into the bucket below it (OTLP ``HistogramDataPoint.explicit_bounds``).
+    """
+
+    name: str
+    instrument: Literal["counter", "histogram"]
+    unit: str
+    description: str
+    value_type: Literal["int", "double"] = "double"
+    boundaries: tuple[float, ...] = ()
+
+
+class MetricTotal(msgspec.Struct, array_like=True):
+    """The cumulative total of one series. A counter uses ``sum`` alone; a histogram all three."""
+
+    metric: str
+    attributes: Attributes
+    sum: int | float = 0
+    count: int = 0
+    bucket_counts: list[int] = msgspec.field(default_factory=list)
+
+
+DiagnosticKind = Literal[
+    "malformed",
+    "unmapped_event",
+    "dropped_field",
+    "replaced_value",
+    "shadowed",
+    "duplicate",
+    "late",
+    "unsupported_signal",
+    "missing",
+]
+"""Why something did not become telemetry.
+
+malformed: could not be decoded. unmapped_event: the catalogue does not know the name.
+dropped_field: the catalogue does not list the field for that event. replaced_value: a bounded value
+outside its known set. shadowed: the run's owner tells it better. duplicate: seen before.
+late: it came after its run was closed. unsupported_signal: metrics and traces that Cline itself sends.
+missing: the plugin's spool was full and so many records were never written.
+"""
+
+
+Tally = dict[tuple[DiagnosticKind, str], int]
+"""How often each reason occurred; the second part names an event, field or signal, never a value."""
+
+
+def count(tally: Tally, kind: DiagnosticKind, name: str, times: int = 1) -> None:
+    """Adds ``times`` to the tally of ``kind`` for ``name``."""
+    tally[kind, name] = tally.get((kind, name), 0) + times
+
+
+class Outputs(msgspec.Struct):
+    """What a step produced, in order."""
+
+    spans: list[SpanRecord] = msgspec.field(default_factory=list)
+    logs: list[LogRecord] = msgspec.field(default_factory=list)
+    metrics: list[MetricDelta] = msgspec.field(default_factory=list)
+    tally: Tally = msgspec.field(default_factory=dict)
