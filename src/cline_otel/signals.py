@@ -141,13 +141,13 @@ missing: the plugin's spool was full and so many records were never written.
 """
 
 
-Tally = dict[tuple[DiagnosticKind, str], int]
-"""How often each reason occurred; the second part names an event, field or signal, never a value."""
+Tally = dict[tuple[DiagnosticKind, str, str], int]
+"""How often each reason occurred, by kind, source and name: an event, field or signal, never a value."""
 
 
-def count(tally: Tally, kind: DiagnosticKind, name: str, times: int = 1) -> None:
-    """Adds ``times`` to the tally of ``kind`` for ``name``."""
-    tally[kind, name] = tally.get((kind, name), 0) + times
+def count(tally: Tally, kind: DiagnosticKind, source: str, name: str, times: int = 1) -> None:
+    """Adds ``times`` to the tally of ``kind`` for what ``source`` told of ``name``."""
+    tally[kind, source, name] = tally.get((kind, source, name), 0) + times
 
 
 class Outputs(msgspec.Struct):

@@ -45,24 +45,24 @@ def decode_lines(lines: Iterable[bytes], catalogue: Catalogue, tally: Tally) -> 
         try:
             line = _line.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", "cline-log line")
+            count(tally, "malformed", "cline-log", "line")
             continue
         if not line.event:
             continue
         entry = find(line.event)
         if entry is None:
-            count(tally, "unmapped_event", nameable(line.event))
+            count(tally, "unmapped_event", "cline-log", nameable(line.event))
             continue
         if entry.kind == "ignored":
             continue
         occurred_at_ns = parse_time_ns(line.time)
         if occurred_at_ns is None:
-            count(tally, "malformed", "cline-log time")
+            count(tally, "malformed", "cline-log", "time")
             continue
         try:
             properties = _properties.decode(line.properties)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", "cline-log properties")
+            count(tally, "malformed", "cline-log", "properties")
             continue
         event = to_event(entry, "cline-log", occurred_at_ns, properties.items(), tally)
         if event is not None:

@@ -44,7 +44,7 @@ def to_event(
     for key, value in fields:
         handler = handlers.get(key)
         if handler is None:
-            count(tally, "dropped_field", f"{entry.name}:{nameable(key)}")
+            count(tally, "dropped_field", source, f"{entry.name}:{nameable(key)}")
             continue
         slot = handler.slot
         if slot < 0:
@@ -53,7 +53,7 @@ def to_event(
         if answer is None:
             continue
         if answer == OTHER:
-            count(tally, "replaced_value", handler.name)
+            count(tally, "replaced_value", source, handler.name)
             if slot != ATTRIBUTE:
                 continue
         if slot == ATTRIBUTE:

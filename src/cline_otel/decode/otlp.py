@@ -84,7 +84,7 @@ def decode_request(body: bytes, encoding: Encoding, catalogue: Catalogue, tally:
 def _entry(name: str, catalogue: Catalogue, tally: Tally) -> SourceEvent | None:
     entry = catalogue.cline.find(name)
     if entry is None:
-        count(tally, "unmapped_event", nameable(name))
+        count(tally, "unmapped_event", "otlp", nameable(name))
         return None
     return None if entry.kind == "ignored" else entry
 
@@ -110,7 +110,7 @@ def _decode_json(request: _Request, catalogue: Catalogue, tally: Tally) -> Itera
                     continue
                 occurred_at_ns = _time_ns(record.timeUnixNano, record.observedTimeUnixNano)
                 if occurred_at_ns is None:
-                    count(tally, "malformed", "otlp time")
+                    count(tally, "malformed", "otlp", "time")
                     continue
                 fields = [(pair.key, (pair.value or _NOTHING).plain()) for pair in record.attributes or ()]
                 event = to_event(entry, "otlp", occurred_at_ns, fields, tally)
@@ -132,7 +132,7 @@ def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterato
                     continue
                 occurred_at_ns = _time_ns(record.time_unix_nano, record.observed_time_unix_nano)
                 if occurred_at_ns is None:
-                    count(tally, "malformed", "otlp time")
+                    count(tally, "malformed", "otlp", "time")
                     continue
                 event = to_event(entry, "otlp", occurred_at_ns, _wanted(record, entry), tally)
                 if event is not None:

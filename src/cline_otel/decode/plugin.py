@@ -24,16 +24,16 @@ def decode_lines(lines: Iterable[bytes], catalogue: Catalogue, tally: Tally, pro
         try:
             record = _line.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", "plugin line")
+            count(tally, "malformed", "plugin", "line")
             continue
         name = record.get("event")
         occurred_at_ns = milliseconds(record.get("time_unix_ms"))
         if not isinstance(name, str) or occurred_at_ns is None:
-            count(tally, "malformed", "plugin record")
+            count(tally, "malformed", "plugin", "record")
             continue
         entry = find(name)
         if entry is None:
-            count(tally, "unmapped_event", nameable(name))
+            count(tally, "unmapped_event", "plugin", nameable(name))
             continue
         if entry.kind == "ignored":
             continue

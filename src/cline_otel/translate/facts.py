@@ -43,7 +43,7 @@ class Facts:
                 return
             values = {"cline.mode": values["cline.mode"]}
         if not self._is_first_telling(event, fact_name, values):
-            count(self._deriver.outputs.tally, "duplicate", event.name)
+            count(self._deriver.outputs.tally, "duplicate", event.source, event.name)
             return
         fact = self._catalogue.facts[fact_name]
         if run is not None:

@@ -42,7 +42,7 @@ class Lifecycle:
     def apply(self, run: Run, event: Event) -> None:
         """One event of the run's owner."""
         if run.closed:
-            count(self.deriver.outputs.tally, "late", event.name)
+            count(self.deriver.outputs.tally, "late", event.source, event.name)
             return
         if not run.started_at_ns:
             self._start(run, event)
@@ -121,7 +121,7 @@ class Lifecycle:
         """The call is over; its usage comes in a record of its own."""
         call = run.model_calls.get(event.iteration)
         if call is None:
-            count(self.deriver.outputs.tally, "late", event.name)
+            count(self.deriver.outputs.tally, "late", event.source, event.name)
             return
         call.ended_at_ns = event.occurred_at_ns
 
@@ -196,7 +196,7 @@ class Lifecycle:
         call = self._open_tool_call(run, event, ordinal)
         if call is None:
             if not isinstance(ordinal, int) or not isinstance(started_at_ns, int):
-                count(self.deriver.outputs.tally, "late", event.name)
+                count(self.deriver.outputs.tally, "late", event.source, event.name)
                 return
             call = ToolCall(event.iteration, ordinal, started_at_ns, call_id=event.call_id)
             run.tool_calls.append(call)

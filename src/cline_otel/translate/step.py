@@ -60,7 +60,7 @@ class Translator:
             self._end_process(event)
         elif kind == "records.dropped":
             dropped = event.attributes.get("count")
-            count(self._deriver.outputs.tally, "missing", event.name, dropped if isinstance(dropped, int) else 1)
+            count(self._deriver.outputs.tally, "missing", event.source, event.name, dropped if isinstance(dropped, int) else 1)
         else:
             self._route(event)
 
@@ -89,7 +89,7 @@ class Translator:
         if event.kind == "fact":
             entry = self._entry(event)
             if root.owner != event.source and root.owner in entry.known_to:
-                count(self._deriver.outputs.tally, "shadowed", event.name)
+                count(self._deriver.outputs.tally, "shadowed", event.source, event.name)
             else:
                 self._facts.tell(event, entry.fact, run, event.session_id or root.session_id)
         elif root.owner == event.source:
@@ -97,7 +97,7 @@ class Translator:
             if event.source == "plugin" and not run.mode_noted:
                 self._note_mode(run)
         else:
-            count(self._deriver.outputs.tally, "shadowed", event.name)
+            count(self._deriver.outputs.tally, "shadowed", event.source, event.name)
 
     def _entry(self, event: Event) -> SourceEvent:
         vocabulary = self._catalogue.plugin if event.source == "plugin" else self._catalogue.cline
@@ -152,7 +152,7 @@ class Translator:
         if event.kind == "fact":
             self._facts.tell(event, self._entry(event).fact, None, event.session_id)
         elif event.agent_id:
-            count(self._deriver.outputs.tally, "late", event.name)
+            count(self._deriver.outputs.tally, "late", event.source, event.name)
         elif event.kind == "model_call.usage":
             self._deriver.usage(with_inclusive_input(event.attributes))
         elif event.kind == "tool_call.named":

@@ -1,0 +1,129 @@
+"""The protobuf wire format, as much of it as OTLP needs.
+
+A message is a run of fields, each a tag (field number and wire type) and a value; a nested message,
+a string or a packed list is its length and its bytes. Source: the Protocol Buffers encoding guide.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Final, TypeVar
+
+VARINT: Final = 0
+FIXED64: Final = 1
+LENGTH_DELIMITED: Final = 2
+FIXED32: Final = 5
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+UINT64_MAX: Final = 2**64 - 1
+
+_UINT64 = Struct("<Q")
+_INT64 = Struct("<q")
+_DOUBLE = Struct("<d")
+
+pack_double: Final[Callable[[float], bytes]] = _DOUBLE.pack
+"""A double's eight bytes."""
+
+Key = TypeVar("Key")
+
+
+class BoundedCache(dict[Key, bytes]):
+    """Encoded bytes by what they encode; subscribing with a new key encodes it.
+
+    What is found costs one dict lookup, which is why it is a ``dict`` and no function. A full cache
+    is emptied: values that recur are back after one miss each, and no bookkeeping slows the rest.
+    """
+
+    __slots__ = ("_encode", "_max_entries", "_max_value_bytes")
+
+    def __init__(self, encode: Callable[[Key], bytes], max_entries: int, max_value_bytes: int = 512) -> None:
+        """``encode`` makes the bytes; results of more than ``max_value_bytes`` are not kept."""
+        super().__init__()
+        self._encode = encode
+        self._max_entries = max_entries
+        self._max_value_bytes = max_value_bytes
+
+    def __missing__(self, key: Key) -> bytes:
+        encoded = self._encode(key)
+        if len(encoded) <= self._max_value_bytes:
+            if len(self) >= self._max_entries:
+                self.clear()
+            self[key] = encoded
+        return encoded
+
+
+def varint(value: int) -> bytes:
+    """The base-128 varint of an integer, 0 to 2**64 - 1."""
+    if value < 0x80:
+        return b"%c" % value
+    if value < 0x4000:
+        return b"%c%c" % (value & 0x7F | 0x80, value >> 7)
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def tag(field_number: int, wire_type: int) -> bytes:
+    """What precedes a field's value."""
+    return varint(field_number << 3 | wire_type)
+
+
+def length_delimited(field_number: int, payload: bytes) -> bytes:
+    """A nested message, a byte string, encoded text or a packed list as a field."""
+    return b"%b%b%b" % (tag(field_number, LENGTH_DELIMITED), varint(len(payload)), payload)
+
+
+def text(field_number: int, value: str) -> bytes:
+    """A string field; nothing for an empty one, as proto3 has it for fields without presence."""
+    return length_delimited(field_number, utf8(value)) if value else b""
+
+
+def utf8(value: str) -> bytes:
+    """Valid UTF-8 for any string: a lone surrogate, which UTF-8 cannot carry, becomes U+FFFD."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        # Through UTF-16, so that two halves of one character that were decoded apart become that character.
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+def int64(value: int) -> int:
+    """The nearest integer that a signed 64-bit field holds."""
+    return min(max(value, INT64_MIN), INT64_MAX)
+
+
+def uint64(value: int) -> int:
+    """The nearest integer that an unsigned 64-bit field holds."""
+    return min(max(value, 0), UINT64_MAX)
+
+
+def pack_int64(value: int) -> bytes:
+    """An sfixed64's eight bytes; what is out of range is clamped."""
+    return _INT64.pack(int64(value))
+
+
+def pack_uint64(value: int) -> bytes:
+    """A fixed64's eight bytes; what is out of range is clamped."""
+    try:
+        return _UINT64.pack(value)
+    except struct.error:
+        return _UINT64.pack(uint64(value))
+
+
+def pack_uint64s(values: Sequence[int]) -> bytes:
+    """The payload of a packed list of fixed64; what is out of range is clamped."""
+    try:
+        return struct.pack(f"<{len(values)}Q", *values)
+    except struct.error:
+        return b"".join([pack_uint64(value) for value in values])
+
+
+def pack_doubles(values: Sequence[float]) -> bytes:
+    """The payload of a packed list of double."""
+    return struct.pack(f"<{len(values)}d", *values)

@@ -1,0 +1,79 @@
+"""One queue, several destinations: ``OTEL_TRACES_EXPORTER=otlp,console`` and the like.
+
+They advance in step: a row leaves the queue when every destination has settled it, and a destination
+that has settled it is not sent it again while the others catch up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry, Sender
+
+
+class Fanout:
+    """A sender that gives every row to each of its senders."""
+
+    def __init__(self, senders: Sequence[Sender]) -> None:
+        """``senders`` in the order of the setting, at least one."""
+        self._senders = tuple(senders)
+        # Per sender and row: why it was refused; empty when it was taken.
+        self._settled: tuple[dict[int, str], ...] = tuple({} for _ in self._senders)
+        self._rejected = 0
+        self._message = ""
+
+    @property
+    def description(self) -> str:
+        """Every destination."""
+        return ", and ".join(sender.description for sender in self._senders)
+
+    async def send(self, batch: Batch) -> Outcome:
+        """Send to each destination what it has not settled yet."""
+        outcomes = await asyncio.gather(*(self._send_to(index, batch) for index in range(len(self._senders))))
+        if retries := [outcome for outcome in outcomes if isinstance(outcome, Retry)]:
+            waits = [retry.after_seconds for retry in retries if retry.after_seconds is not None]
+            return Retry(retries[0].reason, max(waits) if waits else None)
+        for outcome in outcomes:
+            if isinstance(outcome, Hold):
+                return outcome
+        for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                return outcome
+        return self._finished(batch)
+
+    async def close(self) -> None:
+        """Close every destination."""
+        for sender in self._senders:
+            await sender.close()
+
+    async def _send_to(self, index: int, batch: Batch) -> Outcome | None:
+        """The outcome where rows are left open; None when this destination has settled every row."""
+        settled = self._settled[index]
+        open_rows = [row for row in batch.rows if row.id not in settled]
+        if not open_rows:
+            return None
+        outcome = await self._senders[index].send(Batch(open_rows))
+        if isinstance(outcome, Delivered):
+            settled.update((row.id, "") for row in open_rows)
+            self._rejected += outcome.rejected
+            self._message = outcome.message or self._message
+            return None
+        if isinstance(outcome, Refused) and (len(open_rows) == 1 or not outcome.splittable):
+            settled.update((row.id, outcome.reason) for row in open_rows)
+            return None
+        return outcome
+
+    def _finished(self, batch: Batch) -> Delivered | Refused:
+        reasons = [settled[row.id] for settled in self._settled for row in batch.rows if settled[row.id]]
+        if reasons and len(batch.rows) > 1:
+            # Every destination has settled every row, so splitting sends nothing; it only singles the refused out.
+            return Refused(reasons[0])
+        for settled in self._settled:
+            for row in batch.rows:
+                del settled[row.id]
+        if reasons:
+            return Refused(reasons[0], splittable=False)
+        delivered = Delivered(self._rejected, self._message)
+        self._rejected, self._message = 0, ""
+        return delivered

@@ -1,0 +1,121 @@
+"""The file sink: OTLP JSON lines that the collector's otlpjsonfile receiver reads, one export request a line.
+
+A line is on the disk before its rows leave the queue. A crash can leave a torn last line, whose rows
+are still queued, so the next start cuts it off before it writes them again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.export.outcome import Batch, Delivered, Outcome, Refused, Retry
+from cline_otel.export.targets import FileTarget
+
+ROTATE_AT_BYTES: Final = 64 * 1024 * 1024
+KEPT_FILES: Final = 4
+_TAIL_BYTES: Final = 64 * 1024
+
+
+class FileSender:
+    """Appends one signal's requests to ``<directory>/<signal>.jsonl``.
+
+    At ``rotate_at_bytes`` the file becomes ``<signal>.1.jsonl``, that one ``<signal>.2.jsonl`` and so
+    on; ``kept_files`` such are kept. Files have mode 0600, a directory made for them 0700.
+    """
+
+    def __init__(
+        self, target: FileTarget, *, rotate_at_bytes: int = ROTATE_AT_BYTES, kept_files: int = KEPT_FILES
+    ) -> None:
+        """Prepare; the file is opened with the first line."""
+        self._target = target
+        self._path = target.directory / f"{target.signal}.jsonl"
+        self._rotate_at_bytes = rotate_at_bytes
+        self._kept_files = kept_files
+        self._descriptor: int | None = None
+        self._size_bytes = 0
+
+    @property
+    def description(self) -> str:
+        """Where the lines go."""
+        return self._target.describe()
+
+    async def send(self, batch: Batch) -> Outcome:
+        """Append the batch as one line and wait until the disk has it."""
+        try:
+            line = to_json_line(self._target.signal, batch.payload) + b"\n"
+        except ValueError as error:
+            return Refused(str(error))
+        try:
+            self._append(line)
+        except OSError as error:
+            self._close()
+            return Retry(f"cannot write {self._path} ({error.strerror})")
+        return Delivered()
+
+    async def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def _append(self, line: bytes) -> None:
+        if self._descriptor is not None and self._size_bytes and self._size_bytes + len(line) > self._rotate_at_bytes:
+            self._close()
+            self._rotate()
+        descriptor = self._open() if self._descriptor is None else self._descriptor
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(descriptor, line[written:])
+            os.fsync(descriptor)
+        except OSError:
+            # The rows stay queued and will come again, so no half or doubtful line may stay.
+            os.ftruncate(descriptor, self._size_bytes)
+            raise
+        self._size_bytes += len(line)
+
+    def _open(self) -> int:
+        self._target.directory.parent.mkdir(parents=True, exist_ok=True)
+        self._target.directory.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._descriptor = descriptor
+        self._size_bytes = _whole_lines_bytes(descriptor)
+        os.ftruncate(descriptor, self._size_bytes)
+        _sync_directory(self._target.directory)
+        return descriptor
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _rotate(self) -> None:
+        names = [self._path, *(self._numbered(number) for number in range(1, self._kept_files + 1))]
+        for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
+            if newer.exists():
+                newer.replace(older)
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._target.signal}.{number}.jsonl")
+
+
+def _whole_lines_bytes(descriptor: int) -> int:
+    """How much of the file is whole lines."""
+    end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(end - _TAIL_BYTES, 0)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _sync_directory(directory: Path) -> None:
+    # A new name is durable only once its directory is.
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

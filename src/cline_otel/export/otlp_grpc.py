@@ -1,0 +1,162 @@
+"""OTLP over gRPC: encoded requests pass through as they are, one unary call each.
+
+Source: "OTLP/gRPC" of the OTLP specification; docs/delivery.md has the table of the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+
+from cline_otel import __version__
+from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.export.responses import clipped, delivered_from_protobuf
+from cline_otel.export.targets import OtlpTarget
+from cline_otel.signals import SignalName
+
+_METHODS: Final[dict[SignalName, str]] = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+_RETRYABLE: Final = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+_REMEDIES: Final[dict[grpc.StatusCode, str]] = {
+    grpc.StatusCode.UNAUTHENTICATED: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
+    grpc.StatusCode.PERMISSION_DENIED: "check what the credentials in OTEL_EXPORTER_OTLP_HEADERS may do",
+    grpc.StatusCode.UNIMPLEMENTED: "check OTEL_EXPORTER_OTLP_ENDPOINT: what answers there takes no OTLP of this signal",
+    grpc.StatusCode.NOT_FOUND: "check OTEL_EXPORTER_OTLP_ENDPOINT",
+    grpc.StatusCode.FAILED_PRECONDITION: "check OTEL_EXPORTER_OTLP_ENDPOINT and the account behind it",
+}
+_CHANNEL_OPTIONS: Final = (
+    ("grpc.primary_user_agent", f"cline-otel/{__version__}"),
+    # The delivery loop does the backing off; the channel's own would only hide that the server is back.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+_COMPRESSIONS: Final = {"none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip}
+
+
+class OtlpGrpcSender:
+    """Calls the ``Export`` method of one signal's service."""
+
+    def __init__(self, target: OtlpTarget) -> None:
+        """Prepare, without connecting.
+
+        Raises:
+            OSError: a certificate or key file cannot be read.
+        """
+        self._target = target
+        self._credentials = None if target.insecure else _credentials(target)
+        self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def description(self) -> str:
+        """The endpoint and the manner, without secrets."""
+        return self._target.describe()
+
+    async def send(self, batch: Batch) -> Outcome:
+        """Call ``Export`` once."""
+        if self._channel is None:
+            self._channel = self._connect()
+        call = self._channel.unary_unary(
+            _METHODS[self._target.signal], request_serializer=_unchanged, response_deserializer=_unchanged
+        )
+        try:
+            answer: bytes = await call(
+                batch.payload, timeout=self._target.timeout_seconds, metadata=self._target.headers
+            )
+        except grpc.aio.AioRpcError as error:
+            return self._outcome(error)
+        try:
+            return delivered_from_protobuf(self._target.signal, answer)
+        except ValueError:
+            return Delivered(message=f"{self._target.shown_endpoint} did not answer in OTLP")
+
+    async def close(self) -> None:
+        """Close the channel."""
+        if self._channel is not None:
+            await self._channel.close(None)
+            self._channel = None
+
+    def _connect(self) -> grpc.aio.Channel:
+        # A channel belongs to the event loop it is made in, so it is made at the first call.
+        compression = _COMPRESSIONS[self._target.compression]
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._target.endpoint, options=_CHANNEL_OPTIONS, compression=compression)
+        return grpc.aio.secure_channel(
+            self._target.endpoint, self._credentials, options=_CHANNEL_OPTIONS, compression=compression
+        )
+
+    def _outcome(self, error: grpc.aio.AioRpcError) -> Outcome:
+        code = error.code()
+        details = clipped(error.details() or "")
+        reason = f"{code.name} from {self._target.shown_endpoint}" + (f": {details}" if details else "")
+        wait_seconds = retry_info_seconds(error)
+        if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_seconds is not None):
+            if "CERTIFICATE_VERIFY_FAILED" in details:
+                return Hold(
+                    f"the certificate of {self._target.shown_endpoint} is not trusted",
+                    "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of the authority that signed it",
+                )
+            return Retry(reason, wait_seconds)
+        if code in _REMEDIES:
+            return Hold(reason, _REMEDIES[code])
+        return Refused(reason)
+
+
+def retry_info_seconds(error: grpc.aio.AioRpcError) -> float | None:
+    """The wait that a ``google.rpc.RetryInfo`` in the trailing metadata asks for, in seconds.
+
+    It stands among the details of ``grpc-status-details-bin``; some servers send it by itself.
+    """
+    for key, value in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()):
+        if not isinstance(value, bytes):
+            continue
+        info = RetryInfo()
+        try:
+            if key == "grpc-status-details-bin":
+                status = Status()
+                status.ParseFromString(value)
+                if not any(detail.Unpack(info) for detail in status.details):
+                    continue
+            elif key == "google.rpc.retryinfo-bin":
+                info.ParseFromString(value)
+            else:
+                continue
+        except DecodeError:
+            continue
+        return max(float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9), 0.0)
+    return None
+
+
+def _unchanged(message: bytes) -> bytes:
+    return message
+
+
+def _credentials(target: OtlpTarget) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=_content(target.certificate_file),
+        private_key=_content(target.client_key_file),
+        certificate_chain=_content(target.client_certificate_file),
+    )
+
+
+def _content(path: str | None) -> bytes | None:
+    return Path(path).read_bytes() if path else None

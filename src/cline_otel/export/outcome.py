@@ -1,0 +1,115 @@
+"""The contract between the delivery loop, the senders and the queue they empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from cline_otel.signals import SignalName
+
+
+class Row(Protocol):
+    """One queued OTLP export request. Ids ascend with age and are never used twice."""
+
+    @property
+    def id(self) -> int:
+        """Names the row in the queue."""
+
+    @property
+    def payload(self) -> bytes:
+        """A serialized OTLP ``Export*ServiceRequest``."""
+
+    @property
+    def item_count(self) -> int:
+        """Spans or log records in the payload."""
+
+
+class Batch:
+    """Rows that travel in one request."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        """``rows`` in the order of the queue, at least one."""
+        self.rows = tuple(rows)
+
+    @property
+    def payload(self) -> bytes:
+        """One OTLP request with everything of every row.
+
+        Concatenated protobuf messages of one type are that type's merged message, and the requests
+        consist of one repeated field (protobuf encoding specification, "Last One Wins").
+        """
+        return self.rows[0].payload if len(self.rows) == 1 else b"".join(row.payload for row in self.rows)
+
+    @property
+    def item_count(self) -> int:
+        """Spans, log records or data points in the batch."""
+        return sum(row.item_count for row in self.rows)
+
+    @property
+    def row_ids(self) -> list[int]:
+        """The ids of the rows."""
+        return [row.id for row in self.rows]
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The batch in two, older rows first; it must have at least two rows."""
+        middle = len(self.rows) // 2
+        return Batch(self.rows[:middle]), Batch(self.rows[middle:])
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """Taken, except for ``rejected`` items; never sent again. ``message`` is what the destination said of it."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Not taken just now; ``after_seconds`` if the destination asked for a wait."""
+
+    reason: str
+    after_seconds: float | None = None
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Not taken until somebody changes something, which ``remedy`` names. The data is fine, so it waits."""
+
+    reason: str
+    remedy: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """This content is not taken, now or later. ``splittable``: parts of it might be."""
+
+    reason: str
+    splittable: bool = True
+
+
+Outcome = Delivered | Retry | Hold | Refused
+
+
+class Sender(Protocol):
+    """Sends one signal to one destination."""
+
+    @property
+    def description(self) -> str:
+        """One line for people, without secrets."""
+
+    async def send(self, batch: Batch) -> Outcome:
+        """Send ``batch`` once. Never raises for what a network or a server does; may be cancelled."""
+
+    async def close(self) -> None:
+        """Give up connections and files."""
+
+
+class DeliveryRecord(Protocol):
+    """Where it is noted how delivery goes."""
+
+    def record_delivered(self, signal: SignalName, *, delivered: int, rejected: int = 0, message: str = "") -> None:
+        """Items were taken that did not queue."""
+
+    def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
+        """Delivery does not go on just now."""

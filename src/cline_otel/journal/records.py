@@ -1,0 +1,123 @@
+"""What goes into the journal and what comes out of it. Times are nanoseconds since the Unix epoch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from cline_otel.signals import SignalName
+
+OutboxSignal = Literal["traces", "logs"]
+"""The signals that queue. Metrics do not: a snapshot of the newest totals replaces any lost one."""
+
+
+class JournalError(Exception):
+    """The journal cannot be used; the message names the file, what is wrong with it and the remedy."""
+
+
+class JournalFullError(JournalError):
+    """The journal's size limit, or the disk, is reached; the transaction was rolled back as a whole."""
+
+
+class OutboxItem(msgspec.Struct, frozen=True):
+    """A serialized OTLP ``Export*ServiceRequest`` to deliver, and how many spans or log records it holds."""
+
+    signal: OutboxSignal
+    payload: bytes
+    item_count: int
+
+
+class Commit(msgspec.Struct):
+    """All that one transaction writes.
+
+    Attributes:
+        state: translator state and metric totals by key; None deletes the key.
+        outbox: what is to be delivered, in order.
+        cursors: a source's position by the source's key, for example ``cline-log:<path>``; None deletes it.
+        seen_requests: digest of a received request's body and when it came; remembered for the retry window.
+        counts: (kind, source, name) and what is added to that counter.
+    """
+
+    state: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    outbox: list[OutboxItem] = msgspec.field(default_factory=list)
+    cursors: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    seen_requests: list[tuple[bytes, int]] = msgspec.field(default_factory=list)
+    counts: dict[tuple[str, str, str], int] = msgspec.field(default_factory=dict)
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    """A queued OTLP request. Ids ascend in the order of the commits and are never used twice."""
+
+    id: int
+    payload: bytes
+    item_count: int
+    created_at_ns: int
+
+
+class SignalStatus(msgspec.Struct):
+    """What is known of one signal's delivery. Items are spans, log records or metric data points.
+
+    Attributes:
+        delivered_items: accepted by the destination.
+        rejected_items: sent, and named as not taken in a partial success.
+        refused_items: refused for good, so moved to the dead letters.
+        evicted_items: pushed out of the dead letters by newer ones.
+        erased_items: erased before delivery, because somebody asked for it.
+        refusals: refused items still among the dead letters, by reason.
+        last_error: why delivery does not go on just now; empty while it does.
+    """
+
+    pending_rows: int = 0
+    pending_bytes: int = 0
+    pending_items: int = 0
+    oldest_pending_at_ns: int | None = None
+    delivered_items: int = 0
+    rejected_items: int = 0
+    refused_items: int = 0
+    evicted_items: int = 0
+    erased_items: int = 0
+    dead_letter_rows: int = 0
+    dead_letter_bytes: int = 0
+    refusals: dict[str, int] = msgspec.field(default_factory=dict)
+    last_delivered_at_ns: int | None = None
+    last_message: str = ""
+    last_error: str = ""
+    last_remedy: str = ""
+    last_error_at_ns: int | None = None
+
+
+class CursorStatus(msgspec.Struct, frozen=True):
+    """How far a source has been read, and when that was last written."""
+
+    key: str
+    position: bytes
+    updated_at_ns: int
+
+
+class CountStatus(msgspec.Struct, frozen=True):
+    """One counter, for example ``("unmapped_event", "otlp", "task.renamed")``."""
+
+    kind: str
+    source: str
+    name: str
+    count: int
+
+
+class JournalStatus(msgspec.Struct):
+    """What the journal holds, read in one transaction.
+
+    Attributes:
+        used_bytes: pages in use; what ``limit_bytes`` bounds.
+        started_at_ns: when the journal was created, the start time of its cumulative metrics.
+        instance_id: this installation's ``service.instance.id``.
+    """
+
+    path: str
+    schema_version: int
+    instance_id: str
+    started_at_ns: int
+    used_bytes: int
+    signals: dict[SignalName, SignalStatus]
+    cursors: list[CursorStatus]
+    counts: list[CountStatus]

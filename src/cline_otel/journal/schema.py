@@ -1,0 +1,154 @@
+"""The journal's tables, and how an older file becomes a current one.
+
+``user_version`` counts the migrations that a file has had. Each runs in one transaction with its
+version, so a crash leaves the file at one version or the next, never between.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from cline_otel.journal.records import JournalError
+
+APPLICATION_ID: Final = 0x434C4F54
+"""Marks the file as ours (SQLite header field, ``CLOT``)."""
+
+_INITIAL: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    signal TEXT NOT NULL,
+    item_count INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    created_at_ns INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE INDEX outbox_by_signal ON outbox (signal, id, size_bytes, item_count, created_at_ns);
+CREATE TABLE cursors (key TEXT PRIMARY KEY, position BLOB NOT NULL, updated_at_ns INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE seen_requests (digest BLOB PRIMARY KEY, received_at_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX seen_requests_by_age ON seen_requests (received_at_ns);
+CREATE TABLE counts (
+    kind TEXT NOT NULL, source TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (kind, source, name)
+) WITHOUT ROWID;
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY,
+    signal TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    item_count INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    created_at_ns INTEGER NOT NULL,
+    refused_at_ns INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE INDEX dead_letters_by_reason ON dead_letters (signal, reason, size_bytes, item_count);
+CREATE TABLE delivery (
+    signal TEXT PRIMARY KEY,
+    delivered_items INTEGER NOT NULL DEFAULT 0,
+    rejected_items INTEGER NOT NULL DEFAULT 0,
+    refused_items INTEGER NOT NULL DEFAULT 0,
+    evicted_items INTEGER NOT NULL DEFAULT 0,
+    erased_items INTEGER NOT NULL DEFAULT 0,
+    last_delivered_at_ns INTEGER,
+    last_message TEXT NOT NULL DEFAULT '',
+    last_error TEXT NOT NULL DEFAULT '',
+    last_remedy TEXT NOT NULL DEFAULT '',
+    last_error_at_ns INTEGER
+) WITHOUT ROWID;
+INSERT INTO delivery (signal) VALUES ('traces'), ('metrics'), ('logs');
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL,)
+"""One script per version, applied in order; the first makes an empty file a journal."""
+
+
+def connect(path: Path, *, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Open the file at ``path``, which must exist; statements commit only where they say so."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=busy_timeout_ms / 1000
+    )
+    connection.execute("PRAGMA foreign_keys = OFF")
+    return connection
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """How many migrations the file has had; 0 for an empty file."""
+    (value,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(value)
+
+
+def check_identity(connection: sqlite3.Connection, path: Path, *, known_version: int = len(MIGRATIONS)) -> None:
+    """Refuse a file that is not a journal, or one that a newer release wrote.
+
+    Raises:
+        JournalError: with what the file is and what to do.
+        sqlite3.DatabaseError: when it is no SQLite file at all.
+    """
+    found = version(connection)
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application_id != APPLICATION_ID and (tables or found):
+        raise JournalError(
+            f"{path} is a database of something else, not a journal: "
+            "move it away, or set CLINE_OTEL_BRIDGE_STATE_DIR to another directory"
+        )
+    if found > known_version:
+        raise JournalError(
+            f"journal {path} was written by a newer release (schema {found}, this one knows {known_version}): "
+            "upgrade cline-otel, or set CLINE_OTEL_BRIDGE_STATE_DIR to another directory"
+        )
+
+
+def migrate(
+    connection: sqlite3.Connection, *, migrations: Sequence[str] = MIGRATIONS, now_ns: int | None = None
+) -> None:
+    """Bring a file forward, one version at a time, each in a transaction of its own.
+
+    The first migration also gives the journal its start time (``now_ns``, default: now) and its
+    instance id, which never change again.
+    """
+    while version(connection) < len(migrations):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Read again under the lock: another process may just have done it.
+            index = version(connection)
+            if index < len(migrations):
+                _apply(connection, index, migrations[index], time.time_ns() if now_ns is None else now_ns)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _apply(connection: sqlite3.Connection, index: int, script: str, now_ns: int) -> None:
+    for statement in _statements(script):
+        connection.execute(statement)
+    if index == 0:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.executemany(
+            "INSERT INTO meta (key, value) VALUES (?, ?)",
+            [("started_at_ns", now_ns), ("instance_id", str(uuid.uuid4()))],
+        )
+    connection.execute(f"PRAGMA user_version = {index + 1}")
+
+
+def _statements(script: str) -> list[str]:
+    # executescript would commit first, and the point is one transaction.
+    statements: list[str] = []
+    pending = ""
+    for part in script.split(";"):
+        pending = f"{pending}{part};"
+        if sqlite3.complete_statement(pending) and pending.strip("; \n"):
+            statements.append(pending)
+            pending = ""
+        elif not pending.strip("; \n"):
+            pending = ""
+    return statements

@@ -1,0 +1,348 @@
+"""The journal itself: one writer, one thread, one transaction per call that writes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from cline_otel.journal import report, schema
+from cline_otel.journal.failures import explained, one_line
+from cline_otel.journal.lock import create_private_directory
+from cline_otel.journal.records import (
+    Commit,
+    JournalError,
+    JournalStatus,
+    OutboxRow,
+    OutboxSignal,
+)
+from cline_otel.signals import SignalName
+
+DEFAULT_LIMIT_BYTES: Final = 1024 * 1024 * 1024
+DEAD_LETTER_LIMIT_BYTES: Final = 16 * 1024 * 1024
+SEEN_WINDOW_SECONDS: Final = 600
+"""How long a request's digest is remembered: longer than senders of OTLP go on with one request."""
+
+_SEEN_WINDOW_NS: Final = SEEN_WINDOW_SECONDS * 1_000_000_000
+_BUSY_TIMEOUT_MS: Final = 10_000
+_SPARE_BYTES_BEFORE_VACUUM: Final = 16 * 1024 * 1024
+_VACUUM_PAGES: Final = 1024
+
+
+class Journal:
+    """Durable state of one bridge. Use it from the thread that opened it.
+
+    Every method may raise JournalError when the file cannot be read or written.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, clock_ns: Callable[[], int]) -> None:
+        """For :meth:`open` and :meth:`open_read_only`."""
+        self._connection = connection
+        self._path = path
+        self._clock_ns = clock_ns
+        self._full_at_bytes = DEFAULT_LIMIT_BYTES
+        with self._guard():
+            (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
+            meta = dict(connection.execute("SELECT key, value FROM meta"))
+        self.started_at_ns: Final = int(meta["started_at_ns"])
+        self.instance_id: Final = str(meta["instance_id"])
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> Self:
+        """Open the journal at ``path``, make it if it is missing, bring it forward if it is older.
+
+        The file gets mode 0600 and a directory made for it 0700. ``limit_bytes`` bounds what is in use.
+
+        Raises:
+            JournalError: unreadable, not a journal, or written by a newer release.
+        """
+        with explained(path):
+            create_private_directory(path.parent)
+            # SQLite gives its -wal and -shm files the mode of the main one.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)
+            connection = schema.connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
+            try:
+                schema.check_identity(connection, path)
+                # Before the first table, or it has no effect.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA journal_size_limit = {_SPARE_BYTES_BEFORE_VACUUM}")
+                schema.migrate(connection, now_ns=clock_ns())
+                journal = cls(connection, path, clock_ns)
+                journal._bound(limit_bytes)
+            except BaseException:
+                connection.close()
+                raise
+        return journal
+
+    @classmethod
+    def open_read_only(cls, path: Path) -> Self:
+        """Open for reading beside a running bridge; neither makes nor migrates anything.
+
+        Raises:
+            JournalError: missing, unreadable, not a journal, or of another release's schema.
+        """
+        if not path.exists():
+            raise JournalError(f"there is no journal at {path}: start the bridge once with `cline-otel run`")
+        with explained(path):
+            connection = schema.connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
+            try:
+                connection.execute("PRAGMA query_only = ON")
+                schema.check_identity(connection, path)
+                if schema.version(connection) < len(schema.MIGRATIONS):
+                    raise JournalError(
+                        f"journal {path} was written by an older release: "
+                        "start the bridge once with `cline-otel run`, which brings it forward"
+                    )
+                return cls(connection, path, time.time_ns)
+            except BaseException:
+                connection.close()
+                raise
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def commit(self, commit: Commit) -> None:
+        """Write all of ``commit`` or nothing of it; when this returns it is on the disk.
+
+        Raises:
+            JournalFullError: there was no room, and nothing was written.
+        """
+        if not (commit.state or commit.outbox or commit.cursors or commit.seen_requests or commit.counts):
+            return
+        now_ns = self._clock_ns()
+        with self._transaction() as connection:
+            if commit.state:
+                _put(connection, "state", "value", commit.state)
+            if commit.outbox:
+                connection.executemany(
+                    "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    [(item.signal, item.item_count, len(item.payload), now_ns, item.payload) for item in commit.outbox],
+                )
+            if commit.cursors:
+                _put(connection, "cursors", "position", commit.cursors, now_ns)
+            if commit.seen_requests:
+                connection.executemany("INSERT OR REPLACE INTO seen_requests VALUES (?, ?)", commit.seen_requests)
+                connection.execute("DELETE FROM seen_requests WHERE received_at_ns < ?", (now_ns - _SEEN_WINDOW_NS,))
+            if commit.counts:
+                connection.executemany(
+                    "INSERT INTO counts VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (kind, source, name) DO UPDATE SET count = count + excluded.count",
+                    [(*key, added) for key, added in commit.counts.items()],
+                )
+
+    def load_state(self) -> Iterator[tuple[str, bytes]]:
+        """Every state key and its value, in the order of the keys."""
+        with self._guard():
+            yield from self._connection.execute("SELECT key, value FROM state ORDER BY key")
+
+    def cursor(self, key: str) -> bytes | None:
+        """The committed position of the source ``key``; None if it was never read."""
+        with self._guard():
+            row = self._connection.execute("SELECT position FROM cursors WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def cursors(self) -> dict[str, bytes]:
+        """The committed position of every source."""
+        with self._guard():
+            return dict(self._connection.execute("SELECT key, position FROM cursors ORDER BY key"))
+
+    def seen_request(self, digest: bytes) -> bool:
+        """Whether a request with this body digest was committed within the retry window."""
+        oldest_ns = self._clock_ns() - _SEEN_WINDOW_NS
+        with self._guard():
+            row = self._connection.execute(
+                "SELECT 1 FROM seen_requests WHERE digest = ? AND received_at_ns >= ?", (digest, oldest_ns)
+            ).fetchone()
+        return row is not None
+
+    def is_full(self) -> bool:
+        """Whether sources should stop: files keep what is in them, and OTLP senders are answered 429.
+
+        True some way below the hard limit, so that what is under way can still be committed and
+        what is delivered can still be deleted.
+        """
+        with self._guard():
+            return report.used_bytes(self._connection) >= self._full_at_bytes
+
+    def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> list[OutboxRow]:
+        """The oldest queued requests of ``signal``, at least one if there is any, within the limits."""
+        rows: list[OutboxRow] = []
+        total_bytes = 0
+        with self._guard():
+            sizes = self._connection.execute(
+                "SELECT id, size_bytes FROM outbox WHERE signal = ? ORDER BY id LIMIT ?", (signal, limit_rows)
+            ).fetchall()
+            for row_id, size_bytes in sizes:
+                total_bytes += size_bytes
+                if rows and total_bytes > limit_bytes:
+                    break
+                row = self._connection.execute(
+                    "SELECT id, payload, item_count, created_at_ns FROM outbox WHERE id = ?", (row_id,)
+                ).fetchone()
+                rows.append(OutboxRow(*row))
+        return rows
+
+    def acknowledge(
+        self, signal: OutboxSignal, row_ids: Sequence[int], *, delivered: int, rejected: int = 0, message: str = ""
+    ) -> None:
+        """Delete delivered rows and count their items, in one transaction.
+
+        ``rejected`` of the items were named as not taken; ``message`` is what the destination said of that.
+        """
+        with self._transaction() as connection:
+            _delete_rows(connection, row_ids)
+            self._count_delivered(connection, signal, delivered, rejected, message)
+        self._give_back_space()
+
+    def dead_letter(self, signal: OutboxSignal, row_ids: Sequence[int], *, reason: str) -> None:
+        """Move rows that the destination refused for good to the dead letters, in one transaction.
+
+        The dead letters are bounded (DEAD_LETTER_LIMIT_BYTES): the oldest go first, and are counted.
+        """
+        now_ns = self._clock_ns()
+        reason = one_line(reason)
+        with self._transaction() as connection:
+            for row_id in row_ids:
+                connection.execute(
+                    "UPDATE delivery SET refused_items = refused_items"
+                    " + coalesce((SELECT item_count FROM outbox WHERE id = ?), 0) WHERE signal = ?",
+                    (row_id, signal),
+                )
+                connection.execute(
+                    "INSERT INTO dead_letters"
+                    " (signal, reason, item_count, size_bytes, created_at_ns, refused_at_ns, payload)"
+                    " SELECT signal, ?, item_count, size_bytes, created_at_ns, ?, payload FROM outbox WHERE id = ?",
+                    (reason, now_ns, row_id),
+                )
+            _delete_rows(connection, row_ids)
+            _evict_dead_letters(connection)
+        self._give_back_space()
+
+    def record_delivered(self, signal: SignalName, *, delivered: int, rejected: int = 0, message: str = "") -> None:
+        """Count items that were delivered without queueing, which is how metrics are."""
+        with self._transaction() as connection:
+            self._count_delivered(connection, signal, delivered, rejected, message)
+
+    def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
+        """Remember why delivery of ``signal`` does not go on; the next delivery clears it."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE delivery SET last_error = ?, last_remedy = ?, last_error_at_ns = ? WHERE signal = ?",
+                (one_line(reason), one_line(remedy), self._clock_ns(), signal),
+            )
+
+    def erase_pending(self) -> int:
+        """Erase what waits and what was refused, from the disk too; how many items that was."""
+        with self._guard():
+            self._connection.execute("PRAGMA secure_delete = ON")
+        try:
+            with self._transaction() as connection:
+                erased = 0
+                for table in ("outbox", "dead_letters"):
+                    counted = connection.execute(f"SELECT signal, sum(item_count) FROM {table} GROUP BY signal")  # noqa: S608
+                    for signal, items in counted.fetchall():
+                        erased += items
+                        connection.execute(
+                            "UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal)
+                        )
+                    connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            with self._guard():
+                self._connection.executescript("PRAGMA incremental_vacuum")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            with self._guard():
+                self._connection.execute("PRAGMA secure_delete = OFF")
+        return erased
+
+    def status(self) -> JournalStatus:
+        """All that ``cline-otel status`` tells of the journal."""
+        with self._guard():
+            return report.read(self._connection, str(self._path), self.instance_id, self.started_at_ns)
+
+    def _bound(self, limit_bytes: int) -> None:
+        headroom = min(max(limit_bytes // 16, 4 * 1024 * 1024), limit_bytes // 2)
+        self._full_at_bytes = limit_bytes - headroom
+        self._connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // self._page_size, 1)}")
+
+    def _count_delivered(
+        self, connection: sqlite3.Connection, signal: SignalName, delivered: int, rejected: int, message: str
+    ) -> None:
+        connection.execute(
+            "UPDATE delivery SET delivered_items = delivered_items + ?, rejected_items = rejected_items + ?,"
+            " last_delivered_at_ns = ?, last_message = iif(? = '', last_message, ?),"
+            " last_error = '', last_remedy = '' WHERE signal = ?",
+            (delivered, rejected, self._clock_ns(), message, one_line(message), signal),
+        )
+
+    def _give_back_space(self) -> None:
+        # Only after an outage is there much to give back, so the ordinary case pays one pragma.
+        with self._guard():
+            (free_pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+            if free_pages * self._page_size > _SPARE_BYTES_BEFORE_VACUUM:
+                # execute() would step this pragma once, which is one page.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        with explained(self._path):
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def _put(
+    connection: sqlite3.Connection, table: str, column: str, values: dict[str, bytes | None], *more: object
+) -> None:
+    marks = ", ?" * len(more)
+    written = [(key, value, *more) for key, value in values.items() if value is not None]
+    deleted = [(key,) for key, value in values.items() if value is None]
+    if written:
+        connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?{marks})", written)  # noqa: S608
+    if deleted:
+        connection.executemany(f"DELETE FROM {table} WHERE key = ?", deleted)  # noqa: S608
+
+
+def _delete_rows(connection: sqlite3.Connection, row_ids: Sequence[int]) -> None:
+    connection.executemany("DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in row_ids])
+
+
+def _evict_dead_letters(connection: sqlite3.Connection) -> None:
+    (total_bytes,) = connection.execute("SELECT coalesce(sum(size_bytes), 0) FROM dead_letters").fetchone()
+    while total_bytes > DEAD_LETTER_LIMIT_BYTES:
+        row_id, signal, items, size_bytes = connection.execute(
+            "SELECT id, signal, item_count, size_bytes FROM dead_letters ORDER BY id LIMIT 1"
+        ).fetchone()
+        connection.execute("DELETE FROM dead_letters WHERE id = ?", (row_id,))
+        connection.execute("UPDATE delivery SET evicted_items = evicted_items + ? WHERE signal = ?", (items, signal))
+        total_bytes -= size_bytes

@@ -1,0 +1,139 @@
+"""Decode, translate, encode: the pure middle that live use and replay share.
+
+A pipeline takes payloads in and, when flushed, gives what one transaction must write: OTLP requests
+for spans and logs, and the changed state. It knows neither where payloads come from nor where
+requests go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from cline_otel.catalogue.load import Catalogue
+from cline_otel.decode import cline_log, otlp, plugin
+from cline_otel.encode.logs import encode_logs
+from cline_otel.encode.metrics import encode_metrics
+from cline_otel.encode.origin import Origin
+from cline_otel.encode.traces import encode_traces
+from cline_otel.events import Event, tick
+from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally
+from cline_otel.translate.state import State
+from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
+from cline_otel.translate.totals import Totals
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
+"""The conventions that the catalogue's names are from."""
+
+
+class Flushed(msgspec.Struct):
+    """What came out since the last flush; requests are empty where there was nothing."""
+
+    spans: list[SpanRecord]
+    logs: list[LogRecord]
+    traces_request: bytes
+    logs_request: bytes
+    state: dict[str, bytes | None]
+    tally: Tally
+
+
+class Pipeline:
+    """One translator with its decoders, encoders and metric totals.
+
+    Args:
+        catalogue: what every name means.
+        origin: resource and scope of spans and logs.
+        metric_origin: resource and scope of metrics; no version on it, it would split the totals.
+        rows: stored state, as ``flush`` gave it.
+        claim_wait_ns: how long a weaker source waits for the plugin, nanoseconds.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        origin: Origin,
+        metric_origin: Origin,
+        rows: Iterable[tuple[str, bytes]] = (),
+        claim_wait_ns: int = CLAIM_WAIT_NS,
+    ) -> None:
+        rows = list(rows)
+        self._catalogue = catalogue
+        self._origin = origin
+        self._metric_origin = metric_origin
+        self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
+        self._totals = Totals(catalogue.metrics)
+        self._totals.restore(rows)
+        self._tally: Tally = {}
+
+    def take_cline_log(self, lines: Iterable[bytes]) -> int:
+        """Lines of ``cline.log``; returns how many events they made."""
+        return self.take_events(cline_log.decode_lines(lines, self._catalogue, self._tally))
+
+    def take_plugin(self, lines: Iterable[bytes], process: str) -> int:
+        """Lines of one plugin process's spool; returns how many events they made."""
+        return self.take_events(plugin.decode_lines(lines, self._catalogue, self._tally, process))
+
+    def take_otlp_logs(self, body: bytes, encoding: otlp.Encoding) -> int:
+        """One OTLP log request; returns how many events it made.
+
+        Raises:
+            MalformedPayload: it is not one; nothing was taken.
+        """
+        return self.take_events(otlp.decode_request(body, encoding, self._catalogue, self._tally))
+
+    def take_events(self, events: Iterable[Event]) -> int:
+        """Events that are decoded already."""
+        step = self._translator.step
+        number = 0
+        for event in events:
+            step(event)
+            number += 1
+        return number
+
+    def end_process(self, process: str, now_ns: int) -> None:
+        """A plugin's process is gone and all it wrote was taken."""
+        self._translator.step(Event("process.exited", "plugin", now_ns, "process.exited", process=process))
+
+    def tell_time(self, now_ns: int) -> None:
+        """What time it is, nanoseconds since the Unix epoch."""
+        self._translator.step(tick(now_ns))
+
+    def forget(self) -> None:
+        """Drops what had no sign of life for long."""
+        self._translator.forget()
+
+    def flush(self) -> Flushed:
+        """Everything since the last flush."""
+        outputs = self._translator.take()
+        for delta in outputs.metrics:
+            self._totals.add(delta)
+        tally, self._tally = self._tally, {}
+        for key, times in outputs.tally.items():
+            tally[key] = tally.get(key, 0) + times
+        return Flushed(
+            spans=outputs.spans,
+            logs=outputs.logs,
+            traces_request=encode_traces(outputs.spans, self._origin) if outputs.spans else b"",
+            logs_request=encode_logs(outputs.logs, self._origin) if outputs.logs else b"",
+            state=self._translator.state.changes() | self._totals.changes(),
+            tally=tally,
+        )
+
+    @property
+    def totals(self) -> list[MetricTotal]:
+        """Every metric series, cumulative."""
+        return self._totals.all()
+
+    @property
+    def open_runs(self) -> int:
+        """How many runs are under way."""
+        return len(self._translator.state.open_runs)
+
+    def metrics_request(self, started_at_ns: int, now_ns: int) -> bytes:
+        """An OTLP request with all totals since ``started_at_ns``; empty if there are none."""
+        totals = self._totals.all()
+        if not totals:
+            return b""
+        return encode_metrics(totals, self._catalogue.metrics, self._metric_origin, started_at_ns, now_ns)

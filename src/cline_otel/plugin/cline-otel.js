@@ -1,0 +1,926 @@
+// cline-otel plugin for Cline. Put here by "cline-otel install"; "cline-otel uninstall" removes it.
+//
+// It turns Cline's plugin hooks into an append-only spool of JSON lines (docs/spool-format.md): ids, names, times,
+// usage, status and sizes. Never content: no prompt, argument, output, path or error text gets into a record, because
+// a record is built only from values that passed one of the gates below.
+//
+// Two rooms: a pure mapping (hook and context in, records out), and a writer at the rim. Nothing here throws into
+// Cline, and every hook answers at once: records reach the disk after the answer, in the same turn of the event loop.
+
+import fs from "node:fs";
+import path from "node:path";
+
+// The installer writes absolute paths here: the hub daemon runs with an environment of its own.
+const SPOOL_DIRECTORY = "@CLINE_OTEL_SPOOL_DIRECTORY@";
+const OFF_FILE = "@CLINE_OTEL_OFF_FILE@";
+const CLINE_DIRECTORY = "@CLINE_OTEL_CLINE_DIRECTORY@";
+
+export const SPOOL_VERSION = 1;
+export const LIMITS = Object.freeze({
+  fileBytes: 4 * 1024 * 1024,
+  directoryBytes: 64 * 1024 * 1024,
+  // How far this process may write before it measures the directory again.
+  directoryCheckBytes: 256 * 1024,
+  checkIntervalMs: 1000,
+  // A write slower than this makes the next one wait a hundred times as long: at most 1 % of the time is spent waiting.
+  slowWriteMs: 100,
+  slowWritePauseMs: 60_000,
+  waitingLines: 8192,
+  sessions: 64,
+  agents: 1024,
+  runs: 1024,
+  openCalls: 1024,
+  tasks: 256,
+  taskCharacters: 1024 * 1024,
+});
+
+// ---- Gates: the only ways from a context into a record ----
+
+const IDENTIFIER = /^[A-Za-z0-9_][A-Za-z0-9_.:|=+~-]{0,199}$/;
+const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
+const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,199}$/;
+const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+const CLIENT_VERSION = /^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/;
+const WORD = /^[a-z][a-z0-9_-]{0,39}$/;
+const OTHER = "_OTHER";
+
+const matching = (pattern) => (value) => (typeof value === "string" && pattern.test(value) ? value : undefined);
+const identifier = matching(IDENTIFIER);
+const modelName = matching(MODEL_NAME);
+const clientName = matching(CLIENT_NAME);
+const clientVersion = matching(CLIENT_VERSION);
+const word = matching(WORD);
+const wordOrOther = (value) => (value === undefined || value === null ? undefined : (word(value) ?? OTHER));
+const toolName = (value) => (typeof value === "string" && TOOL_NAME.test(value) ? value : OTHER);
+const oneOf = (...values) => (value) => (values.includes(value) ? value : undefined);
+const runStatus = oneOf("completed", "failed", "aborted");
+const amount = (value) => (typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined);
+const integer = (value) => (Number.isSafeInteger(value) && value >= 0 ? value : undefined);
+
+/** Milliseconds since the epoch from a Date (same process), its ISO text (through JSON) or a number. */
+function instantMs(value) {
+  if (typeof value === "number") return integer(Math.round(value));
+  if (typeof value === "string") return integer(Date.parse(value));
+  return value instanceof Date ? integer(value.getTime()) : undefined;
+}
+
+/** The size in bytes of a value as JSON (of a string: its own), or undefined when it has none. */
+function sizeBytes(value) {
+  if (value === undefined || value === null) return undefined;
+  try {
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    return typeof text === "string" ? Buffer.byteLength(text) : undefined;
+  } catch {
+    return undefined; // cyclic, a bigint, a getter that throws
+  }
+}
+
+function record(event, timeMs, fields) {
+  const result = { v: SPOOL_VERSION, event, time_unix_ms: timeMs };
+  for (const key in fields) if (fields[key] !== undefined) result[key] = fields[key];
+  return result;
+}
+
+// ---- What became of a tool call ----
+
+const ERROR_HEAD_CHARACTERS = 600;
+const EXIT_CODE = /^Command exited with code (-?\d{1,9})\b/;
+const DENIALS = [
+  /^Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request failed|is disabled)/,
+  /^Tool approval (?:request|callback)/,
+  /^Tool execution is disabled for provider /,
+  /^Desktop tool approval /,
+  /^User rejected the tool call/,
+  /^Permission request (?:was cancelled|failed)/,
+  /^Denied by /,
+  /^Hub shutting down before approval/,
+  /^Command not executed: /, // plan mode
+];
+const UNKNOWN_TOOL = /^(?:Unknown tool: |Tool call \S{1,200} was rejected before execution: (?:AI_)?NoSuchTool)/;
+const UNREADABLE_INPUT =
+  /^Tool call \S{1,200} (?:emitted invalid|was rejected before execution: (?:AI_)?(?:Invalid|JSONParse|TypeValidation))/;
+const REFUSED_INPUT = /^\u2716 /; // the tool's own check of its input
+
+const isObject = (value) => typeof value === "object" && value !== null;
+const errorText = (value) => (typeof value === "string" ? value.slice(0, ERROR_HEAD_CHARACTERS) : "");
+
+/** Whether Cline names this tool as it names those of MCP servers: `<server>__<tool>`. */
+function isMcpName(name) {
+  const at = typeof name === "string" ? name.indexOf("__") : -1;
+  return at > 0 && at + 2 < name.length;
+}
+
+function failureOf({ output, isError }, parts) {
+  if (isError === true) return true;
+  if (Array.isArray(output)) return parts.some((part) => part.success === false);
+  if (!isObject(output)) return false;
+  if (output.isError === true || output.success === false) return true;
+  if (output.success !== true && typeof output.error === "string" && output.error !== "") return true;
+  // An agent tool answers even when its agent failed; then this is all that says so.
+  return Number.isInteger(output.iterations) && ["error", "failed", "aborted"].includes(output.finishReason);
+}
+
+function errorTypeOf(text, { ran, mcp, exitCode, output }) {
+  if (UNKNOWN_TOOL.test(text)) return "unknown_tool";
+  if (UNREADABLE_INPUT.test(text) || (ran && REFUSED_INPUT.test(text))) return "invalid_input";
+  if (DENIALS.some((pattern) => pattern.test(text))) return "denied";
+  if (!ran) return "rejected";
+  if (mcp) return "mcp_error";
+  if (exitCode !== undefined) return "command_failed";
+  if (/\btimed out after \d+ ?(?:ms|s)\b/.test(text)) return "timeout";
+  if (/\bwas aborted\b|\bAbortError\b/.test(text) || output?.finishReason === "aborted") return "aborted";
+  if (text.startsWith("Command failed: ")) return "command_failed";
+  return "tool_error";
+}
+
+/** The outcome of a tool's result; `ran` says that Cline ran the tool's code or at least asked whether it may. */
+function outcomeOf(name, result, ran) {
+  const output = result.output;
+  const parts = (Array.isArray(output) ? output : [output]).filter(isObject);
+  const hasContent = isObject(output) && Array.isArray(output.content);
+  const failed = failureOf(result, parts);
+  const mcp = isMcpName(name) && (hasContent || (failed && ran));
+  if (!failed) return { outcome: "success", is_mcp: mcp || undefined };
+  const texts = parts.map((part) => errorText(part.error)).filter((text) => text !== "");
+  const exits = texts.map((text) => EXIT_CODE.exec(text)).filter((match) => match !== null);
+  const exitCode = exits.length > 0 ? Number(exits[0][1]) : undefined;
+  const text = texts[0] ?? errorText(output);
+  const errorType = errorTypeOf(text, { ran, mcp, exitCode, output });
+  const rejected =
+    ["unknown_tool", "denied", "rejected"].includes(errorType) || (errorType === "invalid_input" && !REFUSED_INPUT.test(text));
+  return {
+    outcome: rejected ? "rejected" : "error",
+    error_type: errorType,
+    exit_code: exitCode,
+    is_mcp: (mcp && !rejected) || undefined,
+  };
+}
+
+// ---- The mapping's memory ----
+
+/** Join state of one process, all of it bounded: what one hook leaves for a later one. */
+export function createState() {
+  return {
+    sessions: new Map(), // session id -> its session.claimed fields
+    agents: new Map(), // agent id -> {kind, parentAgentId, sessionId, runId}
+    runs: new Map(), // agent and run id -> run
+    tasks: [], // texts given to agents that have not begun yet; they never leave this memory
+    taskCharacters: 0,
+    errors: 0,
+  };
+}
+
+function keep(map, key, value, limit) {
+  map.delete(key);
+  map.set(key, value);
+  while (map.size > limit) map.delete(map.keys().next().value);
+}
+
+function runOf(state, snapshot) {
+  const agentId = identifier(snapshot?.agentId);
+  const runId = identifier(snapshot?.runId);
+  if (agentId === undefined || runId === undefined) return undefined;
+  const key = `${agentId} ${runId}`;
+  const run = state.runs.get(key) ?? {
+    agentId,
+    runId,
+    started: false,
+    finished: false,
+    iteration: undefined, // of the newest tool call
+    nextOrdinal: 0,
+    calls: new Map(), // iteration and call id -> calls begun and not yet done with, in order
+    held: new Map(), // iteration and call id -> tool_call.finished that came before its start
+    model: undefined,
+    ending: undefined,
+  };
+  keep(state.runs, key, run, LIMITS.runs);
+  return run;
+}
+
+const sessionOf = (state, agentId) =>
+  state.agents.get(agentId)?.sessionId ?? (state.sessions.size === 1 ? state.sessions.keys().next().value : undefined);
+
+const callKey = (iteration, rawCallId) => `${iteration} ${typeof rawCallId === "string" ? rawCallId : ""}`;
+
+function push(map, key, value) {
+  const values = map.get(key);
+  if (values) values.push(value);
+  else keep(map, key, [value], LIMITS.openCalls);
+}
+
+/** Takes the first value under the key that the test accepts, or undefined. */
+function take(map, key, accepts = () => true) {
+  const values = map.get(key);
+  const at = values ? values.findIndex(accepts) : -1;
+  if (at < 0) return undefined;
+  const [value] = values.splice(at, 1);
+  if (values.length === 0) map.delete(key);
+  return value;
+}
+
+// ---- Messages: read for the mode and for the join of an agent to the call that made it ----
+
+function textsOf(message) {
+  const content = message?.content;
+  if (typeof content === "string") return [content];
+  const texts = (Array.isArray(content) ? content : [])
+    .filter((part) => part?.type === "text" && typeof part.text === "string")
+    .map((part) => part.text);
+  return texts.length > 1 ? [texts[0], texts.join("")] : texts;
+}
+
+/** The texts of the newest user message, and of the first one while no model has answered yet. */
+function promptTexts(messages) {
+  if (!Array.isArray(messages)) return [];
+  const newest = textsOf(messages.findLast((message) => message?.role === "user"));
+  const firstIndex = messages.findIndex((message) => message?.role === "user" || message?.role === "assistant");
+  const first = messages[firstIndex]?.role === "user" ? textsOf(messages[firstIndex]) : [];
+  const answered = first.length > 0 && messages.some((message) => message?.role === "assistant");
+  return answered ? newest : [...newest, ...first];
+}
+
+const MODE = /^\s*<user_input mode="(act|plan|yolo)"/;
+const WRAPPED = /^\s*<user_input [^>]{0,80}>([\s\S]*)<\/user_input>\s*$/;
+
+const modeOf = (texts) => texts.map((text) => MODE.exec(text)?.[1]).find((mode) => mode !== undefined);
+
+/** The text by which a tool call starts an agent, or undefined for any other tool. */
+function taskOf(name, input) {
+  if (name === "spawn_agent" || name === "team_run_task") return input?.task;
+  return typeof name === "string" && name.startsWith("subagent_") ? input?.prompt : undefined;
+}
+
+function rememberTask(state, run, call, name, input) {
+  const text = taskOf(name, input);
+  if (typeof text !== "string" || text.trim() === "" || text.length > LIMITS.taskCharacters) return;
+  state.tasks.push({
+    text: text.trim(),
+    team: name === "team_run_task",
+    agentId: run.agentId,
+    runId: run.runId,
+    call,
+  });
+  state.taskCharacters += text.length;
+  while (state.tasks.length > LIMITS.tasks || state.taskCharacters > LIMITS.taskCharacters)
+    forgetTask(state, state.tasks[0]);
+}
+
+function forgetTask(state, task) {
+  const at = state.tasks.indexOf(task);
+  if (at < 0) return;
+  state.tasks.splice(at, 1);
+  state.taskCharacters = state.tasks.reduce((total, { text }) => total + text.length, 0);
+}
+
+/** The oldest waiting call whose task is one of these texts, word for word: the parent's, or a team's if there is none. */
+function claimTask(state, texts, agentId, parentAgentId) {
+  if (state.tasks.length === 0) return undefined;
+  const wanted = new Set(texts.flatMap((text) => [text.trim(), WRAPPED.exec(text)?.[1].trim()]));
+  const task = state.tasks.find(
+    (candidate) =>
+      wanted.has(candidate.text) &&
+      (parentAgentId === undefined
+        ? candidate.team && candidate.agentId !== agentId
+        : candidate.agentId === parentAgentId),
+  );
+  if (task) forgetTask(state, task);
+  return task;
+}
+
+// ---- Hooks to records ----
+
+function onSetup(state, context, nowMs) {
+  const sessionId = identifier(context?.session?.sessionId);
+  if (sessionId === undefined) return []; // a load without a session, to list the plugin's commands
+  const fields = {
+    session_id: sessionId,
+    client_name: clientName(context.client?.name),
+    client_version: clientVersion(context.client?.version),
+  };
+  keep(state.sessions, sessionId, fields, LIMITS.sessions);
+  return [record("session.claimed", nowMs, fields)];
+}
+
+function onRunStarted(state, context, nowMs) {
+  const snapshot = context?.snapshot;
+  const run = runOf(state, snapshot);
+  if (!run || run.started) return [];
+  run.started = true;
+  const known = state.agents.get(run.agentId);
+  const earlier = known && state.runs.get(`${run.agentId} ${known.runId}`);
+  const texts = promptTexts(snapshot.messages);
+  const declaredParent = identifier(snapshot.parentAgentId);
+  const task = known?.kind === "root" ? undefined : claimTask(state, texts, run.agentId, declaredParent);
+  const parentAgentId = task?.agentId ?? declaredParent ?? known?.parentAgentId;
+  const parent = parentAgentId === undefined ? undefined : state.agents.get(parentAgentId);
+  const kind = task?.team ? "teammate" : declaredParent !== undefined ? "subagent" : (known?.kind ?? "root");
+  const sessionId = known?.sessionId ?? parent?.sessionId ?? sessionOf(state, run.agentId);
+  keep(state.agents, run.agentId, { kind, parentAgentId, sessionId, runId: run.runId }, LIMITS.agents);
+  return [
+    ...(earlier ? finish(state, earlier) : []),
+    record("run.started", nowMs, {
+      session_id: sessionId,
+      agent_id: run.agentId,
+      run_id: run.runId,
+      parent_agent_id: parentAgentId,
+      parent_run_id: task?.runId ?? parent?.runId,
+      parent_iteration: task?.call.iteration,
+      parent_ordinal: task?.call.ordinal,
+      parent_call_id: task?.call.callId,
+      agent_kind: kind,
+      mode: modeOf(texts),
+    }),
+  ];
+}
+
+function onBeforeModel(state, context, nowMs) {
+  const run = runOf(state, context?.snapshot);
+  if (!run) return [];
+  const iteration = integer(context.snapshot.iteration) ?? 0;
+  const repeated = run.model !== undefined && run.model.iteration === iteration;
+  run.model = {
+    iteration,
+    attempt: repeated ? run.model.attempt + 1 : 1,
+    startedAtMs: nowMs,
+    firstChunkAtMs: undefined,
+    reasoningTokens: amount(context.snapshot.usage?.reasoningTokenCount) ?? 0,
+  };
+  const sessionId = identifier(context.request?.options?.metadata?.sessionId) ?? sessionOf(state, run.agentId);
+  const known = state.agents.get(run.agentId);
+  const parentAgentId = known?.parentAgentId ?? identifier(context.snapshot.parentAgentId);
+  keep(state.agents, run.agentId, { kind: known?.kind, parentAgentId, sessionId, runId: run.runId }, LIMITS.agents);
+  return [
+    record("model_call.started", nowMs, {
+      session_id: sessionId,
+      agent_id: run.agentId,
+      run_id: run.runId,
+      iteration,
+      attempt: run.model.attempt > 1 ? run.model.attempt : undefined,
+      message_count: integer(context.request?.messages?.length),
+      tool_count: integer(context.request?.tools?.length),
+    }),
+  ];
+}
+
+function onChunk(state, context, nowMs) {
+  const model = runOf(state, context?.snapshot)?.model;
+  if (model && model.firstChunkAtMs === undefined) model.firstChunkAtMs = nowMs;
+  return [];
+}
+
+function onAfterModel(state, context, nowMs) {
+  const snapshot = context?.snapshot;
+  const run = runOf(state, snapshot);
+  if (!run) return [];
+  const iteration = integer(snapshot.iteration) ?? 0;
+  const model = run.model?.iteration === iteration ? run.model : undefined;
+  const message = context.assistantMessage;
+  const usage = message?.metrics;
+  const reasoningInRun = amount(snapshot.usage?.reasoningTokenCount);
+  const reasoning = integer(usage?.reasoningTokenCount) ?? (model && integer(reasoningInRun - model.reasoningTokens));
+  return [
+    record("model_call.finished", nowMs, {
+      agent_id: run.agentId,
+      run_id: run.runId,
+      iteration,
+      attempt: model && model.attempt > 1 ? model.attempt : undefined,
+      started_at_ms: model?.startedAtMs,
+      first_chunk_at_ms: model?.firstChunkAtMs,
+      finish_reason: wordOrOther(context.finishReason),
+      response_id: identifier(context.requestId),
+      provider: modelName(message?.modelInfo?.provider),
+      model: modelName(message?.modelInfo?.id),
+      input_tokens: integer(usage?.inputTokens),
+      output_tokens: integer(usage?.outputTokens),
+      cache_read_tokens: integer(usage?.cacheReadTokens),
+      cache_write_tokens: integer(usage?.cacheWriteTokens),
+      reasoning_tokens: reasoning || undefined, // zero is also what Cline says when it does not know
+      cost_usd: amount(usage?.cost),
+      error_type: context.finishReason === "error" ? (word(snapshot.lastErrorClass) ?? OTHER) : undefined,
+    }),
+  ];
+}
+
+/** Where a call stands in the newest answer: its ordinal when this process did not see the iteration from its start. */
+function positionIn(snapshot, rawCallId) {
+  const messages = Array.isArray(snapshot?.messages) ? snapshot.messages : [];
+  const answer = messages.findLast((message) => message?.role === "assistant");
+  const parts = Array.isArray(answer?.content) ? answer.content.filter((part) => part?.type === "tool-call") : [];
+  return integer(parts.findIndex((part) => part.toolCallId === rawCallId));
+}
+
+function onToolStarted(state, context, nowMs) {
+  const toolCall = context?.toolCall;
+  const run = runOf(state, context?.snapshot);
+  if (!run || !isObject(toolCall)) return [];
+  const iteration = integer(context.iteration) ?? integer(context.snapshot.iteration) ?? 0;
+  const key = callKey(iteration, toolCall.toolCallId);
+  // A tool that the provider itself runs may be announced more than once.
+  if (toolCall.execution !== undefined && run.calls.get(key)?.some((call) => !call.finished)) return [];
+  if (run.iteration !== iteration) {
+    run.iteration = iteration;
+    const seenFromStart = run.started || run.model?.iteration === iteration;
+    run.nextOrdinal = seenFromStart ? 0 : (positionIn(context.snapshot, toolCall.toolCallId) ?? 0);
+  }
+  const call = {
+    iteration,
+    ordinal: run.nextOrdinal++,
+    callId: identifier(toolCall.toolCallId),
+    startedAtMs: nowMs,
+    finished: false,
+  };
+  const early = take(run.held, key);
+  call.finished = early !== undefined;
+  push(run.calls, key, call);
+  rememberTask(state, run, call, toolCall.toolName, toolCall.input);
+  const started = record("tool_call.started", early ? Math.min(nowMs, early.started_at_ms ?? nowMs) : nowMs, {
+    agent_id: run.agentId,
+    run_id: run.runId,
+    iteration,
+    ordinal: call.ordinal,
+    call_id: call.callId,
+    tool_name: toolName(toolCall.toolName),
+    input_bytes: sizeBytes(toolCall.input),
+  });
+  return early ? [started, { ...early, ordinal: call.ordinal }] : [started];
+}
+
+function toolFinished(run, iteration, call, toolCall, times, result, ran) {
+  return record("tool_call.finished", times.endedAtMs, {
+    agent_id: run.agentId,
+    run_id: run.runId,
+    iteration,
+    ordinal: call?.ordinal,
+    call_id: identifier(toolCall?.toolCallId),
+    tool_name: toolName(toolCall?.toolName),
+    started_at_ms: times.startedAtMs,
+    ended_at_ms: times.endedAtMs,
+    duration_ms: times.durationMs,
+    ...outcomeOf(toolCall?.toolName, result, ran),
+    output_bytes: sizeBytes(result.output),
+  });
+}
+
+function onAfterTool(state, context, nowMs) {
+  const run = runOf(state, context?.snapshot);
+  if (!run) return [];
+  const toolCall = context.toolCall;
+  const iteration = integer(context.snapshot.iteration) ?? 0;
+  const key = callKey(iteration, toolCall?.toolCallId);
+  const call = run.calls.get(key)?.find((candidate) => !candidate.finished);
+  const endedAtMs = instantMs(context.endedAt) ?? nowMs;
+  const startedAtMs = instantMs(context.startedAt) ?? call?.startedAtMs;
+  const durationMs = integer(context.durationMs) ?? integer(endedAtMs - startedAtMs);
+  const result = isObject(context.result) ? context.result : {};
+  const finished = toolFinished(run, iteration, call, toolCall, { startedAtMs, endedAtMs, durationMs }, result, true);
+  if (call) {
+    call.finished = true;
+    return [finished];
+  }
+  if (run.finished) return [finished];
+  push(run.held, key, finished);
+  return [];
+}
+
+function onToolFinished(state, context, nowMs) {
+  const run = runOf(state, context?.snapshot);
+  if (!run) return [];
+  const toolCall = context.toolCall;
+  const iteration = integer(context.iteration) ?? integer(context.snapshot.iteration) ?? 0;
+  const key = callKey(iteration, toolCall?.toolCallId);
+  const held = take(run.held, key);
+  // Of two calls with one id the finished one is meant: Cline tells of afterTool first.
+  const call = take(run.calls, key, (candidate) => candidate.finished) ?? take(run.calls, key);
+  const task = call && state.tasks.find((candidate) => candidate.call === call && !candidate.team);
+  if (task) forgetTask(state, task);
+  if (held) return [record(held.event, held.time_unix_ms, { ...held, ordinal: positionIn(context.snapshot, toolCall?.toolCallId) })];
+  if (!call || call.finished) return [];
+  const message = context.message;
+  const parts = Array.isArray(message?.content) ? message.content.filter(isObject) : [];
+  const result = parts.find((part) => part.toolCallId === toolCall?.toolCallId) ?? parts[0] ?? {};
+  const endedAtMs = Math.max(call.startedAtMs, instantMs(message?.createdAt) ?? nowMs);
+  const times = { startedAtMs: call.startedAtMs, endedAtMs, durationMs: endedAtMs - call.startedAtMs };
+  return [toolFinished(run, iteration, call, toolCall, times, result, toolCall?.execution !== undefined)];
+}
+
+function onStatusNotice(state, context, nowMs) {
+  const metadata = context?.metadata;
+  const kind = word(metadata?.kind);
+  if (kind === undefined || !/compact|overflow/.test(kind)) return [];
+  const run = runOf(state, context.snapshot);
+  if (!run) return [];
+  return [
+    record("compaction", nowMs, {
+      agent_id: run.agentId,
+      run_id: run.runId,
+      iteration: integer(metadata.iteration) ?? integer(context.snapshot.iteration),
+      phase: word(metadata.phase),
+      kind,
+      reason: word(metadata.reason),
+      tokens_before: integer(metadata.tokensBefore),
+      tokens_after: integer(metadata.tokensAfter),
+      messages_before: integer(metadata.messagesBefore),
+      messages_after: integer(metadata.messagesAfter),
+    }),
+  ];
+}
+
+/** Why a run did not complete: Cline's class of a provider error, or the one stop of its own that it names. */
+function runErrorType(status, context, snapshot) {
+  if (status === "failed") return word(context.errorClass) ?? word(snapshot.lastErrorClass) ?? OTHER;
+  const limited = status === "aborted" && errorText(snapshot.lastError).startsWith("mistake_limit_reached");
+  return limited ? "mistake_limit_reached" : undefined;
+}
+
+function noteEnding(state, context, nowMs, status) {
+  const snapshot = context?.snapshot;
+  const run = runOf(state, snapshot);
+  if (!run || run.finished) return undefined;
+  const result = isObject(context.result) ? context.result : {};
+  const usage = result.usage ?? snapshot.usage;
+  const ended = status ?? runStatus(result.status) ?? runStatus(snapshot.status);
+  run.ending = record("run.finished", nowMs, {
+    session_id: sessionOf(state, run.agentId),
+    agent_id: run.agentId,
+    run_id: run.runId,
+    iteration: integer(result.iterations) ?? integer(snapshot.iteration),
+    status: ended,
+    input_tokens: integer(usage?.inputTokens),
+    output_tokens: integer(usage?.outputTokens),
+    cache_read_tokens: integer(usage?.cacheReadTokens),
+    cache_write_tokens: integer(usage?.cacheWriteTokens),
+    cost_usd: amount(usage?.totalCost) || undefined, // zero means unknown
+    error_type: runErrorType(ended, context, snapshot) ?? run.ending?.error_type,
+  });
+  return run;
+}
+
+/** What a run still holds: tool calls whose start was never seen, and its end. */
+function finish(state, run) {
+  const held = [...run.held.values()].flat();
+  run.held.clear();
+  if (run.ending === undefined || run.finished) return held;
+  run.finished = true;
+  for (const task of state.tasks.filter(({ team, runId }) => !team && runId === run.runId)) forgetTask(state, task);
+  return [...held, run.ending];
+}
+
+function onAfterRun(state, context, nowMs) {
+  noteEnding(state, context, nowMs); // onEvent follows at once, with what failed
+  return [];
+}
+
+function onRunEnded(status) {
+  return (state, context, nowMs) => {
+    const run = noteEnding(state, context, nowMs, status);
+    return run ? finish(state, run) : [];
+  };
+}
+
+const MAPPERS = new Map([
+  ["setup", onSetup],
+  ["beforeRun", onRunStarted],
+  ["onEvent:run-started", onRunStarted],
+  ["beforeModel", onBeforeModel],
+  ["onEvent:assistant-text-delta", onChunk],
+  ["onEvent:assistant-reasoning-delta", onChunk],
+  ["afterModel", onAfterModel],
+  ["onEvent:tool-started", onToolStarted],
+  ["afterTool", onAfterTool],
+  ["onEvent:tool-finished", onToolFinished],
+  ["onEvent:status-notice", onStatusNotice],
+  ["afterRun", onAfterRun],
+  ["onEvent:run-finished", onRunEnded(undefined)],
+  ["onEvent:run-failed", onRunEnded("failed")],
+]);
+
+/**
+ * The pure mapping: no clock, no file, no random; all it remembers is in `state`.
+ *
+ * `map(kind, context, nowMs)` gives the records of one hook call (`kind` is the hook's name, for events
+ * `onEvent:<type>`), `claims(nowMs)` the session.claimed records again, `drain()` what is held back at the end of the
+ * process. Whatever the context is, none of them throws.
+ */
+export function createMapping(state = createState()) {
+  const guarded = (produce) => {
+    try {
+      return produce();
+    } catch {
+      state.errors += 1;
+      return [];
+    }
+  };
+  return {
+    state,
+    map: (kind, context, nowMs) => {
+      const mapper = MAPPERS.get(kind);
+      return mapper ? guarded(() => mapper(state, context, nowMs)) : [];
+    },
+    claims: (nowMs) => [...state.sessions.values()].map((fields) => record("session.claimed", nowMs, fields)),
+    drain: () => guarded(() => [...state.runs.values()].flatMap((run) => finish(state, run))),
+  };
+}
+
+// ---- The rim: opt-out, files, process ----
+
+const BATCH_LINES = 1024;
+
+const isSet = (value) => typeof value === "string" && !["", "0", "false", "no"].includes(value.trim().toLowerCase());
+
+/** Whether the user has said no: environment, the off file, Cline's own settings; looked up at most once a second. */
+export function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
+  const settings = () => [
+    environment.CLINE_GLOBAL_SETTINGS_PATH?.trim(),
+    environment.CLINE_DATA_DIR?.trim() && path.join(environment.CLINE_DATA_DIR.trim(), "settings/global-settings.json"),
+    path.join(clineDirectory, "data/settings/global-settings.json"),
+  ];
+  const optedOut = (file) => {
+    if (!file) return false;
+    try {
+      return JSON.parse(fs.readFileSync(file, "utf8"))?.telemetryOptOut === true;
+    } catch (error) {
+      return error instanceof SyntaxError ? undefined : false; // half written: as before
+    }
+  };
+  let refused = false;
+  let askedAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const nowMs = monotonicMs();
+    if (nowMs - askedAtMs < LIMITS.checkIntervalMs) return refused;
+    askedAtMs = nowMs;
+    const answers = settings().map(optedOut);
+    refused =
+      isSet(environment.DO_NOT_TRACK) ||
+      isSet(environment.OTEL_SDK_DISABLED) ||
+      fs.existsSync(offFile) ||
+      answers.includes(true) ||
+      (refused && answers.includes(undefined));
+    return refused;
+  };
+}
+
+/** One process's spool: lines in, files `<pid>-<process start ms>-<sequence>.jsonl` out. It never throws. */
+export function createSpool({ directory, pid, startMs, refused, claims, nowMs, monotonicMs, limits = LIMITS }) {
+  let waiting = [];
+  let scheduled = false;
+  let fd;
+  let file;
+  let fileBytes = 0;
+  let sequence = 0;
+  let wrote = false;
+  let muted = false;
+  let directoryBytes = Number.POSITIVE_INFINITY;
+  let sinceMeasured = 0;
+  let measuredAtMs = Number.NEGATIVE_INFINITY;
+  let pausedUntilMs = 0;
+  const dropped = new Map();
+
+  const drop = (reason, count) => dropped.set(reason, (dropped.get(reason) ?? 0) + count);
+  const line = (entry) => `${JSON.stringify(entry)}\n`;
+
+  const close = () => {
+    if (fd === undefined) return;
+    const open = fd;
+    fd = undefined;
+    fs.closeSync(open);
+  };
+
+  const measure = () => {
+    let total = 0;
+    try {
+      for (const name of fs.readdirSync(directory))
+        if (name.endsWith(".jsonl")) total += fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? 0;
+    } catch {
+      // no directory yet: nothing in it
+    }
+    directoryBytes = total;
+    sinceMeasured = 0;
+    measuredAtMs = monotonicMs();
+  };
+
+  const hasRoom = (bytes) => {
+    const stale = monotonicMs() - measuredAtMs >= limits.checkIntervalMs || sinceMeasured > limits.directoryCheckBytes;
+    if (stale) {
+      measure();
+      // The bridge deletes what it has read, and a person may delete all: then lines must go to a file that exists.
+      if (fd !== undefined && !fs.existsSync(file)) close();
+    }
+    return directoryBytes + sinceMeasured + bytes <= limits.directoryBytes;
+  };
+
+  const open = () => {
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (;;) {
+      file = path.join(directory, `${pid}-${startMs}-${sequence}.jsonl`);
+      sequence += 1;
+      try {
+        fd = fs.openSync(file, "ax", 0o600);
+        fileBytes = 0;
+        return;
+      } catch (error) {
+        if (error.code !== "EEXIST") throw error;
+      }
+    }
+  };
+
+  const write = (lines) => {
+    const bytes = Buffer.from(lines.join(""));
+    const startedAtMs = monotonicMs();
+    let done = 0;
+    try {
+      if (fd !== undefined && fileBytes > 0 && fileBytes + bytes.length > limits.fileBytes) close();
+      if (fd === undefined) open();
+      while (done < bytes.length) done += fs.writeSync(fd, bytes, done);
+      wrote = true;
+    } catch {
+      // A torn line must stay the last of its file; whole lines before it have been written.
+      const whole = bytes.subarray(0, done).toString().split("\n").length - 1;
+      drop("write_error", lines.length - whole);
+      try {
+        close();
+      } catch {
+        // the descriptor is gone either way
+      }
+      pausedUntilMs = monotonicMs() + limits.checkIntervalMs;
+    }
+    fileBytes += done;
+    sinceMeasured += done;
+    const tookMs = monotonicMs() - startedAtMs;
+    if (tookMs > limits.slowWriteMs) pausedUntilMs = monotonicMs() + Math.min(tookMs * 100, limits.slowWritePauseMs);
+  };
+
+  const flush = (last = false) => {
+    scheduled = false;
+    const pauseMs = pausedUntilMs - monotonicMs();
+    if (pauseMs > 0 && !last) {
+      schedule(pauseMs);
+      return;
+    }
+    if (refused()) {
+      waiting = [];
+      muted = true;
+      return;
+    }
+    if (waiting.length === 0) return;
+    const lines = waiting;
+    waiting = [];
+    if (!hasRoom(lines.reduce((total, { length }) => total + length, 0))) {
+      drop("directory_limit", lines.length);
+      return;
+    }
+    // Whoever reads the spool learns of a session by its claim, and that one was not written while muted.
+    const claimed = muted ? claims() : [];
+    muted = false;
+    const losses = [...dropped].map(([reason, count]) => record("records.dropped", nowMs(), { count, reason }));
+    dropped.clear();
+    const batch = [...[...claimed, ...losses].map(line), ...lines];
+    // After a long pause a batch may be larger than a file should get.
+    for (let at = 0; at < batch.length; at += BATCH_LINES) write(batch.slice(at, at + BATCH_LINES));
+  };
+
+  const schedule = (delayMs) => {
+    if (scheduled) return;
+    scheduled = true;
+    if (delayMs > 0) setTimeout(flushQuietly, delayMs).unref?.();
+    else setImmediate(flushQuietly);
+  };
+
+  const quietly = (action) => (...given) => {
+    try {
+      action(...given);
+    } catch {
+      drop("internal_error", waiting.length);
+      waiting = [];
+    }
+  };
+  const flushQuietly = quietly(() => flush());
+
+  return {
+    drop,
+    append: quietly((records) => {
+      if (records.length === 0) return;
+      const room = Math.max(0, limits.waitingLines - waiting.length);
+      if (records.length > room) drop("memory_limit", records.length - room);
+      for (const entry of records.slice(0, room)) waiting.push(line(entry));
+      schedule(0);
+    }),
+    flush: quietly(() => flush(true)),
+    close: quietly((entry) => {
+      if (wrote || waiting.length > 0) waiting.push(line(entry));
+      flush(true);
+      close();
+    }),
+  };
+}
+
+/** A recorder for one process: hooks' contexts in, spool lines out. */
+export function createRecorder({ spoolDirectory, offFile, clineDirectory, environment = process.env, limits = LIMITS }) {
+  const nowMs = () => Date.now();
+  const monotonicMs = () => performance.now();
+  const mapping = createMapping();
+  const spool = createSpool({
+    directory: spoolDirectory,
+    pid: process.pid,
+    startMs: Math.round(performance.timeOrigin),
+    refused: createConsent({ offFile, clineDirectory, environment, monotonicMs }),
+    claims: () => mapping.claims(nowMs()),
+    nowMs,
+    monotonicMs,
+    limits,
+  });
+  let errors = 0;
+  let ended = false;
+  return {
+    receive: (kind, context) => {
+      spool.append(mapping.map(kind, context, nowMs()));
+      if (mapping.state.errors > errors) spool.drop("internal_error", mapping.state.errors - errors);
+      errors = mapping.state.errors;
+    },
+    flush: () => spool.flush(),
+    end: (reason) => {
+      if (ended) return;
+      ended = true;
+      spool.append(mapping.drain());
+      spool.close(record("process.exited", nowMs(), { reason }));
+    },
+  };
+}
+
+/**
+ * Sees to it that the recorder is the last to go.
+ *
+ * Cline ends its plugin process by SIGTERM and, 300 ms later, SIGKILL; a process whose Cline has died exits by itself.
+ * Ctrl-C and a closed terminal reach the whole process group, this process too, before Cline has told how the run
+ * ended: those it leaves to Cline. In a host that loads plugins into its own process, signals are not ours.
+ */
+function watchProcess(recorder) {
+  process.once("exit", () => recorder.end(process.connected === false ? "disconnected" : "exit"));
+  if (globalThis.__clinePluginHost === undefined || typeof process.send !== "function") return;
+  process.on("SIGINT", () => recorder.flush());
+  process.on("SIGHUP", () => recorder.flush());
+  const onTerminate = () => {
+    let turns = 3; // hooks that Cline called before the signal are still in the channel
+    const step = () => {
+      if (turns-- > 0) {
+        setImmediate(step);
+        return;
+      }
+      process.removeListener("SIGTERM", onTerminate);
+      if (process.listenerCount("SIGTERM") > 0) {
+        recorder.flush(); // another plugin decides when; "exit" follows
+        return;
+      }
+      recorder.end("terminated");
+      process.kill(process.pid, "SIGTERM");
+    };
+    setImmediate(step);
+  };
+  process.on("SIGTERM", onTerminate);
+}
+
+/** The recorder of this process, made at the first hook: a host may load this module more than once. */
+function processRecorder() {
+  const key = Symbol.for(`cline-otel/${SPOOL_VERSION}:${SPOOL_DIRECTORY}`);
+  if (globalThis[key] === undefined) {
+    const recorder = createRecorder({ spoolDirectory: SPOOL_DIRECTORY, offFile: OFF_FILE, clineDirectory: CLINE_DIRECTORY });
+    globalThis[key] = recorder;
+    watchProcess(recorder);
+  }
+  return globalThis[key];
+}
+
+const installed = path.isAbsolute(SPOOL_DIRECTORY);
+
+function receive(kind, context) {
+  try {
+    if (installed) processRecorder().receive(kind, context);
+  } catch {
+    // whatever it is, it is not the agent's concern
+  }
+}
+
+// beforeTool is not asked for: onEvent's tool-started tells the same, and each hook costs Cline a trip with all messages.
+const plugin = {
+  name: "cline-otel",
+  manifest: { capabilities: ["hooks"] },
+  setup(_api, context) {
+    receive("setup", context);
+  },
+  hooks: {
+    beforeRun: (context) => receive("beforeRun", context),
+    afterRun: (context) => receive("afterRun", context),
+    beforeModel: (context) => receive("beforeModel", context),
+    afterModel: (context) => receive("afterModel", context),
+    afterTool: (context) => receive("afterTool", context),
+    onEvent: (event) => {
+      try {
+        receive(`onEvent:${event?.type}`, event);
+      } catch {
+        // a type that cannot be read
+      }
+    },
+  },
+};
+
+export { plugin };
+export default plugin;

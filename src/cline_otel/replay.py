@@ -1,0 +1,159 @@
+"""Replay: recordings through the very pipeline that live use takes, to files and to the terminal.
+
+The output is a function of the input alone: no clock, no environment but the resource, no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import merge
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from cline_otel import __version__
+from cline_otel.catalogue.load import Catalogue, load
+from cline_otel.decode import cline_log, otlp, plugin
+from cline_otel.encode.logs import encode_logs
+from cline_otel.encode.origin import Origin
+from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.encode.traces import encode_traces
+from cline_otel.events import SOURCE_RANK, Event, Source
+from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, count
+from cline_otel.sources.recording import Recording
+from cline_otel.translate.step import SILENCE_NS
+
+_Item = TypeVar("_Item")
+
+SCOPE_NAME: Final = "cline-otel"
+
+REPLAY_RESOURCE: Final[Attributes] = (
+    ("service.name", "cline"),
+    ("service.instance.id", "00000000-0000-5000-8000-636c696e6531"),
+)
+"""Replays and demos have an instance id of their own, so that they never mix with an installation's totals."""
+
+_ITEMS_PER_REQUEST: Final = 512
+
+
+class Replayed(msgspec.Struct):
+    """All that a recording became."""
+
+    spans: list[SpanRecord]
+    logs: list[LogRecord]
+    totals: list[MetricTotal]
+    tally: Tally
+    events: int
+    requests: dict[SignalName, list[bytes]]
+
+
+def decode_recording(recording: Recording, catalogue: Catalogue, tally: Tally) -> list[list[Event]]:
+    """The events of each stream of a recording; a stream keeps its own order."""
+    streams = [list(plugin.decode_lines(lines, catalogue, tally, process)) for process, lines in recording.plugin]
+    streams += [list(cline_log.decode_lines(lines, catalogue, tally)) for lines in recording.cline_log]
+    requests: list[Event] = []
+    for body in recording.otlp_logs:
+        try:
+            requests += otlp.decode_request(body, "json", catalogue, tally)
+        except otlp.MalformedPayload:
+            count(tally, "malformed", "otlp", "request")
+    return [*streams, requests]
+
+
+def claims(streams: Iterable[Sequence[Event]]) -> list[Event]:
+    """Who shall own each root run: with all of the past at hand, the source that knows it best."""
+    told: dict[tuple[str, str], dict[Source, int]] = {}
+    nested: set[tuple[str, str]] = set()
+    for stream in streams:
+        for event in stream:
+            if event.run_id and event.agent_id and event.kind != "fact":
+                by_source = told.setdefault((event.agent_id, event.run_id), {})
+                by_source[event.source] = by_source.get(event.source, 0) + 1
+                if "parent_agent_id" in event.attributes:
+                    nested.add((event.agent_id, event.run_id))
+    return [
+        Event(
+            "run.claimed",
+            max(by_source, key=lambda source: (SOURCE_RANK[source], by_source[source], source)),
+            0,
+            "run.claimed",
+            agent_id=agent_id,
+            run_id=run_id,
+        )
+        for (agent_id, run_id), by_source in told.items()
+        if (agent_id, run_id) not in nested
+    ]
+
+
+def replay(recording: Recording, resource: Attributes = REPLAY_RESOURCE, shift_to_ns: int | None = None) -> Replayed:
+    """A recording through the pipeline.
+
+    Args:
+        recording: what to replay.
+        resource: who it is from.
+        shift_to_ns: moves all times so that the last event is then, nanoseconds since the Unix epoch; None
+            leaves them as they were.
+    """
+    catalogue = load()
+    tally: Tally = {}
+    streams = decode_recording(recording, catalogue, tally)
+    for signal, requests in recording.unsupported.items():
+        count(tally, "unsupported_signal", "otlp", signal, requests)
+    for source, lines in recording.malformed.items():
+        count(tally, "malformed", source, "line", lines)
+    origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
+    pipeline = Pipeline(catalogue, origin, origin)
+    pipeline.take_events(claims(streams))
+    events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
+    first_ns = events[0].occurred_at_ns if events else 0
+    last_ns = max((event.occurred_at_ns for event in events), default=0)
+    if shift_to_ns is not None and events:
+        shift_ns = shift_to_ns - last_ns
+        events = [_shifted(event, shift_ns) for event in events]
+        first_ns, last_ns = first_ns + shift_ns, last_ns + shift_ns
+    pipeline.take_events(events)
+    pipeline.tell_time(last_ns + SILENCE_NS + 1)
+    flushed = pipeline.flush()
+    for key, times in flushed.tally.items():
+        tally[key] = tally.get(key, 0) + times
+    metrics = pipeline.metrics_request(first_ns, last_ns)
+    return Replayed(
+        spans=flushed.spans,
+        logs=flushed.logs,
+        totals=pipeline.totals,
+        tally=tally,
+        events=len(events),
+        requests={
+            "traces": [encode_traces(part, origin) for part in _parts(flushed.spans)],
+            "metrics": [metrics] if metrics else [],
+            "logs": [encode_logs(part, origin) for part in _parts(flushed.logs)],
+        },
+    )
+
+
+def write(replayed: Replayed, directory: Path) -> list[Path]:
+    """Writes ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``, one OTLP JSON request a line; returns the paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for signal, requests in replayed.requests.items():
+        path = directory / f"{signal}.jsonl"
+        path.write_bytes(b"".join(to_json_line(signal, request) + b"\n" for request in requests))
+        paths.append(path)
+    return paths
+
+
+def _shifted(event: Event, shift_ns: int) -> Event:
+    attributes = {
+        name: value + shift_ns if name in _TIMES and isinstance(value, int) else value
+        for name, value in event.attributes.items()
+    }
+    return msgspec.structs.replace(event, occurred_at_ns=event.occurred_at_ns + shift_ns, attributes=attributes)
+
+
+_TIMES: Final = frozenset({"started_at_ns", "ended_at_ns", "first_chunk_at_ns"})
+
+
+def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
+    return (items[start : start + _ITEMS_PER_REQUEST] for start in range(0, len(items), _ITEMS_PER_REQUEST))

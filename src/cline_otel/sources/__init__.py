@@ -1,0 +1,1 @@
+"""Where payloads come from: bytes in, whole lines or whole requests out; what they mean is decided elsewhere."""

@@ -1,0 +1,131 @@
+"""The connections of the OTLP/HTTP receiver: how many, and how long each may take to send its headers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from cline_otel.sources.otlp_answers import Refusal, RpcCode, refused
+
+_FULL_BODY = b'{"code":14,"message":"Too many connections."}'
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_FULL_BODY)
+) + _FULL_BODY
+
+_silent = logging.getLogger("cline_otel.sources.silent")
+_silent.addHandler(logging.NullHandler())
+# What aiohttp logs of a broken request repeats parts of it.
+_silent.propagate = False
+
+
+class Connection(web.RequestHandler):
+    """One connection: cut when the headers of a request take too long, whatever trickles in."""
+
+    def __init__(
+        self,
+        server: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        header_seconds: float,
+        idle_seconds: float,
+        on_closed: Callable[[Connection], None],
+    ) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            logger=_silent,
+            access_log=None,  # type: ignore[arg-type]  # None is how it is turned off
+            keepalive_timeout=idle_seconds,
+            lingering_time=2,
+            auto_decompress=False,
+        )
+        self._event_loop = loop
+        self._header_seconds = header_seconds
+        self._header_deadline: asyncio.TimerHandle | None = None
+        self._is_in_request = False
+        self._on_closed = on_closed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock for the first request."""
+        super().connection_made(transport)
+        self._start_clock()
+
+    def data_received(self, data: bytes) -> None:
+        """Start the clock with the first byte of a further request."""
+        if not self._is_in_request:
+            self._start_clock()
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop the clock and make room for another connection."""
+        self._stop_clock()
+        self._on_closed(self)
+        super().connection_lost(exc)
+
+    def begin_request(self) -> None:
+        """The headers are complete."""
+        self._is_in_request = True
+        self._stop_clock()
+
+    def end_request(self) -> None:
+        """The request is answered; how long the connection may be idle is up to the base class."""
+        self._is_in_request = False
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP; the base class would repeat part of it."""
+        if status == 400:
+            refusal = Refusal(400, RpcCode.INVALID_ARGUMENT, "The request is not valid HTTP.", is_final=True)
+        else:
+            refusal = Refusal(503, RpcCode.UNAVAILABLE, "The receiver failed.", {"Retry-After": "5"}, is_final=True)
+        return refused(refusal, "json")
+
+    def _start_clock(self) -> None:
+        if self._header_deadline is None:
+            self._header_deadline = self._event_loop.call_later(self._header_seconds, self.force_close)
+
+    def _stop_clock(self) -> None:
+        if self._header_deadline is not None:
+            self._header_deadline.cancel()
+            self._header_deadline = None
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many: told so and closed, without reading what it sends."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - tells mypy what asyncio guarantees
+        transport.write(_FULL)
+        transport.close()
+
+
+class ConnectionFactory:
+    """Makes the protocol of each new connection, for ``loop.create_server``."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        connection_limit: int,
+        header_seconds: float,
+        idle_seconds: float,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.server = web.Server(handler)
+        # Counted here: the server counts a connection only some turns of the loop after it was accepted.
+        self._open: set[Connection] = set()
+        self._connection_limit = connection_limit
+        self._header_seconds = header_seconds
+        self._idle_seconds = idle_seconds
+
+    def __call__(self) -> asyncio.Protocol:
+        """The protocol of one new connection."""
+        if len(self._open) >= self._connection_limit:
+            return _TurnedAway()
+        connection = Connection(self.server, self._loop, self._header_seconds, self._idle_seconds, self._open.discard)
+        self._open.add(connection)
+        return connection

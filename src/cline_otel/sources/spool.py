@@ -1,0 +1,231 @@
+"""The plugin's spool directory: one append-only file of JSON lines per Cline process, rolled by its writer.
+
+A file is named ``<pid>-<process start, Unix epoch ms>-<sequence>.jsonl``. Its writer appends to the
+file of the highest sequence only, so a lower one is complete. A file is deleted when it is wholly
+read and committed, and either a later one of the same process exists or the process is gone. A
+process whose presence can't be told (see :mod:`cline_otel.sources.processes`) counts as gone when
+all its files were silent for 24 h. Names of any other form, and whatever is not a regular file, are
+left alone; symlinks are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from cline_otel.sources.intake import ProcessKey
+from cline_otel.sources.processes import Presence, ProcessTable
+from cline_otel.sources.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, read_chunk
+
+KEY_PREFIX = "spool/"
+SILENT_AFTER_NS = 24 * 3600 * 10**9
+
+_NAME = re.compile(r"([1-9]\d{0,9})-(\d{1,15})-(\d{1,10})\.jsonl", re.ASCII)
+
+
+class SpoolFile(msgspec.Struct, frozen=True, order=True):
+    """One file of the spool; sorts by process, then in the order written."""
+
+    process: ProcessKey
+    sequence: int
+    name: str
+
+    @property
+    def key(self) -> str:
+        """The cursor key of this file."""
+        return KEY_PREFIX + self.name
+
+
+class SpoolChunk(msgspec.Struct, frozen=True):
+    """Lines of one spool file and the position after them."""
+
+    file: SpoolFile
+    lines: list[bytes]
+    position: Position
+    first_offset: int
+    skipped_lines: int = 0
+
+
+class FinishedFile(msgspec.Struct, frozen=True):
+    """A file that is wholly read and will not grow: ``is_process_gone``, or else a later file exists."""
+
+    file: SpoolFile
+    is_process_gone: bool
+
+
+def parse_name(name: str) -> SpoolFile | None:
+    """Read a file name; None if it is not of the spool's form."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    pid, started_at_ms, sequence = (int(part) for part in match.groups())
+    return SpoolFile(ProcessKey(started_at_ms, pid), sequence, name)
+
+
+class SpoolReader:
+    """Reads the spool directory, which it makes (mode 0700) if it is missing.
+
+    Positions are given to each call and never kept here: they belong to whoever commits them.
+    What can't be read is told in ``problems`` (a line by cursor key) and does not stop the others.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        processes: ProcessTable | None = None,
+        wall_clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.directory = directory
+        self.problems: dict[str, str] = {}
+        self._processes = ProcessTable(wall_clock_ns=wall_clock_ns) if processes is None else processes
+        self._wall_clock_ns = wall_clock_ns
+
+    def poll(self, positions: Mapping[str, Position], limit_bytes: int = READ_LIMIT_BYTES) -> list[SpoolChunk]:
+        """Read the next lines: by process, each process's files in order, one chunk of one file a process.
+
+        Args:
+            positions: where each file was read up to, by its key; absent means from its start.
+            limit_bytes: about how much to read at once, all chunks together.
+
+        Returns:
+            The chunks; empty when there is nothing new.
+        """
+        self.problems = {}
+        chunks: list[SpoolChunk] = []
+        files = self._list()
+        gone = self._gone(files)
+        for process, its_files in _by_process(files).items():
+            for file in its_files:
+                is_complete = file is not its_files[-1] or process in gone
+                position = positions.get(file.key)
+                try:
+                    chunk = read_chunk(
+                        self.directory / file.name,
+                        position,
+                        limit_bytes,
+                        is_complete=is_complete,
+                        follow_symlinks=False,
+                    )
+                except UnreadableFile as error:
+                    self.problems[file.key] = str(error)
+                    break
+                if chunk is None:
+                    continue
+                chunks.append(SpoolChunk(file, chunk.lines, chunk.position, chunk.first_offset, chunk.skipped_lines))
+                before = position.offset if position is not None else 0
+                limit_bytes -= abs(chunk.position.offset - before)
+                break
+            if limit_bytes <= 0:
+                break
+        return chunks
+
+    def finished(self, positions: Mapping[str, Position]) -> list[FinishedFile]:
+        """The files that are wholly read up to ``positions`` and will not grow any more.
+
+        Of a process that is gone all files or none are told.
+        """
+        files = self._list()
+        # Who is gone is told before the sizes are looked at, so nothing can be written in between.
+        gone = self._gone(files)
+        finished: list[FinishedFile] = []
+        for process, its_files in _by_process(files).items():
+            is_read = {file: self._is_read(file, positions.get(file.key)) for file in its_files}
+            if process in gone:
+                if all(is_read.values()):
+                    finished += [FinishedFile(file, is_process_gone=True) for file in its_files]
+                continue
+            finished += [FinishedFile(file, is_process_gone=False) for file in its_files[:-1] if is_read[file]]
+        return finished
+
+    def delete(self, file: SpoolFile, position: Position | None) -> bool:
+        """Delete a finished file, after what was read of it is committed.
+
+        Returns:
+            False, with the file kept, if it is not wholly read up to ``position`` after all; True if it is gone.
+
+        Raises:
+            UnreadableFile: it can't be deleted.
+        """
+        path = self.directory / file.name
+        if path.exists() and not self._is_read(file, position):
+            return False
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            reason = f"it cannot be deleted after reading ({os.strerror(error.errno or 0)})"
+            raise UnreadableFile(
+                path, reason, "make the directory writable for the user that runs the bridge"
+            ) from None
+        return True
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of the cursor keys whose file is not there any more; none if the directory can't be listed."""
+        self.problems.pop(KEY_PREFIX, None)
+        there = {file.key for file in self._list()}
+        if KEY_PREFIX in self.problems:
+            return []
+        return [key for key in keys if key.startswith(KEY_PREFIX) and key not in there]
+
+    def unread_bytes(self, positions: Mapping[str, Position]) -> int:
+        """How many bytes of the spool are not yet read, all files together."""
+        unread = 0
+        for file in self._list():
+            position = positions.get(file.key)
+            unread += max(0, self._size(file) - (position.offset if position is not None else 0))
+        return unread
+
+    def _list(self) -> list[SpoolFile]:
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.scandir(self.directory) as entries:
+                parsed = [parse_name(entry.name) for entry in entries if entry.is_file(follow_symlinks=False)]
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            remedy = "make it a directory that the user that runs the bridge can read and write"
+            self.problems[KEY_PREFIX] = str(UnreadableFile(self.directory, reason, remedy))
+            return []
+        return sorted(file for file in parsed if file is not None)
+
+    def _gone(self, files: list[SpoolFile]) -> set[ProcessKey]:
+        presences = self._processes.presences({file.process for file in files})
+        silent_since_ns = self._wall_clock_ns() - SILENT_AFTER_NS
+        gone = {process for process, presence in presences.items() if presence is Presence.GONE}
+        for process, presence in presences.items():
+            if presence is Presence.UNKNOWN:
+                its_files = [file for file in files if file.process == process]
+                if all(self._modified_at_ns(file) < silent_since_ns for file in its_files):
+                    gone.add(process)
+        return gone
+
+    def _modified_at_ns(self, file: SpoolFile) -> int:
+        try:
+            return (self.directory / file.name).lstat().st_mtime_ns
+        except OSError:
+            return self._wall_clock_ns()
+
+    def _size(self, file: SpoolFile) -> int:
+        try:
+            return (self.directory / file.name).lstat().st_size
+        except OSError:
+            return 0
+
+    def _is_read(self, file: SpoolFile, position: Position | None) -> bool:
+        try:
+            status = (self.directory / file.name).lstat()
+        except OSError:
+            return False
+        if position is None:
+            return status.st_size == 0
+        return status.st_size == position.offset and status.st_ino == position.inode
+
+
+def _by_process(files: list[SpoolFile]) -> dict[ProcessKey, list[SpoolFile]]:
+    grouped: dict[ProcessKey, list[SpoolFile]] = {}
+    for file in files:
+        grouped.setdefault(file.process, []).append(file)
+    return grouped
