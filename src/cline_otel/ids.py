@@ -11,17 +11,19 @@ from functools import lru_cache
 from hashlib import blake2b
 
 _CACHE_SIZE = 65_536
+_INVALID = {8: bytes(8), 16: bytes(16)}
+"""All-zero ids are invalid (W3C Trace Context)."""
 
 
 def _digest(size: int, parts: tuple[str, ...]) -> bytes:
-    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    value = blake2b(b"".join(b"%d:%b" % (len(part), part) for part in encoded), digest_size=size).digest()
-    return value if any(value) else b"\x01" * size
+    framed = "".join([f"{len(part)}:{part}" for part in parts])
+    value = blake2b(framed.encode("utf-8", "surrogatepass"), digest_size=size).digest()
+    return value if value != _INVALID[size] else b"\x01" * size
 
 
 @lru_cache(_CACHE_SIZE)
 def trace_id(root_agent_id: str, root_run_id: str) -> bytes:
-    """16 bytes for the trace of one root run. All-zero ids are invalid (W3C Trace Context) and never returned."""
+    """16 bytes for the trace of one root run. """
     return _digest(16, ("trace", root_agent_id, root_run_id))
 
 

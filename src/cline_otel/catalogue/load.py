@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final, TypeVar, get_args
+from typing import Final, NamedTuple, TypeVar, get_args
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -30,7 +30,7 @@ class CatalogueError(Exception):
     """The catalogue contradicts itself; the text names the file, the entry and what is wrong."""
 
 
-class FieldHandler(msgspec.Struct, frozen=True, gc=False):
+class FieldHandler(NamedTuple):
     """What becomes of one upstream field: the slot it fills, by which gate, under which attribute name."""
 
     slot: int
@@ -103,7 +103,7 @@ def _read(name: str, shape: type[_Model]) -> _Model:
 
 def _gate(name: str, attribute: model.Attribute, table: model.AttributesFile) -> values.Gate:
     if name == "gen_ai.provider.name":
-        return values.provider(table.providers, table.patterns["word"])
+        return values.renamed(table.providers, _known_values(attribute, table))
     if attribute.type in ("string", "strings"):
         if attribute.pattern is not None:
             gate = values.matching(table.patterns[attribute.pattern])

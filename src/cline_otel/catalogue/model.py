@@ -27,7 +27,7 @@ class Attribute(_Strict):
     type: Literal["string", "int", "double", "bool", "strings"]
     privacy: PrivacyClass
     cardinality: Literal["low", "high"]
-    convention: Literal["semconv", "genai", "cline"]
+    convention: Literal["semconv", "genai", "specification", "cline"]
     serves: frozenset[Serves] = Field(min_length=1)
     description: str
     pattern: str | None = None

@@ -53,10 +53,9 @@ def matching(pattern: str) -> Gate:
     return remembered(lambda value: value if fullmatch(value) else OTHER)
 
 
-def provider(well_known: Mapping[str, str], pattern: str) -> Gate:
-    """Cline's provider id as ``gen_ai.provider.name``: the well-known value where there is one."""
-    fullmatch = re.compile(pattern).fullmatch
-    return remembered(lambda value: well_known.get(value) or (value if fullmatch(value) else OTHER))
+def renamed(names: Mapping[str, str], values: frozenset[str]) -> Gate:
+    """Only the listed strings, some of them under another name."""
+    return remembered(lambda value: names.get(value) or (value if value in values else OTHER))
 
 
 def each(gate: Gate) -> Gate:

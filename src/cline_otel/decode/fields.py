@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final, cast
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-from cline_otel.catalogue.load import ATTRIBUTE, KEYS, SourceEvent
+from cline_otel.catalogue.load import ATTRIBUTE, KEYS, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER
-from cline_otel.events import AttributeValue, Event, Kind, Source
+from cline_otel.events import AttributeValue, Event, Source
 from cline_otel.signals import Tally, count
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")
@@ -33,54 +33,67 @@ def to_event(
     become ``_OTHER`` and are counted by the attribute's name.
     """
     if entry.when:
-        fields = dict(fields).items()
-        present = dict(fields)
-        if any(present.get(name) not in accepted for name, accepted in entry.when):
+        fields = list(fields)
+        if not meets_conditions(entry, dict(fields)):
             return None
-    session_id = agent_id = run_id = call_id = ""
-    iteration = 0
-    attributes: dict[str, AttributeValue] = {}
+    known: list[tuple[FieldHandler, object]] = []
     handlers = entry.handlers
     for key, value in fields:
         handler = handlers.get(key)
         if handler is None:
-            count(tally, "dropped_field", source, f"{entry.name}:{nameable(key)}")
-            continue
-        slot = handler.slot
-        if slot < 0:
-            continue
-        answer = handler.gate(value)
+            count_dropped(entry, source, key, tally)
+        elif handler[0] >= 0:
+            known.append((handler, value))
+    return build_event(entry, source, occurred_at_ns, known, tally, process)
+
+
+def meets_conditions(entry: SourceEvent, present: Mapping[str, object]) -> bool:
+    """Whether the fields that the entry's ``when`` names have one of the accepted values."""
+    return all(present.get(name) in accepted for name, accepted in entry.when)
+
+
+def count_dropped(entry: SourceEvent, source: Source, key: str, tally: Tally) -> None:
+    """A field that the entry does not list."""
+    count(tally, "dropped_field", source, f"{entry.name}:{nameable(key)}")
+
+
+def build_event(
+    entry: SourceEvent,
+    source: Source,
+    occurred_at_ns: int,
+    fields: Iterable[tuple[FieldHandler, object]],
+    tally: Tally,
+    process: str = "",
+) -> Event:
+    """The event of an entry whose fields are known, each with its handler (none that is ignored)."""
+    keys: list[str | int] = ["", "", "", 0, ""]
+    attributes: dict[str, AttributeValue] = {}
+    for (slot, name, gate), value in fields:
+        answer = gate(value)
         if answer is None:
             continue
         if answer == OTHER:
-            count(tally, "replaced_value", source, handler.name)
+            count(tally, "replaced_value", source, name)
             if slot != ATTRIBUTE:
                 continue
         if slot == ATTRIBUTE:
-            attributes[handler.name] = answer
-        elif slot == 0:
-            session_id = session_id or cast(str, answer)
-        elif slot == 1:
-            agent_id = cast(str, answer)
-        elif slot == 2:
-            run_id = cast(str, answer)
-        elif slot == 3:
-            iteration = cast(int, answer)
-        else:
-            call_id = cast(str, answer)
+            attributes[name] = answer
+        elif not keys[slot]:
+            keys[slot] = answer  # type: ignore[assignment] - a key's gate gives str, or int for the iteration
+    session_id, agent_id, run_id, iteration, call_id = keys
     return Event(
-        cast(Kind, entry.kind),
+        entry.kind,  # type: ignore[arg-type] - checked when the catalogue is loaded; so are the keys' types
         source,
         occurred_at_ns,
         entry.name,
-        session_id,
-        agent_id,
-        run_id,
-        iteration,
-        call_id,
+        session_id,  # type: ignore[arg-type]
+        agent_id,  # type: ignore[arg-type]
+        run_id,  # type: ignore[arg-type]
+        iteration,  # type: ignore[arg-type]
+        call_id,  # type: ignore[arg-type]
         process,
         attributes,
     )
 
 
-assert KEYS == ("session_id", "agent_id", "run_id", "iteration", "call_id")  # noqa: S101 - the slots above
+assert KEYS == ("session_id", "agent_id", "run_id", "iteration", "call_id")  # noqa: S101 - the order of a handler's slots

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from cline_otel.catalogue.load import Catalogue, SourceEvent
-from cline_otel.decode.fields import nameable, to_event
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from cline_otel.catalogue.load import Catalogue, FieldHandler, SourceEvent
+from cline_otel.decode.fields import build_event, count_dropped, meets_conditions, nameable, to_event
 from cline_otel.events import Event
 from cline_otel.signals import Tally, count
 
@@ -48,7 +51,7 @@ class _LogRecord(msgspec.Struct, gc=False):
     observedTimeUnixNano: int | str = 0  # noqa: N815
     body: _AnyValue | None = None
     eventName: str = ""  # noqa: N815
-    attributes: list[_KeyValue] | None = None
+    attributes: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _ScopeLogs(msgspec.Struct, gc=False):
@@ -64,6 +67,7 @@ class _Request(msgspec.Struct, gc=False):
 
 
 _request = msgspec.json.Decoder(_Request)
+_attributes = msgspec.json.Decoder(list[_KeyValue] | None)
 
 
 def decode_request(body: bytes, encoding: Encoding, catalogue: Catalogue, tally: Tally) -> list[Event]:
@@ -112,7 +116,12 @@ def _decode_json(request: _Request, catalogue: Catalogue, tally: Tally) -> Itera
                 if occurred_at_ns is None:
                     count(tally, "malformed", "otlp", "time")
                     continue
-                fields = [(pair.key, (pair.value or _NOTHING).plain()) for pair in record.attributes or ()]
+                try:
+                    pairs = _attributes.decode(record.attributes) or ()
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    count(tally, "malformed", "otlp", "attributes")
+                    continue
+                fields = [(pair.key, (pair.value or _NOTHING).plain()) for pair in pairs]
                 event = to_event(entry, "otlp", occurred_at_ns, fields, tally)
                 if event is not None:
                     yield event
@@ -134,21 +143,30 @@ def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterato
                 if occurred_at_ns is None:
                     count(tally, "malformed", "otlp", "time")
                     continue
-                event = to_event(entry, "otlp", occurred_at_ns, _wanted(record, entry), tally)
-                if event is not None:
-                    yield event
+                if entry.when and not meets_conditions(entry, _conditions(record, entry)):
+                    continue
+                yield build_event(entry, "otlp", occurred_at_ns, _known_fields(record, entry, tally), tally)
 
 
-def _wanted(record: Any, entry: SourceEvent) -> Iterator[tuple[str, object]]:
-    """Key and value of the fields that the entry reads or does not know; values that are not read stay undecoded."""
+def _known_fields(record: LogRecord, entry: SourceEvent, tally: Tally) -> list[tuple[FieldHandler, object]]:
+    """Handler and value of the fields that the entry reads; values that are not read stay undecoded."""
+    fields: list[tuple[FieldHandler, object]] = []
     handlers = entry.handlers
-    conditions = {name for name, _ in entry.when}
     for pair in record.attributes:
-        key = pair.key
-        handler = handlers.get(key)
+        handler = handlers.get(pair.key)
         if handler is None:
-            yield key, None
-        elif handler.slot >= 0 or key in conditions:
+            count_dropped(entry, "otlp", pair.key, tally)
+        elif handler[0] >= 0:
             value = pair.value
-            which = value.WhichOneof("value")
-            yield key, getattr(value, which) if which else None
+            fields.append((handler, value.string_value or _plain(value)))
+    return fields
+
+
+def _conditions(record: LogRecord, entry: SourceEvent) -> dict[str, object]:
+    names = {name for name, _ in entry.when}
+    return {pair.key: _plain(pair.value) for pair in record.attributes if pair.key in names}
+
+
+def _plain(value: AnyValue) -> object:
+    which = value.WhichOneof("value")
+    return getattr(value, which) if which else None

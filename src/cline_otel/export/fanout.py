@@ -31,14 +31,15 @@ class Fanout:
     async def send(self, batch: Batch) -> Outcome:
         """Send to each destination what it has not settled yet."""
         outcomes = await asyncio.gather(*(self._send_to(index, batch) for index in range(len(self._senders))))
+        # First what splits the batch: the parts can advance where the whole cannot.
+        for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                return outcome
         if retries := [outcome for outcome in outcomes if isinstance(outcome, Retry)]:
             waits = [retry.after_seconds for retry in retries if retry.after_seconds is not None]
             return Retry(retries[0].reason, max(waits) if waits else None)
         for outcome in outcomes:
             if isinstance(outcome, Hold):
-                return outcome
-        for outcome in outcomes:
-            if isinstance(outcome, Refused):
                 return outcome
         return self._finished(batch)
 
@@ -53,7 +54,11 @@ class Fanout:
         open_rows = [row for row in batch.rows if row.id not in settled]
         if not open_rows:
             return None
-        outcome = await self._senders[index].send(Batch(open_rows))
+        try:
+            outcome = await self._senders[index].send(Batch(open_rows))
+        except Exception as error:
+            # One defective destination must not leave the others' sends running unobserved.
+            return Retry(f"unexpected {type(error).__name__} in the exporter")
         if isinstance(outcome, Delivered):
             settled.update((row.id, "") for row in open_rows)
             self._rejected += outcome.rejected

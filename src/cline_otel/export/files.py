@@ -80,6 +80,7 @@ class FileSender:
         self._target.directory.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._descriptor = descriptor
+        os.fchmod(descriptor, 0o600)
         self._size_bytes = _whole_lines_bytes(descriptor)
         os.ftruncate(descriptor, self._size_bytes)
         _sync_directory(self._target.directory)

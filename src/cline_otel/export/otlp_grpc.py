@@ -19,6 +19,7 @@ from cline_otel import __version__
 from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
 from cline_otel.export.responses import clipped, delivered_from_protobuf
 from cline_otel.export.targets import OtlpTarget
+from cline_otel.export.tls import client_context
 from cline_otel.signals import SignalName
 
 _METHODS: Final[dict[SignalName, str]] = {
@@ -60,7 +61,7 @@ class OtlpGrpcSender:
         """Prepare, without connecting.
 
         Raises:
-            OSError: a certificate or key file cannot be read.
+            OSError: a certificate or key file cannot be read or used.
         """
         self._target = target
         self._credentials = None if target.insecure else _credentials(target)
@@ -110,7 +111,7 @@ class OtlpGrpcSender:
         reason = f"{code.name} from {self._target.shown_endpoint}" + (f": {details}" if details else "")
         wait_seconds = retry_info_seconds(error)
         if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_seconds is not None):
-            if "CERTIFICATE_VERIFY_FAILED" in details:
+            if "CERTIFICATE_VERIFY_FAILED" in (error.details() or ""):
                 return Hold(
                     f"the certificate of {self._target.shown_endpoint} is not trusted",
                     "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of the authority that signed it",
@@ -151,9 +152,11 @@ def _unchanged(message: bytes) -> bytes:
 
 
 def _credentials(target: OtlpTarget) -> grpc.ChannelCredentials:
+    # gRPC takes any bytes and fails at every call; this says at once what is wrong with the files.
+    client_context(target)
     return grpc.ssl_channel_credentials(
         root_certificates=_content(target.certificate_file),
-        private_key=_content(target.client_key_file),
+        private_key=_content(target.client_key_file or target.client_certificate_file),
         certificate_chain=_content(target.client_certificate_file),
     )
 

@@ -6,7 +6,6 @@ Source: "OTLP/HTTP" of the OTLP specification; docs/delivery.md has the table of
 from __future__ import annotations
 
 import asyncio
-import ssl
 import zlib
 from http import HTTPStatus
 from typing import Final
@@ -20,6 +19,7 @@ from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
 from cline_otel.export.responses import clipped, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.targets import OtlpTarget
+from cline_otel.export.tls import client_context
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 _ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422, 500})
@@ -54,7 +54,7 @@ class OtlpHttpSender:
         }
         if target.compression != "none":
             self._headers["content-encoding"] = target.compression
-        self._tls = _tls(target) if target.endpoint.lower().startswith("https:") else None
+        self._tls = client_context(target) if target.endpoint.lower().startswith("https:") else None
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -164,17 +164,6 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
     while len(body) < _RESPONSE_LIMIT_BYTES and (chunk := await content.read(_RESPONSE_LIMIT_BYTES - len(body))):
         body += chunk
     return bytes(body)
-
-
-def _tls(target: OtlpTarget) -> ssl.SSLContext:
-    authorities = target.certificate_file
-    context = ssl.create_default_context()
-    if authorities:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(authorities)
-    if target.client_certificate_file:
-        context.load_cert_chain(target.client_certificate_file, target.client_key_file)
-    return context
 
 
 def _named(status: int) -> str:

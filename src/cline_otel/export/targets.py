@@ -21,7 +21,7 @@ class OtlpTarget(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: for HTTP the full URL of the signal; for gRPC the ``host:port`` or name to dial.
         headers: lower-case names and their values, which are secrets: they are never shown.
         timeout_seconds: how long one export request may take.
-        insecure: gRPC without TLS; for HTTP the endpoint's scheme decides.
+        insecure: without TLS; for HTTP this only repeats the endpoint's scheme.
         certificate_file: PEM file (for HTTP also a directory) of the authorities to trust, instead of the system's.
     """
 
@@ -49,7 +49,7 @@ class OtlpTarget(msgspec.Struct, frozen=True, kw_only=True):
         details: list[str] = [] if self.compression == "none" else [self.compression]
         if self.protocol == "grpc":
             details.append("no TLS" if self.insecure else "TLS")
-        if self.client_certificate_file:
+        if self.client_certificate_file and not self.insecure:
             details.append("client certificate")
         if self.headers:
             details.append(f"{len(self.headers)} header{'s' if len(self.headers) > 1 else ''}")

@@ -1,0 +1,1 @@
+"""The Cline plugin, its installation, and its mapping over recorded hook calls."""

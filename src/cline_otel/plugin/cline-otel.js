@@ -86,7 +86,7 @@ function record(event, timeMs, fields) {
 const ERROR_HEAD_CHARACTERS = 600;
 const EXIT_CODE = /^Command exited with code (-?\d{1,9})\b/;
 const DENIALS = [
-  /^Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request failed|is disabled)/,
+  /^Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request|is disabled)/,
   /^Tool approval (?:request|callback)/,
   /^Tool execution is disabled for provider /,
   /^Desktop tool approval /,
@@ -98,7 +98,7 @@ const DENIALS = [
 ];
 const UNKNOWN_TOOL = /^(?:Unknown tool: |Tool call \S{1,200} was rejected before execution: (?:AI_)?NoSuchTool)/;
 const UNREADABLE_INPUT =
-  /^Tool call \S{1,200} (?:emitted invalid|was rejected before execution: (?:AI_)?(?:Invalid|JSONParse|TypeValidation))/;
+  /^Tool call \S{1,200} (?:emitted invalid|was rejected before execution: (?:AI_)?(?:Invalid|JSONParse|TypeVal))/;
 const REFUSED_INPUT = /^\u2716 /; // the tool's own check of its input
 
 const isObject = (value) => typeof value === "object" && value !== null;
@@ -147,7 +147,8 @@ function outcomeOf(name, result, ran) {
   const text = texts[0] ?? errorText(output);
   const errorType = errorTypeOf(text, { ran, mcp, exitCode, output });
   const rejected =
-    ["unknown_tool", "denied", "rejected"].includes(errorType) || (errorType === "invalid_input" && !REFUSED_INPUT.test(text));
+    ["unknown_tool", "denied", "rejected"].includes(errorType) ||
+    (errorType === "invalid_input" && !REFUSED_INPUT.test(text));
   return {
     outcome: rejected ? "rejected" : "error",
     error_type: errorType,
@@ -272,7 +273,7 @@ function forgetTask(state, task) {
   state.taskCharacters = state.tasks.reduce((total, { text }) => total + text.length, 0);
 }
 
-/** The oldest waiting call whose task is one of these texts, word for word: the parent's, or a team's if there is none. */
+/** The oldest waiting call with one of these texts, word for word, as its task: the parent's, else a team's. */
 function claimTask(state, texts, agentId, parentAgentId) {
   if (state.tasks.length === 0) return undefined;
   const wanted = new Set(texts.flatMap((text) => [text.trim(), WRAPPED.exec(text)?.[1].trim()]));
@@ -493,7 +494,10 @@ function onToolFinished(state, context, nowMs) {
   const call = take(run.calls, key, (candidate) => candidate.finished) ?? take(run.calls, key);
   const task = call && state.tasks.find((candidate) => candidate.call === call && !candidate.team);
   if (task) forgetTask(state, task);
-  if (held) return [record(held.event, held.time_unix_ms, { ...held, ordinal: positionIn(context.snapshot, toolCall?.toolCallId) })];
+  if (held) {
+    const ordinal = positionIn(context.snapshot, toolCall?.toolCallId);
+    return [record(held.event, held.time_unix_ms, { ...held, ordinal })];
+  }
   if (!call || call.finished) return [];
   const message = context.message;
   const parts = Array.isArray(message?.content) ? message.content.filter(isObject) : [];
@@ -668,14 +672,17 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
   let fileBytes = 0;
   let sequence = 0;
   let wrote = false;
-  let muted = false;
+  let claimsLost = false;
   let directoryBytes = Number.POSITIVE_INFINITY;
   let sinceMeasured = 0;
   let measuredAtMs = Number.NEGATIVE_INFINITY;
   let pausedUntilMs = 0;
   const dropped = new Map();
 
-  const drop = (reason, count) => dropped.set(reason, (dropped.get(reason) ?? 0) + count);
+  const drop = (reason, count) => {
+    dropped.set(reason, (dropped.get(reason) ?? 0) + count);
+    claimsLost = true;
+  };
   const line = (entry) => `${JSON.stringify(entry)}\n`;
 
   const close = () => {
@@ -688,8 +695,8 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
   const measure = () => {
     let total = 0;
     try {
-      for (const name of fs.readdirSync(directory))
-        if (name.endsWith(".jsonl")) total += fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? 0;
+      for (const name of fs.readdirSync(directory).filter((entry) => entry.endsWith(".jsonl")))
+        total += fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? 0;
     } catch {
       // no directory yet: nothing in it
     }
@@ -747,6 +754,7 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
     sinceMeasured += done;
     const tookMs = monotonicMs() - startedAtMs;
     if (tookMs > limits.slowWriteMs) pausedUntilMs = monotonicMs() + Math.min(tookMs * 100, limits.slowWritePauseMs);
+    return done === bytes.length;
   };
 
   const flush = (last = false) => {
@@ -758,7 +766,7 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
     }
     if (refused()) {
       waiting = [];
-      muted = true;
+      claimsLost = true;
       return;
     }
     if (waiting.length === 0) return;
@@ -768,12 +776,17 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
       drop("directory_limit", lines.length);
       return;
     }
-    // Whoever reads the spool learns of a session by its claim, and that one was not written while muted.
-    const claimed = muted ? claims() : [];
-    muted = false;
-    const losses = [...dropped].map(([reason, count]) => record("records.dropped", nowMs(), { count, reason }));
+    const counted = [...dropped];
+    const losses = counted.map(([reason, count]) => record("records.dropped", nowMs(), { count, reason }));
+    // Whoever reads the spool learns of a session by its claim, which may have been among the lines not written.
+    const claimed = claimsLost ? claims() : [];
     dropped.clear();
-    const batch = [...[...claimed, ...losses].map(line), ...lines];
+    claimsLost = false;
+    if (losses.length > 0 && !write(losses.map(line))) {
+      dropped.clear();
+      for (const [reason, count] of counted) drop(reason, count);
+    }
+    const batch = [...claimed.map(line), ...lines];
     // After a long pause a batch may be larger than a file should get.
     for (let at = 0; at < batch.length; at += BATCH_LINES) write(batch.slice(at, at + BATCH_LINES));
   };
@@ -814,12 +827,12 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
 }
 
 /** A recorder for one process: hooks' contexts in, spool lines out. */
-export function createRecorder({ spoolDirectory, offFile, clineDirectory, environment = process.env, limits = LIMITS }) {
+export function createRecorder({ directory, offFile, clineDirectory, environment = process.env, limits = LIMITS }) {
   const nowMs = () => Date.now();
   const monotonicMs = () => performance.now();
   const mapping = createMapping();
   const spool = createSpool({
-    directory: spoolDirectory,
+    directory,
     pid: process.pid,
     startMs: Math.round(performance.timeOrigin),
     refused: createConsent({ offFile, clineDirectory, environment, monotonicMs }),
@@ -882,9 +895,9 @@ function watchProcess(recorder) {
 function processRecorder() {
   const key = Symbol.for(`cline-otel/${SPOOL_VERSION}:${SPOOL_DIRECTORY}`);
   if (globalThis[key] === undefined) {
-    const recorder = createRecorder({ spoolDirectory: SPOOL_DIRECTORY, offFile: OFF_FILE, clineDirectory: CLINE_DIRECTORY });
-    globalThis[key] = recorder;
-    watchProcess(recorder);
+    const places = { directory: SPOOL_DIRECTORY, offFile: OFF_FILE, clineDirectory: CLINE_DIRECTORY };
+    globalThis[key] = createRecorder(places);
+    watchProcess(globalThis[key]);
   }
   return globalThis[key];
 }
@@ -899,7 +912,7 @@ function receive(kind, context) {
   }
 }
 
-// beforeTool is not asked for: onEvent's tool-started tells the same, and each hook costs Cline a trip with all messages.
+// Not asked for: beforeTool. The tool-started event tells the same, and each hook costs Cline a trip with all messages.
 const plugin = {
   name: "cline-otel",
   manifest: { capabilities: ["hooks"] },

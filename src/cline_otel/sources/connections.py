@@ -29,8 +29,10 @@ class Connection(web.RequestHandler):
         self,
         server: web.Server,
         loop: asyncio.AbstractEventLoop,
+        *,
         header_seconds: float,
         idle_seconds: float,
+        linger_seconds: float,
         on_closed: Callable[[Connection], None],
     ) -> None:
         super().__init__(
@@ -39,7 +41,7 @@ class Connection(web.RequestHandler):
             logger=_silent,
             access_log=None,  # type: ignore[arg-type]  # None is how it is turned off
             keepalive_timeout=idle_seconds,
-            lingering_time=2,
+            lingering_time=linger_seconds,
             auto_decompress=False,
         )
         self._event_loop = loop
@@ -113,6 +115,7 @@ class ConnectionFactory:
         connection_limit: int,
         header_seconds: float,
         idle_seconds: float,
+        linger_seconds: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.server = web.Server(handler)
@@ -121,11 +124,19 @@ class ConnectionFactory:
         self._connection_limit = connection_limit
         self._header_seconds = header_seconds
         self._idle_seconds = idle_seconds
+        self._linger_seconds = linger_seconds
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of one new connection."""
         if len(self._open) >= self._connection_limit:
             return _TurnedAway()
-        connection = Connection(self.server, self._loop, self._header_seconds, self._idle_seconds, self._open.discard)
+        connection = Connection(
+            self.server,
+            self._loop,
+            header_seconds=self._header_seconds,
+            idle_seconds=self._idle_seconds,
+            linger_seconds=self._linger_seconds,
+            on_closed=self._open.discard,
+        )
         self._open.add(connection)
         return connection

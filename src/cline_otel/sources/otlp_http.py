@@ -62,6 +62,7 @@ class ReceiverLimits(msgspec.Struct, frozen=True, kw_only=True):
         header_seconds: from the first byte of a request to the end of its headers.
         body_seconds: from there to the end of its body.
         idle_seconds: between two requests of one connection.
+        linger_seconds: for which the rest of a refused body is thrown away, so that its sender sees the answer.
     """
 
     compressed_bytes: int = 4 * 1024 * 1024
@@ -71,6 +72,7 @@ class ReceiverLimits(msgspec.Struct, frozen=True, kw_only=True):
     header_seconds: float = 10
     body_seconds: float = 30
     idle_seconds: float = 75
+    linger_seconds: float = 2
 
 
 class OtlpHttpReceiver:
@@ -134,6 +136,7 @@ class OtlpHttpReceiver:
             connection_limit=self._limits.connections,
             header_seconds=self._limits.header_seconds,
             idle_seconds=self._limits.idle_seconds,
+            linger_seconds=self._limits.linger_seconds,
         )
         try:
             for address in addresses:
@@ -145,12 +148,13 @@ class OtlpHttpReceiver:
             raise self._refuse(*_reason_and_remedy(error)) from None
 
     async def stop(self, grace_seconds: float = 5) -> None:
-        """Accept no more, let the requests in progress finish for so long, then close every connection."""
+        """Accept no more, let what is in progress finish within that time, then close every connection."""
         for listener in self._listeners:
             listener.close()
         self._listeners = []
         if self._factory is not None:
-            await self._factory.server.shutdown(grace_seconds)
+            # It waits so long twice, for answers and for connections, and for ever if told not to wait.
+            await self._factory.server.shutdown(max(grace_seconds / 2, 0.01))
             self._factory = None
 
     async def _resolve(self) -> list[str]:

@@ -27,7 +27,7 @@ from cline_otel.sources.intake import (
     Submit,
     Unavailable,
 )
-from cline_otel.sources.spool import KEY_PREFIX, SpoolChunk, SpoolReader
+from cline_otel.sources.spool import KEY_PREFIX, SpoolChunk, SpoolReader, UndeletableFile
 from cline_otel.sources.tailing import READ_LIMIT_BYTES, Chunk, Position, Tail, UnreadableFile, unread_bytes
 
 POLL_INTERVAL_SECONDS = 0.5
@@ -223,12 +223,14 @@ class FilePoller:
             untold = sorted(gone - self._told_gone)
             if untold:
                 await self._commit(tuple(ProcessGone(process) for process in untold), {})
-            self._told_gone = gone
+            self._told_gone = set()
             for file in finished:
                 try:
                     self._spool.delete(file.file, self._positions.get(file.file.key))
-                except UnreadableFile as error:
+                except UndeletableFile as error:
                     self._problems[file.file.key] = str(error)
+                    # It is found finished again in every poll.
+                    self._told_gone |= {file.file.process} & gone
             # Only now: a file that outlived its cursor would be read a second time.
             forgotten = dict.fromkeys(self._spool.missing(self._positions))
             self._problems.update(self._spool.problems)

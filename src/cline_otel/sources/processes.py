@@ -107,10 +107,11 @@ class ProcessTable:
             presence = _presence_without_proc(process.pid)
         else:
             bearers = scan.bearers(process.pid)
-            for bearer in bearers:
-                if self._agrees(process, bearer.start_ticks):
-                    self._recognised[process] = bearer
-                    return Presence.ALIVE
+            # Each namespace has a pid 1, and several may have begun within the tolerance.
+            nearest = min(bearers, key=lambda bearer: self._distance_ms(process, bearer.start_ticks), default=None)
+            if nearest is not None and self._agrees(process, nearest.start_ticks):
+                self._recognised[process] = nearest
+                return Presence.ALIVE
             is_sure = not bearers and start_ticks is None and scan.shows_every_process
             presence = Presence.GONE if is_sure else Presence.UNKNOWN
         if presence is Presence.UNKNOWN:
@@ -118,9 +119,12 @@ class ProcessTable:
         return presence
 
     def _agrees(self, process: ProcessKey, start_ticks: int) -> bool:
+        return self._distance_ms(process, start_ticks) <= _START_TOLERANCE_MS
+
+    def _distance_ms(self, process: ProcessKey, start_ticks: int) -> int:
         booted_at_ns = self._wall_clock_ns() - self._boot_clock_ns()
         started_at_ms = (booted_at_ns + start_ticks * 10**9 // self._ticks_per_second) // 10**6
-        return abs(started_at_ms - process.started_at_ms) <= _START_TOLERANCE_MS
+        return abs(started_at_ms - process.started_at_ms)
 
 
 class _Scan:

@@ -28,6 +28,10 @@ SILENT_AFTER_NS = 24 * 3600 * 10**9
 _NAME = re.compile(r"([1-9]\d{0,9})-(\d{1,15})-(\d{1,10})\.jsonl", re.ASCII)
 
 
+class UndeletableFile(Exception):  # noqa: N818 - named for the file's state
+    """A finished file can't be deleted; the text names it, the reason and the remedy."""
+
+
 class SpoolFile(msgspec.Struct, frozen=True, order=True):
     """One file of the spool; sorts by process, then in the order written."""
 
@@ -149,7 +153,7 @@ class SpoolReader:
             False, with the file kept, if it is not wholly read up to ``position`` after all; True if it is gone.
 
         Raises:
-            UnreadableFile: it can't be deleted.
+            UndeletableFile: it can't be deleted.
         """
         path = self.directory / file.name
         if path.exists() and not self._is_read(file, position):
@@ -157,9 +161,9 @@ class SpoolReader:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            reason = f"it cannot be deleted after reading ({os.strerror(error.errno or 0)})"
-            raise UnreadableFile(
-                path, reason, "make the directory writable for the user that runs the bridge"
+            raise UndeletableFile(
+                f"cannot delete {path}, which is read: {os.strerror(error.errno or 0)}; "
+                "make its directory writable for the user that runs the bridge"
             ) from None
         return True
 

@@ -5,9 +5,11 @@ tells a file that was truncated and written anew from the one that was read, and
 ``copytruncate`` made from an unrelated file. The device number is kept but not compared, because
 file systems may be numbered anew at every boot.
 
-What is delivered: every whole line that stayed readable, once and in order. What can't be:
-lines that were truncated away before they were read, and lines that a process goes on writing into
-a renamed file after its successor has been begun (copytruncate does not have that problem).
+What is delivered: every whole line that stayed readable, once and in order. What can't be: lines
+that were truncated away before they were read; lines that a process goes on writing into a renamed
+file after its successor has been begun (copytruncate does not have that problem); and a file that
+is begun and renamed away or removed between two reads, after its predecessor was removed, because
+then nothing tells whether it was read before.
 """
 
 from __future__ import annotations
@@ -160,33 +162,32 @@ class Tail:
 
     def _read_predecessors(self, current: FileIO | None, position: Position) -> Chunk | None:
         """Finish the file that ``position`` is in, then go on with the first later one that has lines."""
-        opened = [] if current is None else [current]
-        later = list(opened)
-        found: FileIO | None = None
-        for predecessor in self._predecessors():
-            opened.append(predecessor)
-            if _continues(predecessor, position, same_inode=False):
-                found = predecessor
-                break
-            later.append(predecessor)
-        if found is None:
-            # Unknown how old the others are: they may have been read long ago.
-            later = [] if current is None else [current]
-            if self._held is not None and _continues(self._held, position, same_inode=True):
-                found = self._held
-        chain: list[tuple[FileIO, Position | None]] = [(file, None) for file in reversed(later)]
-        if found is not None:
-            chain.insert(0, (found, position))
+        predecessors = list(self._predecessors())
+        successors = [] if current is None else [current]
+        chain: list[tuple[FileIO, Position | None]] = []
+        generations = range(len(predecessors))
+        read = next((at for at in generations if _continues(predecessors[at], position, same_inode=False)), None)
+        # The file that was read, truncated and written anew before it was renamed.
+        rewritten = next((at for at in generations if _inode(predecessors[at]) == position.inode), None)
+        if read is not None:
+            chain.append((predecessors[read], position))
+            successors += predecessors[:read]
+        elif rewritten is not None:
+            successors += predecessors[: rewritten + 1]
+        elif self._held is not None and _continues(self._held, position, same_inode=True):
+            # Unknown how old the predecessors are: they may have been read long ago.
+            chain.append((self._held, position))
+        chain += [(file, None) for file in reversed(successors)]
         try:
-            for order, (file, start) in enumerate(chain):
+            for order, (file, place) in enumerate(chain):
                 has_successor = order + 1 < len(chain)
-                chunk = _read(file, start, self._limit_bytes, has_successor, self._max_line_bytes)
+                chunk = _read(file, place, self._limit_bytes, has_successor, self._max_line_bytes)
                 if chunk is not None:
                     self._hold(file)
                     return chunk
             return None
         finally:
-            for file in opened:
+            for file in predecessors if current is None else [current, *predecessors]:
                 if file is not self._held:
                     file.close()
 
@@ -229,6 +230,10 @@ def _unreadable(path: Path, error: OSError) -> UnreadableFile:
     if error.errno == errno.EISDIR:
         return UnreadableFile(path, "it is a directory", "move it away")
     return UnreadableFile(path, os.strerror(error.errno or errno.EIO), "check the file system")
+
+
+def _inode(file: FileIO) -> int:
+    return os.fstat(file.fileno()).st_ino
 
 
 def _continues(file: FileIO, position: Position, *, same_inode: bool) -> bool:

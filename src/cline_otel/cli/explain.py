@@ -1,0 +1,102 @@
+"""``cline-otel explain``: what the catalogue says of an event."""
+
+from __future__ import annotations
+
+import difflib
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cline_otel.catalogue.load import Catalogue, SourceEvent, load
+from cline_otel.cli.main import fail
+
+_KIND_MEANING = {
+    "ignored": "nothing: bookkeeping",
+    "fact": "a log record",
+    "agent.described": "nothing by itself; names the agent's model and session",
+    "session.claimed": "nothing by itself; the plugin will own the session's runs",
+    "process.exited": "what the process left open is closed as incomplete",
+    "records.dropped": "a count in `status`",
+    "run.started": "opens span `invoke_agent`; log cline.run.started; metrics cline.run.started, cline.task.started",
+    "run.finished": "closes span `invoke_agent`; log cline.run.finished; metrics gen_ai.invoke_agent.duration, "
+    "cline.run.completed, cline.run.duration",
+    "model_call.started": "opens span `chat`",
+    "model_call.first_chunk": "time to first chunk of span `chat`; metric gen_ai.client.operation.time_to_first_chunk",
+    "model_call.ended": "the end of span `chat`; metric gen_ai.client.operation.duration",
+    "model_call.usage": "tokens and cost of span `chat`; metrics gen_ai.client.token.usage, cline.cost",
+    "model_call.finished": "closes span `chat`; log cline.model_call.failed if it failed; metrics "
+    "gen_ai.client.operation.duration, gen_ai.client.operation.time_to_first_chunk, gen_ai.client.token.usage, cline.cost",
+    "tool_call.started": "opens span `execute_tool`",
+    "tool_call.finished": "closes span `execute_tool`; log cline.tool_call.failed if it failed; metrics "
+    "gen_ai.execute_tool.duration, cline.tool.calls",
+    "tool_call.named": "the name of span `execute_tool`; metric cline.tool.calls",
+}
+
+
+def explain_event(name: str | None) -> None:
+    """Prints one event's entry, or the list of all."""
+    catalogue = load()
+    if name is None:
+        _list_all(catalogue)
+        return
+    found = [
+        (source, entry)
+        for source, vocabulary in (("plugin", catalogue.plugin), ("cline.log, otlp", catalogue.cline))
+        if (entry := vocabulary.find(name)) is not None
+    ]
+    if not found:
+        known = [*catalogue.plugin.events, *catalogue.cline.events]
+        near = difflib.get_close_matches(name, known, 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; `cline-otel explain` lists all"
+        fail(f"{name}: the catalogue knows no such event{hint}", 2)
+    console = Console()
+    for source, entry in found:
+        _print_entry(console, source, entry, catalogue)
+
+
+def _becomes(entry: SourceEvent) -> str:
+    return f"log record {entry.fact}" if entry.kind == "fact" else _KIND_MEANING[entry.kind]
+
+
+def _list_all(catalogue: Catalogue) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Event", no_wrap=True)
+    table.add_column("Source", no_wrap=True)
+    table.add_column("What it means")
+    table.add_column("Becomes")
+    for source, vocabulary in (("plugin", catalogue.plugin), ("log, otlp", catalogue.cline)):
+        for name, entry in [*sorted(vocabulary.events.items()), *vocabulary.prefixes]:
+            shown = name if name in vocabulary.events else f"{name}*"
+            becomes = {"ignored": "-", "fact": entry.fact}.get(entry.kind, entry.kind)
+            table.add_row(escape(shown), source, escape(entry.meaning), becomes)
+    Console().print(table)
+
+
+def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: Catalogue) -> None:
+    console.print(f"[bold]{escape(entry.name)}[/]  told by {source}")
+    console.print(f"  {escape(entry.meaning)}")
+    console.print(f"  Becomes: {escape(_becomes(entry))}")
+    if entry.fact:
+        fact = catalogue.facts[entry.fact]
+        body = "".join(literal + (f"{{{name}}}" if name else "") for literal, name in fact.body_parts)
+        counted = f"; counts in {fact.counts}" if fact.counts else ""
+        console.print(f"  {fact.severity.name}: {escape(body)}{counted}")
+    if entry.known_to:
+        console.print(f"  Not repeated from a run that the {', '.join(sorted(entry.known_to))} owns: it tells the same itself")
+    for name, accepted in entry.when:
+        console.print(f"  Only if {name} is {' or '.join(sorted(accepted))}")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("  Field", "Leaves as", "Privacy class", "Values"):
+        table.add_column(column)
+    for field, target in entry.fields.items():
+        attribute = catalogue.attributes.get(target)
+        if attribute is None:
+            table.add_row(f"  {field}", "-", "internal", "steers the translator, never leaves")
+        else:
+            limits = {"bounded": "known values, else _OTHER"}.get(attribute.privacy, attribute.type)
+            table.add_row(f"  {field}", target, attribute.privacy, limits)
+    for field, privacy in entry.private.items():
+        table.add_row(f"  {field}", "[dim]dropped[/]", privacy, "")
+    if table.row_count:
+        console.print(table)

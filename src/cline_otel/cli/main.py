@@ -1,0 +1,112 @@
+"""The command line. Commands import what they need when they run, so that ``--help`` stays quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from cline_otel import __version__
+
+if TYPE_CHECKING:
+    from cline_otel.sources.recording import RecordingSource
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def fail(message: str, exit_code: int = 1) -> NoReturn:
+    """One clear line on stderr, and out."""
+    click.echo(click.style("error: ", fg="red") + message, err=True)
+    sys.exit(exit_code)
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="cline-otel")
+def main() -> None:
+    """What the Cline coding agent does, as OpenTelemetry spans, metrics and log records over OTLP.
+
+    With no endpoint set nothing leaves this machine. Point it at a collector with
+    OTEL_EXPORTER_OTLP_ENDPOINT. Code, file contents, paths, arguments, prompts, personal data and keys
+    never leave.
+    """
+
+
+@main.command()
+@click.option("--listen", metavar="HOST:PORT", help="Where to take OTLP over HTTP.  [default: 127.0.0.1:4319]")
+@click.option("--no-listen", is_flag=True, help="Do not take OTLP; read the plugin's spool and cline.log only.")
+def run(listen: str | None, no_listen: bool) -> None:
+    """Run the bridge: read Cline's events, translate, keep, deliver.
+
+    Reads the plugin's spool, cline.log and OTLP on 127.0.0.1:4319. What was received survives a crash.
+    Stop it with Ctrl-C: what can be sent within 5 s is sent, the rest waits for the next start.
+    """
+    from cline_otel.cli.run import run_bridge
+
+    run_bridge(listen=listen, listening=not no_listen)
+
+
+@main.command()
+@click.option("--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]")
+def install(cline_dir: Path | None) -> None:
+    """Put the plugin into Cline, so that the bridge sees every agent, model call and tool."""
+    from cline_otel.cli.plugin import install_plugin
+
+    install_plugin(cline_dir)
+
+
+@main.command()
+@click.option("--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]")
+def uninstall(cline_dir: Path | None) -> None:
+    """Take the plugin out again; nothing else is touched."""
+    from cline_otel.cli.plugin import uninstall_plugin
+
+    uninstall_plugin(cline_dir)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.option("--only", type=click.Choice(["plugin", "cline-log", "otlp"]), help="Hear one source only.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Write traces.jsonl, metrics.jsonl, logs.jsonl there.")
+@click.option("--send", is_flag=True, help="Also send traces and logs to the endpoint that OTEL_* names.")
+@click.option("--metrics", is_flag=True, help="With --send, send metrics too.")
+def replay(paths: tuple[Path, ...], only: RecordingSource | None, output: Path | None, send: bool, metrics: bool) -> None:
+    """Turn recordings into telemetry, as the bridge would have.
+
+    PATH is a cline.log, a plugin spool file, OTLP JSON lines, or a folder of these. The kind is told by the
+    content. Without --output the traces are drawn in the terminal. The same input gives the same bytes.
+    """
+    from cline_otel.cli.replay import replay_paths
+
+    replay_paths(list(paths), only, output, send=send, metrics=metrics)
+
+
+@main.command()
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw the trace as SVG.")
+def demo(picture: Path | None) -> None:
+    """Replay a recorded run of the real Cline and draw what comes of it."""
+    from cline_otel.cli.demo import run_demo
+
+    run_demo(picture)
+
+
+@main.command()
+@click.argument("event", required=False)
+def explain(event: str | None) -> None:
+    """Say what an event of Cline becomes, and what of it never leaves.
+
+    Without EVENT, lists all events of all sources.
+    """
+    from cline_otel.cli.explain import explain_event
+
+    explain_event(event)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def status(as_json: bool) -> None:
+    """Show what was read, what waits, what was delivered and what was dropped."""
+    from cline_otel.cli.status import show_status
+
+    show_status(as_json=as_json)

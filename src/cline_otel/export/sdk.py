@@ -1,0 +1,127 @@
+"""Any OpenTelemetry SDK exporter, by the name of its entry point.
+
+SDK exporters block, so they run in threads; they answer only success or failure, so a
+failure of any kind is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from cline_otel.export import sdk_objects
+from cline_otel.export.outcome import Batch, Delivered, Outcome, Refused, Retry
+from cline_otel.export.targets import SdkTarget
+from cline_otel.signals import SignalName
+
+_GROUPS: Final[dict[SignalName, str]] = {
+    "traces": "opentelemetry_traces_exporter",
+    "metrics": "opentelemetry_metrics_exporter",
+    "logs": "opentelemetry_logs_exporter",
+}
+_SHUTDOWN_SECONDS: Final = 2.0
+_DECODERS: Final[dict[SignalName, Callable[[bytes], Any]]] = {
+    "traces": sdk_objects.spans,
+    "metrics": sdk_objects.metrics_data,
+    "logs": sdk_objects.log_records,
+}
+
+
+class ExporterNotFoundError(Exception):
+    """No usable exporter has that name; the message says what to do."""
+
+
+def load_exporter(target: SdkTarget) -> Any:
+    """The SDK exporter that ``target`` names, constructed with its own defaults.
+
+    Raises:
+        ExporterNotFoundError: there is none, it cannot be constructed, or it is not one that is pushed to.
+    """
+    variable = f"OTEL_{target.signal.upper()}_EXPORTER"
+    found = entry_points(group=_GROUPS[target.signal], name=target.name)
+    if not found:
+        raise ExporterNotFoundError(
+            f"{variable}: no exporter '{target.name}' is installed: use otlp, console or none, "
+            f"or install a package that provides it (entry point group {_GROUPS[target.signal]})"
+        )
+    try:
+        exporter = next(iter(found)).load()()
+    except Exception as error:
+        raise ExporterNotFoundError(
+            f"{variable}: exporter '{target.name}' cannot be started ({type(error).__name__}): "
+            "check its package and its own settings"
+        ) from error
+    if not callable(getattr(exporter, "export", None)):
+        raise ExporterNotFoundError(
+            f"{variable}: '{target.name}' waits to be asked for its data, and only exporters that are sent to "
+            "can be used: send OTLP to a collector and let that one be asked"
+        )
+    return exporter
+
+
+class SdkSender:
+    """Feeds decoded batches to an SDK exporter."""
+
+    def __init__(self, target: SdkTarget, exporter: Any) -> None:
+        """``exporter`` is a ``SpanExporter``, ``MetricExporter`` or ``LogRecordExporter``, as the signal demands."""
+        self._target = target
+        self._exporter = exporter
+        self._decode = _DECODERS[target.signal]
+
+    @property
+    def description(self) -> str:
+        """The exporter's name."""
+        return self._target.describe()
+
+    async def send(self, batch: Batch) -> Outcome:
+        """Export the batch once, in a thread."""
+        try:
+            data = self._decode(batch.payload)
+        except (DecodeError, ValueError) as error:
+            return Refused(f"cannot be read back for exporter '{self._target.name}' ({type(error).__name__})")
+        try:
+            result = await _in_thread(lambda: self._exporter.export(data))
+        except Exception as error:
+            return Retry(f"exporter '{self._target.name}' failed with {type(error).__name__}")
+        if getattr(result, "name", "") == "SUCCESS":
+            return Delivered()
+        return Retry(f"exporter '{self._target.name}' reported failure")
+
+    async def close(self) -> None:
+        """Shut the exporter down, and wait a little for it."""
+        with suppress(Exception):
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                await _in_thread(self._exporter.shutdown)
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    """What ``call`` returns or raises. Its thread never keeps the process from ending, as an executor's would."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result, raised = None, None
+        try:
+            result = call()
+        except Exception as error:
+            raised = error
+        # The loop may be closed by the time a slow exporter returns.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, raised)
+
+    threading.Thread(target=work, name="sdk-exporter", daemon=True).start()
+    return await future

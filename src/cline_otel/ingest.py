@@ -1,0 +1,193 @@
+"""Ingest: what sources hand over goes through the pipeline into the journal, one transaction a batch.
+
+Several requests that wait at the same time share a transaction. When a commit fails, the pipeline's
+memory is thrown away and read back from the journal, so that memory and disk never differ; whoever
+handed the data over is told to come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from cline_otel.decode.otlp import MalformedPayload as MalformedRequest
+from cline_otel.journal.failures import JournalError
+from cline_otel.journal.records import Commit, JournalFullError, OutboxItem
+from cline_otel.journal.store import Journal
+from cline_otel.pipeline import Flushed, Pipeline
+from cline_otel.sources.intake import (
+    Batch,
+    Busy,
+    ClineLogLines,
+    ContentType,
+    MalformedPayload,
+    PluginLines,
+    ProcessGone,
+    ProcessKey,
+    ReceiveResult,
+    Unavailable,
+    UnsupportedSignal,
+)
+
+MAX_WAITING_REQUESTS: Final = 256
+"""More requests than this at once are answered with 429."""
+
+_FORGET_EVERY_NS: Final = 3_600_000_000_000
+
+
+class _Request(msgspec.Struct):
+    body: bytes
+    content_type: ContentType
+    digest: bytes
+    answered: asyncio.Future[ReceiveResult]
+
+
+class Ingest:
+    """Takes from sources, commits, and says so.
+
+    Args:
+        journal: where everything is kept.
+        new_pipeline: makes a pipeline from the journal's state.
+        committed: called after a commit that put something into the outbox.
+        wall_clock_ns: nanoseconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        new_pipeline: Callable[[], Pipeline],
+        committed: Callable[[], None],
+        wall_clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._journal = journal
+        self._new_pipeline = new_pipeline
+        self._committed = committed
+        self._wall_clock_ns = wall_clock_ns
+        self._waiting: list[_Request] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._forgotten_at_ns = wall_clock_ns()
+        self.pipeline = new_pipeline()
+
+    # --- from files ---------------------------------------------------------------------------------
+
+    async def submit(self, batch: Batch) -> None:
+        """What was read from files; returns after the commit.
+
+        Raises:
+            Busy: the journal is full; nothing was taken.
+            Unavailable: it could not be committed; nothing was taken.
+        """
+        if not batch.inputs and not batch.cursors and batch.tick_at_ns is None:
+            return
+        commit = Commit(cursors=dict(batch.cursors))
+        for given in batch.inputs:
+            if isinstance(given, PluginLines):
+                made = self.pipeline.take_plugin(given.lines, process_name(given.process))
+                _count(commit, "plugin", len(given.lines), made, given.skipped_lines)
+            elif isinstance(given, ClineLogLines):
+                made = self.pipeline.take_cline_log(given.lines)
+                _count(commit, "cline-log", len(given.lines), made, given.skipped_lines)
+            elif isinstance(given, ProcessGone):
+                self.pipeline.end_process(process_name(given.process), self._wall_clock_ns())
+        if batch.tick_at_ns is not None:
+            self.pipeline.tell_time(batch.tick_at_ns)
+            if batch.tick_at_ns - self._forgotten_at_ns > _FORGET_EVERY_NS:
+                self._forgotten_at_ns = batch.tick_at_ns
+                self.pipeline.forget()
+        self._commit(commit)
+
+    # --- from the receiver ------------------------------------------------------------------------------
+
+    async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
+        """One OTLP log request; returns after the commit. A request seen before is acknowledged and not taken again."""
+        if len(self._waiting) >= MAX_WAITING_REQUESTS or self._journal.is_full():
+            raise Busy()
+        answered: asyncio.Future[ReceiveResult] = asyncio.get_running_loop().create_future()
+        digest = hashlib.blake2b(body, digest_size=16).digest()
+        self._waiting.append(_Request(body, content_type, digest, answered))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._take_waiting(), name="ingest-otlp")
+        return await answered
+
+    async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
+        """Metrics and traces that Cline itself sends: counted, not kept."""
+        self._commit(Commit(counts={("unsupported_signal", "otlp", signal): item_count or 1}))
+
+    async def _take_waiting(self) -> None:
+        while self._waiting:
+            requests, self._waiting = self._waiting, []
+            answers: list[tuple[_Request, ReceiveResult | Exception]] = []
+            commit = Commit()
+            seen: set[bytes] = set()
+            for request in requests:
+                if request.digest in seen or self._journal.seen_request(request.digest):
+                    commit.counts["duplicate", "otlp", "request"] = commit.counts.get(("duplicate", "otlp", "request"), 0) + 1
+                    answers.append((request, ReceiveResult(accepted=0)))
+                    continue
+                seen.add(request.digest)
+                try:
+                    made = self.pipeline.take_otlp_logs(request.body, request.content_type)
+                except MalformedRequest as error:
+                    answers.append((request, MalformedPayload(str(error))))
+                    continue
+                _count(commit, "otlp", 1, made, 0)
+                commit.seen_requests.append((request.digest, self._wall_clock_ns()))
+                answers.append((request, ReceiveResult(accepted=made)))
+            try:
+                self._commit(commit)
+            except (Busy, Unavailable) as error:
+                answers = [(request, error) for request, _ in answers]
+            for request, answer in answers:
+                if request.answered.done():
+                    continue
+                if isinstance(answer, Exception):
+                    request.answered.set_exception(answer)
+                else:
+                    request.answered.set_result(answer)
+            await asyncio.sleep(0)
+
+    # --- the transaction --------------------------------------------------------------------------------
+
+    def _commit(self, commit: Commit) -> None:
+        flushed = self.pipeline.flush()
+        _add_flushed(commit, flushed)
+        if not (commit.state or commit.outbox or commit.cursors or commit.counts or commit.seen_requests):
+            return
+        try:
+            self._journal.commit(commit)
+        except JournalFullError:
+            self.pipeline = self._new_pipeline()
+            raise Busy(30.0) from None
+        except (JournalError, sqlite3.Error) as error:
+            self.pipeline = self._new_pipeline()
+            raise Unavailable() from error
+        if commit.outbox:
+            self._committed()
+
+
+def process_name(process: ProcessKey) -> str:
+    """A plugin process as the translator names it."""
+    return f"{process.pid}-{process.started_at_ms}"
+
+
+def _add_flushed(commit: Commit, flushed: Flushed) -> None:
+    if flushed.traces_request:
+        commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans)))
+    if flushed.logs_request:
+        commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs)))
+    commit.state |= flushed.state
+    for key, times in flushed.tally.items():
+        commit.counts[key] = commit.counts.get(key, 0) + times
+
+
+def _count(commit: Commit, source: str, records: int, events: int, skipped: int) -> None:
+    for kind, times in (("received", records), ("events", events), ("malformed", skipped)):
+        if times:
+            key = (kind, source, "line too long" if kind == "malformed" else "records")
+            commit.counts[key] = commit.counts.get(key, 0) + times

@@ -1,0 +1,196 @@
+"""Which Clines are on this machine, and whether a hub daemon runs.
+
+Found by files and the list of processes; no Cline is ever run for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+_EXTENSION_PREFIX: Final = "saoudrizwan.claude-dev-"
+_EDITOR_DIRECTORIES: Final = (
+    ".vscode",
+    ".vscode-insiders",
+    ".vscode-server",
+    ".vscode-oss",
+    ".cursor",
+    ".windsurf",
+)
+_HUB_ARGUMENT: Final = "--cline-hub-daemon"
+_HUB_DISCOVERY_FILE: Final = Path("locks", "hub", "production.json")
+_FIRST_MAJOR_WITH_PLUGINS: Final = 3
+_PROCESS_LIST_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClineVersion:
+    """One Cline that was found.
+
+    Attributes:
+        product: the command line (CLI; Kanban and apps on the SDK use the same plugins) or an editor's extension.
+        version: as its ``package.json`` says; None where it does not.
+        location: the package's or the extension's directory, or the executable where no package is around it.
+        loads_plugin: whether it loads plugins from Cline's directory; None where the version is unknown.
+    """
+
+    product: Literal["cli", "vscode"]
+    version: str | None
+    location: Path
+    loads_plugin: bool | None
+
+    @property
+    def advice(self) -> str:
+        """One line for the user: what will be seen of this Cline."""
+        if self.product == "vscode":
+            return "editor extensions do not load plugins: not seen by the plugin"
+        if self.loads_plugin is None:
+            return "version unknown: the plugin works from Cline 3 on"
+        if self.loads_plugin:
+            return "loads the plugin for every session that starts from now on"
+        return "classic Cline does not load plugins: point its own OpenTelemetry settings at the bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class HubDaemon:
+    """A running Cline hub daemon: sessions after the first run execute in it."""
+
+    pid: int
+
+    @property
+    def advice(self) -> str:
+        """One line for the user. A hub looks for plugins anew at each session's start, so it needs no restart."""
+        return (
+            f"a Cline hub runs (process {self.pid}): sessions that start from now on load the plugin, "
+            "sessions that are already open do not"
+        )
+
+
+def find_cline_versions(environment: Mapping[str, str] | None = None, home: Path | None = None) -> list[ClineVersion]:
+    """Every ``cline`` on PATH and every Cline extension of a VS Code or its kin, in that order, without running any.
+
+    Args:
+        environment: where ``PATH`` is taken from; the process's own if not given.
+        home: the user's home directory; the process's own if not given.
+    """
+    environment = os.environ if environment is None else environment
+    home = Path.home() if home is None else home
+    return [*_command_lines(environment.get("PATH", "")), *_extensions(home)]
+
+
+def find_hub_daemon(cline_directory: Path, environment: Mapping[str, str] | None = None) -> HubDaemon | None:
+    """The user's running hub daemon: the one that Cline's own record names, else any in the list of processes."""
+    environment = os.environ if environment is None else environment
+    running = {pid for pid, arguments in _processes() if _HUB_ARGUMENT in arguments}
+    recorded = _recorded_hub_pid(cline_directory, environment)
+    if recorded in running:
+        return HubDaemon(recorded)
+    return HubDaemon(min(running)) if running else None
+
+
+def _command_lines(search_path: str) -> Iterator[ClineVersion]:
+    seen: set[Path] = set()
+    for directory in search_path.split(os.pathsep):
+        executable = Path(directory, "cline") if directory else None
+        if executable is None or not os.access(executable, os.X_OK) or executable.is_dir():
+            continue
+        real = executable.resolve()
+        package = _package_around(real)
+        location = real if package is None else package
+        if location in seen:
+            continue
+        seen.add(location)
+        version = None if package is None else _version_in(package)
+        yield ClineVersion("cli", version, location, _loads_plugin(version))
+
+
+def _package_around(executable: Path) -> Path | None:
+    """The npm package ``cline`` that an executable belongs to."""
+    for directory in executable.parents:
+        if _package_json(directory).get("name") == "cline":
+            return directory
+    return None
+
+
+def _loads_plugin(version: str | None) -> bool | None:
+    major = re.match(r"\d+", version or "")
+    return None if major is None else int(major[0]) >= _FIRST_MAJOR_WITH_PLUGINS
+
+
+def _extensions(home: Path) -> Iterator[ClineVersion]:
+    for editor in _EDITOR_DIRECTORIES:
+        for directory in sorted(home.joinpath(editor, "extensions").glob(f"{_EXTENSION_PREFIX}*")):
+            if directory.is_dir():
+                version = _version_in(directory) or directory.name.removeprefix(_EXTENSION_PREFIX)
+                yield ClineVersion("vscode", version, directory, loads_plugin=False)
+
+
+def _version_in(package: Path) -> str | None:
+    version = _package_json(package).get("version")
+    return version if isinstance(version, str) else None
+
+
+def _package_json(directory: Path) -> dict[str, object]:
+    try:
+        package = json.loads(directory.joinpath("package.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return package if isinstance(package, dict) else {}
+
+
+def _recorded_hub_pid(cline_directory: Path, environment: Mapping[str, str]) -> int | None:
+    """The process that Cline's discovery record names; nothing else of the record is looked at."""
+    data_directory = environment.get("CLINE_DATA_DIR", "").strip() or cline_directory.expanduser() / "data"
+    named = environment.get("CLINE_HUB_DISCOVERY_PATH", "").strip()
+    record = Path(named) if named else Path(data_directory) / _HUB_DISCOVERY_FILE
+    try:
+        pid = json.loads(record.read_text(encoding="utf-8"))["pid"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return pid if isinstance(pid, int) and pid > 0 else None
+
+
+def _processes() -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The user's processes and their arguments: from /proc, or from ps where there is none (macOS)."""
+    proc = Path("/proc")
+    if proc.joinpath("self", "cmdline").exists():
+        yield from _processes_in(proc)
+        return
+    try:
+        listing = subprocess.run(
+            ["/bin/ps", "-xww", "-o", "pid=,command="],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROCESS_LIST_SECONDS,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return
+    yield from _processes_listed(listing.splitlines())
+
+
+def _processes_in(proc: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for directory in proc.iterdir():
+        if not directory.name.isdigit():
+            continue
+        try:
+            if directory.stat().st_uid != os.getuid():
+                continue
+            raw = directory.joinpath("cmdline").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile, or is not ours to look at
+        yield int(directory.name), tuple(raw.decode("utf-8", "replace").split("\0"))
+
+
+def _processes_listed(lines: Iterable[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for line in lines:
+        pid, _, command = line.strip().partition(" ")
+        if pid.isdigit():
+            yield int(pid), tuple(command.split())

@@ -1,0 +1,209 @@
+"""Puts the Cline plugin where Cline loads plugins from, takes it away again, and says what it will work in.
+
+Cline reads ``<cline directory>/plugins/*.js`` when a session starts. The installed file is ``cline-otel.js``
+of this package with three absolute paths written into it, because a hub daemon runs plugins with an
+environment of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final, Literal
+
+from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
+
+__all__ = [
+    "ClineVersion",
+    "HubDaemon",
+    "InstallReport",
+    "PluginInstallError",
+    "UninstallReport",
+    "cline_directory_of",
+    "find_cline_versions",
+    "find_hub_daemon",
+    "install",
+    "plugin_file_of",
+    "uninstall",
+]
+
+PLUGIN_FILE_NAME: Final = "cline-otel.js"
+MARKER: Final = b"// cline-otel plugin for Cline."
+"""How the installed file begins: what does not begin so is not ours, whatever its name."""
+
+SPOOL_DIRECTORY_NAME: Final = "spool"
+OFF_FILE_NAME: Final = "off"
+
+_PLUGINS_DIRECTORY_NAME: Final = "plugins"
+_SETTINGS_FILE: Final = Path("data", "settings", "global-settings.json")
+
+
+class PluginInstallError(Exception):
+    """The plugin could not be installed or removed. The message is one line: what, where, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallReport:
+    """What ``install`` did.
+
+    Attributes:
+        plugin_file: the installed file.
+        outcome: ``unchanged`` when the very same file was there already.
+        spool_directory: where the plugin will write.
+        disabled_in_cline: Cline's settings list this file under ``disabledPlugins``: it will not be loaded.
+        opted_out_in_cline: Cline's settings say ``telemetryOptOut``: the plugin will write nothing.
+    """
+
+    plugin_file: Path
+    outcome: Literal["installed", "updated", "unchanged"]
+    spool_directory: Path
+    disabled_in_cline: bool
+    opted_out_in_cline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UninstallReport:
+    """What ``uninstall`` did; ``absent`` when there was nothing to remove."""
+
+    plugin_file: Path
+    outcome: Literal["removed", "absent"]
+
+
+def cline_directory_of(environment: Mapping[str, str], home: Path) -> Path:
+    """Cline's own directory as Cline finds it: ``CLINE_DIR``, else ``~/.cline``."""
+    named = environment.get("CLINE_DIR", "").strip()
+    return Path(named) if named else home / ".cline"
+
+
+def plugin_file_of(cline_directory: Path) -> Path:
+    """Where the plugin goes in a Cline directory."""
+    return cline_directory.expanduser().absolute() / _PLUGINS_DIRECTORY_NAME / PLUGIN_FILE_NAME
+
+
+def render(cline_directory: Path, state_directory: Path) -> bytes:
+    """The plugin's text with its absolute paths written in as JSON string literals.
+
+    Raises:
+        PluginInstallError: the packaged file is not the one this installer knows.
+    """
+    state = state_directory.expanduser().absolute()
+    paths = {
+        "@CLINE_OTEL_SPOOL_DIRECTORY@": state / SPOOL_DIRECTORY_NAME,
+        "@CLINE_OTEL_OFF_FILE@": state / OFF_FILE_NAME,
+        "@CLINE_OTEL_CLINE_DIRECTORY@": cline_directory.expanduser().absolute(),
+    }
+    text = (resources.files("cline_otel.plugin") / PLUGIN_FILE_NAME).read_text(encoding="utf-8")
+    for placeholder, path in paths.items():
+        literal = f'"{placeholder}"'
+        if text.count(literal) != 1:
+            raise PluginInstallError(
+                f"the packaged {PLUGIN_FILE_NAME} has no place for {placeholder}; reinstall cline-otel"
+            )
+        text = text.replace(literal, json.dumps(str(path)))
+    return text.encode("utf-8")
+
+
+def install(cline_directory: Path, state_directory: Path) -> InstallReport:
+    """Puts the plugin in place, or brings an older one of ours up to date. Doing it twice changes nothing.
+
+    Args:
+        cline_directory: Cline's directory, usually ``~/.cline``; made if it is not there.
+        state_directory: ours; the spool and the ``off`` file live in it.
+
+    Raises:
+        PluginInstallError: a file of that name is not ours, or a directory cannot be written.
+    """
+    plugin_file = plugin_file_of(cline_directory)
+    spool_directory = state_directory.expanduser().absolute() / SPOOL_DIRECTORY_NAME
+    wanted = render(cline_directory, state_directory)
+    present = _read_own(plugin_file)
+    if present != wanted:
+        _make_directory(plugin_file.parent, 0o755)
+        _write_atomically(plugin_file, wanted)
+    _make_directory(spool_directory, 0o700)
+    settings = _settings(cline_directory)
+    disabled = settings.get("disabledPlugins")
+    return InstallReport(
+        plugin_file=plugin_file,
+        outcome="installed" if present is None else "unchanged" if present == wanted else "updated",
+        spool_directory=spool_directory,
+        disabled_in_cline=isinstance(disabled, list) and str(plugin_file) in disabled,
+        opted_out_in_cline=settings.get("telemetryOptOut") is True,
+    )
+
+
+def uninstall(cline_directory: Path) -> UninstallReport:
+    """Removes the plugin if the file is ours; leaves the directory and everything else in it.
+
+    Raises:
+        PluginInstallError: a file of that name is not ours, or cannot be removed.
+    """
+    plugin_file = plugin_file_of(cline_directory)
+    if _read_own(plugin_file) is None:
+        return UninstallReport(plugin_file, "absent")
+    try:
+        plugin_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise PluginInstallError(
+            f"cannot remove {plugin_file}: {error.strerror}; remove it by hand or give write access to its directory"
+        ) from error
+    return UninstallReport(plugin_file, "removed")
+
+
+def _read_own(plugin_file: Path) -> bytes | None:
+    """The bytes of our installed file, or None if there is no file of that name."""
+    if plugin_file.is_symlink():
+        raise PluginInstallError(f"{plugin_file} is a symbolic link that cline-otel did not make; move it away first")
+    try:
+        content = plugin_file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PluginInstallError(f"cannot read {plugin_file}: {error.strerror}; check who owns it") from error
+    if not content.startswith(MARKER):
+        raise PluginInstallError(f"{plugin_file} is not a file that cline-otel wrote; move it away first")
+    return content
+
+
+def _make_directory(directory: Path, mode: int) -> None:
+    try:
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PluginInstallError(
+            f"cannot make the directory {directory}: {error.strerror}; check who owns its parent directory"
+        ) from error
+
+
+def _write_atomically(plugin_file: Path, content: bytes) -> None:
+    """Writes beside the file under a name that Cline does not take for a plugin, then renames."""
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{PLUGIN_FILE_NAME}.", suffix=".tmp", dir=plugin_file.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(plugin_file)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise PluginInstallError(
+            f"cannot write {plugin_file}: {error.strerror}; check the directory's owner and the free space"
+        ) from error
+
+
+def _settings(cline_directory: Path) -> dict[str, object]:
+    """Cline's global settings, or nothing where they cannot be read: then Cline takes its defaults, too."""
+    try:
+        settings = json.loads((cline_directory.expanduser() / _SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}

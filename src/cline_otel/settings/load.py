@@ -1,0 +1,219 @@
+"""All settings of the bridge, resolved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import msgspec
+import platformdirs
+from pydantic_settings import NoDecode
+
+from cline_otel.export.targets import FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.settings import values
+from cline_otel.settings.otlp import GENERIC_PREFIX, OtlpSettings, OtlpVariables, Variables, parsed
+from cline_otel.settings.values import ListenAddress, SettingsError
+from cline_otel.signals import SignalName
+
+SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
+DEFAULT_SERVICE_NAME: Final = "cline"
+SMALLEST_JOURNAL_BYTES: Final = 8 * 1024 * 1024
+
+_BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
+_WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
+    ("OTEL_CONFIG_FILE", "declarative configuration is not read"),
+    ("OTEL_TRACES_SAMPLER", "every run is exported; sample in the collector"),
+    ("OTEL_BSP_", "requests are filled from the journal, not by a batch processor"),
+    ("OTEL_BLRP_", "requests are filled from the journal, not by a batch processor"),
+    ("OTEL_ATTRIBUTE_", "the limits are fixed"),
+    ("OTEL_SPAN_", "the limits are fixed"),
+    ("OTEL_EVENT_ATTRIBUTE_", "the limits are fixed"),
+    ("OTEL_LINK_ATTRIBUTE_", "the limits are fixed"),
+    ("OTEL_LOGRECORD_", "the limits are fixed"),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "no exemplars are made"),
+    ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "histograms have explicit buckets"),
+)
+
+
+class _BridgeVariables(Variables):
+    state_dir: str | None = None
+    claim_wait_seconds: Annotated[float, parsed(values.seconds)] = 2.0
+    journal_limit_bytes: Annotated[int, parsed(lambda text: values.size_bytes(text, SMALLEST_JOURNAL_BYTES))] = (
+        1024 * 1024 * 1024
+    )
+    listen: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = ListenAddress("127.0.0.1", 4319)
+
+
+class _ClineVariables(Variables):
+    dir: str | None = None
+    log_path: str | None = None
+
+
+class _StandardVariables(Variables):
+    traces_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = None
+    metrics_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = None
+    logs_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = None
+    service_name: str | None = None
+    resource_attributes: Annotated[tuple[tuple[str, str], ...], NoDecode, parsed(values.resource_attributes)] = ()
+    sdk_disabled: Annotated[bool, parsed(values.boolean)] = False
+    metric_export_interval: Annotated[float, parsed(values.duration_ms_as_seconds)] = 60.0
+    metric_export_timeout: Annotated[float, parsed(values.duration_ms_as_seconds)] = 30.0
+    log_level: Annotated[str, parsed(values.log_level)] = "INFO"
+    exporter_otlp_metrics_temporality_preference: Annotated[str, parsed(values.cumulative_temporality)] = "cumulative"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bridge is to do.
+
+    Attributes:
+        state_directory: journal, spool, lock and local telemetry files.
+        cline_directory: Cline's own directory (``~/.cline``).
+        cline_log_path: Cline's log file.
+        claim_wait_seconds: how long weaker sources wait for the plugin to claim a session.
+        listen: where the OTLP receiver listens; None if it does not.
+        service_name: the resource's ``service.name``.
+        resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it.
+        sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a target then.
+        targets: where each signal goes; none if it is not exported.
+        notices: lines worth telling at the start: settings that have no effect or look mistaken.
+    """
+
+    state_directory: Path
+    cline_directory: Path
+    cline_log_path: Path
+    claim_wait_seconds: float
+    journal_limit_bytes: int
+    listen: ListenAddress | None
+    service_name: str
+    resource_attributes: tuple[tuple[str, str], ...]
+    sdk_disabled: bool
+    log_level: str
+    metric_export_interval_seconds: float
+    metric_export_timeout_seconds: float
+    targets: dict[SignalName, tuple[Target, ...]]
+    notices: tuple[str, ...]
+
+    @property
+    def has_endpoint(self) -> bool:
+        """Whether anything is to leave for more than a local file."""
+        return any(not isinstance(target, FileTarget) for targets in self.targets.values() for target in targets)
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's file."""
+        return self.state_directory / "journal.db"
+
+    @property
+    def spool_directory(self) -> Path:
+        """Where the plugin writes."""
+        return self.state_directory / "spool"
+
+    @property
+    def telemetry_directory(self) -> Path:
+        """Where OTLP JSON lines go while no endpoint is set."""
+        return self.state_directory / "telemetry"
+
+
+def load_settings(*, state_directory: Path | None = None, cline_directory: Path | None = None) -> Settings:
+    """Read the environment. What is given here goes before it, as command-line options do.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used; nothing else was looked at.
+    """
+    bridge = _BridgeVariables.read(_BRIDGE_PREFIX)
+    cline = _ClineVariables.read("CLINE_")
+    standard = _StandardVariables.read("OTEL_")
+    state_directory = state_directory or _path(bridge.state_dir) or platformdirs.user_state_path("cline-otel")
+    cline_directory = cline_directory or _path(cline.dir) or Path.home() / ".cline"
+    attributes = dict(standard.resource_attributes)
+    service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
+    attributes.pop("service.name", None)
+    targets = _targets(standard, state_directory / "telemetry")
+    return Settings(
+        state_directory=state_directory,
+        cline_directory=cline_directory,
+        cline_log_path=_path(cline.log_path) or cline_directory / "data" / "logs" / "cline.log",
+        claim_wait_seconds=bridge.claim_wait_seconds,
+        journal_limit_bytes=bridge.journal_limit_bytes,
+        listen=bridge.listen,
+        service_name=service_name,
+        resource_attributes=tuple(attributes.items()),
+        sdk_disabled=standard.sdk_disabled,
+        log_level=standard.log_level,
+        metric_export_interval_seconds=standard.metric_export_interval,
+        metric_export_timeout_seconds=standard.metric_export_timeout,
+        targets=targets,
+        notices=(*_notices_of_ports(targets), *_notices_of_variables(os.environ)),
+    )
+
+
+def _targets(standard: _StandardVariables, telemetry_directory: Path) -> dict[SignalName, tuple[Target, ...]]:
+    if standard.sdk_disabled:
+        return dict.fromkeys(SIGNALS, ())
+    generic = OtlpVariables.read(GENERIC_PREFIX)
+    targets: dict[SignalName, tuple[Target, ...]] = {}
+    for signal in SIGNALS:
+        specific = OtlpVariables.read(f"{GENERIC_PREFIX}{signal.upper()}_")
+        otlp = OtlpSettings(signal, generic, specific)
+        names: tuple[str, ...] | None = getattr(standard, f"{signal}_exporter")
+        if names is None:
+            # Local first: only an endpoint, or an exporter's name, makes anything leave the machine.
+            names = ("otlp",) if otlp.has_endpoint else ("otlp_file",)
+        targets[signal] = tuple(_target(name, signal, otlp, telemetry_directory) for name in names)
+    return targets
+
+
+def _target(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directory: Path) -> Target:
+    match name:
+        case "otlp":
+            return otlp.target()
+        case "otlp_proto_http":
+            return otlp.target("http/protobuf")
+        case "otlp_proto_grpc":
+            return otlp.target("grpc")
+        case "otlp_file":
+            return FileTarget(signal, telemetry_directory)
+        case _:
+            return SdkTarget(signal, name)
+
+
+def _path(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise SettingsError(f"{text}: there is no home directory of that user: give the whole path") from None
+
+
+def _notices_of_ports(targets: Mapping[SignalName, tuple[Target, ...]]) -> list[str]:
+    notices: list[str] = []
+    for target in (target for signal_targets in targets.values() for target in signal_targets):
+        if isinstance(target, OtlpTarget):
+            is_grpc = target.protocol == "grpc"
+            port = urlsplit(f"//{target.endpoint}" if is_grpc else target.endpoint).netloc.rpartition(":")[2]
+            if port == ("4318" if is_grpc else "4317"):
+                usual = "http/protobuf" if is_grpc else "grpc"
+                notices.append(
+                    f"{target.signal}: port {port} is usually for OTLP {usual}, and the protocol is {target.protocol}: "
+                    f"if nothing arrives, set OTEL_EXPORTER_OTLP_PROTOCOL={usual}"
+                )
+    return notices
+
+
+def _notices_of_variables(environment: Mapping[str, str]) -> list[str]:
+    ours = {f"{_BRIDGE_PREFIX}{name.upper()}" for name in _BridgeVariables.model_fields}
+    misspelt = [
+        f"{name} is not known: there are {', '.join(sorted(ours))}"
+        for name in sorted(environment)
+        if name.startswith(_BRIDGE_PREFIX) and name not in ours
+    ]
+    return misspelt + [
+        f"{name} has no effect here: {reason}"
+        for name in sorted(environment)
+        for prefix, reason in _WITHOUT_EFFECT
+        if name.startswith(prefix) and environment[name]
+    ]

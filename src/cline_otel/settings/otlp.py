@@ -1,0 +1,151 @@
+"""The ``OTEL_EXPORTER_OTLP_*`` variables, for all signals and for one, and the target they name together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cline_otel.export.targets import Compression, OtlpTarget, Protocol
+from cline_otel.settings import values
+from cline_otel.settings.values import SettingsError
+from cline_otel.signals import SignalName
+
+GENERIC_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
+DEFAULT_HTTP_ENDPOINT: Final = "http://localhost:4318"
+DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+
+_GRPC_METADATA_NAME: Final = re.compile(r"[0-9a-z_.-]+")
+
+
+class Variables(BaseSettings):
+    """Variables read from the environment; an empty one counts as unset, as the specification demands."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True)
+
+    @classmethod
+    def read(cls, prefix: str = "") -> Self:
+        """The variables whose names begin with ``prefix``.
+
+        Raises:
+            SettingsError: one has a value that cannot be used.
+        """
+        try:
+            return cls(_env_prefix=prefix)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            reason = first.get("ctx", {}).get("error", first["msg"])
+            # Not "from error", which would carry the value along.
+            raise SettingsError(f"{prefix}{str(first['loc'][0]).upper()}: {reason}") from None
+
+
+def parsed(parse: Callable[[str], Any]) -> Any:
+    """An annotation: the field's text goes through ``parse``; a default does not."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+class OtlpVariables(Variables):
+    """What can be said of an OTLP endpoint, in general or for one signal."""
+
+    endpoint: str | None = Field(None, repr=False)
+    protocol: Annotated[Protocol | None, parsed(values.protocol)] = None
+    headers: Annotated[tuple[tuple[str, str], ...] | None, NoDecode, parsed(values.headers)] = Field(None, repr=False)
+    timeout: Annotated[float | None, parsed(values.timeout_seconds)] = None
+    compression: Annotated[Compression | None, parsed(values.compression)] = None
+    certificate: str | None = None
+    client_key: str | None = None
+    client_certificate: str | None = None
+    insecure: Annotated[bool | None, parsed(values.boolean)] = None
+
+
+class OtlpSettings:
+    """Both layers for one signal: what is said of the signal counts, then what is said of all."""
+
+    def __init__(self, signal: SignalName, generic: OtlpVariables, specific: OtlpVariables) -> None:
+        """``specific`` was read with the signal's own prefix."""
+        self._signal = signal
+        self._generic = generic
+        self._specific = specific
+
+    @property
+    def has_endpoint(self) -> bool:
+        """Whether an endpoint is set that this signal would go to."""
+        return self._pick("endpoint") is not None
+
+    def target(self, protocol: Protocol | None = None) -> OtlpTarget:
+        """The resolved target; ``protocol`` is given where the exporter's name fixes it.
+
+        Raises:
+            SettingsError: a value, or a combination of them, cannot be used.
+        """
+        resolved: Protocol = protocol or self._pick("protocol") or "http/protobuf"
+        compression: Compression = self._pick("compression") or "none"
+        headers = self._pick("headers") or ()
+        if resolved == "grpc":
+            endpoint, insecure = self._grpc_endpoint()
+            self._check_for_grpc(compression, headers)
+        else:
+            endpoint, insecure = self._http_endpoint()
+        return OtlpTarget(
+            signal=self._signal,
+            protocol=resolved,
+            endpoint=endpoint,
+            headers=headers,
+            timeout_seconds=self._pick("timeout") or DEFAULT_TIMEOUT_SECONDS,
+            compression=compression,
+            insecure=insecure,
+            certificate_file=self._file("certificate", insecure),
+            client_key_file=self._file("client_key", insecure),
+            client_certificate_file=self._file("client_certificate", insecure),
+        )
+
+    def _http_endpoint(self) -> tuple[str, bool]:
+        own = self._specific.endpoint
+        try:
+            parts = values.http_endpoint(own or self._generic.endpoint or DEFAULT_HTTP_ENDPOINT)
+        except ValueError as error:
+            raise self._error("endpoint", str(error)) from None
+        endpoint = parts.geturl()
+        if own is None:
+            endpoint = f"{endpoint.removesuffix('/')}/v1/{self._signal}"
+        return endpoint, parts.scheme == "http"
+
+    def _grpc_endpoint(self) -> tuple[str, bool]:
+        try:
+            endpoint, insecure = values.grpc_endpoint(self._pick("endpoint") or DEFAULT_GRPC_ENDPOINT)
+        except ValueError as error:
+            raise self._error("endpoint", str(error)) from None
+        if insecure is None:
+            insecure = bool(self._pick("insecure"))
+        return endpoint, insecure
+
+    def _check_for_grpc(self, compression: Compression, headers: tuple[tuple[str, str], ...]) -> None:
+        if compression == "deflate":
+            raise self._error("compression", "gRPC takes no deflate: use gzip or none")
+        for number, (name, value) in enumerate(headers, start=1):
+            if not _GRPC_METADATA_NAME.fullmatch(name) or name.endswith("-bin") or not value.isascii():
+                raise self._error(
+                    "headers",
+                    f"header {number} cannot travel over gRPC: names are letters, digits, '-', '_' and '.', "
+                    "without the ending -bin, and values are ASCII",
+                )
+
+    def _file(self, name: str, insecure: bool) -> str | None:
+        path: str | None = self._pick(name)
+        if not insecure and path is not None and not Path(path).exists():
+            raise self._error(name, f"there is no file {path}: give the path of a PEM file")
+        return path
+
+    def _pick(self, name: str) -> Any:
+        own = getattr(self._specific, name)
+        return own if own is not None else getattr(self._generic, name)
+
+    def _error(self, name: str, problem: str) -> SettingsError:
+        own = getattr(self._specific, name) is not None
+        prefix = f"{GENERIC_PREFIX}{self._signal.upper()}_" if own else GENERIC_PREFIX
+        return SettingsError(f"{prefix}{name.upper()}: {problem}")

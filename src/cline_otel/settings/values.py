@@ -1,0 +1,253 @@
+"""What single values of the variables mean. Pure functions of the text.
+
+Each raises ValueError with what is wrong and what to do; the caller adds the variable's name. No
+message repeats a value that could be a secret.
+
+Sources: "Environment Variable Specification" and "OpenTelemetry Protocol Exporter" of the
+OpenTelemetry specification, and the official Python exporters, which docs/delivery.md compares.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+from cline_otel.export.targets import Compression, Protocol
+
+NO_LIMIT_SECONDS: Final = 3600.0
+"""Stands for a timeout of 0, which the specification reads as none."""
+
+_MILLISECONDS_FROM: Final = 1000.0
+_LISTEN_EXAMPLE: Final = "give an address such as 127.0.0.1:4319, or none"
+
+# RFC 9110 token; W3C Baggage octets, percent-encoding included.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+_PLAIN_HEADER_VALUE: Final = re.compile(r"[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; one line that names the variable, the problem and the remedy."""
+
+
+class ListenAddress(msgspec.Struct, frozen=True):
+    """Where the OTLP receiver listens; ``host`` is an address of this machine alone."""
+
+    host: str
+    port: int
+
+
+def boolean(text: str) -> bool:
+    """``true`` or ``false`` in any case; nothing else is true."""
+    value = text.strip().lower()
+    if value not in {"true", "false"}:
+        raise ValueError(f"{text!r} is neither true nor false: set it to true or false")
+    return value == "true"
+
+
+def timeout_seconds(text: str) -> float:
+    """Seconds. From 1,000 on the value is read as milliseconds; 0 is no limit.
+
+    The specification has milliseconds, the official Python exporters read seconds. Nobody waits
+    1,000 seconds for an export, and hardly anybody allows it less than a second.
+    """
+    value = _number(text, "a timeout such as 10 (seconds)")
+    if value == 0:
+        return NO_LIMIT_SECONDS
+    return value / 1000 if value >= _MILLISECONDS_FROM else value
+
+
+def duration_ms_as_seconds(text: str) -> float:
+    """A positive number of milliseconds, as seconds."""
+    value = _number(text, "a number of milliseconds such as 60000")
+    if value == 0:
+        raise ValueError("0 is no interval: give a number of milliseconds such as 60000")
+    return value / 1000
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, 0 included."""
+    return _number(text, "a number of seconds such as 2")
+
+
+def size_bytes(text: str, at_least: int) -> int:
+    """A whole number of bytes, no smaller than ``at_least``."""
+    if not text.strip().isascii() or not text.strip().isdigit():
+        raise ValueError(f"{text!r} is no number of bytes: give a whole number such as 1073741824")
+    value = int(text)
+    if value < at_least:
+        raise ValueError(f"{value} is too small: give at least {at_least}")
+    return value
+
+
+def protocol(text: str) -> Protocol:
+    """An OTLP transport protocol."""
+    value = text.strip()
+    if value == "grpc":
+        return "grpc"
+    if value == "http/protobuf":
+        return "http/protobuf"
+    if value == "http/json":
+        return "http/json"
+    raise ValueError(f"{text!r} is no OTLP protocol: use http/protobuf, http/json or grpc")
+
+
+def compression(text: str) -> Compression:
+    """A compression; gRPC takes fewer, which the caller checks."""
+    value = text.strip().lower()
+    if value == "none":
+        return "none"
+    if value == "gzip":
+        return "gzip"
+    if value == "deflate":
+        return "deflate"
+    raise ValueError(f"{text!r} is no compression: use gzip, deflate or none")
+
+
+def headers(text: str) -> tuple[tuple[str, str], ...]:
+    """``name=value,name=value``, percent-encoded; names become lower case and the last of a name counts.
+
+    A value with spaces is taken as it stands, without percent-decoding, as the official exporters do.
+    """
+    found: dict[str, str] = {}
+    for item in re.split(r"[ \t]*,[ \t]*", text.strip()):
+        if not item:
+            continue
+        name, separator, value = item.partition("=")
+        name, value = name.strip(" \t"), value.strip(" \t")
+        if not separator or not _HEADER_NAME.fullmatch(name) or not _PLAIN_HEADER_VALUE.fullmatch(value):
+            raise ValueError(
+                f"header {len(found) + 1} is not of the form name=value: separate headers by commas "
+                'and percent-encode spaces, commas, semicolons, quotes (") and backslashes in values'
+            )
+        if _HEADER_VALUE.fullmatch(value):
+            name, value = unquote(name).strip(), unquote(value).strip()
+        if not value.isprintable() or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"header {len(found) + 1} has control characters in it, or a name that is no header's: take them out")
+        found[name.lower()] = value
+    return tuple(found.items())
+
+
+def resource_attributes(text: str) -> tuple[tuple[str, str], ...]:
+    """``key=value,key=value``, percent-decoded; the last of a key counts."""
+    found: dict[str, str] = {}
+    for item in text.split(","):
+        if not item.strip():
+            continue
+        key, separator, value = item.partition("=")
+        key = unquote(key.strip())
+        if not separator or not key:
+            raise ValueError(
+                f"attribute {len(found) + 1} is not of the form key=value: "
+                "separate attributes by commas and percent-encode commas and equals signs in them"
+            )
+        found[key] = unquote(value.strip())
+    return tuple(found.items())
+
+
+def exporter_names(text: str) -> tuple[str, ...]:
+    """A list of exporter names, separated by commas; ``none`` alone is an empty list."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if "none" in [name.lower() for name in names]:
+        if len(names) > 1:
+            raise ValueError("none cannot stand beside other exporters: remove it, or the others")
+        return ()
+    return names
+
+
+def http_endpoint(text: str) -> SplitResult:
+    """The parts of an HTTP URL with a host."""
+    try:
+        parts = urlsplit(text.strip())
+        usable = parts.scheme.lower() in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("it is no http or https URL with a host: give one such as http://localhost:4318")
+    return parts
+
+
+def grpc_endpoint(text: str) -> tuple[str, bool | None]:
+    """What to dial, and whether the scheme says insecure (True), secure (False) or nothing (None).
+
+    The path of a URL is dropped, as the official exporter does.
+    """
+    text = text.strip()
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = SplitResult("http", "", "", "", "")
+    scheme = parts.scheme.lower()
+    if scheme in {"http", "https"}:
+        if not parts.netloc:
+            raise ValueError("it names no host: give an endpoint such as http://localhost:4317")
+        return parts.netloc, scheme == "http"
+    return parts.netloc or text, None
+
+
+def listen_address(text: str) -> ListenAddress | None:
+    """``host:port``; None for ``none``. Only loopback: whoever can reach the port can feed it."""
+    value = text.strip()
+    if value.lower() == "none":
+        return None
+    host, separator, port_text = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65_535:
+        raise ValueError(f"{text!r} is no address with a port: {_LISTEN_EXAMPLE}")
+    try:
+        is_loopback = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+    except ValueError:
+        raise ValueError(f"{text!r} has no IP address in it: {_LISTEN_EXAMPLE}") from None
+    if not is_loopback:
+        raise ValueError(
+            f"{text!r} can be reached from other machines, and nothing would check who sends: "
+            "listen on 127.0.0.1 and let a collector take what comes from elsewhere"
+        )
+    return ListenAddress(host, int(port_text))
+
+
+def log_level(text: str) -> str:
+    """A level name of Python's ``logging``."""
+    levels = {
+        "trace": "DEBUG",
+        "debug": "DEBUG",
+        "info": "INFO",
+        "warn": "WARNING",
+        "warning": "WARNING",
+        "error": "ERROR",
+        "fatal": "CRITICAL",
+        "critical": "CRITICAL",
+        "none": "CRITICAL",
+    }
+    level = levels.get(text.strip().lower())
+    if level is None:
+        raise ValueError(f"{text!r} is no log level: use debug, info, warn or error")
+    return level
+
+
+def cumulative_temporality(text: str) -> str:
+    """``cumulative``, the only temporality there is here."""
+    value = text.strip().lower()
+    if value in {"delta", "lowmemory"}:
+        raise ValueError(
+            f"{value} is not offered, because cumulative totals survive a lost request: "
+            "leave it unset and let the collector's cumulativetodelta processor convert"
+        )
+    if value != "cumulative":
+        raise ValueError(f"{text!r} is no temporality: leave it unset, or set it to cumulative")
+    return value
+
+
+def _number(text: str, example: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number: give {example}") from None
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{text!r} is out of range: give {example}")
+    return value
