@@ -27,7 +27,7 @@ COLLECTOR := $(BIN)/python collector-config/find_or_build.py
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo test test-plugin test-python check check-lint check-format check-types check-imports \
-	check-repository e2e bench fidelity collector lock picture clean
+	check-repository format e2e bench fidelity collector lock picture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,10 @@ check-imports: setup
 
 check-repository: setup
 	@$(BIN)/python .ci/check_repository.py
+
+format: setup ## rewrite what can be put right mechanically
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
 
 e2e: setup collector ## run a real Cline against the bridge and a collector
 	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)

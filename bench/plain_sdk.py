@@ -16,13 +16,22 @@ from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-_COMMON = ("cline_type", "platform", "platform_version", "os_type", "os_version", "session_origin", "distinct_id", "device_id")
+_COMMON = (
+    "cline_type",
+    "platform",
+    "platform_version",
+    "os_type",
+    "os_version",
+    "session_origin",
+    "distinct_id",
+    "device_id",
+)
 
 
 class _Spans(SpanProcessor):
@@ -35,10 +44,12 @@ class _Spans(SpanProcessor):
 
 class _Logs(LogRecordProcessor):
     def __init__(self) -> None:
-        self.emitted: list[ReadWriteLogRecord] = []
+        self.emitted: list[ReadableLogRecord] = []
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        self.emitted.append(log_record)
+        self.emitted.append(
+            ReadableLogRecord(log_record.log_record, log_record.resource, log_record.instrumentation_scope)
+        )
 
     def shutdown(self) -> None:
         pass
@@ -102,7 +113,9 @@ class PlainSdkBridge:
         agent = a.get("agentId", "")
         if name == "agent.run-started":
             span = self._tracer.start_span("invoke_agent cline", start_time=time_ns)
-            span.set_attributes({"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.id": agent, "cline.run.id": a["runId"]})
+            span.set_attributes(
+                {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.id": agent, "cline.run.id": a["runId"]}
+            )
             self._runs[agent] = (span, time_ns)
             self._runs_started.add(1, {"cline.mode": "act"})
             self._emit("cline.run.started", time_ns, a)
@@ -120,7 +133,9 @@ class PlainSdkBridge:
         elif name == "task.tokens":
             self._usage(agent, a)
         elif name == "agent.tool-started":
-            self._tools.setdefault(agent, []).append((self._start(agent, "execute_tool", trace.SpanKind.INTERNAL, time_ns), time_ns, 0))
+            self._tools.setdefault(agent, []).append(
+                (self._start(agent, "execute_tool", trace.SpanKind.INTERNAL, time_ns), time_ns, 0)
+            )
         elif name == "agent.tool-finished":
             open_tools = self._tools.get(agent, [])
             for index, (span, started, ended) in enumerate(open_tools):

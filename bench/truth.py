@@ -126,9 +126,7 @@ def _from_plugin(folder: Path) -> Iterator[ToolCallTruth]:
         context = line.get("ctx") or {}
         if line["kind"] == "afterTool" and "startedAt" in context:
             snapshot, call = context["snapshot"], context["toolCall"]
-            yield _tool_call(
-                snapshot["agentId"], snapshot["iteration"], call["toolCallId"], call["toolName"], context
-            )
+            yield _tool_call(snapshot["agentId"], snapshot["iteration"], call["toolCallId"], call["toolName"], context)
 
 
 def _tool_call(agent_id: str, iteration: int, call_id: str, name: str, clock: dict[str, Any]) -> ToolCallTruth:
@@ -151,5 +149,8 @@ def _usage(folder: Path) -> Iterator[UsageTruth]:
             metrics = message.get("metrics")
             if message.get("role") == "assistant" and metrics:
                 yield UsageTruth(
-                    is_root, metrics.get("inputTokens", 0), metrics.get("outputTokens", 0), float(metrics.get("cost") or 0)
+                    is_root,
+                    metrics.get("inputTokens", 0),
+                    metrics.get("outputTokens", 0),
+                    float(metrics.get("cost") or 0),
                 )

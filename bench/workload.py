@@ -14,8 +14,15 @@ RECORDS_PER_REQUEST = 512
 """Cline's own batch size."""
 
 _LOG = Path(__file__).parents[1] / "examples" / "delegated-run" / "cline.log"
-_COMMON = {"os_version": "unknown", "distinct_id": "0" * 64, "device_id": "0" * 64, "teamId": "t_1", "teamName": "team-1"}
+_COMMON = {
+    "os_version": "unknown",
+    "distinct_id": "0" * 64,
+    "device_id": "0" * 64,
+    "teamId": "t_1",
+    "teamName": "team-1",
+}
 """What the bundled log leaves out and every record of Cline's has."""
+
 
 @lru_cache(1)
 def _run() -> list[tuple[int, str, dict[str, object]]]:
@@ -82,5 +89,7 @@ def _log_record(time_ns: int, name: str, attributes: dict[str, object]) -> dict[
 
 def _request(records: list[dict[str, object]]) -> bytes:
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "cline"}}]}
-    document = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": {"name": "cline"}, "logRecords": records}]}]}
+    document = {
+        "resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": {"name": "cline"}, "logRecords": records}]}]
+    }
     return json_format.ParseDict(document, ExportLogsServiceRequest()).SerializeToString()

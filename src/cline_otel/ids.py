@@ -23,7 +23,7 @@ def _digest(size: int, parts: tuple[str, ...]) -> bytes:
 
 @lru_cache(_CACHE_SIZE)
 def trace_id(root_agent_id: str, root_run_id: str) -> bytes:
-    """16 bytes for the trace of one root run. """
+    """16 bytes for the trace of one root run."""
     return _digest(16, ("trace", root_agent_id, root_run_id))
 
 

@@ -17,8 +17,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.decode.otlp import MalformedPayload as MalformedRequest
-from cline_otel.journal.failures import JournalError
-from cline_otel.journal.records import Commit, JournalFullError, OutboxItem
+from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import Flushed, Pipeline
 from cline_otel.sources.intake import (
@@ -127,7 +126,9 @@ class Ingest:
             seen: set[bytes] = set()
             for request in requests:
                 if request.digest in seen or self._journal.seen_request(request.digest):
-                    commit.counts["duplicate", "otlp", "request"] = commit.counts.get(("duplicate", "otlp", "request"), 0) + 1
+                    commit.counts["duplicate", "otlp", "request"] = (
+                        commit.counts.get(("duplicate", "otlp", "request"), 0) + 1
+                    )
                     answers.append((request, ReceiveResult(accepted=0)))
                     continue
                 seen.add(request.digest)

@@ -134,7 +134,7 @@ def replay(recording: Recording, resource: Attributes = REPLAY_RESOURCE, shift_t
 
 
 def write(replayed: Replayed, directory: Path) -> list[Path]:
-    """Writes ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``, one OTLP JSON request a line; returns the paths."""
+    """Writes ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``, an OTLP JSON request a line; returns the paths."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for signal, requests in replayed.requests.items():

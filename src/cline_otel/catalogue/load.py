@@ -161,7 +161,9 @@ def _check_metrics(table: model.MetricsFile, attributes: Mapping[str, model.Attr
             yield f"metrics.toml: boundaries {name}: must ascend"
 
 
-def _check_facts(table: model.FactsFile, attributes: Mapping[str, model.Attribute], metrics: model.MetricsFile) -> Iterator[str]:
+def _check_facts(
+    table: model.FactsFile, attributes: Mapping[str, model.Attribute], metrics: model.MetricsFile
+) -> Iterator[str]:
     common = set(table.common.carries)
     for name, fact in table.facts.items():
         where = f"facts.toml: {name}"
@@ -169,7 +171,11 @@ def _check_facts(table: model.FactsFile, attributes: Mapping[str, model.Attribut
         for attribute in carried:
             if attribute not in attributes or "log" not in attributes[attribute].serves:
                 yield f"{where}: {attribute} is no log attribute"
-        read = {field for _, field, _, _ in string.Formatter().parse(fact.body) if field} | set(fact.severity_by) | set(fact.sets)
+        read = (
+            {field for _, field, _, _ in string.Formatter().parse(fact.body) if field}
+            | set(fact.severity_by)
+            | set(fact.sets)
+        )
         for attribute in sorted(read - carried):
             yield f"{where}: uses {attribute} but does not carry it"
         if fact.counts is not None:
@@ -204,7 +210,9 @@ def _check_source(
         yield f"{name}: common: no attribute {target!r}"
 
 
-def _compile_source(table: model.SourceFile, gates: Mapping[str, values.Gate], identifier: values.Gate) -> SourceVocabulary:
+def _compile_source(
+    table: model.SourceFile, gates: Mapping[str, values.Gate], identifier: values.Gate
+) -> SourceVocabulary:
     def nothing(_: object) -> None:
         return None
 
@@ -218,7 +226,7 @@ def _compile_source(table: model.SourceFile, gates: Mapping[str, values.Gate], i
             shared[alias] = FieldHandler(KEYS.index(key), key, values.integer if key == "iteration" else identifier)
 
     def compiled(name: str, event: model.SourceEvent) -> SourceEvent:
-        private = {field: privacy for privacy, fields in event.private.items() for field in fields}
+        private: dict[str, str] = {field: privacy for privacy, fields in event.private.items() for field in fields}
         handlers = dict(shared)
         handlers |= {field: FieldHandler(IGNORE, "", nothing) for field in (*event.when, *private)}
         handlers |= {field: FieldHandler(ATTRIBUTE, target, gates[target]) for field, target in event.fields.items()}

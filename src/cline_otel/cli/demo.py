@@ -10,6 +10,7 @@ import click
 
 from cline_otel.cli.main import fail
 from cline_otel.cli.replay import draw
+from cline_otel.journal.lock import create_private_directory
 from cline_otel.replay import replay, write
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.sources.recording import read_recording
@@ -23,27 +24,23 @@ def example_directory() -> Path:
     for candidate in (package / "examples" / EXAMPLE, package.parents[1] / "examples" / EXAMPLE):
         if candidate.is_dir():
             return candidate
-    fail(f"the bundled recording {EXAMPLE} is missing from this installation; reinstall cline-otel")
+    return fail(f"the bundled recording {EXAMPLE} is missing from this installation; reinstall cline-otel")
 
 
-def run_demo(picture: Path | None) -> None:
+def run_demo() -> None:
     """Replays the bundled run, moved to now, writes it as OTLP files and draws it."""
     try:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
     replayed = replay(read_recording([example_directory()]), shift_to_ns=time.time_ns())
+    create_private_directory(settings.state_directory)
     output = settings.state_directory / "demo"
     written = write(replayed, output)
     draw(replayed)
     click.echo("\nOTLP JSON, one export request a line:")
     for path in written:
         click.echo(f"  {path}")
-    if picture is not None:
-        from cline_otel.cli.picture import draw_picture
-
-        draw_picture(replayed, picture)
-        click.echo(f"Picture: {picture}")
     if settings.has_endpoint:
         from cline_otel.cli.sending import send_replayed
 

@@ -83,7 +83,9 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
         counted = f"; counts in {fact.counts}" if fact.counts else ""
         console.print(f"  {fact.severity.name}: {escape(body)}{counted}")
     if entry.known_to:
-        console.print(f"  Not repeated from a run that the {', '.join(sorted(entry.known_to))} owns: it tells the same itself")
+        console.print(
+            f"  Not repeated from a run that the {', '.join(sorted(entry.known_to))} owns: it tells the same itself"
+        )
     for name, accepted in entry.when:
         console.print(f"  Only if {name} is {' or '.join(sorted(accepted))}")
     table = Table(box=None, pad_edge=False, header_style="dim")

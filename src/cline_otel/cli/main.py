@@ -48,7 +48,9 @@ def run(listen: str | None, no_listen: bool) -> None:
 
 
 @main.command()
-@click.option("--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]")
+@click.option(
+    "--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]"
+)
 def install(cline_dir: Path | None) -> None:
     """Put the plugin into Cline, so that the bridge sees every agent, model call and tool."""
     from cline_otel.cli.plugin import install_plugin
@@ -57,7 +59,9 @@ def install(cline_dir: Path | None) -> None:
 
 
 @main.command()
-@click.option("--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]")
+@click.option(
+    "--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]"
+)
 def uninstall(cline_dir: Path | None) -> None:
     """Take the plugin out again; nothing else is touched."""
     from cline_otel.cli.plugin import uninstall_plugin
@@ -68,10 +72,16 @@ def uninstall(cline_dir: Path | None) -> None:
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option("--only", type=click.Choice(["plugin", "cline-log", "otlp"]), help="Hear one source only.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Write traces.jsonl, metrics.jsonl, logs.jsonl there.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write traces.jsonl, metrics.jsonl, logs.jsonl there.",
+)
 @click.option("--send", is_flag=True, help="Also send traces and logs to the endpoint that OTEL_* names.")
 @click.option("--metrics", is_flag=True, help="With --send, send metrics too.")
-def replay(paths: tuple[Path, ...], only: RecordingSource | None, output: Path | None, send: bool, metrics: bool) -> None:
+def replay(
+    paths: tuple[Path, ...], only: RecordingSource | None, output: Path | None, send: bool, metrics: bool
+) -> None:
     """Turn recordings into telemetry, as the bridge would have.
 
     PATH is a cline.log, a plugin spool file, OTLP JSON lines, or a folder of these. The kind is told by the
@@ -83,12 +93,11 @@ def replay(paths: tuple[Path, ...], only: RecordingSource | None, output: Path |
 
 
 @main.command()
-@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw the trace as SVG.")
-def demo(picture: Path | None) -> None:
+def demo() -> None:
     """Replay a recorded run of the real Cline and draw what comes of it."""
     from cline_otel.cli.demo import run_demo
 
-    run_demo(picture)
+    run_demo()
 
 
 @main.command()

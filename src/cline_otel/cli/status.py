@@ -56,9 +56,7 @@ def show_status(*, as_json: bool) -> None:
             **msgspec.to_builtins(status, builtin_types=(bytes,)),
             "sources": msgspec.to_builtins(sources),
         }
-        document["cursors"] = [
-            {"key": cursor.key, "updated_at_ns": cursor.updated_at_ns} for cursor in status.cursors
-        ]
+        document["cursors"] = [{"key": cursor.key, "updated_at_ns": cursor.updated_at_ns} for cursor in status.cursors]
         click.echo(json.dumps(document, indent=2))
         return
     console = Console()

@@ -1,0 +1,1 @@
+"""Payloads to events, one module per kind of payload. Pure."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final, cast
 
 from cline_otel.catalogue.load import ATTRIBUTE, KEYS, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER
-from cline_otel.events import AttributeValue, Event, Source
+from cline_otel.events import AttributeValue, Event, Kind, Source
 from cline_otel.signals import Tally, count
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")
@@ -66,7 +66,7 @@ def build_event(
     process: str = "",
 ) -> Event:
     """The event of an entry whose fields are known, each with its handler (none that is ignored)."""
-    keys: list[str | int] = ["", "", "", 0, ""]
+    keys: list[Any] = ["", "", "", 0, ""]  # the gates, checked with the catalogue, give what an Event's keys are
     attributes: dict[str, AttributeValue] = {}
     for (slot, name, gate), value in fields:
         answer = gate(value)
@@ -79,18 +79,18 @@ def build_event(
         if slot == ATTRIBUTE:
             attributes[name] = answer
         elif not keys[slot]:
-            keys[slot] = answer  # type: ignore[assignment] - a key's gate gives str, or int for the iteration
+            keys[slot] = answer
     session_id, agent_id, run_id, iteration, call_id = keys
     return Event(
-        entry.kind,  # type: ignore[arg-type] - checked when the catalogue is loaded; so are the keys' types
+        cast(Kind, entry.kind),
         source,
         occurred_at_ns,
         entry.name,
-        session_id,  # type: ignore[arg-type]
-        agent_id,  # type: ignore[arg-type]
-        run_id,  # type: ignore[arg-type]
-        iteration,  # type: ignore[arg-type]
-        call_id,  # type: ignore[arg-type]
+        session_id,
+        agent_id,
+        run_id,
+        iteration,
+        call_id,
         process,
         attributes,
     )

@@ -85,7 +85,8 @@ def render_traces(
     Args:
         spans: of any number of traces, in any order.
         width: terminal cells that a line has at most; the console's where ``None`` or wider.
-        max_rows: spans that a trace shows at most, the rest being counted in a last line; ``None`` for all.
+        max_rows: spans that a trace shows at most, but 1 at least, the rest being counted in a
+            last line; ``None`` for all.
     """
     return _TraceView(spans, width, max_rows)
 
@@ -94,7 +95,7 @@ class _TraceView:
     def __init__(self, spans: Sequence[SpanRecord], width: int | None, max_rows: int | None) -> None:
         self._spans = spans
         self._width = width
-        self._max_rows = max_rows
+        self._max_rows = None if max_rows is None else max(max_rows, 1)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         glyphs = glyphs_for(ascii_only=options.ascii_only)

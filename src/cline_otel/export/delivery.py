@@ -77,15 +77,20 @@ class Delivery:
         *,
         limits: BatchLimits | None = None,
         backoff: Backoff | None = None,
+        linger_seconds: float = 0.2,
         sleep: Sleep = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
-        """``sleep`` and ``random`` are replaced in tests; ``random`` returns a number in [0, 1)."""
+        """``linger_seconds`` is how long rows gather after the outbox was empty, so that bursts travel together.
+
+        ``sleep`` and ``random`` are replaced in tests; ``random`` returns a number in [0, 1).
+        """
         self._signal: QueuedSignal = signal
         self._outbox = outbox
         self._sender = sender
         self._limits = limits or BatchLimits()
         self._backoff = backoff or Backoff()
+        self._linger_seconds = linger_seconds
         self._sleep = sleep
         self._random = random
         self._wake = asyncio.Event()
@@ -133,6 +138,8 @@ class Delivery:
                 return
             else:
                 await self._wake.wait()
+                if not self._drain_asked.is_set():
+                    await self._pause(self._linger_seconds)
 
     async def _deliver(self, batch: Batch) -> bool:
         """Settle every row of ``batch``; False when a drain gives up first."""

@@ -1,1 +1,1 @@
-"""The Cline plugin, its installation, and its mapping over recorded hook calls."""
+"""The Cline plugin, and what puts it in place."""

@@ -23,6 +23,7 @@ DEFAULT_SERVICE_NAME: Final = "cline"
 SMALLEST_JOURNAL_BYTES: Final = 8 * 1024 * 1024
 
 _BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
+_CLINE_PREFIX: Final = "CLINE_"
 _WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
     ("OTEL_CONFIG_FILE", "declarative configuration is not read"),
     ("OTEL_TRACES_SAMPLER", "every run is exported; sample in the collector"),
@@ -124,10 +125,10 @@ def load_settings(*, state_directory: Path | None = None, cline_directory: Path 
         SettingsError: a variable has a value that cannot be used; nothing else was looked at.
     """
     bridge = _BridgeVariables.read(_BRIDGE_PREFIX)
-    cline = _ClineVariables.read("CLINE_")
+    cline = _ClineVariables.read(_CLINE_PREFIX)
     standard = _StandardVariables.read("OTEL_")
-    state_directory = state_directory or _path(bridge.state_dir) or platformdirs.user_state_path("cline-otel")
-    cline_directory = cline_directory or _path(cline.dir) or Path.home() / ".cline"
+    state_directory = state_directory or _path(bridge, "state_dir") or platformdirs.user_state_path("cline-otel")
+    cline_directory = cline_directory or _path(cline, "dir") or Path.home() / ".cline"
     attributes = dict(standard.resource_attributes)
     service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
     attributes.pop("service.name", None)
@@ -135,7 +136,7 @@ def load_settings(*, state_directory: Path | None = None, cline_directory: Path 
     return Settings(
         state_directory=state_directory,
         cline_directory=cline_directory,
-        cline_log_path=_path(cline.log_path) or cline_directory / "data" / "logs" / "cline.log",
+        cline_log_path=_path(cline, "log_path") or cline_directory / "data" / "logs" / "cline.log",
         claim_wait_seconds=bridge.claim_wait_seconds,
         journal_limit_bytes=bridge.journal_limit_bytes,
         listen=bridge.listen,
@@ -180,13 +181,15 @@ def _target(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directo
             return SdkTarget(signal, name)
 
 
-def _path(text: str | None) -> Path | None:
+def _path(variables: _BridgeVariables | _ClineVariables, field: str) -> Path | None:
+    text: str | None = getattr(variables, field)
     if text is None:
         return None
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise SettingsError(f"{text}: there is no home directory of that user: give the whole path") from None
+        prefix = _BRIDGE_PREFIX if isinstance(variables, _BridgeVariables) else _CLINE_PREFIX
+        raise SettingsError(f"{prefix}{field.upper()}: {text!r} has no home directory: give the whole path") from None
 
 
 def _notices_of_ports(targets: Mapping[SignalName, tuple[Target, ...]]) -> list[str]:

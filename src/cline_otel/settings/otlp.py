@@ -137,6 +137,7 @@ class OtlpSettings:
 
     def _file(self, name: str, insecure: bool) -> str | None:
         path: str | None = self._pick(name)
+        # Without TLS the file is not read, so its absence is no error.
         if not insecure and path is not None and not Path(path).exists():
             raise self._error(name, f"there is no file {path}: give the path of a PEM file")
         return path

@@ -128,7 +128,9 @@ def headers(text: str) -> tuple[tuple[str, str], ...]:
         if _HEADER_VALUE.fullmatch(value):
             name, value = unquote(name).strip(), unquote(value).strip()
         if not value.isprintable() or not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"header {len(found) + 1} has control characters in it, or a name that is no header's: take them out")
+            raise ValueError(
+                f"header {len(found) + 1} has control characters in it, or a name that is no header's: take them out"
+            )
         found[name.lower()] = value
     return tuple(found.items())
 

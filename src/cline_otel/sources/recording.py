@@ -63,7 +63,7 @@ def read_recording(paths: Iterable[Path], only: RecordingSource | None = None) -
             )
         elif not _read_file(path, recording, only):
             raise UnreadableRecording(
-                f"{path}: not a recording of a known source; it should be a cline.log, a plugin spool file or OTLP JSON lines"
+                f"{path}: not a recording of a known source; name a cline.log, a spool file or OTLP JSON lines"
             )
     return recording
 

@@ -1,0 +1,1 @@
+"""Events to spans, log records and metric deltas, over a keyed state. Pure."""

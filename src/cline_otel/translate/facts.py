@@ -66,7 +66,9 @@ class Facts:
 
     def forget(self, now_ns: int) -> None:
         """Drops tellings that no other source will still match."""
-        for key in [k for k, all_of in self._state.tellings.items() if now_ns - all_of[-1].touched_at_ns > REMEMBERED_NS]:
+        for key in [
+            k for k, all_of in self._state.tellings.items() if now_ns - all_of[-1].touched_at_ns > REMEMBERED_NS
+        ]:
             del self._state.tellings[key]
             self._state.touch("fact", key)
 

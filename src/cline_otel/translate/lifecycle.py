@@ -28,7 +28,13 @@ from cline_otel.translate.derive import Deriver
 from cline_otel.translate.state import ModelCall, Run, RunKey, State, ToolCall
 
 _SPAWNING_TOOLS: Final = frozenset({"spawn_agent", "team_run_task"})
-_RUN_ATTRIBUTES: Final = ("cline.mode", "cline.version", "cline.client.name", "gen_ai.request.model", "gen_ai.provider.name")
+_RUN_ATTRIBUTES: Final = (
+    "cline.mode",
+    "cline.version",
+    "cline.client.name",
+    "gen_ai.request.model",
+    "gen_ai.provider.name",
+)
 _AGENT_NAMES: Final = {"subagent": "subagent", "teammate": "teammate"}
 
 
@@ -212,7 +218,9 @@ class Lifecycle:
             if event.call_id:
                 if call.call_id == event.call_id:
                     return call
-            elif call.iteration == event.iteration and (ordinal == call.ordinal if ordinal is not None else not call.ended_at_ns):
+            elif call.iteration == event.iteration and (
+                ordinal == call.ordinal if ordinal is not None else not call.ended_at_ns
+            ):
                 return call
         return None
 

@@ -60,7 +60,13 @@ class Translator:
             self._end_process(event)
         elif kind == "records.dropped":
             dropped = event.attributes.get("count")
-            count(self._deriver.outputs.tally, "missing", event.source, event.name, dropped if isinstance(dropped, int) else 1)
+            count(
+                self._deriver.outputs.tally,
+                "missing",
+                event.source,
+                event.name,
+                dropped if isinstance(dropped, int) else 1,
+            )
         else:
             self._route(event)
 
@@ -165,7 +171,9 @@ class Translator:
         mode = run.attributes.get("cline.mode")
         if run.session_id and run.is_root and mode is not None:
             run.mode_noted = True
-            switch = Event("fact", "plugin", run.started_at_ns, "run.started", run.session_id, attributes={"cline.mode": mode})
+            switch = Event(
+                "fact", "plugin", run.started_at_ns, "run.started", run.session_id, attributes={"cline.mode": mode}
+            )
             self._facts.tell(switch, "cline.mode.switched", run, run.session_id)
 
     # --- deciding ---------------------------------------------------------------------------------

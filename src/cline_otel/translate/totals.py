@@ -82,7 +82,9 @@ class Totals:
                 continue
             total = _decoder.decode(value)
             definition = self._definitions.get(total.metric)
-            if definition is None or (definition.boundaries and len(total.bucket_counts) != len(definition.boundaries) + 1):
+            if definition is None or (
+                definition.boundaries and len(total.bucket_counts) != len(definition.boundaries) + 1
+            ):
                 continue
             attributes = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in total.attributes)
             total.attributes = attributes

@@ -1,0 +1,163 @@
+"""`make bench`: speed beside the plain SDK, scaling, memory, start-up."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.plain_sdk import PlainSdkBridge
+from bench.workload import records_per_run, requests
+from cline_otel.catalogue.load import load
+from cline_otel.encode.origin import Origin
+from cline_otel.events import Event
+from cline_otel.journal.records import Commit, OutboxItem
+from cline_otel.journal.store import Journal
+from cline_otel.pipeline import SCHEMA_URL, Pipeline
+
+ROUNDS = 5
+RUNS = 60
+
+
+def _new_pipeline() -> Pipeline:
+    origin = Origin((("service.name", "cline"), ("service.instance.id", "bench")), "cline-otel", "bench", SCHEMA_URL)
+    return Pipeline(load(), origin, origin, claim_wait_ns=0)
+
+
+def _bridge(bodies: list[bytes], directory: Path) -> float:
+    """Seconds from OTLP bytes in to OTLP bytes in the journal, one durable transaction a request."""
+    journal = Journal.open(directory / "journal.db")
+    pipeline = _new_pipeline()
+    now_ns = time.time_ns()
+    started = time.perf_counter()
+    for number, body in enumerate(bodies):
+        pipeline.take_otlp_logs(body, "protobuf")
+        pipeline.tell_time(now_ns + number)
+        flushed = pipeline.flush()
+        commit = Commit(state=flushed.state)
+        if flushed.traces_request:
+            commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans)))
+        if flushed.logs_request:
+            commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs)))
+        journal.commit(commit)
+    pipeline.metrics_request(now_ns, now_ns + 1)
+    elapsed = time.perf_counter() - started
+    journal.close()
+    return elapsed
+
+
+def _plain(bodies: list[bytes]) -> float:
+    bridge = PlainSdkBridge()
+    started = time.perf_counter()
+    for body in bodies:
+        bridge.take(body)
+    bridge.metrics()
+    return time.perf_counter() - started
+
+
+def _bridge_in_new_directory(bodies: list[bytes]) -> float:
+    with tempfile.TemporaryDirectory() as directory:
+        return _bridge(bodies, Path(directory))
+
+
+def _paired(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float, float]:
+    """Medians of both in seconds, and the median of the ratios of neighbouring rounds."""
+    pairs = []
+    for _ in range(ROUNDS):
+        gc.collect()
+        a = ours()
+        gc.collect()
+        pairs.append((a, theirs()))
+    return (
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(b / a for a, b in pairs),
+    )
+
+
+def throughput() -> None:
+    """Events a second, durable, beside the same events through plain SDK calls that keep nothing."""
+    bodies = requests(RUNS)
+    events = RUNS * records_per_run()
+    ours, theirs, ratio = _paired(lambda: _bridge_in_new_directory(bodies), lambda: _plain(bodies))
+    print(f"OTLP logs in to OTLP bytes, {events} events in requests of 512:")
+    print(
+        f"  cline-otel, in the journal, durable   {events / ours:>9,.0f} events/s  {ours / events * 1e6:6.1f} us each"
+    )
+    print(
+        f"  plain SDK, in memory                  {events / theirs:>9,.0f} events/s  {theirs / events * 1e6:6.1f} us each"
+    )
+    print(f"  ratio                                 {ratio:>9.1f} times")
+
+
+def scaling() -> None:
+    """Time for ten times the events."""
+    few, many = requests(RUNS // 6), requests(RUNS // 6 * 10)
+    small, large, ratio = _paired(lambda: _bridge_in_new_directory(few), lambda: _bridge_in_new_directory(many))
+    print(f"Ten times the events take {ratio:.1f} times as long ({small:.3f} s, {large:.3f} s)")
+
+
+def memory() -> None:
+    """What ten thousand open runs cost."""
+    runs = 10_000
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    pipeline = _new_pipeline()
+    for number in range(runs):
+        agent, run = f"agent_{number}", f"run_{number}"
+        attributes = {"cline.mode": "act", "gen_ai.request.model": "gpt-5", "gen_ai.provider.name": "openai"}
+        pipeline.take_events(
+            [
+                Event(
+                    "run.started",
+                    "plugin",
+                    10**18,
+                    "run.started",
+                    f"s{number}",
+                    agent,
+                    run,
+                    attributes=dict(attributes),
+                ),
+                Event("model_call.started", "plugin", 10**18 + 1, "model_call.started", f"s{number}", agent, run, 1),
+            ]
+        )
+        if number % 500 == 0:
+            pipeline.flush()
+    pipeline.flush()
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(f"{runs:,} open runs hold {(after - before) / 1e6:.1f} MB, {(after - before) / runs / 1e3:.1f} kB each")
+
+
+def start_up() -> None:
+    """How long `cline-otel --help` takes."""
+    command = [str(Path(sys.executable).parent / "cline-otel"), "--help"]
+    times = []
+    for _ in range(11):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    print(f"cline-otel --help takes {statistics.median(times) * 1e3:.0f} ms (limit 150 ms)")
+
+
+def main() -> None:
+    """Everything, in one run."""
+    throughput()
+    scaling()
+    memory()
+    start_up()
+    from bench import encode
+
+    encode.main()
+
+
+if __name__ == "__main__":
+    main()
