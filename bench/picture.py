@@ -18,7 +18,7 @@ def main() -> None:
     path.parent.mkdir(exist_ok=True)
     replayed = replay(read_recording([example_directory()]))
     save_svg(render_traces(replayed.spans, WIDTH), path, "cline-otel demo", WIDTH)
-    print(path)  # noqa: T201 - the command's answer
+    print(path)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ class _Logs(LogRecordProcessor):
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         self.emitted.append(
-            ReadableLogRecord(log_record.log_record, log_record.resource, log_record.instrumentation_scope)
+            ReadableLogRecord(
+                log_record.log_record, log_record.resource or Resource({}), log_record.instrumentation_scope
+            )
         )
 
     def shutdown(self) -> None:

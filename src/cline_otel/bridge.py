@@ -19,10 +19,11 @@ from cline_otel.catalogue.load import load
 from cline_otel.encode.origin import Origin
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.destinations import Destinations
+from cline_otel.export.outcome import Sender
 from cline_otel.export.snapshots import MetricSnapshots, Snapshot
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
-from cline_otel.journal.records import JournalStatus
+from cline_otel.journal.records import JournalStatus, OutboxSignal
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.settings import Settings
@@ -38,6 +39,9 @@ FAREWELL_SECONDS: Final = 5.0
 """How long a stop may go on sending."""
 
 STATUS_SECONDS: Final = 60.0
+
+QUEUED_SIGNALS: Final[tuple[OutboxSignal, ...]] = ("traces", "logs")
+"""Metrics do not queue: the newest totals replace a lost snapshot."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -107,12 +111,13 @@ class Bridge:
             for delivery in deliveries:
                 delivery.notify()
 
-        ingest = Ingest(journal, new_pipeline, committed)
+        queued: dict[OutboxSignal, Sender] = {}
+        for name in QUEUED_SIGNALS:
+            if (sender := destinations.queued(name)) is not None:
+                queued[name] = sender
+        deliveries += [Delivery(name, journal, sender) for name, sender in queued.items()]
+        ingest = Ingest(journal, new_pipeline, queued.keys(), committed)
         tasks: list[asyncio.Task[None]] = []
-        for name in ("traces", "logs"):
-            sender = destinations.queued(name)
-            if sender is not None:
-                deliveries.append(Delivery(name, journal, sender))
         snapshots = self._snapshots(journal, ingest, destinations)
         poller = FilePoller(
             ingest.submit,

@@ -11,13 +11,13 @@ import asyncio
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
 
 from cline_otel.decode.otlp import MalformedPayload as MalformedRequest
-from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem
+from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem, OutboxSignal
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import Flushed, Pipeline
 from cline_otel.sources.intake import (
@@ -53,6 +53,7 @@ class Ingest:
     Args:
         journal: where everything is kept.
         new_pipeline: makes a pipeline from the journal's state.
+        exported: the signals that have a destination; the others are not queued.
         committed: called after a commit that put something into the outbox.
         wall_clock_ns: nanoseconds since the Unix epoch.
     """
@@ -61,11 +62,13 @@ class Ingest:
         self,
         journal: Journal,
         new_pipeline: Callable[[], Pipeline],
+        exported: Collection[OutboxSignal],
         committed: Callable[[], None],
         wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._journal = journal
         self._new_pipeline = new_pipeline
+        self._exported = exported
         self._committed = committed
         self._wall_clock_ns = wall_clock_ns
         self._waiting: list[_Request] = []
@@ -157,7 +160,7 @@ class Ingest:
 
     def _commit(self, commit: Commit) -> None:
         flushed = self.pipeline.flush()
-        _add_flushed(commit, flushed)
+        _add_flushed(commit, flushed, self._exported)
         if not (commit.state or commit.outbox or commit.cursors or commit.counts or commit.seen_requests):
             return
         try:
@@ -177,10 +180,10 @@ def process_name(process: ProcessKey) -> str:
     return f"{process.pid}-{process.started_at_ms}"
 
 
-def _add_flushed(commit: Commit, flushed: Flushed) -> None:
-    if flushed.traces_request:
+def _add_flushed(commit: Commit, flushed: Flushed, exported: Collection[OutboxSignal]) -> None:
+    if flushed.traces_request and "traces" in exported:
         commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans)))
-    if flushed.logs_request:
+    if flushed.logs_request and "logs" in exported:
         commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs)))
     commit.state |= flushed.state
     for key, times in flushed.tally.items():

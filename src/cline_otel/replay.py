@@ -113,6 +113,7 @@ def replay(recording: Recording, resource: Attributes = REPLAY_RESOURCE, shift_t
         shift_ns = shift_to_ns - last_ns
         events = [_shifted(event, shift_ns) for event in events]
         first_ns, last_ns = first_ns + shift_ns, last_ns + shift_ns
+    pipeline.tell_time(first_ns)
     pipeline.take_events(events)
     pipeline.tell_time(last_ns + SILENCE_NS + 1)
     flushed = pipeline.flush()

@@ -14,6 +14,10 @@ from cline_otel.signals import Tally, count
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")
 
 
+Answer = tuple[FieldHandler, AttributeValue | None]
+"""A field's handler and what its gate said of the value."""
+
+
 def nameable(name: object) -> str:
     """A name fit for a tally: itself if it looks like an identifier, else ``_OTHER``."""
     return name if isinstance(name, str) and _NAME.fullmatch(name) else OTHER
@@ -36,14 +40,14 @@ def to_event(
         fields = list(fields)
         if not meets_conditions(entry, dict(fields)):
             return None
-    known: list[tuple[FieldHandler, object]] = []
+    known: list[Answer] = []
     handlers = entry.handlers
     for key, value in fields:
         handler = handlers.get(key)
         if handler is None:
             count_dropped(entry, source, key, tally)
         elif handler[0] >= 0:
-            known.append((handler, value))
+            known.append((handler, handler[2](value)))
     return build_event(entry, source, occurred_at_ns, known, tally, process)
 
 
@@ -61,15 +65,14 @@ def build_event(
     entry: SourceEvent,
     source: Source,
     occurred_at_ns: int,
-    fields: Iterable[tuple[FieldHandler, object]],
+    answers: Iterable[Answer],
     tally: Tally,
     process: str = "",
 ) -> Event:
-    """The event of an entry whose fields are known, each with its handler (none that is ignored)."""
+    """The event of an entry from its fields' handlers (none that is ignored) and what their gates answered."""
     keys: list[Any] = ["", "", "", 0, ""]  # the gates, checked with the catalogue, give what an Event's keys are
     attributes: dict[str, AttributeValue] = {}
-    for (slot, name, gate), value in fields:
-        answer = gate(value)
+    for (slot, name, _), answer in answers:
         if answer is None:
             continue
         if answer == OTHER:

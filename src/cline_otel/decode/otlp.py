@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from cline_otel.catalogue.load import Catalogue, FieldHandler, SourceEvent
-from cline_otel.decode.fields import build_event, count_dropped, meets_conditions, nameable, to_event
-from cline_otel.events import Event
+from cline_otel.decode.fields import Answer, build_event, count_dropped, meets_conditions, nameable
+from cline_otel.decode.otlp_lens import LogsRequest, any_value
+from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import Tally, count
 
 Encoding = Literal["json", "protobuf"]
+
+Value = TypeVar("Value", contravariant=True)
+
+_MEMORY: Final = 16_384
+"""Raw values whose meaning is remembered, at most."""
 
 
 class MalformedPayload(Exception):  # noqa: N818 - the receiver's word for what it answers with 400
@@ -29,16 +31,6 @@ class _AnyValue(msgspec.Struct, gc=False):
     intValue: int | str | None = None  # noqa: N815
     doubleValue: float | str | None = None  # noqa: N815
     boolValue: bool | None = None  # noqa: N815
-
-    def plain(self) -> object:
-        if self.stringValue is not None:
-            return self.stringValue
-        if self.intValue is not None:
-            return self.intValue
-        return self.boolValue if self.boolValue is not None else self.doubleValue
-
-
-_NOTHING = _AnyValue()
 
 
 class _KeyValue(msgspec.Struct, gc=False):
@@ -67,6 +59,7 @@ class _Request(msgspec.Struct, gc=False):
 
 
 _request = msgspec.json.Decoder(_Request)
+_NOTHING: Final = _AnyValue()
 _attributes = msgspec.json.Decoder(list[_KeyValue] | None)
 
 
@@ -83,6 +76,70 @@ def decode_request(body: bytes, encoding: Encoding, catalogue: Catalogue, tally:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedPayload("the body is not an OTLP log request in JSON") from None
     return list(_decode_json(request, catalogue, tally))
+
+
+class _JsonReader:
+    """Values as the JSON decoder left them."""
+
+    def name(self, body: _AnyValue) -> str:
+        """The event name that a record's body holds; empty if the body is no string."""
+        return body.stringValue or ""
+
+    def plain(self, value: _AnyValue) -> object:
+        """A value as it is."""
+        if value.stringValue is not None:
+            return value.stringValue
+        if value.intValue is not None:
+            return value.intValue
+        return value.boolValue if value.boolValue is not None else value.doubleValue
+
+    def answer(self, handler: FieldHandler, value: _AnyValue) -> AttributeValue | None:
+        """What the handler's gate says of a value."""
+        return handler[2](self.plain(value))
+
+
+class _ProtobufReader:
+    """Values still encoded; what one came to is remembered, so that a repeated one is never unpacked again."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, bytes], AttributeValue | None] = {}
+        self._names: dict[bytes, str] = {}
+
+    def name(self, body: bytes) -> str:
+        """The event name that a record's body holds; empty if the body is no string."""
+        name = self._names.get(body)
+        if name is None:
+            value = any_value(body)
+            name = value if isinstance(value, str) else ""
+            if len(self._names) >= _MEMORY:
+                self._names.clear()
+            self._names[body] = name
+        return name
+
+    def plain(self, value: bytes) -> object:
+        """A value as it is."""
+        return any_value(value)
+
+    def answer(self, handler: FieldHandler, value: bytes) -> AttributeValue | None:
+        """What the handler's gate says of a value."""
+        key = (handler[1], value)
+        answers = self._answers
+        if key in answers:
+            return answers[key]
+        if len(answers) >= _MEMORY:
+            answers.clear()
+        answer = answers[key] = handler[2](any_value(value))
+        return answer
+
+
+class _Reader(Protocol[Value]):
+    def plain(self, value: Value) -> object: ...
+
+    def answer(self, handler: FieldHandler, value: Value) -> AttributeValue | None: ...
+
+
+_json = _JsonReader()
+_protobuf = _ProtobufReader()
 
 
 def _entry(name: str, catalogue: Catalogue, tally: Tally) -> SourceEvent | None:
@@ -108,27 +165,22 @@ def _decode_json(request: _Request, catalogue: Catalogue, tally: Tally) -> Itera
     for resource in request.resourceLogs or ():
         for scope in resource.scopeLogs or ():
             for record in scope.logRecords or ():
-                name = record.eventName or (record.body and record.body.stringValue) or ""
-                entry = _entry(name, catalogue, tally)
+                entry = _entry(record.eventName or _json.name(record.body or _NOTHING), catalogue, tally)
                 if entry is None:
-                    continue
-                occurred_at_ns = _time_ns(record.timeUnixNano, record.observedTimeUnixNano)
-                if occurred_at_ns is None:
-                    count(tally, "malformed", "otlp", "time")
                     continue
                 try:
                     pairs = _attributes.decode(record.attributes) or ()
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     count(tally, "malformed", "otlp", "attributes")
                     continue
-                fields = [(pair.key, (pair.value or _NOTHING).plain()) for pair in pairs]
-                event = to_event(entry, "otlp", occurred_at_ns, fields, tally)
+                fields = {pair.key: pair.value or _NOTHING for pair in pairs}
+                event = _event(entry, _json, record.timeUnixNano, record.observedTimeUnixNano, fields, tally)
                 if event is not None:
                     yield event
 
 
 def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
-    request = ExportLogsServiceRequest()
+    request = LogsRequest()
     try:
         request.ParseFromString(body)
     except (DecodeError, UnicodeDecodeError):
@@ -136,37 +188,39 @@ def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterato
     for resource in request.resource_logs:
         for scope in resource.scope_logs:
             for record in scope.log_records:
-                entry = _entry(record.event_name or record.body.string_value, catalogue, tally)
+                name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
+                entry = _entry(name, catalogue, tally)
                 if entry is None:
                     continue
-                occurred_at_ns = _time_ns(record.time_unix_nano, record.observed_time_unix_nano)
-                if occurred_at_ns is None:
-                    count(tally, "malformed", "otlp", "time")
-                    continue
-                if entry.when and not meets_conditions(entry, _conditions(record, entry)):
-                    continue
-                yield build_event(entry, "otlp", occurred_at_ns, _known_fields(record, entry, tally), tally)
+                first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano
+                event = _event(entry, _protobuf, first_ns, second_ns, record.attributes, tally)
+                if event is not None:
+                    yield event
 
 
-def _known_fields(record: LogRecord, entry: SourceEvent, tally: Tally) -> list[tuple[FieldHandler, object]]:
-    """Handler and value of the fields that the entry reads; values that are not read stay undecoded."""
-    fields: list[tuple[FieldHandler, object]] = []
+def _event(
+    entry: SourceEvent,
+    reader: _Reader[Value],
+    first_ns: int | str,
+    second_ns: int | str,
+    fields: Mapping[str, Value],
+    tally: Tally,
+) -> Event | None:
+    """The event of a record whose attributes are still raw; values that are not read stay so."""
+    occurred_at_ns = _time_ns(first_ns, second_ns)
+    if occurred_at_ns is None:
+        count(tally, "malformed", "otlp", "time")
+        return None
+    if entry.when and not meets_conditions(
+        entry, {name: reader.plain(fields[name]) for name, _ in entry.when if name in fields}
+    ):
+        return None
+    answers: list[Answer] = []
     handlers = entry.handlers
-    for pair in record.attributes:
-        handler = handlers.get(pair.key)
+    for key in fields:
+        handler = handlers.get(key)
         if handler is None:
-            count_dropped(entry, "otlp", pair.key, tally)
+            count_dropped(entry, "otlp", key, tally)
         elif handler[0] >= 0:
-            value = pair.value
-            fields.append((handler, value.string_value or _plain(value)))
-    return fields
-
-
-def _conditions(record: LogRecord, entry: SourceEvent) -> dict[str, object]:
-    names = {name for name, _ in entry.when}
-    return {pair.key: _plain(pair.value) for pair in record.attributes if pair.key in names}
-
-
-def _plain(value: AnyValue) -> object:
-    which = value.WhichOneof("value")
-    return getattr(value, which) if which else None
+            answers.append((handler, reader.answer(handler, fields[key])))
+    return build_event(entry, "otlp", occurred_at_ns, answers, tally)

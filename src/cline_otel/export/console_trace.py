@@ -226,6 +226,7 @@ def _columns(rows: list[_Cells], width: int, glyphs: Glyphs) -> _Columns:
             )
         if chosen.bar >= max(wanted_bar, _MIN_BAR_CELLS):
             return chosen
+    assert chosen is not None  # noqa: S101 - there is always a last way to try
     name = max(chosen.name - max(_MIN_BAR_CELLS - chosen.bar, 0), min(chosen.name, _MIN_NAME_CELLS))
     return msgspec.structs.replace(chosen, name=name, bar=max(chosen.bar + chosen.name - name, 1))
 

@@ -6,13 +6,15 @@ are still queued, so the next start cuts it off before it writes them again.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Final
 
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.outcome import Batch, Delivered, Outcome, Refused, Retry
+from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Outcome, Refused, Retry
 from cline_otel.export.targets import FileTarget
+from cline_otel.signals import SignalName
 
 ROTATE_AT_BYTES: Final = 64 * 1024 * 1024
 KEPT_FILES: Final = 4
@@ -45,7 +47,7 @@ class FileSender:
     async def send(self, batch: Batch) -> Outcome:
         """Append the batch as one line and wait until the disk has it."""
         try:
-            line = to_json_line(self._target.signal, batch.payload) + b"\n"
+            line = await _line(self._target.signal, batch.payload)
         except ValueError as error:
             return Refused(str(error))
         try:
@@ -99,6 +101,12 @@ class FileSender:
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._target.signal}.{number}.jsonl")
+
+
+async def _line(signal: SignalName, payload: bytes) -> bytes:
+    if len(payload) > IN_THREAD_FROM_BYTES:
+        return await asyncio.to_thread(to_json_line, signal, payload) + b"\n"
+    return to_json_line(signal, payload) + b"\n"
 
 
 def _whole_lines_bytes(descriptor: int) -> int:

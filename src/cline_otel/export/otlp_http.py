@@ -9,6 +9,8 @@ import asyncio
 import zlib
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from google.protobuf.message import DecodeError
@@ -16,7 +18,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel import __version__
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Hold, Outcome, Refused, Retry
 from cline_otel.export.responses import clipped, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.targets import OtlpTarget
 from cline_otel.export.tls import client_context
@@ -24,7 +26,6 @@ from cline_otel.export.tls import client_context
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 _ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422, 500})
 _RESPONSE_LIMIT_BYTES: Final = 64 * 1024
-_COMPRESS_IN_THREAD_BYTES: Final = 64 * 1024
 
 _REMEDIES: Final[dict[int, str]] = {
     401: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
@@ -54,6 +55,9 @@ class OtlpHttpSender:
         }
         if target.compression != "none":
             self._headers["content-encoding"] = target.compression
+        # Two sets of credentials cannot be sent; the headers say what the user means today.
+        self._url = _without_credentials(target.endpoint) if "authorization" in self._headers else target.endpoint
+        self._proxy = _proxy(target.endpoint)
         self._tls = client_context(target) if target.endpoint.lower().startswith("https:") else None
         self._session: aiohttp.ClientSession | None = None
 
@@ -64,7 +68,14 @@ class OtlpHttpSender:
 
     async def send(self, batch: Batch) -> Outcome:
         """Post the batch once; a stale kept-alive connection gets a second try at once."""
-        body = await self._body(batch.payload)
+        if self._proxy is not None and urlsplit(self._proxy).scheme not in {"http", "https"}:
+            return Hold(
+                "the proxy for " + self._place + " is no http proxy", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+            )
+        try:
+            body = await self._body(batch.payload)
+        except ValueError as error:
+            return Refused(str(error))
         try:
             try:
                 return await self._post(body)
@@ -81,6 +92,11 @@ class OtlpHttpSender:
             )
         except aiohttp.InvalidURL:
             return Hold(f"{self._place} is no usable URL", _REMEDY)
+        except ValueError:
+            return Hold(
+                f"{self._place} cannot be used with the settings as they are",
+                "check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, HTTP_PROXY and HTTPS_PROXY",
+            )
         except (aiohttp.ClientError, OSError) as error:
             return Retry(f"cannot reach {self._place} ({_cause(error)})")
 
@@ -96,18 +112,17 @@ class OtlpHttpSender:
 
     async def _post(self, body: bytes) -> Outcome:
         if self._session is None:
-            # trust_env: proxies by HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as the official exporters take them.
             self._session = aiohttp.ClientSession(
-                trust_env=True,
                 timeout=aiohttp.ClientTimeout(total=self._target.timeout_seconds),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         async with self._session.post(
-            self._target.endpoint,
+            self._url,
             data=body,
             headers=self._headers,
             ssl=self._tls if self._tls is not None else True,
             allow_redirects=False,
+            proxy=self._proxy,
         ) as response:
             answer = await _read(response.content)
             return self._outcome(response.status, response.headers.get("Retry-After"), response.content_type, answer)
@@ -142,20 +157,21 @@ class OtlpHttpSender:
         )
 
     async def _body(self, payload: bytes) -> bytes:
+        if not self._json and self._target.compression == "none":
+            return payload
+        # Sources are answered while a large body is made.
+        if len(payload) > IN_THREAD_FROM_BYTES:
+            return await asyncio.to_thread(self._encoded, payload)
+        return self._encoded(payload)
+
+    def _encoded(self, payload: bytes) -> bytes:
         if self._json:
             payload = to_json_line(self._target.signal, payload)
         if self._target.compression == "none":
             return payload
         # 31: a gzip wrapper; 15: zlib's own, which is what HTTP calls deflate (RFC 9110, 8.4.1).
-        window_bits = 31 if self._target.compression == "gzip" else 15
-        if len(payload) > _COMPRESS_IN_THREAD_BYTES:
-            return await asyncio.to_thread(_compressed, payload, window_bits)
-        return _compressed(payload, window_bits)
-
-
-def _compressed(payload: bytes, window_bits: int) -> bytes:
-    compressor = zlib.compressobj(wbits=window_bits)
-    return compressor.compress(payload) + compressor.flush()
+        compressor = zlib.compressobj(wbits=31 if self._target.compression == "gzip" else 15)
+        return compressor.compress(payload) + compressor.flush()
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
@@ -164,6 +180,24 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
     while len(body) < _RESPONSE_LIMIT_BYTES and (chunk := await content.read(_RESPONSE_LIMIT_BYTES - len(body))):
         body += chunk
     return bytes(body)
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _proxy(url: str) -> str | None:
+    """What ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say of ``url``, in either case of letters.
+
+    Not by aiohttp's ``trust_env``: that would also take credentials from ``~/.netrc``.
+    """
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _named(status: int) -> str:

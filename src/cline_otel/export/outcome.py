@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from cline_otel.signals import SignalName
+
+IN_THREAD_FROM_BYTES: Final = 64 * 1024
+"""Payloads from this size on are converted and compressed in a thread, so that the event loop goes on."""
 
 
 class Row(Protocol):

@@ -106,6 +106,20 @@ def check_identity(connection: sqlite3.Connection, path: Path, *, known_version:
         )
 
 
+def use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Switch the file to WAL mode, which lets others read while the bridge writes.
+
+    Raises:
+        JournalError: the file system has no shared memory for it, as most network ones.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalError(
+            f"journal {path} lies on a file system without write-ahead logging: "
+            "set CLINE_OTEL_BRIDGE_STATE_DIR to a directory on a local disk"
+        )
+
+
 def migrate(
     connection: sqlite3.Connection, *, migrations: Sequence[str] = MIGRATIONS, now_ns: int | None = None
 ) -> None:

@@ -76,7 +76,7 @@ class Journal:
                 schema.check_identity(connection, path)
                 # Before the first table, or it has no effect.
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL")
+                schema.use_write_ahead_log(connection, path)
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute(f"PRAGMA journal_size_limit = {_SPARE_BYTES_BEFORE_VACUUM}")
                 schema.migrate(connection, now_ns=clock_ns())
@@ -137,7 +137,11 @@ class Journal:
                 connection.executemany(
                     "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload)"
                     " VALUES (?, ?, ?, ?, ?)",
-                    [(item.signal, item.item_count, len(item.payload), now_ns, item.payload) for item in commit.outbox],
+                    [
+                        (item.signal, item.item_count, len(item.payload), now_ns, item.payload)
+                        for item in commit.outbox
+                        if item.payload
+                    ],
                 )
             if commit.cursors:
                 _put(connection, "cursors", "position", commit.cursors, now_ns)

@@ -25,6 +25,7 @@ _EDITOR_DIRECTORIES: Final = (
 )
 _HUB_ARGUMENT: Final = "--cline-hub-daemon"
 _HUB_DISCOVERY_FILE: Final = Path("locks", "hub", "production.json")
+_PLATFORM_PACKAGE_PREFIX: Final = "@cline/cli-"
 _FIRST_MAJOR_WITH_PLUGINS: Final = 3
 _PROCESS_LIST_SECONDS: Final = 5.0
 
@@ -111,9 +112,10 @@ def _command_lines(search_path: str) -> Iterator[ClineVersion]:
 
 
 def _package_around(executable: Path) -> Path | None:
-    """The npm package ``cline`` that an executable belongs to."""
+    """The npm package that an executable belongs to: ``cline``, or the one of this platform that it depends on."""
     for directory in executable.parents:
-        if _package_json(directory).get("name") == "cline":
+        name = _package_json(directory).get("name")
+        if name == "cline" or (isinstance(name, str) and name.startswith(_PLATFORM_PACKAGE_PREFIX)):
             return directory
     return None
 

@@ -85,7 +85,7 @@ class OtlpHttpReceiver:
         bearer_token: if set, every request must carry it.
         further_hosts: names, besides its own, by which senders reach the receiver.
         limits: what a sender may use.
-        report: takes one line about a defect of the pipeline that a request ran into.
+        report: takes one line about a defect that a request ran into, without anything of the request.
     """
 
     def __init__(
@@ -179,12 +179,22 @@ class OtlpHttpReceiver:
         try:
             response = await self._answer(request, content_type)
         except Refusal as refusal:
-            self.refusals[refusal.status] += 1
-            response = refused(refusal, content_type or "json")
+            response = self._turn_down(refusal, content_type)
+        except ConnectionError:
+            # The sender went away; nobody is left to answer.
+            raise
+        except Exception as error:
+            # 500 would tell the sender to give its records up (OTLP specification, "Retryable Response Codes").
+            self._report(f"the OTLP receiver at {self.endpoint} failed on a request: {type(error).__name__}")
+            response = self._turn_down(retry_later(503, "The receiver failed.", 5), content_type)
         finally:
             connection.end_request()
         response.headers["Server"] = "cline-otel"
         return response
+
+    def _turn_down(self, refusal: Refusal, content_type: ContentType | None) -> web.Response:
+        self.refusals[refusal.status] += 1
+        return refused(refusal, content_type or "json")
 
     async def _answer(self, request: web.BaseRequest, content_type: ContentType | None) -> web.Response:
         self._let_in(request)
@@ -233,15 +243,6 @@ class OtlpHttpReceiver:
             raise retry_later(429, "Too much is waiting.", busy.retry_after_seconds) from None
         except Unavailable as unavailable:
             raise retry_later(503, "Nothing can be stored.", unavailable.retry_after_seconds) from None
-        except Exception as error:
-            # 500 would tell the sender to give its records up (OTLP specification, "Retryable Response Codes").
-            self._report(f"the pipeline failed on a request at {request_path(signal)}: {type(error).__name__}")
-            raise retry_later(503, "The receiver failed.", 5) from None
-
-
-def request_path(signal: UnsupportedSignal | None) -> str:
-    """The URL path of a signal; None stands for logs."""
-    return _LOGS_PATH if signal is None else f"/v1/{signal}"
 
 
 def _authority(host: str, port: int) -> str:

@@ -287,8 +287,10 @@ class Deriver:
         uid: str,
         source: str = "",
     ) -> None:
-        """A log record of a fact; of ``values``, what the fact carries is taken."""
-        values = {**values, **dict(fact.sets), "event.name": fact.name, "log.record.uid": uid}
+        """A log record of a fact; of ``values``, which it takes over, what the fact carries is taken."""
+        values.update(fact.sets)
+        values["event.name"] = fact.name
+        values["log.record.uid"] = uid
         values["cline.telemetry.source"] = source or (run.owner if run is not None else "")
         severity = fact.severity
         for name, by_value in fact.severity_by:

@@ -54,15 +54,19 @@ class Lifecycle:
             self._start(run, event)
         if event.session_id and not run.session_id:
             self._join_session(run, event.session_id, event.source)
-        if event.occurred_at_ns > run.last_at_ns:
-            run.last_at_ns = event.occurred_at_ns
+        self._hear(run, event.occurred_at_ns)
         if not run.is_root:
             root = self.state.runs.get(run.root)
-            if root is not None and event.occurred_at_ns > root.last_at_ns:
-                root.last_at_ns = event.occurred_at_ns
+            if root is not None and not root.closed:
+                self._hear(root, event.occurred_at_ns)
                 self.state.touch_run(root)
         TRANSITIONS[event.kind](self, run, event)
         self.state.touch_run(run)
+
+    def _hear(self, run: Run, occurred_at_ns: int) -> None:
+        now_ns = self.state.now_ns
+        run.last_at_ns = max(run.last_at_ns, occurred_at_ns)
+        run.heard_at_ns = max(occurred_at_ns, now_ns) if now_ns else 0
 
     def _start(self, run: Run, event: Event) -> None:
         state = self.state

@@ -39,7 +39,11 @@ class ToolCall(msgspec.Struct, array_like=True):
 
 
 class Run(msgspec.Struct, array_like=True):
-    """One agent's work on one prompt. ``owner`` counts on the root run only."""
+    """One agent's work on one prompt. ``owner`` counts on the root run only.
+
+    ``last_at_ns`` is when its last event occurred, ``heard_at_ns`` when the bridge heard of it: the bridge may
+    be late by days. It is 0 until the next tick if no time was told yet; so is ``held_since_ns``.
+    """
 
     agent_id: str
     run_id: str
@@ -69,6 +73,7 @@ class Run(msgspec.Struct, array_like=True):
     held: list[Event] = msgspec.field(default_factory=list)
     held_since_ns: int = 0
     mode_noted: bool = False
+    heard_at_ns: int = 0
 
     @property
     def key(self) -> RunKey:
@@ -108,12 +113,11 @@ class Session(msgspec.Struct, array_like=True):
 
 
 class Telling(msgspec.Struct, array_like=True):
-    """How often each source told one fact around one moment, and how often it was passed on."""
+    """One fact that was passed on: when it happened, when the bridge last heard of it, and which sources told it."""
 
     occurred_at_ns: int
     touched_at_ns: int
-    emitted: int = 0
-    told: dict[str, int] = msgspec.field(default_factory=dict)
+    told_by: list[str]
 
 
 _run_decoder = msgspec.msgpack.Decoder(Run)

@@ -97,13 +97,17 @@ class Translator:
             if root.owner != event.source and root.owner in entry.known_to:
                 count(self._deriver.outputs.tally, "shadowed", event.source, event.name)
             else:
-                self._facts.tell(event, entry.fact, run, event.session_id or root.session_id)
+                self._facts.tell(event, entry.fact, run, event.session_id or self._session_of(root))
         elif root.owner == event.source:
             self._lifecycle.apply(run, event)
             if event.source == "plugin" and not run.mode_noted:
                 self._note_mode(run)
         else:
             count(self._deriver.outputs.tally, "shadowed", event.source, event.name)
+
+    def _session_of(self, root: Run) -> str:
+        agent = self.state.agents.get(root.agent_id)
+        return root.session_id or (agent.session_id if agent is not None else "")
 
     def _entry(self, event: Event) -> SourceEvent:
         vocabulary = self._catalogue.plugin if event.source == "plugin" else self._catalogue.cline
@@ -201,6 +205,9 @@ class Translator:
             session = self.state.sessions.get(first.session_id or self.state.agent(root.agent_id).session_id)
             if session is not None and session.claimed_by:
                 continue
+            if not root.held_since_ns:
+                root.held_since_ns = now_ns
+                self.state.touch_run(root)
             if now_ns - root.held_since_ns >= self._claim_wait_ns:
                 self._decide(root, first.source)
 
@@ -238,7 +245,9 @@ class Translator:
         for key in sorted(state.open_runs):
             run = state.runs[key]
             root = state.runs.get(run.root, run)
-            if state.now_ns - max(run.last_at_ns, root.last_at_ns) > SILENCE_NS:
+            if not run.heard_at_ns:
+                run.heard_at_ns = state.now_ns
+            if state.now_ns - max(run.heard_at_ns, root.heard_at_ns) > SILENCE_NS:
                 self._lifecycle.close_incomplete(run)
         self._facts.forget(state.now_ns)
 
