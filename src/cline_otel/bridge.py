@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,10 +17,11 @@ import msgspec
 from cline_otel import __version__
 from cline_otel.catalogue.load import load
 from cline_otel.encode.origin import Origin
-from cline_otel.export.delivery import Delivery
+from cline_otel.export.delivery import BatchLimits, Delivery
 from cline_otel.export.destinations import Destinations
 from cline_otel.export.outcome import Sender
 from cline_otel.export.snapshots import MetricSnapshots, Snapshot
+from cline_otel.export.targets import FileTarget, Target
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.journal.records import JournalStatus, OutboxSignal
@@ -39,6 +40,9 @@ FAREWELL_SECONDS: Final = 5.0
 """How long a stop may go on sending."""
 
 STATUS_SECONDS: Final = 60.0
+
+FILE_REQUEST_BYTES: Final = 384 * 1024
+"""As JSON about twice as long; the collector's otlpjsonfile receiver takes lines of up to 1 MiB by default."""
 
 QUEUED_SIGNALS: Final[tuple[OutboxSignal, ...]] = ("traces", "logs")
 """Metrics do not queue: the newest totals replace a lost snapshot."""
@@ -115,7 +119,9 @@ class Bridge:
         for name in QUEUED_SIGNALS:
             if (sender := destinations.queued(name)) is not None:
                 queued[name] = sender
-        deliveries += [Delivery(name, journal, sender) for name, sender in queued.items()]
+        deliveries += [
+            Delivery(name, journal, sender, limits=_limits(settings.targets[name])) for name, sender in queued.items()
+        ]
         ingest = Ingest(journal, new_pipeline, queued.keys(), committed)
         tasks: list[asyncio.Task[None]] = []
         snapshots = self._snapshots(journal, ingest, destinations)
@@ -235,6 +241,12 @@ def _origins(settings: Settings, instance_id: str) -> tuple[Origin, Origin]:
         Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL),
         Origin(identity, SCOPE_NAME, "", SCHEMA_URL),
     )
+
+
+def _limits(targets: Sequence[Target]) -> BatchLimits:
+    if any(isinstance(target, FileTarget) for target in targets):
+        return BatchLimits(size_bytes=FILE_REQUEST_BYTES)
+    return BatchLimits()
 
 
 def run_until_signal(bridge: Bridge) -> None:

@@ -1,0 +1,90 @@
+"""Headers and resource attributes, which are lists in one variable, are read as the official packages read them."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.resources import OTELResourceDetector
+from opentelemetry.util.re import parse_env_headers
+
+from cline_otel.settings import SettingsError, load_settings, values
+
+REFUSAL = re.compile(
+    r"header \d+ (is not of the form name=value: separate headers by commas and percent-encode spaces, commas, "
+    r"semicolons, quotes \(\"\) and backslashes in values|has control characters in it, or a name that is no "
+    r"header's: take them out)"
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "CLINE_")):
+            monkeypatch.delenv(name)
+
+
+@given(
+    st.lists(st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20), max_size=4).map(
+        ",".join
+    )
+)
+def test_any_headers_text_is_read_as_officially_or_refused(text: str) -> None:
+    try:
+        ours = dict(values.headers(text))
+    except ValueError as error:
+        # What it says is fixed, so it repeats no header.
+        refusal = str(error)
+    else:
+        assert ours == dict(parse_env_headers(text, liberal=True))
+        return
+    assert REFUSAL.fullmatch(refusal)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a=b",
+        "a=b,c=d",
+        " a = b , c = d ",
+        "a=b%2Cc%3Dd%20e",
+        "a=b=c",
+        "a=,b=x",
+        "a=1,a=2",
+        "service.name=from-attributes,a=b",
+        "a=caf%C3%A9",
+        "a=%FF",
+        "",
+    ],
+)
+@pytest.mark.parametrize("service_name", ["", "named"])
+def test_resource_attributes_resolve_as_officially(
+    text: str, service_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", text)
+    monkeypatch.setenv("OTEL_SERVICE_NAME", service_name)
+    official = dict(OTELResourceDetector().detect().attributes)
+    settings = load_settings()
+    assert settings.service_name == official.pop("service.name", "cline")
+    assert dict(settings.resource_attributes) == official
+
+
+@pytest.mark.parametrize(
+    ("text", "theirs", "ours"),
+    [("a%2Cb=c", {"a%2Cb": "c"}, {"a,b": "c"}), ("a=b,nonsense", {"a": "b"}, SettingsError)],
+    ids=["keys are decoded too", "a pair without = is refused"],
+)
+def test_resource_attributes_differ_where_the_specification_does(
+    text: str, theirs: dict[str, str], ours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", text)
+    assert dict(OTELResourceDetector().detect().attributes) == theirs
+    if ours is SettingsError:
+        with pytest.raises(SettingsError, match=r"^OTEL_RESOURCE_ATTRIBUTES: attribute 2 "):
+            load_settings()
+    else:
+        assert dict(load_settings().resource_attributes) == ours

@@ -1,0 +1,257 @@
+"""One fact, several sources: each run has one owner, whoever speaks first, however late the bridge is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from corpus import (
+    HOUR_NS,
+    LIFECYCLE_FACTS,
+    SECOND_NS,
+    Stream,
+    capture_paths,
+    claim,
+    closing_ticks,
+    streams_of,
+    translate,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cline_otel import ids
+from cline_otel.catalogue.load import load
+from cline_otel.events import Event, Source, tick
+from cline_otel.signals import LogRecord, Outputs, SpanRecord
+from cline_otel.translate.step import CLAIM_WAIT_NS
+
+SEVERAL = [path for path in capture_paths() if len({stream.source for stream in streams_of(path)}) > 1]
+
+BORROWED = frozenset({"cline.client.name", "cline.version", "gen_ai.request.model", "gen_ai.provider.name"})
+"""What a run may learn from a source that does not own it: who runs Cline, with which model."""
+
+TOLD_DIFFERENTLY = frozenset(
+    {
+        "cline.telemetry.source",
+        "log.record.uid",
+        "gen_ai.agent.id",
+        "cline.run.id",
+        "cline.iteration",
+        "cline.duration_ms",
+        "cline.version",
+    }
+)
+"""Where tellings of one fact may differ: whose it is, and in which run it was seen to fall."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """Some sources of a recording, interleaved, with the bridge's clock in between."""
+
+    path: Path
+    streams: tuple[Stream, ...]
+    steps: tuple[Event, ...]
+
+    def __repr__(self) -> str:
+        order = "".join(step.source[0] for step in self.steps)
+        return f"<{self.path.name} {[s.source for s in self.streams]} {order}>"
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> Delivery:
+    path = draw(st.sampled_from(SEVERAL))
+    chosen = draw(st.sets(st.integers(0, len(streams_of(path)) - 1), min_size=1))
+    streams = tuple(streams_of(path)[number] for number in sorted(chosen))
+    bursts = draw(st.sampled_from([1, 4, 30, 100_000]))
+    random = Random(draw(st.integers(0, 2**32)))
+    late_ns = draw(st.sampled_from([0, SECOND_NS // 5, HOUR_NS, 40 * 24 * HOUR_NS]))
+    pause_ns = draw(st.sampled_from([0, SECOND_NS // 5, 3 * SECOND_NS]))
+    return Delivery(path, streams, tuple(interleaved(streams, random, bursts, late_ns, pause_ns)))
+
+
+def interleaved(
+    streams: Sequence[Stream], random: Random, bursts: int, late_ns: int, pause_ns: int
+) -> Iterable[Event]:
+    """Each stream in its own order; the clock never says less than the newest event."""
+    now_ns = min(event.occurred_at_ns for stream in streams for event in stream.events) + late_ns
+    yield tick(now_ns)
+    waiting = [list(reversed(stream.events)) for stream in streams]
+    while waiting:
+        chosen = random.choice(waiting)
+        for _ in range(min(len(chosen), random.randint(1, bursts))):
+            event = chosen.pop()
+            now_ns = max(now_ns, event.occurred_at_ns + late_ns)
+            yield event
+        waiting = [events for events in waiting if events]
+        now_ns += random.randint(0, pause_ns)
+        yield tick(now_ns)
+
+
+def roots(spans: Iterable[SpanRecord]) -> dict[bytes, SpanRecord]:
+    return {span.trace_id: span for span in spans if not span.parent_span_id}
+
+
+def attribute(item: SpanRecord | LogRecord, name: str) -> object:
+    return dict(item.attributes).get(name)
+
+
+def owners(outputs: Outputs) -> list[Event]:
+    """Who owns each root run, as decisions made beforehand."""
+    return [
+        claim(str(attribute(root, "gen_ai.agent.id")), str(attribute(root, "cline.run.id")), source)
+        for root in roots(outputs.spans).values()
+        if (source := source_of(root))
+    ]
+
+
+def source_of(root: SpanRecord) -> Source:
+    return attribute(root, "cline.telemetry.source")  # type: ignore[return-value]
+
+
+def alone(delivery: Delivery, outputs: Outputs) -> dict[Source, Outputs]:
+    """What each source says by itself, of the runs that it owns."""
+    decisions = owners(outputs)
+    return {
+        source: translate(
+            [*decisions, *(e for stream in delivery.streams if stream.source == source for e in stream.events)]
+        )
+        for source in {stream.source for stream in delivery.streams}
+    }
+
+
+def comparable(span: SpanRecord) -> object:
+    attributes = tuple((name, value) for name, value in span.attributes if name not in BORROWED)
+    kind = span.name.split()[0]
+    return (
+        span.trace_id, span.span_id, span.parent_span_id, kind, span.kind, span.started_at_ns, span.ended_at_ns, attributes,
+        span.status,
+    )  # fmt: skip
+
+
+def facts(logs: Iterable[LogRecord]) -> Counter[object]:
+    return Counter(
+        (log.event_name, tuple(sorted((n, v) for n, v in log.attributes if n not in TOLD_DIFFERENTLY)))
+        for log in logs
+        if log.event_name not in LIFECYCLE_FACTS
+    )
+
+
+def run_metrics(outputs: Outputs) -> dict[object, float]:
+    """Sums and counts by series, without what the facts count and what a model or session is called."""
+    sums: Counter[object] = Counter()
+    for delta in outputs.metrics:
+        series = (delta.metric, tuple((n, v) for n, v in delta.attributes if n not in BORROWED))
+        sums[series, "sum"] += delta.value
+        sums[series, "count"] += 1
+    catalogue = load()
+    for log in outputs.logs:
+        counter = catalogue.facts[log.event_name].counts
+        if counter and log.event_name not in LIFECYCLE_FACTS:
+            attributes = dict(log.attributes)
+            picked = tuple((n, attributes[n]) for n in catalogue.metric_attributes[counter] if n in attributes)
+            sums[(counter, picked), "sum"] -= 1
+            sums[(counter, picked), "count"] -= 1
+    started = ("cline.task.started",)
+    return {key: round(value, 9) for key, value in sums.items() if value and key[0][0] not in started}  # type: ignore[index]
+
+
+@given(deliveries())
+def test_each_run_and_call_its_owner_can_know_appears_exactly_once(delivery: Delivery) -> None:
+    outputs = translate(delivery.steps, CLAIM_WAIT_NS)
+    expected = [span for single in alone(delivery, outputs).values() for span in single.spans]
+    assert Counter(map(comparable, outputs.spans)) == Counter(map(comparable, expected))
+
+
+@given(deliveries())
+def test_no_span_id_is_used_twice_and_every_parent_exists(delivery: Delivery) -> None:
+    spans = translate(delivery.steps, CLAIM_WAIT_NS).spans
+    known = {span.span_id for span in spans}
+    assert len(known) == len(spans)
+    assert {span.parent_span_id for span in spans} <= known | {b""}
+    assert len(roots(spans)) == len({span.trace_id for span in spans})
+
+
+@given(deliveries())
+def test_metric_sums_are_the_owner_s(delivery: Delivery) -> None:
+    outputs = translate(delivery.steps, CLAIM_WAIT_NS)
+    expected: Counter[object] = Counter()
+    for single in alone(delivery, outputs).values():
+        expected.update(run_metrics(single))
+    assert run_metrics(outputs) == pytest.approx({key: value for key, value in expected.items() if value})
+
+
+@given(deliveries())
+def test_what_the_owner_cannot_know_is_told_once(delivery: Delivery) -> None:
+    outputs = translate(delivery.steps, CLAIM_WAIT_NS)
+    expected: Counter[object] = Counter()
+    for single in alone(delivery, outputs).values():
+        expected |= facts(single.logs)
+    assert facts(outputs.logs) == expected
+
+
+@given(deliveries())
+def test_a_session_s_runs_form_one_chain_and_count_as_one_task(delivery: Delivery) -> None:
+    outputs = translate(delivery.steps, CLAIM_WAIT_NS)
+    by_session: dict[object, list[SpanRecord]] = {}
+    for root in roots(outputs.spans).values():
+        by_session.setdefault(attribute(root, "gen_ai.conversation.id"), []).append(root)
+    for session_id, runs in by_session.items():
+        targets = [link.span_id for run in runs for link in run.links]
+        assert len(targets) == len(set(targets)) == len(runs) - (1 if session_id else len(runs))
+        assert set(targets) <= {run.span_id for run in runs}
+    started = sum(delta.value for delta in outputs.metrics if delta.metric == "cline.task.started")
+    assert started == len([session_id for session_id in by_session if session_id])
+
+
+@given(deliveries())
+def test_a_log_record_s_uid_is_used_once(delivery: Delivery) -> None:
+    uids = [attribute(log, "log.record.uid") for log in translate(delivery.steps, CLAIM_WAIT_NS).logs]
+    assert len(uids) == len(set(uids))
+
+
+@pytest.mark.parametrize("path", SEVERAL, ids=lambda path: path.name)
+def test_the_best_source_owns_every_run_when_all_is_there(path: Path) -> None:
+    streams = streams_of(path)
+    if not any(stream.source == "plugin" for stream in streams):
+        pytest.skip("no plugin in this recording")
+    merged = sorted((event for stream in streams for event in stream.events), key=lambda event: event.occurred_at_ns)
+    steps = [step for event in merged for step in (event, tick(event.occurred_at_ns))]
+    spans = translate(steps, CLAIM_WAIT_NS).spans
+    assert {source_of(root) for root in roots(spans).values()} == {"plugin"}
+
+
+def test_a_session_that_the_plugin_claimed_waits_for_it() -> None:
+    claimed = Event("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
+    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
+    plugin = Event("run.started", "plugin", 2 * SECOND_NS, "run.started", "s", "a", "r", process="p")
+    ended = Event("run.finished", "plugin", 3 * SECOND_NS, "run.finished", "s", "a", "r", process="p")
+    spans = translate([claimed, log, tick(100 * SECOND_NS), plugin, ended], CLAIM_WAIT_NS).spans
+    assert [source_of(span) for span in spans] == ["plugin"]
+
+
+def test_a_claim_is_void_when_its_process_is_gone() -> None:
+    claimed = Event("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
+    described = Event("agent.described", "cline-log", 2 * SECOND_NS, "task.agent_created", "s", "a")
+    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "", "a", "r")
+    gone = Event("process.exited", "plugin", 3 * SECOND_NS, "process.exited", process="p")
+    steps = [tick(SECOND_NS), claimed, described, log, tick(100 * SECOND_NS)]
+    assert translate(steps, CLAIM_WAIT_NS).spans == []
+    spans = translate([*steps, gone, tick(101 * SECOND_NS)], CLAIM_WAIT_NS).spans
+    assert [source_of(span) for span in spans] == ["cline-log"]
+
+
+def test_a_weaker_source_waits_before_the_bridge_has_told_the_time() -> None:
+    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
+    plugin = Event("run.started", "plugin", 2 * SECOND_NS, "run.started", "s", "a", "r", process="p")
+    spans = translate([log, tick(9 * SECOND_NS), plugin], CLAIM_WAIT_NS).spans
+    assert [source_of(span) for span in spans] == ["plugin"]
+
+
+def test_ids_are_the_same_whoever_tells() -> None:
+    for source in ("plugin", "cline-log", "otlp"):
+        event = Event("run.started", source, 2 * SECOND_NS, "agent.run-started", "s", "a", "r")  # type: ignore[arg-type]
+        (span,) = translate([tick(0), event, *closing_ticks([event])]).spans
+        assert (span.trace_id, span.span_id) == (ids.trace_id("a", "r"), ids.run_span_id("a", "r"))

@@ -1,0 +1,173 @@
+"""The file sink, on real files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from cline_otel.export.files import FileSender
+from cline_otel.export.outcome import Batch, Delivered, Refused, Retry
+from cline_otel.export.snapshots import Snapshot
+from cline_otel.export.targets import FileTarget
+
+
+def request_bytes(*names: str) -> bytes:
+    message = ExportTraceServiceRequest()
+    for name in names:
+        span = message.resource_spans.add().scope_spans.add().spans.add()
+        span.name = name
+        span.trace_id = bytes(range(16))
+        span.span_id = bytes(range(8))
+        span.kind = span.SPAN_KIND_CLIENT
+        span.start_time_unix_nano = 2**63
+    return message.SerializeToString()
+
+
+def batch(*payloads: bytes) -> Batch:
+    return Batch([Snapshot(payload, 1, number) for number, payload in enumerate(payloads)])
+
+
+def files_in(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir())
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(path: Path) -> list[list[str]]:
+    """The span names of each line."""
+    return [
+        [entry["scopeSpans"][0]["spans"][0]["name"] for entry in msgspec.json.decode(line)["resourceSpans"]]
+        for line in path.read_bytes().splitlines()
+    ]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "telemetry"
+
+
+async def test_each_request_is_one_line_of_otlp_json(directory: Path) -> None:
+    sender = FileSender(FileTarget("traces", directory))
+    assert await sender.send(batch(request_bytes("a"), request_bytes("b"))) == Delivered()
+    assert await sender.send(batch(request_bytes("c"))) == Delivered()
+    await sender.close()
+    path = directory / "traces.jsonl"
+    assert names(path) == [["a", "b"], ["c"]]
+    span = msgspec.json.decode(path.read_bytes().splitlines()[0])["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    assert span["traceId"] == "000102030405060708090a0b0c0d0e0f"
+    assert span["kind"] == 3
+    assert span["startTimeUnixNano"] == "9223372036854775808"
+
+
+async def test_lines_are_appended_after_a_restart(directory: Path) -> None:
+    for name in ("a", "b"):
+        sender = FileSender(FileTarget("traces", directory))
+        await sender.send(batch(request_bytes(name)))
+        await sender.close()
+    assert names(directory / "traces.jsonl") == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize("torn", [b'{"resourceSpans":[{"sco', b'{"x":"' + b"y" * 200_000])
+async def test_a_torn_last_line_is_cut_off_before_the_next_is_written(directory: Path, torn: bytes) -> None:
+    sender = FileSender(FileTarget("traces", directory))
+    await sender.send(batch(request_bytes("a")))
+    await sender.close()
+    path = directory / "traces.jsonl"
+    with path.open("ab") as file:
+        file.write(torn)
+    sender = FileSender(FileTarget("traces", directory))
+    await sender.send(batch(request_bytes("b")))
+    await sender.close()
+    assert names(path) == [["a"], ["b"]]
+
+
+async def test_a_file_of_nothing_but_a_torn_line_becomes_empty(tmp_path: Path) -> None:
+    (tmp_path / "traces.jsonl").write_bytes(b"{" * 100_000)
+    sender = FileSender(FileTarget("traces", tmp_path))
+    await sender.send(batch(request_bytes("a")))
+    await sender.close()
+    assert names(tmp_path / "traces.jsonl") == [["a"]]
+
+
+async def test_files_are_for_their_owner_alone(directory: Path) -> None:
+    directory.parent.mkdir()
+    old_umask = os.umask(0)
+    try:
+        sender = FileSender(FileTarget("logs", directory))
+        await sender.send(batch(b""))
+        await sender.close()
+    finally:
+        os.umask(old_umask)
+    assert mode(directory / "logs.jsonl") == 0o600
+    assert mode(directory) == 0o700
+
+
+async def test_a_full_file_is_rotated_and_only_so_many_are_kept(directory: Path) -> None:
+    sender = FileSender(FileTarget("traces", directory), rotate_at_bytes=1, kept_files=2)
+    for number in range(5):
+        await sender.send(batch(request_bytes(str(number))))
+    await sender.close()
+    assert [path.name for path in files_in(directory)] == ["traces.1.jsonl", "traces.2.jsonl", "traces.jsonl"]
+    assert names(directory / "traces.jsonl") == [["4"]]
+    assert names(directory / "traces.1.jsonl") == [["3"]]
+    assert names(directory / "traces.2.jsonl") == [["2"]]
+
+
+async def test_a_line_never_straddles_two_files(directory: Path) -> None:
+    sender = FileSender(FileTarget("traces", directory), rotate_at_bytes=1000, kept_files=50)
+    for number in range(30):
+        await sender.send(batch(request_bytes(str(number))))
+    await sender.close()
+    paths = files_in(directory)
+    assert all(path.stat().st_size <= 1000 for path in paths)
+    assert sorted((name for path in paths for line in names(path) for name in line), key=int) == [
+        str(number) for number in range(30)
+    ]
+
+
+async def test_a_directory_that_cannot_be_written_is_tried_again_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    sender = FileSender(FileTarget("traces", tmp_path / "file"))
+    outcome = await sender.send(batch(request_bytes("a")))
+    assert isinstance(outcome, Retry)
+    assert str(tmp_path / "file" / "traces.jsonl") in outcome.reason
+    (tmp_path / "file").unlink()
+    assert await sender.send(batch(request_bytes("a"))) == Delivered()
+    await sender.close()
+
+
+async def test_a_write_that_fails_halfway_leaves_no_half_line(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = FileSender(FileTarget("traces", directory))
+    await sender.send(batch(request_bytes("a")))
+    write = os.write
+    calls = 0
+
+    def disk_fills_up(descriptor: int, data: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data[:10])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", disk_fills_up)
+        outcome = await sender.send(batch(request_bytes("b")))
+    assert isinstance(outcome, Retry)
+    assert "No space left" in outcome.reason
+    assert names(directory / "traces.jsonl") == [["a"]]
+    assert await sender.send(batch(request_bytes("b"))) == Delivered()
+    await sender.close()
+    assert names(directory / "traces.jsonl") == [["a"], ["b"]]
+
+
+async def test_bytes_that_are_no_request_are_refused(directory: Path) -> None:
+    sender = FileSender(FileTarget("traces", directory))
+    assert isinstance(await sender.send(batch(b"\xff\xff\xff")), Refused)
+    await sender.close()

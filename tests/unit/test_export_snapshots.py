@@ -1,0 +1,138 @@
+"""Metrics go out as snapshots of the newest totals, at every interval and once more at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry
+from cline_otel.export.snapshots import MetricSnapshots, Snapshot
+
+
+class ScriptedSender:
+    """Gives the answers one after the other, the last of them for good."""
+
+    description = "a scripted sender"
+
+    def __init__(self, *answers: Outcome) -> None:
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+        self.taken: list[bytes] = []
+
+    async def send(self, batch: Batch) -> Outcome:
+        self.requests.append(batch.payload)
+        await asyncio.sleep(0)
+        outcome = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(outcome, Delivered):
+            self.taken.append(batch.payload)
+        return outcome
+
+    async def close(self) -> None:
+        pass
+
+
+class StuckSender(ScriptedSender):
+    """Never answers."""
+
+    async def send(self, batch: Batch) -> Outcome:
+        self.requests.append(batch.payload)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class Waits:
+    """A clock that does not wait, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+def snapshots(senders: Sequence[ScriptedSender], record: Record, waits: Waits, **more: float) -> MetricSnapshots:
+    numbers = iter(range(100_000))
+    return MetricSnapshots(
+        lambda: Snapshot(b"%d" % next(numbers), 2), senders, record, interval_seconds=60, sleep=waits.sleep, **more
+    )
+
+
+class Record:
+    """Keeps what is noted of deliveries and failures."""
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.rejected = 0
+        self.messages: list[str] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def record_delivered(self, signal: str, *, delivered: int, rejected: int = 0, message: str = "") -> None:
+        assert signal == "metrics"
+        self.delivered += delivered
+        self.rejected += rejected
+        self.messages.append(message)
+
+    def record_failure(self, signal: str, *, reason: str, remedy: str = "") -> None:
+        assert signal == "metrics"
+        self.failures.append((reason, remedy))
+
+
+async def test_the_newest_snapshot_goes_out_at_every_interval_and_a_lost_one_is_not_repeated() -> None:
+    waits, record = Waits(), Record()
+    sender = ScriptedSender(Retry("503"), Hold("401", "key"), Delivered())
+    task = snapshots([sender], record, waits).start()
+    await until(lambda: len(sender.taken) >= 2)
+    task.cancel()
+    assert sender.requests[:4] == [b"0", b"1", b"2", b"3"]
+    assert waits.seconds[:4] == [60] * 4
+    assert record.failures == [("503", ""), ("401", "key")]
+    assert record.delivered == 2 * len(sender.taken)
+
+
+async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
+    sender = ScriptedSender(Retry("503"), Retry("503", 0), Delivered())
+    waiting = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds == 60:
+            waiting.set()
+            await asyncio.Event().wait()
+
+    loop = MetricSnapshots(lambda: Snapshot(b"x", 1), [sender], Record(), interval_seconds=60, sleep=sleep)
+    task = loop.start()
+    async with asyncio.timeout(20):
+        await waiting.wait()
+    assert await loop.drain(20)
+    assert sender.taken == [b"x"]
+    assert task.cancelled()
+
+
+async def test_draining_tells_whether_every_destination_has_the_totals() -> None:
+    held, easy = ScriptedSender(Hold("401", "key")), ScriptedSender(Delivered())
+    assert not await snapshots([held, easy], Record(), Waits()).drain(20)
+    assert easy.taken
+    assert not await snapshots([StuckSender(Delivered())], Record(), Waits()).drain(0.01)
+    nothing = MetricSnapshots(lambda: None, [held], Record(), interval_seconds=60)
+    assert await nothing.drain(20), "where there are no totals there is nothing to send"
+
+
+async def test_one_stuck_destination_does_not_stop_the_interval_for_good() -> None:
+    stuck, easy, record = StuckSender(Delivered()), ScriptedSender(Delivered()), Record()
+    task = snapshots([stuck, easy], record, Waits(), timeout_seconds=0.01).start()
+    await until(lambda: len(stuck.requests) >= 2)
+    task.cancel()
+    assert easy.taken
+    assert "not taken within" in record.failures[0][0]
+
+
+async def test_a_partial_success_is_counted_with_its_rejections() -> None:
+    record = Record()
+    assert await snapshots([ScriptedSender(Delivered(1, "unit unknown"))], record, Waits()).drain(20)
+    assert (record.delivered, record.rejected, record.messages) == (1, 1, ["unit unknown"])

@@ -1,0 +1,177 @@
+"""TLS over HTTP and gRPC with certificates made for the test by the openssl program."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import grpc.aio
+import pytest
+from aiohttp import web
+
+from cline_otel.export.destinations import DestinationError, Destinations
+from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry
+from cline_otel.export.snapshots import Snapshot
+from cline_otel.export.targets import OtlpTarget, Protocol
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
+
+PROTOCOLS: list[Protocol] = ["http/protobuf", "grpc"]
+
+
+class Certificates(NamedTuple):
+    authority: Path
+    server: Path
+    server_key: Path
+    client: Path
+    client_key: Path
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    directory = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=directory)
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl(
+        "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority"
+    )
+    for name in ("server", "client"):
+        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        (directory / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-days", "2", "-out", f"{name}.pem", "-extfile", f"{name}.ext"),
+        )
+    return Certificates(
+        *(directory / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key"))
+    )
+
+
+@asynccontextmanager
+async def serving(protocol: Protocol, certificates: Certificates, *, clients_must_show: bool) -> AsyncIterator[int]:
+    """A server that takes everything, if the client's certificate is in order where one is asked for."""
+    if protocol == "grpc":
+        server = grpc.aio.server()
+        handler = grpc.unary_unary_rpc_method_handler(_take_call)
+        service = "opentelemetry.proto.collector.trace.v1.TraceService"
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
+        credentials = grpc.ssl_server_credentials(
+            [(certificates.server_key.read_bytes(), certificates.server.read_bytes())],
+            certificates.authority.read_bytes() if clients_must_show else None,
+            clients_must_show,
+        )
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+        await server.start()
+        try:
+            yield port
+        finally:
+            await server.stop(None)
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server, certificates.server_key)
+    if clients_must_show:
+        context.load_verify_locations(certificates.authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+    runner = web.ServerRunner(web.Server(_take_post))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def _take_call(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    return b""
+
+
+async def _take_post(_: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(headers={"Content-Type": "application/x-protobuf"})
+
+
+def target(protocol: Protocol, port: int, **settings: Any) -> OtlpTarget:
+    address = f"127.0.0.1:{port}"
+    return OtlpTarget(
+        signal="traces",
+        protocol=protocol,
+        endpoint=address if protocol == "grpc" else f"https://{address}/v1/traces",
+        timeout_seconds=5,
+        **{name: str(value) for name, value in settings.items()},
+    )
+
+
+async def send(target: OtlpTarget) -> Outcome:
+    destinations = Destinations({"traces": [target]})
+    sender = destinations.queued("traces")
+    assert sender is not None
+    try:
+        return await sender.send(Batch([Snapshot(b"", 1)]))
+    finally:
+        await destinations.close()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_named_authority_is_trusted(protocol: Protocol, certificates: Certificates) -> None:
+    async with serving(protocol, certificates, clients_must_show=False) as port:
+        assert await send(target(protocol, port, certificate_file=certificates.authority)) == Delivered()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_an_unknown_authority_is_not_and_the_queue_waits(protocol: Protocol, certificates: Certificates) -> None:
+    async with serving(protocol, certificates, clients_must_show=False) as port:
+        outcome = await send(target(protocol, port))
+    assert isinstance(outcome, Hold)
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in outcome.remedy
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_client_certificate_is_shown_where_it_is_asked_for(
+    protocol: Protocol, certificates: Certificates
+) -> None:
+    async with serving(protocol, certificates, clients_must_show=True) as port:
+        given = target(
+            protocol,
+            port,
+            certificate_file=certificates.authority,
+            client_certificate_file=certificates.client,
+            client_key_file=certificates.client_key,
+        )
+        assert await send(given) == Delivered()
+        without = await send(target(protocol, port, certificate_file=certificates.authority))
+    assert isinstance(without, Hold | Retry)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_certificate_and_key_may_share_a_file(
+    protocol: Protocol, certificates: Certificates, tmp_path: Path
+) -> None:
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificates.client.read_bytes() + certificates.client_key.read_bytes())
+    async with serving(protocol, certificates, clients_must_show=True) as port:
+        given = target(protocol, port, certificate_file=certificates.authority, client_certificate_file=both)
+        assert await send(given) == Delivered()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_files_that_are_no_certificates_are_refused_at_the_start(
+    protocol: Protocol, certificates: Certificates, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    for settings in (
+        {"certificate_file": broken},
+        {"certificate_file": tmp_path / "missing.pem"},
+        {"client_certificate_file": broken},
+        {"client_certificate_file": certificates.client, "client_key_file": certificates.server_key},
+    ):
+        with pytest.raises(DestinationError, match="OTEL_EXPORTER_OTLP_CERTIFICATE"):
+            Destinations({"traces": [target(protocol, 4318, **settings)]})

@@ -1,0 +1,321 @@
+"""The installer: idempotent, atomic, and never a hand on a file that is not ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cline_otel.plugin import install as installer
+from cline_otel.plugin.discovery import _processes_listed, find_cline_versions, find_hub_daemon
+from cline_otel.plugin.install import PluginInstallError, cline_directory_of, install, plugin_file_of, uninstall
+
+
+@pytest.fixture
+def cline(tmp_path: Path) -> Path:
+    return tmp_path / "cline"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def everything_under(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_install_puts_one_file_where_cline_looks_and_makes_a_private_spool(cline: Path, state: Path) -> None:
+    report = install(cline, state)
+
+    assert report.outcome == "installed"
+    assert report.plugin_file == cline / "plugins" / "cline-otel.js"
+    assert list(everything_under(cline)) == ["plugins/cline-otel.js"]
+    assert report.spool_directory == state / "spool"
+    assert stat.S_IMODE(report.spool_directory.stat().st_mode) == 0o700
+    assert not report.disabled_in_cline
+    assert not report.opted_out_in_cline
+
+
+def test_the_paths_are_literals_in_the_installed_file_and_no_placeholder_is_left(cline: Path, state: Path) -> None:
+    text = install(cline, state).plugin_file.read_text(encoding="utf-8")
+
+    for path in (state / "spool", state / "off", cline):
+        assert f"= {json.dumps(str(path))};" in text
+    assert "@CLINE_OTEL" not in text
+
+
+def test_installing_twice_changes_nothing(cline: Path, state: Path) -> None:
+    plugin_file = install(cline, state).plugin_file
+    before = plugin_file.stat()
+
+    assert install(cline, state).outcome == "unchanged"
+    assert plugin_file.stat().st_mtime_ns == before.st_mtime_ns
+    assert plugin_file.stat().st_ino == before.st_ino
+
+
+def test_an_older_file_of_ours_is_brought_up_to_date(cline: Path, state: Path) -> None:
+    plugin_file = install(cline, state).plugin_file
+    wanted = plugin_file.read_bytes()
+    plugin_file.write_bytes(installer.MARKER + b" An older one.\nexport default {};\n")
+
+    assert install(cline, state).outcome == "updated"
+    assert plugin_file.read_bytes() == wanted
+
+
+def test_another_state_directory_is_an_update(cline: Path, state: Path, tmp_path: Path) -> None:
+    install(cline, state)
+
+    assert install(cline, tmp_path / "elsewhere").outcome == "updated"
+
+
+@pytest.mark.parametrize("content", [b"", b"export default {};\n", b"\xff\xfe\x00", b"\n" + installer.MARKER])
+def test_a_foreign_file_of_that_name_is_neither_overwritten_nor_removed(
+    cline: Path, state: Path, content: bytes
+) -> None:
+    plugin_file = plugin_file_of(cline)
+    plugin_file.parent.mkdir(parents=True)
+    plugin_file.write_bytes(content)
+
+    with pytest.raises(PluginInstallError, match="is not a file that cline-otel wrote"):
+        install(cline, state)
+    with pytest.raises(PluginInstallError, match="is not a file that cline-otel wrote"):
+        uninstall(cline)
+    assert plugin_file.read_bytes() == content
+
+
+def test_a_symbolic_link_of_that_name_is_left_alone(cline: Path, state: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target.js"
+    target.write_bytes(installer.MARKER)
+    plugin_file = plugin_file_of(cline)
+    plugin_file.parent.mkdir(parents=True)
+    plugin_file.symlink_to(target)
+
+    with pytest.raises(PluginInstallError, match="symbolic link"):
+        install(cline, state)
+    assert target.read_bytes() == installer.MARKER
+    assert plugin_file.is_symlink()
+
+
+def test_uninstall_removes_its_own_file_only(cline: Path, state: Path) -> None:
+    plugin_file = install(cline, state).plugin_file
+    neighbour = plugin_file.with_name("other.js")
+    neighbour.write_text("export default {};\n", encoding="utf-8")
+
+    assert uninstall(cline).outcome == "removed"
+    assert list(everything_under(cline)) == ["plugins/other.js"]
+    assert uninstall(cline).outcome == "absent"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(
+    cline: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin_file = install(cline, state).plugin_file
+    plugin_file.write_bytes(installer.MARKER + b" older")
+    before = everything_under(cline)
+
+    def no_space(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(PluginInstallError, match="No space left on device"):
+        install(cline, state)
+    assert everything_under(cline) == before
+
+
+def test_the_temporary_name_is_one_that_cline_does_not_load(
+    cline: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    replace = Path.replace
+
+    def noted(self: Path, target: Path) -> Path:
+        names.append(self.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    install(cline, state)
+
+    assert len(names) == 1
+    assert names[0].startswith(".")
+    assert not names[0].endswith((".js", ".ts"))
+
+
+def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path, state: Path) -> None:
+    obstacle = tmp_path / "file"
+    obstacle.write_text("", encoding="utf-8")
+
+    with pytest.raises(PluginInstallError) as caught:
+        install(obstacle, state)
+    assert str(obstacle) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_cline_itself_has_switched_off_is_reported(cline: Path, state: Path) -> None:
+    settings = cline / "data" / "settings" / "global-settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(
+        json.dumps({"telemetryOptOut": True, "disabledPlugins": [str(plugin_file_of(cline))]}), encoding="utf-8"
+    )
+
+    report = install(cline, state)
+
+    assert report.opted_out_in_cline
+    assert report.disabled_in_cline
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"disabledPlugins": 7}', "{"])
+def test_settings_that_cannot_be_read_are_clines_defaults(cline: Path, state: Path, text: str) -> None:
+    settings = cline / "data" / "settings" / "global-settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(text, encoding="utf-8")
+
+    report = install(cline, state)
+
+    assert (report.opted_out_in_cline, report.disabled_in_cline) == (False, False)
+
+
+def test_cline_dir_names_the_cline_directory(tmp_path: Path) -> None:
+    assert cline_directory_of({}, tmp_path) == tmp_path / ".cline"
+    assert cline_directory_of({"CLINE_DIR": "  "}, tmp_path) == tmp_path / ".cline"
+    assert cline_directory_of({"CLINE_DIR": str(tmp_path / "x")}, tmp_path) == tmp_path / "x"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.parametrize("name", ["plain", 'quote"s', "back\\slash", "a space", "ünï — cödé", "${x}`y`"])
+def test_the_installed_file_loads_and_writes_to_its_spool_whatever_the_paths(tmp_path: Path, name: str) -> None:
+    cline, state = tmp_path / "cline", tmp_path / name / "state"
+    plugin_file = install(cline, state).plugin_file
+    # Cline reads plugins as ES modules; node needs to be told.
+    (plugin_file.parent / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    script = (
+        "const { default: plugin } = await import(process.argv[1]);"
+        "plugin.setup({}, { session: { sessionId: 'session_1' }, client: { name: 'test', version: '1' } });"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in ("DO_NOT_TRACK", "OTEL_SDK_DISABLED")}
+
+    subprocess.run(
+        [shutil.which("node") or "node", "--input-type=module", "-e", script, plugin_file.as_uri()],
+        check=True,
+        env=environment,
+        timeout=60,
+    )
+
+    [spool_file] = (state / "spool").iterdir()
+    events = [json.loads(line)["event"] for line in spool_file.read_text(encoding="utf-8").splitlines()]
+    assert events == ["session.claimed", "process.exited"]
+    assert stat.S_IMODE(spool_file.stat().st_mode) == 0o600
+
+
+def npm_package(directory: Path, name: str, version: str) -> Path:
+    executable = directory / "node_modules" / name / "bin" / "cline"
+    executable.parent.mkdir(parents=True)
+    executable.write_text("#!/bin/sh\nexit 97\n", encoding="utf-8")
+    executable.chmod(0o755)
+    (executable.parent.parent / "package.json").write_text(
+        json.dumps({"name": name, "version": version}), encoding="utf-8"
+    )
+    linked = directory / "bin" / "cline"
+    linked.parent.mkdir()
+    linked.symlink_to(executable)
+    return linked.parent
+
+
+def test_clines_on_path_are_found_by_their_package_and_once_each(tmp_path: Path) -> None:
+    new = npm_package(tmp_path / "new", "cline", "3.0.65")
+    old = npm_package(tmp_path / "old", "cline", "2.18.0")
+    own = npm_package(tmp_path / "own", "@cline/cli-linux-x64", "3.0.65")
+    path = os.pathsep.join([str(new), str(tmp_path / "missing"), "", str(old), str(new), str(own)])
+
+    found = find_cline_versions({"PATH": path}, tmp_path)
+
+    assert [(cline.product, cline.version, cline.loads_plugin) for cline in found] == [
+        ("cli", "3.0.65", True),
+        ("cli", "2.18.0", False),
+        ("cli", "3.0.65", True),
+    ]
+    assert "loads the plugin" in found[0].advice
+    assert "classic" in found[1].advice
+
+
+def test_a_cline_without_a_package_has_no_version(tmp_path: Path) -> None:
+    executable = tmp_path / "bin" / "cline"
+    executable.parent.mkdir()
+    executable.write_text("", encoding="utf-8")
+    executable.chmod(0o755)
+
+    [found] = find_cline_versions({"PATH": str(executable.parent)}, tmp_path)
+
+    assert (found.version, found.loads_plugin, found.location) == (None, None, executable)
+    assert "unknown" in found.advice
+
+
+def test_editor_extensions_are_found_and_said_not_to_load_plugins(tmp_path: Path) -> None:
+    extension = tmp_path / ".vscode" / "extensions" / "saoudrizwan.claude-dev-4.1.13"
+    extension.mkdir(parents=True)
+    (tmp_path / ".vscode" / "extensions" / "someone.else-1.0.0").mkdir()
+
+    [found] = find_cline_versions({"PATH": ""}, tmp_path)
+
+    assert (found.product, found.version, found.loads_plugin) == ("vscode", "4.1.13", False)
+    assert "not load plugins" in found.advice
+
+
+@pytest.fixture
+def hub() -> Iterator[subprocess.Popen[bytes]]:
+    program = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "--cline-hub-daemon"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # now it has become what its arguments say
+        yield process
+        process.communicate()
+
+
+def test_the_hub_that_clines_record_names_is_found(cline: Path, hub: subprocess.Popen[bytes]) -> None:
+    record = cline / "data" / "locks" / "hub" / "production.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"pid": hub.pid}), encoding="utf-8")
+
+    found = find_hub_daemon(cline, {})
+
+    assert found is not None
+    assert found.pid == hub.pid
+    assert str(hub.pid) in found.advice
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"pid": "7"}', '{"pid": -1}'])
+def test_a_hub_is_found_without_a_usable_record(cline: Path, hub: subprocess.Popen[bytes], text: str) -> None:
+    record = cline / "data" / "locks" / "hub" / "production.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(text, encoding="utf-8")
+
+    assert hub.poll() is None
+    assert find_hub_daemon(cline, {}) is not None
+
+
+def test_a_record_of_a_process_that_is_no_hub_names_none(cline: Path) -> None:
+    record = cline / "data" / "locks" / "hub" / "production.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+
+    found = find_hub_daemon(cline, {})
+
+    assert found is None or found.pid != os.getpid()
+
+
+def test_a_process_listing_is_read_line_by_line() -> None:
+    listing = ["  12 /opt/cline --cline-hub-daemon --port 1", "", "PID COMMAND", "13"]
+
+    assert list(_processes_listed(listing)) == [
+        (12, ("/opt/cline", "--cline-hub-daemon", "--port", "1")),
+        (13, ()),
+    ]

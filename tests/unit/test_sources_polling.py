@@ -1,0 +1,425 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+
+from cline_otel.sources import polling
+from cline_otel.sources.intake import (
+    Batch,
+    Busy,
+    ClineLogLines,
+    PluginLines,
+    ProcessGone,
+    ProcessKey,
+    Unavailable,
+)
+from cline_otel.sources.polling import FilePoller, cline_log_key, decode_position
+from cline_otel.sources.processes import Presence, ProcessTable
+from cline_otel.sources.spool import SpoolReader
+
+_NOW_NS = 1_800_000_000 * 10**9
+PROCESS = ProcessKey(1_000, 11)
+NAME = "11-1000-0.jsonl"
+
+
+class Presences(ProcessTable):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone: set[ProcessKey] = set()
+
+    def presences(self, processes: Iterable[ProcessKey]) -> dict[ProcessKey, Presence]:
+        return {process: Presence.GONE if process in self.gone else Presence.ALIVE for process in processes}
+
+
+class Journal:
+    """Commits batches in memory; what it holds survives the pollers."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.cursors: dict[str, bytes] = {}
+        self.refusal: Exception | None = None
+        self.is_full = False
+        self.committed = asyncio.Event()
+
+    async def submit(self, batch: Batch) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.batches.append(batch)
+        for key, cursor in batch.cursors.items():
+            if cursor is None:
+                self.cursors.pop(key)
+            else:
+                self.cursors[key] = cursor
+        self.committed.set()
+
+    def told(self) -> list[bytes | ProcessKey]:
+        told: list[bytes | ProcessKey] = []
+        for batch in self.batches:
+            for entry in batch.inputs:
+                if isinstance(entry, ProcessGone):
+                    told.append(entry.process)
+                else:
+                    told += entry.lines
+        return told
+
+    def ticks(self) -> list[int]:
+        return [batch.tick_at_ns for batch in self.batches if batch.tick_at_ns is not None]
+
+
+class Station:
+    """Files, journal and the pollers made on them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.spool_directory = directory / "spool"
+        self.spool_directory.mkdir()
+        self.log = directory / "cline.log"
+        self.journal = Journal()
+        self.presences = Presences()
+        self.reports: list[str] = []
+        self.wake = asyncio.Event()
+        self.pollers: list[FilePoller] = []
+        self.poller = self.new_poller()
+
+    def new_poller(self, limit_bytes: int = 1_000_000) -> FilePoller:
+        self.poller = FilePoller(
+            self.journal.submit,
+            self.journal.cursors,
+            spool=SpoolReader(self.spool_directory, self.presences),
+            cline_log=self.log,
+            may_read=lambda: not self.journal.is_full,
+            report=self.reports.append,
+            interval_seconds=None,
+            wake=self.wake,
+            wall_clock_ns=lambda: _NOW_NS,
+            limit_bytes=limit_bytes,
+        )
+        self.pollers.append(self.poller)
+        return self.poller
+
+    def spool(self, content: bytes, name: str = NAME) -> Path:
+        path = self.spool_directory / name
+        with path.open("ab") as file:
+            file.write(content)
+        return path
+
+    def write_log(self, content: bytes) -> None:
+        with self.log.open("ab") as file:
+            file.write(content)
+
+
+@pytest.fixture
+async def station(tmp_path: Path) -> AsyncIterator[Station]:
+    station = Station(tmp_path)
+    yield station
+    for poller in station.pollers:
+        poller.close()
+
+
+async def test_the_spool_is_handed_over_before_the_log_and_both_before_the_time(station: Station) -> None:
+    station.write_log(b"from the log\n")
+    station.spool(b"from the plugin\n")
+    assert await station.poller.poll_once() is False
+    first, second, last = station.journal.batches
+    assert first.inputs == (PluginLines(f"spool/{NAME}", PROCESS, [b"from the plugin"]),)
+    assert second.inputs == (ClineLogLines(cline_log_key(station.log), [b"from the log"]),)
+    assert (last.inputs, last.tick_at_ns) == ((), _NOW_NS)
+    assert station.journal.ticks() == [_NOW_NS]
+
+
+async def test_what_is_written_to_both_while_the_spool_is_drained_keeps_the_plugin_first(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = station.journal.submit
+    written = [b"1\n", b"2\n", b"3\n"]
+
+    async def submit_and_write(batch: Batch) -> None:
+        await submit(batch)
+        if batch.inputs and written:
+            line = written.pop(0)
+            station.spool(b"plugin " + line)
+            station.write_log(b"log " + line)
+
+    station.poller._submit = submit_and_write
+    station.spool(b"plugin 0\n")
+    station.write_log(b"log 0\n")
+    await station.poller.poll_once()
+    told = station.journal.told()
+    assert len(told) == 8
+    for number in range(4):
+        assert told.index(b"plugin %d" % number) < told.index(b"log %d" % number)
+
+
+async def test_each_poll_tells_the_time_even_if_nothing_happened(station: Station) -> None:
+    await station.poller.poll_once()
+    await station.poller.poll_once()
+    assert station.journal.batches == [Batch((), {}, _NOW_NS)] * 2
+
+
+async def test_batches_are_bounded_and_the_time_comes_after_the_last(station: Station) -> None:
+    station.new_poller(limit_bytes=100)
+    station.spool(b"0123456789\n" * 50)
+    station.write_log(b"abcdefghi\n" * 50)
+    await station.poller.poll_once()
+    assert len(station.journal.told()) == 100
+    assert all(sum(len(entry.lines) for entry in batch.inputs) <= 10 for batch in station.journal.batches)  # type: ignore[union-attr]
+    assert [batch.tick_at_ns for batch in station.journal.batches][-2:] == [None, _NOW_NS]
+
+
+async def test_a_poll_ends_when_it_has_read_its_share_and_time_waits(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "MAX_BATCHES", 3)
+    station.new_poller(limit_bytes=10)
+    station.spool(b"0123456789\n" * 4)
+    assert await station.poller.poll_once() is True
+    assert station.journal.ticks() == []
+    assert await station.poller.poll_once() is False
+    assert station.journal.ticks() == [_NOW_NS]
+    assert len(station.journal.told()) == 4
+
+
+async def test_positions_advance_only_with_the_commit(station: Station) -> None:
+    station.spool(b"a\n")
+    station.write_log(b"b\n")
+    for refusal in (Busy(), Unavailable()):
+        station.journal.refusal = refusal
+        await station.poller.poll_once()
+        assert (station.journal.batches, station.journal.cursors) == ([], {})
+    station.journal.refusal = None
+    await station.poller.poll_once()
+    assert station.journal.told() == [b"a", b"b"]
+    assert decode_position(station.journal.cursors[f"spool/{NAME}"]).offset == 2
+    assert decode_position(station.journal.cursors[cline_log_key(station.log)]).offset == 2
+
+
+async def test_a_defect_of_the_pipeline_is_not_swallowed(station: Station) -> None:
+    station.journal.refusal = RuntimeError("a defect")
+    with pytest.raises(RuntimeError):
+        await station.poller.poll_once()
+
+
+async def test_a_restart_goes_on_where_the_journal_says(station: Station) -> None:
+    station.spool(b"a\n")
+    station.write_log(b"b\n")
+    await station.poller.poll_once()
+    station.spool(b"c\n")
+    station.write_log(b"d\n")
+    await station.new_poller().poll_once()
+    assert station.journal.told() == [b"a", b"b", b"c", b"d"]
+
+
+async def test_cursors_of_others_are_left_alone(station: Station) -> None:
+    station.journal.cursors["otlp"] = b"not a position"
+    await station.new_poller().poll_once()
+    assert station.journal.cursors == {"otlp": b"not a position"}
+
+
+async def test_a_cursor_that_cannot_be_read_is_told_with_the_remedy(station: Station) -> None:
+    station.journal.cursors[cline_log_key(station.log)] = b"not a position"
+    with pytest.raises(ValueError, match="use the version that wrote it"):
+        station.new_poller()
+
+
+async def test_while_the_journal_is_full_nothing_is_read_and_time_stands_still(station: Station) -> None:
+    station.spool(b"a\n")
+    station.journal.is_full = True
+    await station.poller.poll_once()
+    assert station.journal.batches == []
+    station.journal.is_full = False
+    await station.poller.poll_once()
+    assert station.journal.told() == [b"a"]
+
+
+async def test_a_journal_that_fills_up_within_a_poll_stops_it(station: Station) -> None:
+    submit = station.journal.submit
+
+    async def submit_and_fill(batch: Batch) -> None:
+        await submit(batch)
+        station.journal.is_full = True
+
+    station.poller._submit = submit_and_fill
+    station.spool(b"a\n")
+    station.write_log(b"b\n")
+    await station.poller.poll_once()
+    assert station.journal.told() == [b"a"]
+    station.journal.is_full = False
+    await station.poller.poll_once()
+    station.journal.is_full = False
+    assert station.journal.told() == [b"a", b"b"]
+
+
+async def test_a_process_that_is_gone_is_told_after_its_lines_and_then_its_files_and_cursors_go(
+    station: Station,
+) -> None:
+    first, last = station.spool(b"a\n"), station.spool(b"b\nto", "11-1000-1.jsonl")
+    await station.poller.poll_once()
+    assert not first.exists()
+    assert last.exists()
+    station.presences.gone.add(PROCESS)
+    await station.poller.poll_once()
+    assert station.journal.told() == [b"a", b"b", b"to", PROCESS]
+    assert not last.exists()
+    assert station.journal.cursors == {}
+    assert station.journal.batches[-1].cursors == {"spool/11-1000-1.jsonl": None}
+
+
+async def test_a_file_outlives_a_commit_that_fails(station: Station) -> None:
+    path = station.spool(b"a\n")
+    await station.poller.poll_once()
+    station.presences.gone.add(PROCESS)
+    station.journal.refusal = Busy()
+    await station.poller.poll_once()
+    assert path.exists()
+    station.journal.refusal = None
+    await station.poller.poll_once()
+    assert not path.exists()
+    assert station.journal.told() == [b"a", PROCESS]
+
+
+async def test_a_stop_between_the_commit_and_the_deletion_loses_and_doubles_no_line(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = station.spool(b"a\n")
+    station.presences.gone.add(PROCESS)
+
+    def stop(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpoolReader, "delete", stop)
+        with pytest.raises(KeyboardInterrupt):
+            await station.poller.poll_once()
+    await station.new_poller().poll_once()
+    assert station.journal.told() == [b"a", PROCESS, PROCESS]
+    assert not path.exists()
+    assert station.journal.cursors == {}
+
+
+async def test_a_file_that_cannot_be_deleted_is_reported_once_and_its_process_told_once(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = station.spool(b"a\n")
+    station.presences.gone.add(PROCESS)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        for _ in range(3):
+            await station.poller.poll_once()
+    assert station.journal.told() == [b"a", PROCESS]
+    assert len(station.reports) == 1
+    assert f"cannot read {path}" not in station.reports[0]
+    assert f"cannot delete {path}" in station.reports[0]
+    assert path.exists()
+
+
+async def test_a_process_taken_for_gone_that_writes_again_is_heard_and_told_gone_anew(
+    station: Station,
+) -> None:
+    station.presences.gone.add(PROCESS)
+    station.spool(b"a\n")
+    await station.poller.poll_once()
+    station.spool(b"b\n")
+    await station.poller.poll_once()
+    assert station.journal.told() == [b"a", PROCESS, b"b", PROCESS]
+
+
+async def test_a_file_that_cannot_be_read_is_reported_once_for_as_long_as_it_lasts(station: Station) -> None:
+    other = station.log.with_name("other")
+    station.log.symlink_to(other)
+    other.symlink_to(station.log)
+    for _ in range(3):
+        await station.poller.poll_once()
+    assert len(station.reports) == 1
+    assert str(station.log) in station.reports[0]
+    other.unlink()
+    other.write_bytes(b"a\n")
+    await station.poller.poll_once()
+    assert station.journal.told() == [b"a"]
+    os.truncate(other, 0)
+    station.log.unlink()
+    station.log.mkdir()
+    await station.poller.poll_once()
+    assert len(station.reports) == 2
+
+
+async def test_lines_that_are_too_long_are_counted(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    station.write_log(b"a\n" + b"x" * (4 * 1024 * 1024 + 1) + b"\nb\n")
+    await station.poller.poll_once()
+    entries = [entry for batch in station.journal.batches for entry in batch.inputs]
+    assert sum(entry.skipped_lines for entry in entries) == 1  # type: ignore[union-attr]
+    assert station.journal.told() == [b"a", b"b"]
+
+
+async def test_the_lag_is_told_by_source(station: Station) -> None:
+    station.spool(b"abc\n")
+    station.write_log(b"defgh\n")
+    assert station.poller.unread_bytes() == {"spool": 4, "cline-log": 6}
+    await station.poller.poll_once()
+    assert station.poller.unread_bytes() == {"spool": 0, "cline-log": 0}
+
+
+async def test_the_key_of_the_log_does_not_tell_its_path(station: Station) -> None:
+    key = cline_log_key(station.log)
+    assert key.startswith("cline-log/")
+    assert "cline.log" not in key
+    assert key != cline_log_key(station.log.with_name("other.log"))
+
+
+async def test_it_polls_when_woken(station: Station) -> None:
+    task = asyncio.create_task(station.poller.run())
+    for content in (b"a\n", b"b\n"):
+        station.spool(content)
+        station.wake.set()
+        while content.strip() not in station.journal.told():
+            station.journal.committed.clear()
+            await station.journal.committed.wait()
+    station.poller.stop()
+    await task
+
+
+async def test_it_polls_at_its_interval(station: Station) -> None:
+    station.poller._interval_seconds = 0
+    task = asyncio.create_task(station.poller.run())
+    while len(station.journal.ticks()) < 5:
+        station.journal.committed.clear()
+        await station.journal.committed.wait()
+    station.poller.stop()
+    await task
+
+
+async def test_on_stop_the_files_are_drained_once_more(station: Station) -> None:
+    task = asyncio.create_task(station.poller.run())
+    await station.journal.committed.wait()
+    station.spool(b"last words of the plugin\n")
+    station.write_log(b"last words of the log\n")
+    station.poller.stop()
+    await task
+    assert station.journal.told() == [b"last words of the plugin", b"last words of the log"]
+    assert station.journal.batches[-1].tick_at_ns == _NOW_NS
+
+
+async def test_when_cancelled_within_a_commit_nothing_is_lost_or_doubled(station: Station) -> None:
+    station.spool(b"a\n")
+    submit = station.journal.submit
+    reached = asyncio.Event()
+
+    async def commit_and_hang(batch: Batch) -> None:
+        await submit(batch)
+        reached.set()
+        await asyncio.Event().wait()
+
+    station.poller._submit = commit_and_hang
+    task = asyncio.create_task(station.poller.run())
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await station.new_poller().poll_once()
+    assert station.journal.told() == [b"a"]
