@@ -32,9 +32,10 @@ def run_span_id(agent_id: str, run_id: str) -> bytes:
     return _digest(8, ("run", agent_id, run_id))
 
 
-def model_call_span_id(agent_id: str, run_id: str, iteration: int) -> bytes:
-    """8 bytes for the model call ``iteration`` (from 1) of a run."""
-    return _digest(8, ("model_call", agent_id, run_id, str(iteration)))
+def model_call_span_id(agent_id: str, run_id: str, iteration: int, attempt: int = 1) -> bytes:
+    """8 bytes for the model call ``iteration`` (from 1) of a run; after a context overflow Cline asks again."""
+    again = (str(attempt),) if attempt > 1 else ()
+    return _digest(8, ("model_call", agent_id, run_id, str(iteration), *again))
 
 
 def tool_call_span_id(agent_id: str, run_id: str, iteration: int, ordinal: int) -> bytes:

@@ -507,6 +507,12 @@ function onToolFinished(state, context, nowMs) {
   return [toolFinished(run, iteration, call, toolCall, times, result, toolCall?.execution !== undefined)];
 }
 
+/** The notice of a context that stays too large has a kind of its own and no phase. */
+function compactionEvent(kind, phase) {
+  if (/emergency/.test(kind)) return "compaction.emergency";
+  return phase === "completed" ? "compaction.finished" : phase === "started" ? "compaction.started" : "compaction.skipped";
+}
+
 function onStatusNotice(state, context, nowMs) {
   const metadata = context?.metadata;
   const kind = word(metadata?.kind);
@@ -514,7 +520,7 @@ function onStatusNotice(state, context, nowMs) {
   const run = runOf(state, context.snapshot);
   if (!run) return [];
   return [
-    record("compaction", nowMs, {
+    record(compactionEvent(kind, word(metadata.phase)), nowMs, {
       agent_id: run.agentId,
       run_id: run.runId,
       iteration: integer(metadata.iteration) ?? integer(context.snapshot.iteration),

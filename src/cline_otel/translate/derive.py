@@ -139,7 +139,7 @@ class Deriver:
         else:
             self._measure("gen_ai.client.operation.duration", seconds, values)
         self.usage(values)
-        span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration)
+        span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
         failed = "error.type" in values
         self.outputs.spans.append(
             SpanRecord(
@@ -156,7 +156,7 @@ class Deriver:
         )
         if failed:
             values["cline.duration_ms"] = seconds * 1e3
-            uid = ids.log_record_uid("cline.model_call.failed", run.agent_id, run.run_id, str(iteration))
+            uid = ids.log_record_uid("cline.model_call.failed", span_id.hex())
             self.log(self._catalogue.facts["cline.model_call.failed"], call.ended_at_ns, values, run, span_id, uid)
 
     def tool_call(self, run: Run, call: ToolCall, *, incomplete: bool) -> None:
@@ -202,9 +202,7 @@ class Deriver:
         )
         if failed:
             values["cline.duration_ms"] = seconds * 1e3
-            uid = ids.log_record_uid(
-                "cline.tool_call.failed", run.agent_id, run.run_id, str(call.iteration), str(call.ordinal)
-            )
+            uid = ids.log_record_uid("cline.tool_call.failed", span_id.hex())
             self.log(self._catalogue.facts["cline.tool_call.failed"], call.ended_at_ns, values, run, span_id, uid)
 
     def run_started(self, run: Run) -> None:
@@ -219,7 +217,7 @@ class Deriver:
         fact = self._catalogue.facts["cline.run.started"]
         self.log(fact, run.started_at_ns, values, run, ids.run_span_id(run.agent_id, run.run_id), uid)
 
-    def run_finished(self, run: Run, ended_at_ns: int, parent_span_id: bytes) -> None:
+    def run_finished(self, run: Run, ended_at_ns: int) -> None:
         """An agent's run is over: an INTERNAL span, a log record and, for a root run, its counters."""
         seconds = (ended_at_ns - run.started_at_ns) / 1e9
         values = run.attributes
@@ -255,7 +253,7 @@ class Deriver:
             SpanRecord(
                 ids.trace_id(*run.root),
                 span_id,
-                parent_span_id,
+                run.parent_span_id,
                 f"invoke_agent {run.agent_name}",
                 SpanKind.INTERNAL,
                 run.started_at_ns,

@@ -27,7 +27,6 @@ from cline_otel.signals import count
 from cline_otel.translate.derive import Deriver
 from cline_otel.translate.state import ModelCall, Run, RunKey, State, ToolCall
 
-_SPAWNING_TOOLS: Final = frozenset({"spawn_agent", "team_run_task"})
 _RUN_ATTRIBUTES: Final = (
     "cline.mode",
     "cline.version",
@@ -55,6 +54,7 @@ class Lifecycle:
         if event.session_id and not run.session_id:
             self._join_session(run, event.session_id, event.source)
         self._hear(run, event.occurred_at_ns)
+        run.process = event.process
         if not run.is_root:
             root = self.state.runs.get(run.root)
             if root is not None and not root.closed:
@@ -87,7 +87,6 @@ class Lifecycle:
                 known["cline.mode"] = mode
         known |= agent.attributes | event.attributes
         run.attributes = {name: known[name] for name in _RUN_ATTRIBUTES if name in known}
-        run.process = event.process
         if session_id and run.session_id != session_id:
             self._join_session(run, session_id, event.source)
         self.deriver.run_started(run)
@@ -119,7 +118,11 @@ class Lifecycle:
     def model_call_started(self, run: Run, event: Event) -> None:
         """Opens the call; earlier ones that still wait will get nothing more."""
         self._flush(run)
-        run.model_calls[event.iteration] = ModelCall(event.occurred_at_ns, attributes=dict(event.attributes))
+        values = dict(event.attributes)
+        told = values.pop("attempt", None)
+        attempt = told if isinstance(told, int) else run.models_asked.get(event.iteration, 0) + 1
+        run.models_asked = {event.iteration: attempt}
+        run.model_calls[event.iteration] = ModelCall(event.occurred_at_ns, attempt=attempt, attributes=values)
 
     def first_chunk(self, run: Run, event: Event) -> None:
         """Remembers the first piece of text or reasoning."""
@@ -150,10 +153,11 @@ class Lifecycle:
         values = dict(event.attributes)
         started_at_ns = values.pop("started_at_ns", 0)
         first_chunk_at_ns = values.pop("first_chunk_at_ns", 0)
+        attempt = values.pop("attempt", 1)
         call = run.model_calls.get(event.iteration)
         if call is None:
             started = started_at_ns if isinstance(started_at_ns, int) and started_at_ns else event.occurred_at_ns
-            call = run.model_calls[event.iteration] = ModelCall(started)
+            call = run.model_calls[event.iteration] = ModelCall(started, attempt=attempt if isinstance(attempt, int) else 1)
         if isinstance(first_chunk_at_ns, int):
             call.first_chunk_at_ns = first_chunk_at_ns
         call.ended_at_ns = event.occurred_at_ns
@@ -193,9 +197,6 @@ class Lifecycle:
         run.tool_calls.append(
             ToolCall(event.iteration, ordinal, event.occurred_at_ns, call_id=event.call_id, attributes=values)
         )
-        if event.call_id and values.get("gen_ai.tool.name") in _SPAWNING_TOOLS:
-            span_id = ids.tool_call_span_id(run.agent_id, run.run_id, event.iteration, ordinal)
-            run.spawning_calls[event.call_id] = span_id
 
     def tool_call_finished(self, run: Run, event: Event) -> None:
         """The plugin names the call it means; the others mean the one that has waited longest."""
@@ -289,21 +290,12 @@ class Lifecycle:
         for tool_call in list(run.tool_calls):
             tool_call.ended_at_ns = ended_at_ns
             self._close_tool_call(run, tool_call, incomplete=True)
-        self.deriver.run_finished(run, max(ended_at_ns, run.started_at_ns), self._parent_span_id(run))
+        self.deriver.run_finished(run, max(ended_at_ns, run.started_at_ns))
         run.closed = True
         run.last_at_ns = ended_at_ns
         run.forget_details()
         self.state.open_runs.discard(run.key)
         self.state.touch_run(run)
-
-    def _parent_span_id(self, run: Run) -> bytes:
-        """The call that spawned it; where that is not known, the parent's run."""
-        if run.is_root:
-            return b""
-        parent = self.state.runs.get(run.parent)
-        if parent is None:
-            return ids.run_span_id(*run.root)
-        return parent.spawning_calls.get(run.parent_call_id) or ids.run_span_id(*parent.key)
 
 
 def with_inclusive_input(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
@@ -356,3 +348,12 @@ def parent_key(event: Event, state: State) -> RunKey | None:
         agent = state.agents.get(parent_agent_id)
         parent_run_id = agent.current_run.get(event.source, "") if agent is not None else ""
     return (parent_agent_id, parent_run_id) if (parent_agent_id, parent_run_id) in state.runs else None
+
+
+def parent_span_id(parent: RunKey, event: Event) -> bytes:
+    """The tool call that spawned a run, or the parent's run if the plugin did not see which call it was."""
+    iteration = event.attributes.get("parent_iteration")
+    ordinal = event.attributes.get("parent_ordinal")
+    if isinstance(iteration, int) and isinstance(ordinal, int):
+        return ids.tool_call_span_id(*parent, iteration, ordinal)
+    return ids.run_span_id(*parent)

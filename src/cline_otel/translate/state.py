@@ -24,6 +24,7 @@ class ModelCall(msgspec.Struct, array_like=True):
     started_at_ns: int
     first_chunk_at_ns: int = 0
     ended_at_ns: int = 0
+    attempt: int = 1
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
 
 
@@ -52,7 +53,7 @@ class Run(msgspec.Struct, array_like=True):
     session_id: str = ""
     agent_name: str = "cline"
     parent: RunKey = ("", "")
-    parent_call_id: str = ""
+    parent_span_id: bytes = b""
     previous: RunKey = ("", "")
     process: str = ""
     started_at_ns: int = 0
@@ -62,7 +63,7 @@ class Run(msgspec.Struct, array_like=True):
     model_calls: dict[int, ModelCall] = msgspec.field(default_factory=dict)
     tool_calls: list[ToolCall] = msgspec.field(default_factory=list)
     tools_started: dict[int, int] = msgspec.field(default_factory=dict)
-    spawning_calls: dict[str, bytes] = msgspec.field(default_factory=dict)
+    models_asked: dict[int, int] = msgspec.field(default_factory=dict)
     span_events: list[SpanEvent] = msgspec.field(default_factory=list)
     model_call_count: int = 0
     tool_call_count: int = 0
@@ -88,7 +89,7 @@ class Run(msgspec.Struct, array_like=True):
     def forget_details(self) -> None:
         """Keeps what later events may still ask of a closed run: its root, owner and session."""
         self.attributes, self.model_calls, self.tool_calls = {}, {}, []
-        self.tools_started, self.span_events, self.held = {}, [], []
+        self.tools_started, self.models_asked, self.span_events, self.held = {}, {}, [], []
 
 
 class Agent(msgspec.Struct, array_like=True):

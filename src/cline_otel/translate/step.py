@@ -16,7 +16,7 @@ from cline_otel.events import SOURCE_RANK, Event
 from cline_otel.signals import Outputs, count
 from cline_otel.translate.derive import Deriver
 from cline_otel.translate.facts import Facts
-from cline_otel.translate.lifecycle import Lifecycle, agent_name, parent_key, with_inclusive_input
+from cline_otel.translate.lifecycle import Lifecycle, agent_name, parent_key, parent_span_id, with_inclusive_input
 from cline_otel.translate.state import Run, RunKey, State
 
 CLAIM_WAIT_NS: Final = 2_000_000_000
@@ -141,8 +141,7 @@ class Translator:
         run = state.runs[key] = Run(event.agent_id, event.run_id, root, last_at_ns=event.occurred_at_ns)
         if parent is not None:
             run.parent = parent
-            call_id = event.attributes.get("parent_call_id")
-            run.parent_call_id = call_id if isinstance(call_id, str) else ""
+            run.parent_span_id = parent_span_id(parent, event)
             run.agent_name = agent_name(event.attributes.get("agent_kind", "subagent"))
         state.touch_run(run)
         return run
@@ -219,10 +218,18 @@ class Translator:
             session.claimed_by.append(event.process)
 
     def _end_process(self, event: Event) -> None:
-        """A process is gone: what it left open ends at its last sign of life, and its claims are void."""
+        """A process is gone: what it left open ends at its last sign of life, and its claims are void.
+
+        An idle one that Cline ended is followed by another in the same run, so its runs stay open.
+        """
         for key in sorted(self.state.open_runs):
             run = self.state.runs[key]
-            if run.process == event.process and run.owner == event.source:
+            if run.process != event.process or run.owner != event.source:
+                continue
+            if event.attributes.get("exit_reason") == "terminated":
+                run.process = ""
+                self.state.touch_run(run)
+            else:
                 self._lifecycle.close_incomplete(run)
         for session_id, session in self.state.sessions.items():
             if event.process in session.claimed_by:

@@ -1,0 +1,206 @@
+// The installed plugin in processes of its own: what is on the disk after each way in which such a process can end.
+
+import assert from "node:assert/strict";
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import plugin, { plugin as named } from "../../src/cline_otel/plugin/cline-otel.js";
+import { RunCalls, setup, wholeRun } from "./hook_calls.mjs";
+
+const SOURCE = fileURLToPath(new URL("../../src/cline_otel/plugin/cline-otel.js", import.meta.url));
+const HOST = fileURLToPath(new URL("./host.mjs", import.meta.url));
+
+let root;
+let spool;
+let file;
+const children = new Set();
+
+beforeEach(() => {
+  root = fs.mkdtempSync(path.join(os.tmpdir(), "cline-otel-process-"));
+  spool = path.join(root, "state", "spool");
+  file = path.join(root, "cline-otel.mjs");
+  const places = { SPOOL_DIRECTORY: spool, OFF_FILE: path.join(root, "state", "off"), CLINE_DIRECTORY: root };
+  let text = fs.readFileSync(SOURCE, "utf8");
+  for (const [name, place] of Object.entries(places)) text = text.replace(`"@CLINE_OTEL_${name}@"`, JSON.stringify(place));
+  fs.writeFileSync(file, text);
+});
+
+afterEach(() => {
+  for (const child of children) child.kill("SIGKILL");
+  children.clear();
+  fs.rmSync(root, { recursive: true, force: true });
+});
+
+async function host(mode = "sandbox", extra = {}) {
+  const { DO_NOT_TRACK: _track, OTEL_SDK_DISABLED: _disabled, ...environment } = process.env;
+  const child = fork(HOST, [file, mode], { env: { ...environment, ...extra }, stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  assert.deepEqual(await once(child, "message"), ["ready", undefined]);
+  return child;
+}
+
+async function told(child, calls) {
+  for (const call of calls) child.send(call);
+  child.send("done");
+  assert.deepEqual(await once(child, "message"), ["done", undefined]); // anything else is a hook that answered
+}
+
+const ended = (child) => (child.exitCode === null && child.signalCode === null ? once(child, "exit") : [child.exitCode, child.signalCode]);
+const spoolFiles = () => (fs.existsSync(spool) ? fs.readdirSync(spool) : []);
+const recordsOf = (name) => fs.readFileSync(path.join(spool, name), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+const eventsOf = (name) => recordsOf(name).map(({ event }) => event);
+
+const WHOLE = [
+  "session.claimed",
+  "run.started",
+  "model_call.started",
+  "model_call.finished",
+  "tool_call.started",
+  "tool_call.finished",
+  "tool_call.started",
+  "tool_call.finished",
+  "run.finished",
+];
+
+test("the plugin is what Cline's loader wants: a name, a manifest, hooks that are functions, by default and by name", () => {
+  assert.equal(plugin, named);
+  assert.equal(plugin.name, "cline-otel");
+  assert.deepEqual(plugin.manifest, { capabilities: ["hooks"] });
+  assert.deepEqual(Object.keys(plugin.hooks).toSorted(), ["afterModel", "afterRun", "afterTool", "beforeModel", "beforeRun", "onEvent"]);
+});
+
+test("uninstalled, straight from the package, it does nothing at all", () => {
+  for (const [kind, context] of [setup(), ...wholeRun()]) {
+    const answer = kind === "setup" ? plugin.setup({}, context) : plugin.hooks[kind.split(":")[0]](context);
+    assert.equal(answer, undefined);
+  }
+  assert.equal(process.listenerCount("SIGTERM"), 0);
+});
+
+test("hooks never throw and answer nothing, whatever they are given", async () => {
+  const refuse = () => {
+    throw new Error("no");
+  };
+  const { default: loaded } = await import(pathToFileURL(file).href);
+  for (const hook of [loaded.setup, ...Object.values(loaded.hooks)])
+    for (const context of [undefined, null, 1n, "x", [], new Proxy({}, { get: refuse, ownKeys: refuse })])
+      assert.equal(hook(context, context), undefined);
+});
+
+const ENDS = [
+  ["Cline ends it by SIGTERM", "sandbox", (child) => child.kill("SIGTERM"), [null, "SIGTERM"], "terminated"],
+  ["Cline is gone", "sandbox", (child) => child.disconnect(), [0, null], "disconnected"],
+  ["it has nothing more to do", "in-process", (child) => child.disconnect(), [0, null], "disconnected"],
+];
+
+for (const [how, mode, end, status, reason] of ENDS) {
+  test(`nothing is lost when ${how} right after the last hook`, async () => {
+    const child = await host(mode);
+    const calls = [setup(), ...wholeRun()];
+    for (const call of calls) child.send(call);
+    child.send("done");
+    await once(child, "message");
+    end(child);
+    assert.deepEqual(await ended(child), status);
+    const [name] = spoolFiles();
+    assert.match(name, new RegExp(`^${child.pid}-[0-9]{13}-0\\.jsonl$`));
+    assert.deepEqual(eventsOf(name), [...WHOLE, "process.exited"]);
+    assert.equal(recordsOf(name).at(-1).reason, reason);
+  });
+}
+
+test("hooks that were called before SIGTERM are read before the process goes", async () => {
+  const child = await host();
+  await told(child, [setup()]);
+  for (const call of wholeRun()) child.send(call);
+  child.kill("SIGTERM");
+  await ended(child);
+  const events = eventsOf(spoolFiles()[0]);
+  assert.equal(events.at(-1), "process.exited");
+  assert.deepEqual(events.slice(0, -1), WHOLE.slice(0, events.length - 1));
+});
+
+for (const signal of ["SIGINT", "SIGHUP"]) {
+  test(`${signal} reaches Cline and its plugins alike: the plugin stays to hear how the run ended`, async () => {
+    const run = new RunCalls();
+    const child = await host();
+    await told(child, [setup(), run.started(), run.beforeModel()]);
+    child.kill(signal);
+    await told(child, [run.afterRun("aborted"), run.finishedEvent("aborted")]);
+    child.kill("SIGTERM");
+    await ended(child);
+    assert.deepEqual(eventsOf(spoolFiles()[0]), ["session.claimed", "run.started", "model_call.started", "run.finished", "process.exited"]);
+  });
+}
+
+test("in a host's own process signals are the host's", async () => {
+  const child = await host("in-process");
+  await told(child, [setup(), ...wholeRun()]);
+  await told(child, []); // a turn of the event loop later
+  child.kill("SIGINT");
+  assert.deepEqual(await ended(child), [null, "SIGINT"]);
+  assert.deepEqual(eventsOf(spoolFiles()[0]), WHOLE);
+});
+
+test("SIGKILL takes at most the last word, and no line is torn", async () => {
+  const child = await host();
+  await told(child, [setup(), ...wholeRun()]);
+  await told(child, []); // a turn of the event loop later
+  child.kill("SIGKILL");
+  await ended(child);
+  assert.deepEqual(eventsOf(spoolFiles()[0]), WHOLE);
+});
+
+test("an end that waits for its last event is written at exit", async () => {
+  const run = new RunCalls();
+  const child = await host();
+  await told(child, [setup(), run.started(), run.afterTool("a"), run.afterRun("completed")]);
+  child.kill("SIGTERM");
+  await ended(child);
+  assert.deepEqual(eventsOf(spoolFiles()[0]), ["session.claimed", "run.started", "tool_call.finished", "run.finished", "process.exited"]);
+});
+
+test("several processes at once have a file each, and none loses a line", async () => {
+  const hosts = await Promise.all(Array.from({ length: 4 }, () => host()));
+  await Promise.all(hosts.map((child) => told(child, [setup(`session_${child.pid}`), ...wholeRun()])));
+  for (const child of hosts) child.kill("SIGTERM");
+  await Promise.all(hosts.map(ended));
+  assert.equal(spoolFiles().length, 4);
+  for (const child of hosts) {
+    const name = spoolFiles().find((entry) => entry.startsWith(`${child.pid}-`));
+    assert.deepEqual(eventsOf(name), [...WHOLE, "process.exited"]);
+    assert.equal(recordsOf(name)[0].session_id, `session_${child.pid}`);
+  }
+});
+
+test("a process that only lists the plugin's commands leaves nothing behind", async () => {
+  const child = await host();
+  await told(child, [["setup", { client: { name: "cline-cli" } }]]);
+  child.kill("SIGTERM");
+  await ended(child);
+  assert.deepEqual(spoolFiles(), []);
+});
+
+test("a user who has opted out gets no file", async () => {
+  const child = await host("sandbox", { DO_NOT_TRACK: "1" });
+  await told(child, [setup(), ...wholeRun()]);
+  child.kill("SIGTERM");
+  await ended(child);
+  assert.deepEqual(spoolFiles(), []);
+});
+
+test("the file has no line that Cline's dependency check would take for a package", () => {
+  const text = fs.readFileSync(SOURCE, "utf8");
+  const named = [
+    /\bimport\s+(?:type\s+)?[^"'`]*?\bfrom\s*["'`]([^"'`]+)["'`]/g,
+    /\bexport\s+[^"'`]*?\bfrom\s*["'`]([^"'`]+)["'`]/g,
+    /\b(?:import|require)\s*\(\s*["'`]([^"'`]+)["'`]\s*\)/g,
+  ].flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]));
+  assert.deepEqual(named, ["node:fs", "node:path"]);
+});
