@@ -13,6 +13,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 RECORDS_PER_REQUEST = 512
 """Cline's own batch size."""
 
+_APART_NS = 7_000_000_000
+
 _LOG = Path(__file__).parents[1] / "examples" / "delegated-run" / "cline.log"
 _COMMON = {
     "os_version": "unknown",
@@ -48,7 +50,7 @@ def requests(runs: int) -> list[bytes]:
     waiting: list[dict[str, object]] = []
     for number in range(runs):
         for time_ns, name, attributes in _run():
-            waiting.append(_log_record(time_ns, name, _renamed(attributes, number)))
+            waiting.append(_log_record(time_ns + number * _APART_NS, name, _renamed(attributes, number)))
             if len(waiting) == RECORDS_PER_REQUEST:
                 bodies.append(_request(waiting))
                 waiting = []

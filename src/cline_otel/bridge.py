@@ -26,7 +26,7 @@ from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.journal.records import JournalStatus, OutboxSignal
 from cline_otel.journal.store import Journal
-from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.settings import Settings
 from cline_otel.signals import Attributes
 from cline_otel.sources.otlp_http import OtlpHttpReceiver
@@ -35,7 +35,6 @@ from cline_otel.sources.spool import SpoolReader
 
 _logger = logging.getLogger(__name__)
 
-SCOPE_NAME: Final = "cline-otel"
 FAREWELL_SECONDS: Final = 5.0
 """How long a stop may go on sending."""
 

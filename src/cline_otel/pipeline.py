@@ -24,6 +24,8 @@ from cline_otel.translate.state import State
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from cline_otel.translate.totals import Totals
 
+SCOPE_NAME: Final = "cline-otel"
+
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
 """The conventions that the catalogue's names are from."""
 

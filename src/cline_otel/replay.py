@@ -20,14 +20,12 @@ from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import SOURCE_RANK, Event, Source
-from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, count
 from cline_otel.sources.recording import Recording
 from cline_otel.translate.step import SILENCE_NS
 
 _Item = TypeVar("_Item")
-
-SCOPE_NAME: Final = "cline-otel"
 
 REPLAY_RESOURCE: Final[Attributes] = (
     ("service.name", "cline"),

@@ -110,13 +110,15 @@ def _gate(name: str, attribute: model.Attribute, table: model.AttributesFile) ->
         else:
             gate = values.one_of(_known_values(attribute, table))
         return values.each(gate) if attribute.type == "strings" else gate
-    return {"int": values.integer, "double": values.double, "bool": values.boolean}[attribute.type]
+    if attribute.type == "int":
+        return values.integer if attribute.signed else values.amount
+    return {"double": values.double, "bool": values.boolean}[attribute.type]
 
 
 def _internal_gate(field: model.InternalField, table: model.AttributesFile) -> values.Gate:
     if field.type == "string":
         return values.matching(table.patterns[field.pattern or "identifier"])
-    return {"int": values.integer, "bool": values.boolean, "milliseconds": values.milliseconds}[field.type]
+    return {"int": values.amount, "bool": values.boolean, "milliseconds": values.milliseconds}[field.type]
 
 
 def _known_values(attribute: model.Attribute, table: model.AttributesFile) -> frozenset[str]:
@@ -223,7 +225,7 @@ def _compile_source(
         shared[field] = FieldHandler(ATTRIBUTE, target, gates[target])
     for key, aliases in table.keys.items():
         for alias in aliases:
-            shared[alias] = FieldHandler(KEYS.index(key), key, values.integer if key == "iteration" else identifier)
+            shared[alias] = FieldHandler(KEYS.index(key), key, values.amount if key == "iteration" else identifier)
 
     def compiled(name: str, event: model.SourceEvent) -> SourceEvent:
         private: dict[str, str] = {field: privacy for privacy, fields in event.private.items() for field in fields}

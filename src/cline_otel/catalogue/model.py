@@ -33,6 +33,7 @@ class Attribute(_Strict):
     pattern: str | None = None
     values: frozenset[str] | None = None
     values_from: str | None = None
+    signed: bool = False
 
 
 class InternalField(_Strict):

@@ -6,7 +6,6 @@ A gate takes any value and returns the value that may leave, ``None`` if there i
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -17,6 +16,9 @@ OTHER: Final = "_OTHER"
 """The conventions' word for a value outside the known set (semantic-conventions, ``error.type``)."""
 
 Gate = Callable[[object], AttributeValue | None]
+
+MOST: Final = (1 << 53) - 1
+"""No number that Cline means is larger: beyond it JavaScript has no exact integers. So sums stay in range."""
 
 _MEMORY = 8_192
 _INT64: Final = 1 << 63
@@ -70,7 +72,7 @@ def each(gate: Gate) -> Gate:
 
 
 def integer(value: object) -> int | None:
-    """A whole number within 64 bits, also from the decimal string that OTLP JSON uses."""
+    """A whole number up to ``MOST`` either way, also from the decimal string that OTLP JSON uses."""
     if type(value) is int:
         number = value
     elif isinstance(value, str) and len(value) <= 20:
@@ -82,18 +84,24 @@ def integer(value: object) -> int | None:
         number = int(value)
     else:
         return None
-    return number if -_INT64 <= number < _INT64 else None
+    return number if -MOST <= number <= MOST else None
+
+
+def amount(value: object) -> int | None:
+    """A whole number from 0: nothing that is counted can be negative, and no total may go down."""
+    number = integer(value)
+    return number if number is not None and number >= 0 else None
 
 
 def double(value: object) -> float | None:
-    """A finite number."""
+    """A number up to ``MOST`` either way."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= MOST else None
 
 
 def boolean(value: object) -> bool | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import nameable, to_event
 from cline_otel.events import Event
 from cline_otel.signals import Tally, count
@@ -24,16 +25,15 @@ _properties = msgspec.json.Decoder(dict[str, object])
 
 
 def parse_time_ns(text: str | int | float | None) -> int | None:
-    """pino's ``time`` (ISO 8601, or milliseconds since the epoch) in nanoseconds; None if it is neither."""
+    """pino's ``time`` (ISO 8601, or milliseconds since the epoch) in nanoseconds; None if it is neither, or no time
+    between 1970 and 2262."""
     if isinstance(text, str):
         try:
             moment = datetime.fromisoformat(text)
-            return round(moment.timestamp() * 1_000) * 1_000_000 if moment.tzinfo else None
+            return milliseconds(round(moment.timestamp() * 1_000)) if moment.tzinfo else None
         except (ValueError, OverflowError):
             return None
-    if isinstance(text, int | float) and 0 <= text < 9e15:
-        return round(text) * 1_000_000
-    return None
+    return milliseconds(text)
 
 
 def decode_lines(lines: Iterable[bytes], catalogue: Catalogue, tally: Tally) -> Iterator[Event]:

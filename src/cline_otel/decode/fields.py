@@ -53,7 +53,7 @@ def to_event(
 
 def meets_conditions(entry: SourceEvent, present: Mapping[str, object]) -> bool:
     """Whether the fields that the entry's ``when`` names have one of the accepted values."""
-    return all(present.get(name) in accepted for name, accepted in entry.when)
+    return all(isinstance(value := present.get(name), str) and value in accepted for name, accepted in entry.when)
 
 
 def count_dropped(entry: SourceEvent, source: Source, key: str, tally: Tally) -> None:

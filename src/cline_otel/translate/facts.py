@@ -21,8 +21,8 @@ from cline_otel.translate.state import Run, State, Telling
 SAME_MOMENT_NS: Final = 2_000_000_000
 """Times of one event differ by 0 to 13 ms between log and OTLP; a plugin's mode comes up to 500 ms later."""
 
-REMEMBERED_NS: Final = 3_600_000_000_000
-"""How long a telling waits for another source's, by the bridge's clock."""
+REMEMBERED_NS: Final = 600_000_000_000
+"""How long a telling waits for another source's, by the bridge's clock: OTLP comes within some seconds of the log."""
 
 _LOOK_EVERY_NS: Final = 60_000_000_000
 
