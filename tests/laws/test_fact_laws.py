@@ -26,7 +26,9 @@ def checkpoint(source: str, occurred_at_ns: int, session_id: str = "s") -> Event
 def told(source: str, times: list[int], jitter: list[int], session_id: str = "s") -> list[Event]:
     """One source's tellings, in order: a little later each than the other source has it."""
     late = [
-        START_NS + (time + jitter[number % len(jitter)]) * MILLISECOND_NS if jitter else START_NS + time * MILLISECOND_NS
+        START_NS + (time + jitter[number % len(jitter)]) * MILLISECOND_NS
+        if jitter
+        else START_NS + time * MILLISECOND_NS
         for number, time in enumerate(times)
     ]
     return [checkpoint(source, occurred_at_ns, session_id) for occurred_at_ns in sorted(late)]

@@ -72,9 +72,7 @@ def deliveries(draw: st.DrawFn) -> Delivery:
     return Delivery(path, streams, tuple(interleaved(streams, random, bursts, late_ns, pause_ns)))
 
 
-def interleaved(
-    streams: Sequence[Stream], random: Random, bursts: int, late_ns: int, pause_ns: int
-) -> Iterable[Event]:
+def interleaved(streams: Sequence[Stream], random: Random, bursts: int, late_ns: int, pause_ns: int) -> Iterable[Event]:
     """Each stream in its own order; the clock never says less than the newest event."""
     now_ns = min(event.occurred_at_ns for stream in streams for event in stream.events) + late_ns
     yield tick(now_ns)
@@ -255,3 +253,20 @@ def test_ids_are_the_same_whoever_tells() -> None:
         event = Event("run.started", source, 2 * SECOND_NS, "agent.run-started", "s", "a", "r")  # type: ignore[arg-type]
         (span,) = translate([tick(0), event, *closing_ticks([event])]).spans
         assert (span.trace_id, span.span_id) == (ids.trace_id("a", "r"), ids.run_span_id("a", "r"))
+
+
+@pytest.mark.parametrize("path", SEVERAL, ids=lambda path: path.name)
+def test_every_call_of_a_root_run_has_the_same_id_whoever_tells(path: Path) -> None:
+    """So that a run seen by one source today and replayed from another tomorrow is the same run."""
+
+    def spans_of(source: str) -> dict[bytes, tuple[str, object]]:
+        told = [event for stream in streams_of(path) if stream.source == source for event in stream.events]
+        spans = translate([tick(1), *told]).spans
+        return {span.span_id: (span.name.split()[0], attribute(span, "cline.iteration")) for span in spans}
+
+    known = {stream.source: spans_of(stream.source) for stream in streams_of(path)}
+    if {"cline-log", "otlp"} <= known.keys():
+        for span_id in known["cline-log"].keys() & known["otlp"].keys():
+            assert known["cline-log"][span_id] == known["otlp"][span_id]
+    for source in known.keys() - {"plugin"}:
+        assert known[source].items() <= known.get("plugin", known[source]).items()

@@ -91,6 +91,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     facts: dict[str, Fact]
     cline: SourceVocabulary
     plugin: SourceVocabulary
+    other_sources: dict[str, model.OtherSource]
 
 
 def _read(name: str, shape: type[_Model]) -> _Model:
@@ -281,6 +282,7 @@ def load() -> Catalogue:
     facts = _read("facts.toml", model.FactsFile)
     cline = _read("cline.toml", model.SourceFile)
     plugin = _read("plugin.toml", model.SourceFile)
+    others = _read("other_sources.toml", model.OtherSourcesFile)
     common = set(facts.common.carries)
     known = {*attributes.attributes, *attributes.internal}
     findings = [
@@ -312,4 +314,5 @@ def load() -> Catalogue:
         facts={name: _compile_fact(name, fact, facts.common.carries) for name, fact in facts.facts.items()},
         cline=_compile_source(cline, gates, identifier),
         plugin=_compile_source(plugin, gates, identifier),
+        other_sources=others.sources,
     )

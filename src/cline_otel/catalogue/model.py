@@ -131,3 +131,17 @@ class SourceFile(_Strict):
     events: dict[str, SourceEvent]
     prefixes: dict[str, SourceEvent]
     log_messages: LogMessages
+
+
+class OtherSource(_Strict):
+    """A place where Cline says things that are not read yet: what each name means."""
+
+    description: str
+    names: dict[str, str] = {}
+    prefixes: list[str] = []
+
+
+class OtherSourcesFile(_Strict):
+    """``other_sources.toml``."""
+
+    sources: dict[str, OtherSource]

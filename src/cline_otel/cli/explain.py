@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cline_otel.catalogue.load import Catalogue, SourceEvent, load
+from cline_otel.catalogue.load import IGNORE, KEYS, Catalogue, SourceEvent, load
 from cline_otel.cli.main import fail
 
 _KIND_MEANING = {
@@ -34,6 +34,16 @@ _KIND_MEANING = {
 }
 
 
+_KEY_ATTRIBUTES = {
+    "session_id": "gen_ai.conversation.id",
+    "agent_id": "gen_ai.agent.id",
+    "run_id": "cline.run.id",
+    "iteration": "cline.iteration",
+    "call_id": "gen_ai.tool.call.id",
+}
+"""Where the parts of an event's key are seen; the ids of spans and traces are hashes of them."""
+
+
 def explain_event(name: str | None) -> None:
     """Prints one event's entry, or the list of all."""
     catalogue = load()
@@ -45,14 +55,22 @@ def explain_event(name: str | None) -> None:
         for source, vocabulary in (("plugin", catalogue.plugin), ("cline.log, otlp", catalogue.cline))
         if (entry := vocabulary.find(name)) is not None
     ]
-    if not found:
+    elsewhere = [
+        (source, other.names[name]) for source, other in catalogue.other_sources.items() if name in other.names
+    ]
+    if not found and not elsewhere:
         known = [*catalogue.plugin.events, *catalogue.cline.events]
+        known += [other_name for other in catalogue.other_sources.values() for other_name in other.names]
         near = difflib.get_close_matches(name, known, 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `cline-otel explain` lists all"
         fail(f"{name}: the catalogue knows no such event{hint}", 2)
     console = Console()
     for source, entry in found:
         _print_entry(console, source, entry, catalogue)
+    for source, meaning in elsewhere:
+        console.print(f"[bold]{escape(name)}[/]  told by {source}, which is not read yet")
+        console.print(f"  {escape(meaning)}")
+        console.print(f"  [dim]{escape(catalogue.other_sources[source].description)}[/]")
 
 
 def _becomes(entry: SourceEvent) -> str:
@@ -70,6 +88,11 @@ def _list_all(catalogue: Catalogue) -> None:
             shown = name if name in vocabulary.events else f"{name}*"
             becomes = {"ignored": "-", "fact": entry.fact}.get(entry.kind, entry.kind)
             table.add_row(escape(shown), source, escape(entry.meaning), becomes)
+    for source, other in catalogue.other_sources.items():
+        for name, meaning in sorted(other.names.items()):
+            table.add_row(escape(name), source, escape(meaning), "not read yet")
+        for prefix in other.prefixes:
+            table.add_row(escape(f"{prefix}*"), source, "Counted, then dropped", "-")
     Console().print(table)
 
 
@@ -91,6 +114,12 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("  Field", "Leaves as", "Privacy class", "Values"):
         table.add_column(column)
+    for slot, key in enumerate(KEYS):
+        aliases = [field for field, handler in entry.handlers.items() if handler.slot == slot]
+        if aliases:
+            target = _KEY_ATTRIBUTES[key]
+            privacy = catalogue.attributes[target].privacy
+            table.add_row(f"  {', '.join(aliases)}", target, privacy, "an identifier; spans are keyed by it")
     for field, target in entry.fields.items():
         attribute = catalogue.attributes.get(target)
         if attribute is None:
@@ -102,3 +131,6 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
         table.add_row(f"  {field}", "[dim]dropped[/]", privacy, "")
     if table.row_count:
         console.print(table)
+    silent = [f for f, handler in entry.handlers.items() if handler.slot == IGNORE and f not in entry.private]
+    if silent:
+        console.print(f"  [dim]Never read: {escape(', '.join(silent))}[/]")

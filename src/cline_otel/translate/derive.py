@@ -225,6 +225,7 @@ class Deriver:
         incomplete = outcome == "incomplete"
         values["gen_ai.operation.name"] = "invoke_agent"
         values["cline.telemetry.source"] = run.owner
+        values.setdefault("gen_ai.provider.name", "_OTHER")
         self._identify(values, run)
         values["cline.run.model_calls"] = run.model_call_count
         values["cline.run.tool_calls"] = run.tool_call_count

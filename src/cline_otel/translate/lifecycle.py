@@ -122,6 +122,10 @@ class Lifecycle:
         told = values.pop("attempt", None)
         attempt = told if isinstance(told, int) else run.models_asked.get(event.iteration, 0) + 1
         run.models_asked = {event.iteration: attempt}
+        before = run.model_calls.get(event.iteration)
+        if before is not None:
+            before.ended_at_ns = event.occurred_at_ns
+            self._close_model_call(run, event.iteration, incomplete=True)
         run.model_calls[event.iteration] = ModelCall(event.occurred_at_ns, attempt=attempt, attributes=values)
 
     def first_chunk(self, run: Run, event: Event) -> None:

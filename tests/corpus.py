@@ -1,0 +1,98 @@
+"""The recordings that tests replay, and how a test runs events through the translator.
+
+``tests/data/captures`` holds small scrubbed recordings of the real Cline. ``CLINE_OTEL_CAPTURES`` may name
+a folder with further ones; every law is then held over them too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cline_otel.catalogue.load import load
+from cline_otel.decode import otlp
+from cline_otel.events import Event, Source, tick
+from cline_otel.replay import decode_recording
+from cline_otel.signals import Outputs, Tally
+from cline_otel.sources.recording import read_recording
+from cline_otel.translate.step import SILENCE_NS, Translator
+
+DATA: Final = Path(__file__).parent / "data"
+CAPTURES: Final = DATA / "captures"
+SECOND_NS: Final = 1_000_000_000
+HOUR_NS: Final = 3_600 * SECOND_NS
+
+LIFECYCLE_FACTS: Final = frozenset(
+    {"cline.run.started", "cline.run.finished", "cline.model_call.failed", "cline.tool_call.failed"}
+)
+"""Log records that the translator makes of runs and calls; the others are facts that a source tells."""
+
+FACT_METRICS: Final = frozenset(
+    {fact.counts for name, fact in load().facts.items() if fact.counts and name not in LIFECYCLE_FACTS}
+)
+"""Counters that facts grow; ``cline.errors`` and ``cline.feature.used`` grow with failed and special calls too."""
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """What one source told, in its own order."""
+
+    source: Source
+    events: tuple[Event, ...]
+
+
+def capture_paths() -> list[Path]:
+    """Every recording folder: the bundled ones, and instead of them and besides those of ``CLINE_OTEL_CAPTURES``."""
+    folders = [Path(further)] if (further := os.environ.get("CLINE_OTEL_CAPTURES")) else []
+    paths = {path.name: path for folder in [CAPTURES, *folders] for path in sorted(folder.iterdir()) if path.is_dir()}
+    return list(paths.values())
+
+
+@lru_cache(None)
+def decoded(path: Path) -> tuple[tuple[Stream, ...], dict[tuple[str, str, str], int]]:
+    """The streams of a recording, and what its decoding counted."""
+    tally: Tally = {}
+    catalogue = load()
+    streams = [
+        Stream(events[0].source, tuple(events))
+        for events in decode_recording(read_recording([path]), catalogue, tally)
+        if events
+    ]
+    for body in sorted(path.glob("*.pb")):
+        events = otlp.decode_request(body.read_bytes(), "protobuf", catalogue, tally)
+        if events:
+            streams.append(Stream("otlp", tuple(events)))
+    return tuple(streams), dict(tally)
+
+
+def streams_of(path: Path) -> tuple[Stream, ...]:
+    """The streams of a recording."""
+    return decoded(path)[0]
+
+
+def end_of(events: Iterable[Event]) -> int:
+    """The time of the last event, nanoseconds since the Unix epoch."""
+    return max((event.occurred_at_ns for event in events), default=0)
+
+
+def translate(steps: Sequence[Event], claim_wait_ns: int = 0) -> Outputs:
+    """All that comes of the steps; what stays open is closed by two ticks a day and more after the last."""
+    translator = Translator(load(), claim_wait_ns=claim_wait_ns)
+    for step in [*steps, *closing_ticks(steps)]:
+        translator.step(step)
+    return translator.take()
+
+
+def closing_ticks(steps: Iterable[Event]) -> list[Event]:
+    """The first ends the waiting for a better source, the second the waiting for a sign of life."""
+    end_ns = end_of(steps)
+    return [tick(end_ns + HOUR_NS), tick(end_ns + 2 * HOUR_NS + SILENCE_NS)]
+
+
+def claim(agent_id: str, run_id: str, owner: Source) -> Event:
+    """The decision who owns a root run, made beforehand."""
+    return Event("run.claimed", owner, 0, "run.claimed", agent_id=agent_id, run_id=run_id)

@@ -1,0 +1,245 @@
+"""The catalogue contradicts itself nowhere, and says so where it would."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from cline_otel.catalogue import load as loading
+from cline_otel.catalogue import model
+from cline_otel.catalogue.load import CatalogueError, load
+from cline_otel.cli import explain
+from cline_otel.events import Kind
+from cline_otel.translate.derive import MODEL_CALL_SPAN, RUN_SPAN, TOOL_CALL_SPAN
+from cline_otel.translate.lifecycle import TRANSITIONS
+
+CATALOGUE = load()
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[dict[str, Any]], None]], str]:
+    """Loads the catalogue with one of its files changed and returns what is found wrong with it."""
+
+    def change(file: str, edit: Callable[[dict[str, Any]], None]) -> str:
+        read = loading._read
+
+        def edited(name: str, shape: Any) -> Any:
+            whole = read(name, shape)
+            if name != file:
+                return whole
+            table = whole.model_dump()
+            edit(table)
+            return shape.model_validate(table)
+
+        monkeypatch.setattr(loading, "_read", edited)
+        with pytest.raises(CatalogueError) as raised:
+            load.__wrapped__()
+        return str(raised.value)
+
+    return change
+
+
+def attribute(name: str, **changes: object) -> Callable[[dict[str, Any]], None]:
+    return lambda table: table["attributes"].setdefault(name, dict(NEW)).update(changes)
+
+
+NEW = {
+    "type": "string",
+    "privacy": "bounded",
+    "cardinality": "low",
+    "convention": "cline",
+    "serves": {"span"},
+    "description": "",
+    "values": {"a"},
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "finding"),
+    [
+        (attribute("ours"), "ours: ours begin with 'cline.'"),
+        (attribute("cline.new", values=None), "exactly one of pattern, values, values_from"),
+        (attribute("cline.new", pattern="hex"), "exactly one of pattern, values, values_from"),
+        (attribute("cline.new", values=None, pattern="hex"), "bounded means listed values"),
+        (attribute("cline.new", values=None, pattern="none", privacy="safe"), "no pattern 'none'"),
+        (attribute("cline.new", values=None, values_from="none"), "no values 'none'"),
+        (attribute("cline.new", serves={"metric"}, cardinality="high"), "must be of low cardinality"),
+        (attribute("cline.new", serves={"metric"}, privacy="content"), "must be safe or bounded"),
+    ],
+)
+def test_an_attribute_that_contradicts_itself_is_refused(broken: Any, edit: Any, finding: str) -> None:
+    assert finding in broken("attributes.toml", edit)
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"attributes": ["cline.run.id"]}, "cline.run.id is no metric attribute"),
+        ({"attributes": ["nowhere"]}, "nowhere is no metric attribute"),
+        ({"boundaries": "none", "instrument": "histogram"}, "no boundaries 'none'"),
+        ({"instrument": "histogram"}, "histograms, and only they, have boundaries"),
+    ],
+)
+def test_a_metric_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
+    assert finding in broken("metrics.toml", lambda table: table["metrics"]["cline.run.started"].update(changes))
+
+
+def test_a_metric_of_ours_begins_with_our_name(broken: Any) -> None:
+    def rename(table: dict[str, Any]) -> None:
+        table["metrics"]["runs"] = table["metrics"]["cline.checkpoints"]
+
+    assert "runs: ours begin with 'cline.'" in broken("metrics.toml", rename)
+
+
+def test_boundaries_ascend(broken: Any) -> None:
+    assert "must ascend" in broken("metrics.toml", lambda table: table["boundaries"].update(run_seconds=[2.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"carries": ["gen_ai.token.type"]}, "gen_ai.token.type is no log attribute"),
+        ({"body": "Gone {process.exit.code}"}, "uses process.exit.code but does not carry it"),
+        ({"counts": "cline.cost_usd"}, "cline.cost_usd is no counter"),
+        ({"counts": "gen_ai.client.token.usage"}, "is no counter"),
+        ({"counts": "cline.errors"}, "counts cline.errors but does not carry"),
+    ],
+)
+def test_a_fact_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
+    assert finding in broken("facts.toml", lambda table: table["facts"]["cline.session.stopped"].update(changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"kind": "nothing"}, "no kind 'nothing'"),
+        ({"kind": "ignored"}, "facts, and only they, name a fact"),
+        ({"fact": "cline.none"}, "no fact 'cline.none'"),
+        ({"fields": {"x": "nowhere"}}, "no attribute 'nowhere'"),
+        ({"fields": {"x": "cline.mode"}}, "cline.session.stopped does not carry cline.mode"),
+    ],
+)
+def test_an_event_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
+    assert finding in broken("cline.toml", lambda table: table["events"]["session.stopped"].update(changes))
+
+
+def test_what_the_model_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "metrics.toml").write_text("[boundaries]\n[metrics]\n[something]\n", encoding="utf-8")
+    monkeypatch.setattr(loading, "files", lambda package: tmp_path)
+    with pytest.raises(CatalogueError, match="catalogue/metrics.toml"):
+        loading._read("metrics.toml", model.MetricsFile)
+
+
+def test_a_file_that_is_no_toml_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "metrics.toml").write_text("[boundaries", encoding="utf-8")
+    monkeypatch.setattr(loading, "files", lambda package: tmp_path)
+    with pytest.raises(CatalogueError, match="catalogue/metrics.toml"):
+        loading._read("metrics.toml", model.MetricsFile)
+
+
+# --- the catalogue as it is -----------------------------------------------------------------------------
+
+
+def test_every_kind_has_a_transition_or_is_the_translator_s_own() -> None:
+    own = {"session.claimed", "process.exited", "agent.described", "run.claimed", "records.dropped", "fact", "tick"}
+    assert set(get_args(Kind)) == TRANSITIONS.keys() | own
+
+
+def test_every_kind_of_the_catalogue_can_be_explained() -> None:
+    kinds = {entry.kind for vocabulary in (CATALOGUE.cline, CATALOGUE.plugin) for entry in vocabulary.events.values()}
+    assert kinds <= explain._KIND_MEANING.keys()
+
+
+@pytest.mark.parametrize("names", [RUN_SPAN, MODEL_CALL_SPAN, TOOL_CALL_SPAN])
+def test_every_name_on_a_span_is_catalogued_for_spans(names: tuple[str, ...]) -> None:
+    assert [name for name in names if "span" not in CATALOGUE.attributes[name].serves] == []
+    assert len(names) == len(set(names))
+
+
+def test_every_attribute_is_used_by_a_signal_that_it_serves() -> None:
+    on_spans = {*RUN_SPAN, *MODEL_CALL_SPAN, *TOOL_CALL_SPAN}
+    on_spans |= {name for fact in CATALOGUE.facts.values() if fact.span_event for name in fact.carries}
+    on_logs = {name for fact in CATALOGUE.facts.values() for name in fact.carries}
+    on_metrics = {name for names in CATALOGUE.metric_attributes.values() for name in names} | {"otel.metric.overflow"}
+    assert CATALOGUE.attributes.keys() == on_spans & CATALOGUE.attributes.keys() | on_logs | on_metrics
+
+
+def test_every_fact_is_told_by_something() -> None:
+    told = {entry.fact for vocabulary in (CATALOGUE.cline, CATALOGUE.plugin) for entry in vocabulary.events.values()}
+    own = {"cline.run.started", "cline.run.finished", "cline.model_call.failed", "cline.tool_call.failed"}
+    assert CATALOGUE.facts.keys() == told - {""} | own
+
+
+def test_never_a_session_run_call_or_user_on_a_metric() -> None:
+    carried = {name for names in CATALOGUE.metric_attributes.values() for name in names}
+    assert not [name for name in carried if name.endswith(".id") or CATALOGUE.attributes[name].cardinality == "high"]
+
+
+def test_nothing_that_leaves_is_content_or_secret() -> None:
+    assert {attribute.privacy for attribute in CATALOGUE.attributes.values()} <= {"safe", "bounded"}
+
+
+def test_documentation_names_are_aliases_of_the_wire_s() -> None:
+    handlers = CATALOGUE.cline.events["task.tool_used"].handlers
+    assert handlers["tool"].name == handlers["tool_name"].name == "gen_ai.tool.name"
+    assert handlers["ulid"].name == handlers["sessionId"].name == handlers["task_id"].name == "session_id"
+
+
+def test_a_prefix_stands_for_the_names_that_others_choose() -> None:
+    entry = CATALOGUE.cline.find("plugin.whatever_it_is")
+    assert entry is not None
+    assert (entry.kind, entry.name) == ("ignored", "plugin.")
+    assert CATALOGUE.cline.find("plugi") is None
+
+
+# --- every name that a recording has ----------------------------------------------------------------------
+
+FURTHER = os.environ.get("CLINE_OTEL_CAPTURES")
+
+
+def json_lines(pattern: str) -> list[Any]:
+    found = []
+    for path in sorted(Path(FURTHER or "").glob(pattern)):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return found
+
+
+def hook_name(record: dict[str, Any]) -> str:
+    stdin = record["stdin_raw"]
+    return str(json.loads(stdin).get("hookName", record["hook_file"])) if stdin else str(record["hook_file"])
+
+
+def stream_name(record: dict[str, Any]) -> str:
+    inner = record.get("event")
+    detail = inner.get("type") if isinstance(inner, dict) else None
+    detail = detail or record.get("hookEventName") or record.get("say") or record.get("ask")
+    return f"{record['type']}/{detail}" if detail else str(record["type"])
+
+
+@pytest.mark.skipif(not FURTHER, reason="CLINE_OTEL_CAPTURES names no recordings")
+@pytest.mark.parametrize(
+    ("source", "pattern", "name"),
+    [
+        ("hooks", "*/hooks.jsonl", hook_name),
+        ("json-stream", "*/stdout_*.jsonl", stream_name),
+        ("hub-events", "*/db/hub-events*.jsonl", lambda record: record["event"]),
+    ],
+)
+def test_every_name_of_a_source_that_is_not_read_yet_is_known(source: str, pattern: str, name: Any) -> None:
+    assert {name(record) for record in json_lines(pattern)} - CATALOGUE.other_sources[source].names.keys() == set()
+
+
+def test_other_sources_say_what_they_are() -> None:
+    for name, other in CATALOGUE.other_sources.items():
+        assert other.description.endswith("."), name
+        assert other.names or other.prefixes, name
+        assert all(meaning.endswith(".") for meaning in other.names.values()), name

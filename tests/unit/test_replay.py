@@ -1,0 +1,87 @@
+"""Replay: what a recording is taken for, and what is written of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from corpus import CAPTURES
+
+from cline_otel.catalogue.load import load
+from cline_otel.events import Event
+from cline_otel.replay import claims, decode_recording, replay, write
+from cline_otel.sources.recording import Recording, read_recording
+
+
+def told(source: str, agent_id: str, number: int = 1, **attributes: str) -> list[Event]:
+    return [Event("run.started", source, 1, "x", "s", agent_id, "r", attributes=dict(attributes))] * number  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("streams", "owner"),
+    [
+        ([told("cline-log", "a", 9), told("plugin", "a")], "plugin"),
+        ([told("cline-log", "a", 3), told("otlp", "a", 2)], "cline-log"),
+        ([told("otlp", "a", 3), told("cline-log", "a", 2)], "otlp"),
+    ],
+)
+def test_a_replay_gives_a_run_to_the_better_source_then_to_the_one_that_says_more(
+    streams: list[list[Event]], owner: str
+) -> None:
+    assert [(claim.source, claim.agent_id) for claim in claims(streams)] == [(owner, "a")]
+
+
+def test_a_run_within_another_is_not_claimed() -> None:
+    assert [claim.agent_id for claim in claims([[*told("plugin", "a"), *told("plugin", "c", parent_agent_id="a")]])] == ["a"]
+
+
+def test_what_cline_sends_besides_logs_is_counted() -> None:
+    result = replay(Recording(unsupported={"metrics": 3, "traces": 2}, malformed={"otlp": 1}))
+    assert result.tally == {
+        ("unsupported_signal", "otlp", "metrics"): 3,
+        ("unsupported_signal", "otlp", "traces"): 2,
+        ("malformed", "otlp", "line"): 1,
+    }
+
+
+def test_a_malformed_request_is_counted_and_the_others_are_taken() -> None:
+    sound = read_recording([CAPTURES / "classic_full"])
+    broken = Recording(otlp_logs=[b"{", *sound.otlp_logs])
+    tally: dict[tuple[str, str, str], int] = {}
+    assert decode_recording(broken, load(), tally) == decode_recording(sound, load(), {})  # type: ignore[arg-type]
+    assert tally["malformed", "otlp", "request"] == 1
+
+
+def test_requests_hold_a_bounded_number_of_items() -> None:
+    lines = []
+    for number in range(1_100):
+        line = {"level": 30, "time": 1_790_000_000_000 + number, "msg": "telemetry.event", "event": "session.stopped"}
+        lines.append(json.dumps({**line, "properties": {"sessionId": f"s{number}"}}).encode())
+    result = replay(Recording(cline_log=[lines]))
+    assert len(result.logs) == 1_100
+    assert len(result.requests["logs"]) == 3
+
+
+def test_each_line_that_is_written_is_one_export_request(tmp_path: Path) -> None:
+    result = replay(read_recording([CAPTURES / "plugin_basic"]))
+    keys = {"traces": "resourceSpans", "metrics": "resourceMetrics", "logs": "resourceLogs"}
+    for path in write(result, tmp_path / "new" / "folder"):
+        for line in path.read_bytes().splitlines():
+            assert list(json.loads(line)) == [keys[path.stem]]
+
+
+def test_a_replay_s_resource_is_its_own(tmp_path: Path) -> None:
+    result = replay(read_recording([CAPTURES / "plugin_basic"]), (("service.name", "other"),))
+    traces = json.loads(write(result, tmp_path)[0].read_bytes().splitlines()[0])
+    attributes = traces["resourceSpans"][0]["resource"]["attributes"]
+    assert [(a["key"], a["value"]) for a in attributes] == [("service.name", {"stringValue": "other"})]
+
+
+@pytest.mark.parametrize("only", ["plugin", "cline-log", "otlp"])
+def test_one_source_alone_can_be_replayed(only: str) -> None:
+    result = replay(read_recording([CAPTURES / "subagents_plugin"], only))  # type: ignore[arg-type]
+    owners = {dict(span.attributes).get("cline.telemetry.source") for span in result.spans} - {None}
+    assert owners == {only}
+    subagents = [span for span in result.spans if span.name == "invoke_agent subagent"]
+    assert bool(subagents) == (only == "plugin")
