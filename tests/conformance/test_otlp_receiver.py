@@ -332,7 +332,7 @@ async def test_a_port_in_use_is_refused_with_the_address_and_the_remedy(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "198.51.100.7"])
 async def test_without_a_token_it_refuses_to_listen_for_others(pipeline: Pipeline, host: str) -> None:
-    with pytest.raises(ReceiverRefused, match="no bearer token is set; set a token"):
+    with pytest.raises(ReceiverRefused, match="no bearer token is set; set CLINE_OTEL_BRIDGE_LISTEN_TOKEN"):
         await OtlpHttpReceiver(pipeline, host=host, port=0).start()
 
 

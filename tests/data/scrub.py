@@ -4,7 +4,8 @@
 
 Kept are the fields that the catalogue reads, as they were, if their values pass the catalogue's gates.
 Fields that are never read keep their names and get harmless values, the first times they occur, so that
-dropping them is exercised; so does bookkeeping. Everything else goes: paths, texts, host names, names of teams and their members.
+dropping them is exercised; so does bookkeeping. Everything else goes: paths, texts, host names, names of teams
+and their members.
 What the model server, Cline's own clocks and its session files say becomes ``truth.json``, ids and numbers only.
 """
 
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bench.truth import TRUTH_FILE, read_truth  # noqa: E402 - needs the path above
+
 from cline_otel.catalogue.load import ATTRIBUTE, SourceEvent, load  # noqa: E402
 from cline_otel.catalogue.values import OTHER  # noqa: E402
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus import closing_ticks
 
 from cline_otel.catalogue.load import load
 from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.events import Event, tick
 from cline_otel.signals import LogRecord, MetricDelta, SpanEvent, SpanRecord, Tally
 from cline_otel.translate.step import Translator
+from corpus import closing_ticks
 
 GOLDEN = Path(__file__).parent
 CATALOGUE = load()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
-from corpus import HOUR_NS, SECOND_NS, translate
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cline_otel.events import Event, tick
+from corpus import HOUR_NS, SECOND_NS, translate
 
 MILLISECOND_NS = 1_000_000
 START_NS = 1_790_000_000 * SECOND_NS
@@ -87,7 +88,7 @@ def mode(source: str, milliseconds: int, value: str) -> Event:
 def test_only_a_changed_mode_is_a_switch_and_each_switch_counts_once(modes: list[str], seed: int) -> None:
     log = [mode("cline-log", 5_000 * number, value) for number, value in enumerate(modes)]
     otlp = [mode("otlp", 5_000 * number + 7, value) for number, value in enumerate(modes)]
-    switches = sum(before != after for before, after in zip(modes, modes[1:], strict=False))
+    switches = sum(before != after for before, after in pairwise(modes))
     outputs = translate(merged(log, otlp, Random(seed)))
     assert len(outputs.logs) == switches
     assert sum(delta.value for delta in outputs.metrics) == switches

@@ -9,6 +9,14 @@ from random import Random
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cline_otel import ids
+from cline_otel.catalogue.load import load
+from cline_otel.events import Event, Source, tick
+from cline_otel.signals import LogRecord, Outputs, SpanRecord
+from cline_otel.translate.step import CLAIM_WAIT_NS
 from corpus import (
     HOUR_NS,
     LIFECYCLE_FACTS,
@@ -20,14 +28,6 @@ from corpus import (
     streams_of,
     translate,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from cline_otel import ids
-from cline_otel.catalogue.load import load
-from cline_otel.events import Event, Source, tick
-from cline_otel.signals import LogRecord, Outputs, SpanRecord
-from cline_otel.translate.step import CLAIM_WAIT_NS
 
 SEVERAL = [path for path in capture_paths() if len({stream.source for stream in streams_of(path)}) > 1]
 
@@ -124,7 +124,8 @@ def comparable(span: SpanRecord) -> object:
     attributes = tuple((name, value) for name, value in span.attributes if name not in BORROWED)
     kind = span.name.split()[0]
     return (
-        span.trace_id, span.span_id, span.parent_span_id, kind, span.kind, span.started_at_ns, span.ended_at_ns, attributes,
+        span.trace_id, span.span_id, span.parent_span_id, kind, span.kind, span.started_at_ns, span.ended_at_ns,
+        attributes,
         span.status,
     )  # fmt: skip
 

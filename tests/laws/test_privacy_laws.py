@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from corpus import capture_paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -25,6 +24,7 @@ from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.replay import replay, write
 from cline_otel.sources.recording import read_recording
 from cline_otel.translate.step import SILENCE_NS
+from corpus import capture_paths
 
 CATALOGUE = load()
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
@@ -34,7 +34,7 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz"
 
 LIKE_AN_IDENTIFIER = ("sk-{}", "ghp_{}", "{}", "{}.internal.{}.example", "{}-laptop", "AKIA{}")
 LIKE_NONE = (
-    "/home/{}/work/{}",
+    "/home/{}/code/{}",
     "{} {}",
     "{}@{}.example {}",
     "https://{}:{}@git.{}.example/",
@@ -206,11 +206,13 @@ def test_a_secret_in_what_is_malformed_is_in_no_diagnostic(seed: int) -> None:
     pipeline.take_plugin(
         [broken, broken[:-3], json.dumps({"event": "run.started", "time_unix_ms": text}).encode()], "p"
     )
+    said: list[bytes] = []
     for body, encoding in ((broken, "json"), (broken[:-3], "json"), (broken, "protobuf")):
         try:
             pipeline.take_otlp_logs(body, encoding)  # type: ignore[arg-type]
         except otlp.MalformedPayload as error:
-            assert secrets.found_in(str(error).encode(), repr(error.__cause__).encode()) == []
+            said.append(f"{error} {error.__cause__!r}".encode())
+    assert secrets.found_in(*said) == []
     outcome = everything_that_comes_out(pipeline)
     # An event's name is told if it looks like one: a new version's events must have a name in `status`.
     if " " in text or "/" in text or "\n" in text or "\\" in text:

@@ -11,7 +11,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from corpus import CAPTURES, capture_paths, closing_ticks, streams_of, translate
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.replay import Replayed, claims, replay, write
 from cline_otel.signals import LogRecord, MetricTotal, Outputs, SpanRecord
 from cline_otel.sources.recording import Recording, read_recording
+from corpus import CAPTURES, capture_paths, closing_ticks, streams_of, translate
 
 ALL = capture_paths()
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
@@ -191,7 +191,7 @@ def test_a_restart_in_live_use_gives_the_same_output(path: Path, seed: int, cuts
 
 @given(paths, st.data())
 def test_a_stream_that_comes_again_changes_no_run_and_no_call(path: Path, data: st.DataObject) -> None:
-    """Facts and the usage of classic Cline have no id to know them by; the journal keeps whole records from coming twice."""
+    """Facts and classic Cline's usage have no id to know them by; the journal keeps records from coming twice."""
     with_runs = [stream for stream in streams_of(path) if any(event.run_id for event in stream.events)]
     if not with_runs:
         return

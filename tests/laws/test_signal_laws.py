@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus import capture_paths, decoded, streams_of, translate
 
 from cline_otel.catalogue.load import load
 from cline_otel.events import AttributeValue, tick
@@ -16,6 +15,7 @@ from cline_otel.sources.recording import read_recording
 from cline_otel.translate.derive import MODEL_CALL_SPAN, RUN_SPAN, TOOL_CALL_SPAN
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
+from corpus import capture_paths, decoded, streams_of, translate
 
 ALL = capture_paths()
 CATALOGUE = load()
@@ -169,5 +169,5 @@ def test_forgetting_leaves_no_trace_of_old_runs(path: Path) -> None:
         translator.step(tick(last_ns + days * 86_400_000_000_000))
         translator.forget()
     gone = {key for key, value in state.changes().items() if value is None}
-    assert not (state.runs or state.agents or state.sessions or state.tellings or state.open_runs or state.holding)
+    assert not any((state.runs, state.agents, state.sessions, state.tellings, state.open_runs, state.holding))
     assert saved.keys() <= gone

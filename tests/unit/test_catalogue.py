@@ -131,14 +131,14 @@ def test_an_event_that_fits_nothing_is_refused(broken: Any, changes: dict[str, A
 def test_what_the_model_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "metrics.toml").write_text("[boundaries]\n[metrics]\n[something]\n", encoding="utf-8")
     monkeypatch.setattr(loading, "files", lambda package: tmp_path)
-    with pytest.raises(CatalogueError, match="catalogue/metrics.toml"):
+    with pytest.raises(CatalogueError, match=r"catalogue/metrics\.toml"):
         loading._read("metrics.toml", model.MetricsFile)
 
 
 def test_a_file_that_is_no_toml_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "metrics.toml").write_text("[boundaries", encoding="utf-8")
     monkeypatch.setattr(loading, "files", lambda package: tmp_path)
-    with pytest.raises(CatalogueError, match="catalogue/metrics.toml"):
+    with pytest.raises(CatalogueError, match=r"catalogue/metrics\.toml"):
         loading._read("metrics.toml", model.MetricsFile)
 
 

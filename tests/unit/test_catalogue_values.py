@@ -72,7 +72,8 @@ def test_milliseconds_keep_their_fraction() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "claude-sonnet-4.6", "gpt-5-mini", "anthropic/claude-sonnet-4.5", "claude-3-5-sonnet-v2@20241022", "llama3.2:3b",
+        "claude-sonnet-4.6", "gpt-5-mini", "anthropic/claude-sonnet-4.5", "claude-3-5-sonnet-v2@20241022",
+        "llama3.2:3b",
         "us.anthropic.claude-sonnet-4-20250514-v1:0", "accounts/fireworks/models/deepseek-v3", "z-ai/glm-4.6:free",
     ],
 )  # fmt: skip

@@ -97,7 +97,9 @@ def test_only_text_and_reasoning_are_a_first_chunk(chunk: str | None, number: in
 
 def test_an_otlp_record_s_name_is_its_event_name_or_its_body() -> None:
     record = {"timeUnixNano": str(TIME_NS), "attributes": []}
-    named, _ = from_otlp({**record, "eventName": "session.stopped"}, {**record, "body": {"stringValue": "session.stopped"}})
+    named, _ = from_otlp(
+        {**record, "eventName": "session.stopped"}, {**record, "body": {"stringValue": "session.stopped"}}
+    )
     assert [event.name for event in named] == ["session.stopped", "session.stopped"]
 
 
@@ -114,7 +116,9 @@ def test_an_otlp_record_s_time_is_its_own_or_when_it_was_observed(times: dict[st
     assert event.occurred_at_ns == expected
 
 
-@pytest.mark.parametrize("times", [{}, {"timeUnixNano": "0"}, {"timeUnixNano": "-5"}, {"timeUnixNano": "x"}, {"timeUnixNano": str(2**63)}])
+@pytest.mark.parametrize(
+    "times", [{}, {"timeUnixNano": "0"}, {"timeUnixNano": "-5"}, {"timeUnixNano": "x"}, {"timeUnixNano": str(2**63)}]
+)
 def test_an_otlp_record_without_a_time_is_counted_and_the_next_is_taken(times: dict[str, Any]) -> None:
     sound = {"timeUnixNano": str(TIME_NS), "body": {"stringValue": "session.stopped"}}
     events, tally = from_otlp({**times, "body": {"stringValue": "session.stopped"}}, sound)
@@ -139,7 +143,10 @@ def test_an_empty_request_is_one_with_no_records() -> None:
 
 
 def test_numbers_may_be_texts_in_otlp_json() -> None:
-    attributes = [{"key": "sessionId", "value": {"stringValue": "s"}}, {"key": "durationMs", "value": {"doubleValue": 5}}]
+    attributes = [
+        {"key": "sessionId", "value": {"stringValue": "s"}},
+        {"key": "durationMs", "value": {"doubleValue": 5}},
+    ]
     attributes += [{"key": "bytes", "value": {"intValue": "15450"}}]
     record = {"timeUnixNano": str(TIME_NS), "body": {"stringValue": "enterprise.prompt_upload_succeeded"}}
     (event,), _ = from_otlp({**record, "attributes": attributes})

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from corpus import CAPTURES
 
 from cline_otel.catalogue.load import load
 from cline_otel.events import Event
 from cline_otel.replay import claims, decode_recording, replay, write
 from cline_otel.sources.recording import Recording, read_recording
+from corpus import CAPTURES
 
 
 def told(source: str, agent_id: str, number: int = 1, **attributes: str) -> list[Event]:
@@ -33,7 +33,9 @@ def test_a_replay_gives_a_run_to_the_better_source_then_to_the_one_that_says_mor
 
 
 def test_a_run_within_another_is_not_claimed() -> None:
-    assert [claim.agent_id for claim in claims([[*told("plugin", "a"), *told("plugin", "c", parent_agent_id="a")]])] == ["a"]
+    assert [
+        claim.agent_id for claim in claims([[*told("plugin", "a"), *told("plugin", "c", parent_agent_id="a")]])
+    ] == ["a"]
 
 
 def test_what_cline_sends_besides_logs_is_counted() -> None:

@@ -6,6 +6,9 @@ import msgspec
 import pytest
 from bench import fidelity
 from bench.truth import ModelCallTruth, read_truth
+
+from cline_otel.replay import replay
+from cline_otel.sources.recording import read_recording
 from corpus import CAPTURES
 
 MEASURED = fidelity.measure_all(CAPTURES)
@@ -22,7 +25,9 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_every_bundled_recording_that_has_runs_is_measured() -> None:
-    assert {m.recording for m in MEASURED} == {path.name for path in CAPTURES.iterdir() if not path.name.startswith("classic")}
+    assert {m.recording for m in MEASURED} == {
+        path.name for path in CAPTURES.iterdir() if not path.name.startswith("classic")
+    }
 
 
 @pytest.mark.parametrize("recording", sorted({m.recording for m in MEASURED if m.source == "plugin"}))
@@ -49,6 +54,24 @@ def test_the_plugin_is_expected_to_see_all_that_the_server_saw(recording: str) -
 )
 def test_a_limit_that_is_not_met_is_said(changes: dict[str, object], sentence: str) -> None:
     assert any(sentence in problem for problem in fidelity.failures([msgspec.structs.replace(PLUGIN, **changes)]))
+
+
+@pytest.mark.parametrize("source", ["plugin", "cline-log", "otlp"])
+def test_the_usage_of_subagents_counts_in_the_metrics_whoever_tells(source: fidelity.RecordingSource) -> None:
+    """Without spans of their own where the log or OTLP tells; ``docs/sources.md`` says so."""
+    folder = CAPTURES / "subagents_plugin"
+    totals = replay(read_recording([folder], source)).totals
+    used = [total for total in totals if total.metric == "gen_ai.client.token.usage"]
+    by_type = {
+        kind: sum(total.sum for total in used if ("gen_ai.token.type", kind) in total.attributes)
+        for kind in ("input", "output")
+    }
+    usage = read_truth(folder).usage
+    assert by_type == {
+        "input": sum(item.input_tokens for item in usage),
+        "output": sum(item.output_tokens for item in usage),
+    }
+    assert sum(total.sum for total in totals if total.metric == "cline.tool.calls") == 8
 
 
 def test_attempts_of_one_call_are_one_call() -> None:

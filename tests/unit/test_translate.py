@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from corpus import HOUR_NS, SECOND_NS, closing_ticks, translate
 
 from cline_otel import ids
 from cline_otel.catalogue.load import load
@@ -13,6 +12,7 @@ from cline_otel.events import Event, Kind, Source, tick
 from cline_otel.signals import Outputs, SpanRecord, StatusCode
 from cline_otel.translate.facts import MAX_SPAN_EVENTS
 from cline_otel.translate.step import CLAIM_WAIT_NS, MEMORY_NS, SILENCE_NS, Translator
+from corpus import HOUR_NS, SECOND_NS, closing_ticks, translate
 
 START_NS = 1_790_000_000 * SECOND_NS
 CATALOGUE = load()
@@ -25,7 +25,13 @@ def at(seconds: float) -> int:
 def told(kind: Kind, seconds: float, source: Source = "plugin", run: str = "a/r", **fields: Any) -> Event:
     """An event of a run ``AGENT/RUN``; ``name`` is needed for facts only."""
     agent_id, _, run_id = run.partition("/")
-    known = {"session_id": "s", "iteration": 0, "call_id": "", "process": "p" if source == "plugin" else "", "name": kind}
+    known = {
+        "session_id": "s",
+        "iteration": 0,
+        "call_id": "",
+        "process": "p" if source == "plugin" else "",
+        "name": kind,
+    }
     event = {**known, **{key: fields.pop(key) for key in list(fields) if key in known}}
     attributes = {key.replace("__", "."): value for key, value in fields.items()}
     return Event(
@@ -48,6 +54,12 @@ def tool(seconds: float, iteration: int, ordinal: int, name: str = "spawn_agent"
     return [told("tool_call.started", seconds, **key), told("tool_call.finished", seconds + 5, **key, **end)]
 
 
+def exited(seconds: float, process: str, **attributes: str) -> Event:
+    """A plugin's process is gone."""
+    told_so = dict(attributes)
+    return Event("process.exited", "plugin", at(seconds), "process.exited", process=process, attributes=told_so)  # type: ignore[arg-type]
+
+
 def by_name(outputs: Outputs, name: str) -> list[SpanRecord]:
     return [span for span in outputs.spans if span.name.startswith(name)]
 
@@ -68,7 +80,9 @@ def test_parallel_subagents_lie_under_the_calls_that_made_them() -> None:
         end_0, end_1, told("run.finished", 9),
     ]  # fmt: skip
     outputs = translate([tick(START_NS), *steps])
-    parents = {attribute(span, "gen_ai.agent.id"): span.parent_span_id for span in by_name(outputs, "invoke_agent subagent")}
+    parents = {
+        attribute(span, "gen_ai.agent.id"): span.parent_span_id for span in by_name(outputs, "invoke_agent subagent")
+    }
     assert parents == {"c0": ids.tool_call_span_id("a", "r", 1, 0), "c1": ids.tool_call_span_id("a", "r", 1, 1)}
     assert {span.trace_id for span in outputs.spans} == {ids.trace_id("a", "r")}
 
@@ -76,11 +90,14 @@ def test_parallel_subagents_lie_under_the_calls_that_made_them() -> None:
 def test_a_subagent_of_a_subagent_is_of_the_same_trace() -> None:
     (start, end), (inner_start, inner_end) = tool(1, 1, 0), tool(1.5, 2, 0, run="c/rc")
     steps = [
-        told("run.started", 0), start, spawned(1.2, "c/rc", "a/r", 1, 0), inner_start, spawned(1.6, "d/rd", "c/rc", 2, 0),
-        told("run.finished", 3, run="d/rd"), inner_end, told("run.finished", 7, run="c/rc"), end, told("run.finished", 9),
+        told("run.started", 0), start, spawned(1.2, "c/rc", "a/r", 1, 0),
+        inner_start, spawned(1.6, "d/rd", "c/rc", 2, 0), told("run.finished", 3, run="d/rd"), inner_end,
+        told("run.finished", 7, run="c/rc"), end, told("run.finished", 9),
     ]  # fmt: skip
     outputs = translate([tick(START_NS), *steps])
-    innermost = next(span for span in outputs.spans if attribute(span, "gen_ai.agent.id") == "d" and "invoke" in span.name)
+    innermost = next(
+        span for span in outputs.spans if attribute(span, "gen_ai.agent.id") == "d" and "invoke" in span.name
+    )
     assert innermost.parent_span_id == ids.tool_call_span_id("c", "rc", 2, 0)
     assert innermost.trace_id == ids.trace_id("a", "r")
 
@@ -98,7 +115,12 @@ def test_an_agent_whose_parent_was_never_seen_is_a_root() -> None:
 
 
 def test_a_session_s_next_run_links_to_the_one_before() -> None:
-    steps = [told("run.started", 0), told("run.finished", 1), told("run.started", 5, run="a/r2"), told("run.finished", 6, run="a/r2")]
+    steps = [
+        told("run.started", 0),
+        told("run.finished", 1),
+        told("run.started", 5, run="a/r2"),
+        told("run.finished", 6, run="a/r2"),
+    ]
     first, second = translate([tick(START_NS), *steps]).spans
     assert first.links == ()
     assert [(link.trace_id, link.span_id) for link in second.links] == [(first.trace_id, first.span_id)]
@@ -106,7 +128,12 @@ def test_a_session_s_next_run_links_to_the_one_before() -> None:
 
 def test_runs_of_another_session_are_not_linked() -> None:
     other = {"session_id": "t", "run": "b/r"}
-    steps = [told("run.started", 0), told("run.finished", 1), told("run.started", 5, **other), told("run.finished", 6, **other)]
+    steps = [
+        told("run.started", 0),
+        told("run.finished", 1),
+        told("run.started", 5, **other),
+        told("run.finished", 6, **other),
+    ]
     assert [span.links for span in translate([tick(START_NS), *steps]).spans] == [(), ()]
 
 
@@ -118,7 +145,11 @@ def log(kind: Kind, seconds: float, **fields: Any) -> Event:
 
 
 def test_a_failed_run_takes_its_open_model_call_with_it() -> None:
-    steps = [log("run.started", 0), log("model_call.started", 1, iteration=1), log("run.finished", 3, cline__outcome="failed")]
+    steps = [
+        log("run.started", 0),
+        log("model_call.started", 1, iteration=1),
+        log("run.finished", 3, cline__outcome="failed"),
+    ]
     chat, run = translate([tick(START_NS), *steps]).spans
     assert (chat.status, run.status) == (StatusCode.ERROR, StatusCode.ERROR)
     assert chat.ended_at_ns == run.ended_at_ns == at(3)
@@ -126,7 +157,11 @@ def test_a_failed_run_takes_its_open_model_call_with_it() -> None:
 
 
 def test_an_aborted_run_cuts_its_open_calls_short() -> None:
-    steps = [log("run.started", 0), log("model_call.started", 1, iteration=1), log("run.finished", 3, cline__outcome="aborted")]
+    steps = [
+        log("run.started", 0),
+        log("model_call.started", 1, iteration=1),
+        log("run.finished", 3, cline__outcome="aborted"),
+    ]
     chat, run = translate([tick(START_NS), *steps]).spans
     assert attribute(chat, "cline.incomplete") is True
     assert run.status == StatusCode.UNSET
@@ -210,12 +245,11 @@ def test_a_model_that_is_asked_again_within_an_iteration_is_two_calls(source: So
 def test_a_run_that_goes_on_in_another_process_ends_with_that_one() -> None:
     steps = [
         tick(START_NS), told("run.started", 0),
-        Event("process.exited", "plugin", at(1), "process.exited", process="p", attributes={"exit_reason": "terminated"}),
+        exited(1, "p", exit_reason="terminated"),
         told("model_call.started", 2, iteration=1, process="q"),
     ]  # fmt: skip
     assert translate_open(steps).spans == []
-    gone = Event("process.exited", "plugin", at(3), "process.exited", process="q")
-    assert len(translate_open([*steps, gone]).spans) == 2
+    assert len(translate_open([*steps, exited(3, "q")]).spans) == 2
 
 
 def test_a_tool_s_times_are_cline_s_own() -> None:
@@ -229,7 +263,10 @@ def test_a_tool_s_times_are_cline_s_own() -> None:
 def test_tools_of_one_iteration_are_numbered_in_the_order_of_their_start() -> None:
     steps = [log("run.started", 0)]
     for number in range(3):
-        steps += [log("tool_call.started", 1 + number, iteration=1), log("tool_call.finished", 1.5 + number, iteration=1)]
+        steps += [
+            log("tool_call.started", 1 + number, iteration=1),
+            log("tool_call.finished", 1.5 + number, iteration=1),
+        ]
         steps += [log("tool_call.named", 1.6 + number, gen_ai__tool__name="editor")]
     outputs = translate([tick(START_NS), *steps, log("run.finished", 9)])
     expected = [ids.tool_call_span_id("a", "r", 1, number) for number in range(3)]
@@ -258,7 +295,12 @@ def test_a_fact_after_the_run_is_a_log_record_of_its_trace() -> None:
 def test_the_log_s_disjoint_token_counts_are_one_input() -> None:
     usage = log("model_call.usage", 3, uncached_input_tokens=2000, gen_ai__usage__cache_read__input_tokens=4000,
                 gen_ai__usage__cache_creation__input_tokens=3000)  # fmt: skip
-    steps = [log("run.started", 0), log("model_call.started", 1, iteration=1), log("model_call.ended", 2, iteration=1), usage]
+    steps = [
+        log("run.started", 0),
+        log("model_call.started", 1, iteration=1),
+        log("model_call.ended", 2, iteration=1),
+        usage,
+    ]
     chat, run = translate([tick(START_NS), *steps, log("run.finished", 4)]).spans
     assert attribute(chat, "gen_ai.usage.input_tokens") == 9000
     assert attribute(run, "cline.run.input_tokens") == 9000
@@ -279,7 +321,11 @@ def test_a_cost_of_nothing_is_not_counted() -> None:
 
 
 def test_a_metric_s_value_is_its_span_s_duration() -> None:
-    steps = [told("run.started", 0), told("model_call.finished", 3, iteration=1, started_at_ns=at(1)), told("run.finished", 4)]
+    steps = [
+        told("run.started", 0),
+        told("model_call.finished", 3, iteration=1, started_at_ns=at(1)),
+        told("run.finished", 4),
+    ]
     outputs = translate([tick(START_NS), *steps])
     seconds = {delta.metric: delta.value for delta in outputs.metrics}
     assert seconds["gen_ai.client.operation.duration"] == 2.0

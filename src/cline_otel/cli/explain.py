@@ -26,7 +26,8 @@ _KIND_MEANING = {
     "model_call.ended": "the end of span `chat`; metric gen_ai.client.operation.duration",
     "model_call.usage": "tokens and cost of span `chat`; metrics gen_ai.client.token.usage, cline.cost",
     "model_call.finished": "closes span `chat`; log cline.model_call.failed if it failed; metrics "
-    "gen_ai.client.operation.duration, gen_ai.client.operation.time_to_first_chunk, gen_ai.client.token.usage, cline.cost",
+    "gen_ai.client.operation.duration, gen_ai.client.operation.time_to_first_chunk, gen_ai.client.token.usage, "
+    "cline.cost",
     "tool_call.started": "opens span `execute_tool`",
     "tool_call.finished": "closes span `execute_tool`; log cline.tool_call.failed if it failed; metrics "
     "gen_ai.execute_tool.duration, cline.tool.calls",
@@ -118,8 +119,8 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
         aliases = [field for field, handler in entry.handlers.items() if handler.slot == slot]
         if aliases:
             target = _KEY_ATTRIBUTES[key]
-            privacy = catalogue.attributes[target].privacy
-            table.add_row(f"  {', '.join(aliases)}", target, privacy, "an identifier; spans are keyed by it")
+            class_of_key = catalogue.attributes[target].privacy
+            table.add_row(f"  {', '.join(aliases)}", target, class_of_key, "an identifier; spans are keyed by it")
     for field, target in entry.fields.items():
         attribute = catalogue.attributes.get(target)
         if attribute is None:

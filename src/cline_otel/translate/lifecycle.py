@@ -161,7 +161,9 @@ class Lifecycle:
         call = run.model_calls.get(event.iteration)
         if call is None:
             started = started_at_ns if isinstance(started_at_ns, int) and started_at_ns else event.occurred_at_ns
-            call = run.model_calls[event.iteration] = ModelCall(started, attempt=attempt if isinstance(attempt, int) else 1)
+            call = run.model_calls[event.iteration] = ModelCall(
+                started, attempt=attempt if isinstance(attempt, int) else 1
+            )
         if isinstance(first_chunk_at_ns, int):
             call.first_chunk_at_ns = first_chunk_at_ns
         call.ended_at_ns = event.occurred_at_ns

@@ -1,0 +1,1 @@
+"""Tests of a running bridge: real processes, real sockets, a real journal."""

@@ -1,0 +1,80 @@
+"""``install`` and ``uninstall``: one file of ours, there and gone again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bridge.process import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    (home.directory / "bin").mkdir()
+    return home
+
+
+def files_below(directory: Path) -> dict[Path, bytes]:
+    """Every file and what is in it."""
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("way", ["option", "variable", "default"])
+def test_what_install_puts_there_uninstall_takes_away_and_nothing_else(home: Home, way: str) -> None:
+    cline = home.cline if way == "default" else home.directory / "another cline"
+    others = {cline / "plugins" / "other.js": b"// of somebody else", cline / "data" / "x.json": b"{}"}
+    for path, content in others.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    options = ["--cline-dir", str(cline)] if way == "option" else []
+    environment = {"CLINE_DIR": str(cline)} if way == "variable" else {}
+
+    plugin = cline / "plugins" / "cline-otel.js"
+    for said in (f"Installed {plugin}", f"Already there, nothing to do: {plugin}"):
+        answer = home.run("install", *options, environment=environment)
+        assert answer.returncode == 0, answer.stderr
+        assert said in answer.stdout
+        assert str(home.spool) in answer.stdout
+        assert json.dumps(str(home.spool)) in plugin.read_text()
+    plugin.write_bytes(plugin.read_bytes() + b"// an older one\n")
+    assert f"Updated {plugin}" in home.run("install", *options, environment=environment).stdout
+    for said in (f"Removed {plugin}", f"Not installed: no {plugin}"):
+        answer = home.run("uninstall", *options, environment=environment)
+        assert answer.returncode == 0, answer.stderr
+        assert said in answer.stdout
+    assert files_below(cline) == others
+
+
+def test_the_option_goes_before_the_variable(home: Home) -> None:
+    chosen, other = home.directory / "chosen", home.directory / "other"
+    answer = home.run("install", "--cline-dir", chosen, environment={"CLINE_DIR": str(other)})
+    assert answer.returncode == 0
+    assert (chosen / "plugins" / "cline-otel.js").exists()
+    assert not other.exists()
+
+
+def test_it_says_which_cline_it_found_and_what_works_where(home: Home) -> None:
+    package = home.directory / "lib" / "cline"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"name":"cline","version":"3.0.65"}')
+    (package / "cline").write_text("#!/bin/sh\nexit 99\n")
+    (package / "cline").chmod(0o755)
+    (home.directory / "bin" / "cline").symlink_to(package / "cline")
+    extension = home.directory / ".vscode" / "extensions" / "saoudrizwan.claude-dev-4.1.0"
+    extension.mkdir(parents=True)
+    (extension / "package.json").write_text('{"version":"4.1.0"}')
+    answer = home.run("install", environment={"PATH": str(home.directory / "bin")})
+    assert "Found Cline CLI 3.0.65: loads the plugin" in answer.stdout
+    assert "Found Cline for VS Code 4.1.0: editor extensions do not load plugins" in answer.stdout
+    answer = home.run("install", environment={"PATH": "/nowhere"})
+    assert "Found no Cline CLI on PATH" in answer.stdout
+
+
+def test_the_installed_plugin_is_javascript_that_loads(home: Home) -> None:
+    assert home.run("install").returncode == 0
+    plugin = home.cline / "plugins" / "cline-otel.js"
+    assert subprocess.run(["node", "--check", plugin], check=False, capture_output=True).returncode == 0

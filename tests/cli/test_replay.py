@@ -1,0 +1,155 @@
+"""``replay``: the same input gives the same bytes, whatever surrounds it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.endpoint import Endpoint
+from bridge.process import Home
+from bridge.received import Received
+from bridge.workload import EXAMPLE
+from corpus import CAPTURES
+
+HOOK_CALLS = Path(__file__).parents[1] / "plugin" / "fixtures" / "subagents.jsonl"
+FILES = ("traces.jsonl", "metrics.jsonl", "logs.jsonl")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A recording of all sources, with files beside it that are none."""
+    folder = tmp_path / "recording"
+    shutil.copytree(CAPTURES / "plugin_basic", folder)
+    (folder / "stdout_01.jsonl").write_text('{"type":"iteration_start"}\n')
+    (folder / "notes.txt").write_text("nothing to see here\n")
+    (folder / "sessions").mkdir()
+    return folder
+
+
+def replayed(home: Home, output: Path, *arguments: str | Path, **surroundings: str) -> dict[str, bytes]:
+    """The files that a replay wrote."""
+    directory = Path(surroundings.pop("directory", home.directory))
+    answer = home.run("replay", *arguments, "--output", output, environment=surroundings, directory=directory)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines() == [str(output / name) for name in FILES]
+    return {name: (output / name).read_bytes() for name in FILES}
+
+
+def test_the_same_input_gives_the_same_bytes_in_any_surroundings(home: Home, folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    first = replayed(home, tmp_path / "1", folder)
+    assert all(first.values())
+    assert first == replayed(home, tmp_path / "1", folder), "over the files of the first"
+    assert first == replayed(
+        home,
+        tmp_path / "2",
+        Path(os.path.relpath(folder, elsewhere)),
+        directory=str(elsewhere),
+        TZ="Pacific/Chatham",
+        LC_ALL="tr_TR.UTF-8",
+        LANG="tr_TR.UTF-8",
+        PYTHONHASHSEED="4242",
+        OTEL_SERVICE_NAME="another",
+        CLINE_OTEL_BRIDGE_CLAIM_WAIT_SECONDS="77",
+    )
+
+
+def test_what_it_writes_is_otlp_json_that_the_official_messages_take(home: Home, folder: Path, tmp_path: Path) -> None:
+    replayed(home, tmp_path / "out", folder)
+    received = Received.in_files(tmp_path / "out")
+    assert received.spans
+    assert received.logs
+    assert received.totals
+
+
+@pytest.mark.parametrize("source", ["plugin", "cline-log", "otlp"])
+def test_only_hears_one_source(home: Home, folder: Path, tmp_path: Path, source: str) -> None:
+    replayed(home, tmp_path / "out", folder, "--only", source)
+    told = (tmp_path / "out" / "traces.jsonl").read_text()
+    others = {"plugin", "cline-log", "otlp"} - {source}
+    assert f'"key":"cline.telemetry.source","value":{{"stringValue":"{source}"}}' in told
+    assert not any(f'"stringValue":"{other}"' in told for other in others)
+
+
+def test_files_are_the_same_as_their_folder(home: Home, folder: Path, tmp_path: Path) -> None:
+    files = [folder / "otlp_logs.jsonl", folder / "cline.log", *(folder / "spool").iterdir()]
+    assert replayed(home, tmp_path / "1", *files) == replayed(home, tmp_path / "2", folder)
+
+
+def test_recorded_hook_calls_go_through_the_plugin_s_own_mapping(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "capture"
+    folder.mkdir()
+    shutil.copy(HOOK_CALLS, folder / "plugin.jsonl")
+    replayed(home, tmp_path / "out", folder)
+    received = Received.in_files(tmp_path / "out")
+    spool = HOOK_CALLS.with_name("subagents.expected.jsonl")
+    replayed(home, tmp_path / "expected", spool)
+    assert received.spans.keys() == Received.in_files(tmp_path / "expected").spans.keys()
+    assert received.spans
+
+
+def test_recorded_hook_calls_without_node_name_what_is_missing(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    if Path(sys.executable).with_name("node").exists():
+        pytest.skip("this environment has a Node.js of its own")
+    answer = home.run("replay", HOOK_CALLS, environment={"PATH": str(tmp_path / "nothing")})
+    assert answer.returncode == 2
+    assert "Node.js 20 or newer" in answer.stderr
+    assert "--only cline-log" in answer.stderr
+
+
+def test_without_output_the_trace_is_drawn_and_no_file_is_written(home: Home) -> None:
+    answer = home.run("replay", EXAMPLE)
+    assert answer.returncode == 0
+    for name in ("invoke_agent cline", "chat claude-opus-4-5", "execute_tool spawn_agent", "gen_ai.client.token.usage"):
+        assert name in answer.stdout
+    assert "\x1b" not in answer.stdout, "no colours into a pipe"
+    assert list(home.directory.iterdir()) == []
+
+
+def test_a_torn_and_a_foreign_line_are_counted_and_passed_over(home: Home, tmp_path: Path) -> None:
+    log = tmp_path / "cline.log"
+    log.write_bytes(
+        (EXAMPLE / "cline.log").read_bytes() + b'{"level":30,"time":"2026-11-22T14:3\n\xff\xfe\n[1]\n{"leve'
+    )
+    answer = home.run("replay", log)
+    assert answer.returncode == 0
+    assert "malformed" in answer.stdout or "could not be read" in answer.stdout
+
+
+def test_send_sends_traces_and_logs_and_metrics_only_if_asked(home: Home, tmp_path: Path) -> None:
+    with Endpoint() as endpoint:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url}
+        answer = home.run("replay", EXAMPLE, "--output", tmp_path / "out", "--send", environment=environment)
+        assert answer.returncode == 0, answer.stderr
+        assert f"Sent 23 spans: OTLP http/protobuf to {endpoint.url}/v1/traces" in answer.stdout
+        assert {signal: len(requests) for signal, requests in endpoint.taken.items()} == {
+            "traces": 1,
+            "metrics": 0,
+            "logs": 1,
+        }
+        files = Received.in_files(tmp_path / "out")
+        assert Received(endpoint.traces(), [], endpoint.logs()).spans == files.spans
+        answer = home.run("replay", EXAMPLE, "--send", "--metrics", environment=environment)
+        assert answer.returncode == 0, answer.stderr
+        assert Received([], endpoint.metrics(), []).totals == files.totals
+
+
+def test_an_endpoint_for_one_signal_gets_that_signal_and_local_files_get_none(home: Home) -> None:
+    with Endpoint() as endpoint:
+        environment = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{endpoint.listen().url}/v1/traces"}
+        answer = home.run("replay", EXAMPLE, "--send", environment=environment)
+        assert answer.returncode == 0, answer.stderr
+        assert endpoint.asked == {"traces": 1, "metrics": 0, "logs": 0}
+        assert "log records" not in answer.stdout.partition("Sent ")[2]
+    assert not home.telemetry.exists()

@@ -1,0 +1,137 @@
+"""``status``: beside a running bridge and after it, for people and for machines."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge.feeding import post
+from bridge.process import Bridge, Home, wait_until
+from bridge.workload import EXAMPLE, WritingProcess, example_copies, log_copies, otlp_copies
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "status.md"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.cline_log.parent.mkdir(parents=True)
+    home.spool.mkdir(parents=True)
+    return home
+
+
+def documented_keys() -> set[str]:
+    """The keys that the documentation names, as dotted paths."""
+    return set(re.findall(r"^\| `([a-z_.*\[\]]+)` \|", DOCUMENTED.read_text("utf-8"), re.MULTILINE))
+
+
+def keys_of(value: object, path: str = "") -> set[str]:
+    """All keys of a document, as dotted paths; signals by ``*``, members of lists by ``[]``."""
+    found: set[str] = set()
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            shown = "*" if path in {"signals", "signals.*.refusals"} else key
+            here = f"{path}.{shown}" if path else shown
+            found |= {here} | keys_of(inner, here)
+    elif isinstance(value, list):
+        for inner in value:
+            found |= keys_of(inner, f"{path}[]")
+    return found
+
+
+def test_it_tells_of_a_running_bridge_where_it_listens_and_how_far_it_is(home: Home) -> None:
+    with WritingProcess() as cline, Bridge(home) as bridge:
+        (home.spool / cline.spool_name()).write_bytes(b"".join(line + b"\n" for line in example_copies(1).spool))
+        for body in otlp_copies(1).otlp_logs:
+            assert post(bridge.endpoint, body)[0] == 200
+        wait_until(lambda: home.counted("received", "plugin") == 48, lambda: bridge.said)
+        document = home.status()
+        plugin, log, otlp = document["sources"]
+        assert (plugin["source"], plugin["place"], plugin["unread_bytes"]) == ("plugin", str(home.spool), 0)
+        assert (log["source"], log["place"], log["received"]) == ("cline-log", str(home.cline_log), 0)
+        assert (otlp["source"], otlp["place"], otlp["received"]) == ("otlp", f"{bridge.endpoint}/v1/logs", 4)
+        assert document["bridge"]["process_id"] == bridge.pid
+        assert document["bridge"]["listening_on"] == bridge.endpoint
+        shown = home.run("status").stdout
+        assert f"runs as process {bridge.pid}" in shown
+        assert bridge.endpoint in shown
+        assert str(home.spool) in shown.replace("~", str(home.directory))
+        assert bridge.stop() == 0
+    assert home.status()["bridge"] is None
+
+
+def test_a_bridge_that_was_killed_does_not_run(home: Home) -> None:
+    with Bridge(home) as bridge:
+        assert home.status()["bridge"] is not None
+        bridge.kill()
+        assert home.status()["bridge"] is None
+        assert "does not run; start it with `cline-otel run`" in home.run("status").stdout
+
+
+def test_what_is_unread_is_told_in_lines_bytes_and_age(home: Home) -> None:
+    with Bridge(home) as bridge:
+        assert bridge.stop() == 0
+    log = log_copies(1).cline_log
+    home.cline_log.write_bytes(b"".join(line + b"\n" for line in log) + b"torn")
+    spool = example_copies(1).spool
+    (home.spool / "9-1795357897000-0.jsonl").write_bytes(b"".join(line + b"\n" for line in spool))
+    before_ns = time.time_ns()
+    plugin, cline_log, _ = home.status()["sources"]
+    assert plugin["unread_lines"] == len(spool)
+    assert cline_log["unread_lines"] == len(log)
+    assert cline_log["unread_bytes"] == home.cline_log.stat().st_size
+    hour_ns = 3_600_000_000_000
+    assert plugin["oldest_unread_at_ns"] == pytest.approx(before_ns - hour_ns, abs=hour_ns // 10)
+    assert cline_log["oldest_unread_at_ns"] == pytest.approx(before_ns - hour_ns, abs=hour_ns // 10)
+    shown = home.run("status").stdout
+    assert re.search(rf"plugin .* {len(spool)} lines, 1\d\.\d kB", shown)
+    assert "oldest 6" in shown
+    assert "min ago" in shown
+
+
+def test_json_has_the_documented_keys_and_no_others(home: Home) -> None:
+    home.cline_log.write_bytes((EXAMPLE / "cline.log").read_bytes() + b"{\n")
+    with Bridge(home) as bridge:
+        wait_until(lambda: home.delivered("traces") > 0, lambda: bridge.said)
+        assert keys_of(home.status()) - {"signals.*.refusals.*"} == documented_keys()
+        assert bridge.stop() == 0
+
+
+def test_unmapped_events_and_dropped_fields_are_told_by_name_and_count(home: Home) -> None:
+    line = b'{"level":30,"time":"2026-11-22T14:31:37.486Z","msg":"telemetry.event","event":%s,"properties":{%s}}\n'
+    home.cline_log.write_bytes(
+        line % (b'"task.reinvented"', b"") * 2
+        + line % (b'"task.mode"', b'"mode":"act","mood":"good"')
+        + line % (b'"a name with spaces"', b"")
+        + b"no json\n"
+    )
+    with Bridge(home) as bridge:
+        wait_until(lambda: home.counted("received", "cline-log") == 5, lambda: bridge.said)
+        assert bridge.stop() == 0
+    counts = {(count["kind"], count["name"]): count["count"] for count in home.status()["counts"]}
+    assert counts["unmapped_event", "task.reinvented"] == 2
+    assert counts["unmapped_event", "_OTHER"] == 1
+    assert counts["dropped_field", "task.mode:mood"] == 1
+    assert counts["malformed", "line"] == 1
+    shown = home.run("status").stdout
+    assert re.search(
+        r"events the catalogue does not know +cline-log +_OTHER +1\n +cline-log +task.reinvented +2", shown
+    )
+    assert re.search(r"fields the catalogue does not list +cline-log +task.mode:mood +1", shown)
+    assert "3 unmapped" in bridge.said
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_line_is_wider_than_the_terminal(home: Home, columns: int) -> None:
+    home.cline_log.write_bytes((EXAMPLE / "cline.log").read_bytes())
+    with Bridge(home) as bridge:
+        wait_until(lambda: home.delivered("traces") > 0, lambda: bridge.said)
+        shown = home.run("status", environment={"COLUMNS": str(columns), "FORCE_COLOR": "1"}).stdout
+        assert bridge.stop() == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert plain != shown, "in colour"
+    assert max(map(len, plain.splitlines())) <= columns
+    assert str(home.spool).replace(str(home.directory), "~") in plain

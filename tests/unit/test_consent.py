@@ -1,0 +1,315 @@
+"""Who may switch telemetry off: every decider alone and in pairs, from the real files and variables."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from cline_otel.consent import Answer, Consent, ConsentWatch, Decider, Evidence, OffFile, decide, evidence_of
+from cline_otel.settings import load_settings
+
+READ_FROM_FILES = (Decider.CLINE_OPT_OUT, Decider.CLINE_TELEMETRY_SETTING, Decider.ORGANIZATION)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "CLINE_")) or name == "DO_NOT_TRACK":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+class Installation:
+    """A state directory and a Cline directory whose files a test writes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.state = directory / "state"
+        self.data = directory / ".cline" / "data"
+        self.environment: dict[str, str] = {}
+
+    @property
+    def global_settings(self) -> Path:
+        return self.data / "settings" / "global-settings.json"
+
+    @property
+    def global_state(self) -> Path:
+        return self.data / "globalState.json"
+
+    @property
+    def remote_config(self) -> Path:
+        return self.data / "cache" / "remote_config_org_1.json"
+
+    def evidence(self) -> Evidence:
+        settings = load_settings(state_directory=self.state, cline_directory=self.data.parent)
+        return evidence_of(settings, self.environment)
+
+    def consent(self) -> Consent:
+        return decide(self.evidence().look())
+
+    def say(self, decider: Decider, answer: Answer) -> None:
+        """Brings the decider to say so, by the means a user or an organization has."""
+        assert answer in MEANS[decider], (decider, answer)
+        MEANS[decider][answer](self)
+
+
+def write(path: Path, fields: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(fields))
+
+
+MEANS: dict[Decider, dict[Answer, Callable[[Installation], object]]] = {
+    Decider.DO_NOT_TRACK: {
+        Answer.OFF: lambda at: at.environment.update(DO_NOT_TRACK="1"),
+        Answer.SILENT: lambda at: at.environment.update(DO_NOT_TRACK="0"),
+    },
+    Decider.SDK_DISABLED: {
+        Answer.OFF: lambda at: at.environment.update(OTEL_SDK_DISABLED="true"),
+        Answer.SILENT: lambda at: at.environment.update(OTEL_SDK_DISABLED="false"),
+    },
+    Decider.OFF_FILE: {
+        Answer.OFF: lambda at: OffFile(at.state / "off").create(),
+        Answer.SILENT: lambda at: OffFile(at.state / "off").remove(),
+    },
+    Decider.CLINE_OPT_OUT: {
+        Answer.OFF: lambda at: write(at.global_settings, {"telemetryOptOut": True}),
+        Answer.ON: lambda at: write(at.global_settings, {"telemetryOptOut": False}),
+        Answer.SILENT: lambda at: write(at.global_settings, {"autoUpdateEnabled": True}),
+        Answer.UNKNOWN: lambda at: write(at.global_settings, {}) or at.global_settings.write_text('{"telemetryOpt'),
+    },
+    Decider.CLINE_TELEMETRY_SETTING: {
+        Answer.OFF: lambda at: write(at.global_state, {"telemetrySetting": "disabled"}),
+        Answer.ON: lambda at: write(at.global_state, {"telemetrySetting": "enabled"}),
+        Answer.SILENT: lambda at: write(at.global_state, {"telemetrySetting": "unset"}),
+        Answer.UNKNOWN: lambda at: write(at.global_state, {}) or at.global_state.write_text("{"),
+    },
+    Decider.ORGANIZATION: {
+        Answer.OFF: lambda at: write(at.remote_config, {"version": "v1", "telemetryEnabled": False}),
+        Answer.ON: lambda at: write(at.remote_config, {"version": "v1", "telemetryEnabled": True}),
+        Answer.SILENT: lambda at: write(at.remote_config, {"version": "v1"}),
+        Answer.UNKNOWN: lambda at: write(at.remote_config, {"version": "v1", "telemetryEnabled": "no"}),
+    },
+}
+CELLS = [(decider, answer) for decider in Decider for answer in MEANS[decider]]
+PAIRS = [(first, second) for first, second in itertools.combinations(CELLS, 2) if first[0] is not second[0]]
+
+
+def expected(*cells: tuple[Decider, Answer]) -> str:
+    answers = {answer for _, answer in cells}
+    return "off" if Answer.OFF in answers else "held" if Answer.UNKNOWN in answers else "on"
+
+
+def test_nobody_says_anything_and_it_is_on(tmp_path: Path) -> None:
+    assert Installation(tmp_path).consent() == Consent("on")
+
+
+@pytest.mark.parametrize(("decider", "answer"), CELLS, ids=lambda value: value.name.lower())
+def test_each_decider_alone(tmp_path: Path, decider: Decider, answer: Answer) -> None:
+    installation = Installation(tmp_path)
+    installation.say(decider, answer)
+    assert installation.evidence().look()[decider] is answer
+    consent = installation.consent()
+    assert consent.state == expected((decider, answer))
+    if consent.state == "off":
+        assert consent.reasons == (decider.value,)
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=lambda cell: f"{cell[0].name}-{cell[1].name}".lower())
+def test_of_two_deciders_the_stricter_wins(
+    tmp_path: Path, first: tuple[Decider, Answer], second: tuple[Decider, Answer]
+) -> None:
+    installation = Installation(tmp_path)
+    installation.say(*first)
+    installation.say(*second)
+    consent = installation.consent()
+    assert consent.state == expected(first, second)
+    if consent.state == "off":
+        assert set(consent.reasons) == {decider.value for decider, answer in (first, second) if answer is Answer.OFF}
+
+
+@pytest.mark.parametrize("answers", list(itertools.product(Answer, repeat=2)))
+def test_the_decision_is_pure_and_symmetric_for_any_two_deciders(answers: tuple[Answer, Answer]) -> None:
+    for first, second in itertools.permutations(Decider, 2):
+        consent = decide({first: answers[0], second: answers[1]})
+        assert consent == decide({second: answers[1], first: answers[0]})
+        assert consent.state == expected((first, answers[0]), (second, answers[1]))
+
+
+def test_the_users_own_word_is_told_first() -> None:
+    consent = decide(dict.fromkeys(Decider, Answer.OFF))
+    assert consent.reasons[:3] == ("DO_NOT_TRACK is set", "OTEL_SDK_DISABLED is true", Decider.OFF_FILE.value)
+    assert "remote config" in consent.reasons[-1]
+    assert consent.describe().startswith("off: DO_NOT_TRACK is set; ")
+
+
+@pytest.mark.parametrize("value", ["1", "true", "TRUE", "yes", " 1 ", "anything"])
+def test_do_not_track_means_what_it_says(tmp_path: Path, value: str) -> None:
+    installation = Installation(tmp_path)
+    installation.environment["DO_NOT_TRACK"] = value
+    assert installation.consent().state == "off"
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "False", " 0 "])
+def test_do_not_track_unset_or_taken_back_says_nothing(tmp_path: Path, value: str) -> None:
+    installation = Installation(tmp_path)
+    installation.environment["DO_NOT_TRACK"] = value
+    assert installation.consent().is_on
+
+
+def test_the_boolean_of_older_classic_builds_counts(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    write(installation.global_state, {"telemetrySetting": False})
+    assert installation.consent().state == "off"
+
+
+@pytest.mark.parametrize(
+    ("variable", "place", "fields"),
+    [
+        ("CLINE_GLOBAL_SETTINGS_PATH", "elsewhere/mine.json", {"telemetryOptOut": True}),
+        ("CLINE_DATA_DIR", "elsewhere/settings/global-settings.json", {"telemetryOptOut": True}),
+        ("CLINE_DATA_DIR", "elsewhere/globalState.json", {"telemetrySetting": "disabled"}),
+    ],
+)
+def test_where_cline_may_use_one_of_several_files_each_counts(
+    tmp_path: Path, variable: str, place: str, fields: dict[str, object]
+) -> None:
+    installation = Installation(tmp_path)
+    write(tmp_path / place, fields)
+    write(installation.global_settings, {"telemetryOptOut": False})
+    assert installation.consent().is_on
+    named = tmp_path / place if variable == "CLINE_GLOBAL_SETTINGS_PATH" else tmp_path / "elsewhere"
+    installation.environment[variable] = str(named)
+    assert installation.consent().state == "off"
+
+
+@pytest.mark.parametrize("decider", READ_FROM_FILES)
+@pytest.mark.parametrize("torn", [b"", b"{", b'{"telemetryOptOut": tr', b"\xff\xfe"])
+def test_a_file_that_is_just_being_written_says_what_it_said_before(
+    tmp_path: Path, decider: Decider, torn: bytes
+) -> None:
+    installation = Installation(tmp_path)
+    for answer in (Answer.OFF, Answer.ON):
+        installation.say(decider, answer)
+        evidence = installation.evidence()
+        assert evidence.look()[decider] is answer
+        path = {
+            Decider.CLINE_OPT_OUT: installation.global_settings,
+            Decider.CLINE_TELEMETRY_SETTING: installation.global_state,
+            Decider.ORGANIZATION: installation.remote_config,
+        }[decider]
+        path.write_bytes(torn)
+        assert evidence.look()[decider] is answer
+
+
+@pytest.mark.parametrize("decider", READ_FROM_FILES)
+def test_what_could_never_be_read_holds_until_it_can_or_is_gone(tmp_path: Path, decider: Decider) -> None:
+    installation = Installation(tmp_path)
+    installation.say(decider, Answer.UNKNOWN)
+    evidence = installation.evidence()
+    consent = decide(evidence.look())
+    assert consent.state == "held"
+    assert "put the file right, or remove it" in consent.reasons[0]
+    installation.say(decider, Answer.ON)
+    assert decide(evidence.look()).is_on
+    installation.say(decider, Answer.UNKNOWN)
+    assert decide(evidence.look()).is_on
+    evidence = installation.evidence()
+    assert decide(evidence.look()).state == "held"
+    for path in (installation.global_settings, installation.global_state, installation.remote_config):
+        path.unlink(missing_ok=True)
+    assert decide(evidence.look()).is_on
+
+
+def test_a_file_that_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.global_settings.parent.mkdir(parents=True)
+    os.mkfifo(installation.global_settings)
+    assert installation.consent().state == "held"
+
+
+def test_anything_of_the_off_files_name_counts(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.state.mkdir()
+    (installation.state / "off").symlink_to("nowhere")
+    assert installation.consent().state == "off"
+
+
+def test_the_off_file_is_the_users_alone(tmp_path: Path) -> None:
+    off_file = OffFile(tmp_path / "state" / "off")
+    off_file.create()
+    assert off_file.path.stat().st_mode & 0o777 == 0o600
+    assert off_file.path.parent.stat().st_mode & 0o777 == 0o700
+    assert not off_file.asks_to_erase
+    off_file.create(erase=True)
+    assert off_file.asks_to_erase
+    assert [path.name for path in off_file.path.parent.iterdir()] == ["off"]
+    assert off_file.remove()
+    assert not off_file.remove()
+
+
+def test_no_reason_tells_a_path_or_a_value(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    secret = "planted" + os.urandom(8).hex()
+    for decider in READ_FROM_FILES:
+        installation.say(decider, Answer.UNKNOWN)
+    installation.global_settings.write_text(f'{{"telemetryOptOut": {secret}')
+    held = installation.consent()
+    for decider in Decider:
+        installation.say(decider, Answer.OFF)
+    for consent in (held, installation.consent()):
+        assert secret not in consent.describe()
+        assert str(tmp_path) not in consent.describe()
+
+
+async def test_a_change_is_found_at_the_next_look_and_told_once(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    told: list[str] = []
+    wake = asyncio.Event()
+    watch = ConsentWatch(
+        installation.evidence(),
+        lambda before, now: told.append(f"{before.state} {now.state}"),
+        interval_seconds=None,
+        wake=wake,
+    )
+    assert watch.consent.is_on
+    for decider in (Decider.OFF_FILE, Decider.CLINE_OPT_OUT, Decider.CLINE_TELEMETRY_SETTING, Decider.ORGANIZATION):
+        looking = asyncio.create_task(watch.next_look())
+        installation.say(decider, Answer.OFF)
+        wake.set()
+        assert (await looking).reasons == (decider.value,)
+        installation.say(decider, Answer.SILENT)
+        wake.set()
+        assert (await watch.next_look()).is_on
+        wake.set()
+        await watch.next_look()
+    assert told == ["on off", "off on"] * 4
+
+
+async def test_a_further_reason_is_a_change_too(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    told: list[tuple[str, ...]] = []
+    watch = ConsentWatch(installation.evidence(), lambda before, now: told.append(now.reasons))
+    installation.say(Decider.CLINE_OPT_OUT, Answer.OFF)
+    watch.look()
+    installation.say(Decider.OFF_FILE, Answer.OFF)
+    watch.look()
+    assert told == [(Decider.CLINE_OPT_OUT.value,), (Decider.OFF_FILE.value, Decider.CLINE_OPT_OUT.value)]
+
+
+def test_the_readme_has_every_decider_in_its_table() -> None:
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    section = readme.split("## Switch it off")[1].split("\n## ")[0]
+    for name in (
+        "DO_NOT_TRACK",
+        "OTEL_SDK_DISABLED=true",
+        "cline-otel off",
+        "telemetryOptOut",
+        "telemetrySetting",
+        "telemetryEnabled: false",
+    ):
+        assert f"| `{name}" in section or f"`{name}`" in section, name

@@ -1,0 +1,248 @@
+"""What ingest takes while telemetry is off, held, and on again: over a real journal and the real translation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from cline_otel.catalogue.load import Catalogue
+from cline_otel.consent import erase_waiting
+from cline_otel.consent.decision import State
+from cline_otel.encode.origin import Origin
+from cline_otel.ingest import Ingest
+from cline_otel.journal import Journal
+from cline_otel.pipeline import Pipeline
+from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessKey, Unavailable
+from cline_otel.sources.polling import INTERRUPTED_KEY, MARK
+from cline_otel.sources.spool import SpoolReader
+
+PROCESS = ProcessKey(1_000, 11)
+ORIGIN = Origin((("service.name", "test"),), "test", "", "")
+REQUEST = b'{"resourceLogs": []}'
+
+
+class Station:
+    """An ingest whose consent a test sets."""
+
+    def __init__(self, journal: Journal, catalogue: Catalogue) -> None:
+        self.journal = journal
+        self.consent: State = "on"
+        self.now_ms = int(time.time() * 1_000)
+        self.ingest = Ingest(
+            journal,
+            lambda: Pipeline(catalogue, ORIGIN, ORIGIN, journal.load_state()),
+            {"traces", "logs"},
+            lambda: None,
+            consent=lambda: self.consent,
+        )
+
+    async def plugin(self, *records: dict[str, object]) -> None:
+        lines = []
+        for record in records:
+            self.now_ms += 10
+            lines.append(json.dumps({"v": 1, "time_unix_ms": self.now_ms, **record}).encode())
+        await self.ingest.submit(Batch((PluginLines("spool/x", PROCESS, lines),), {"spool/x": b"p"}))
+
+    async def start_run(self, run_id: str = "run_aaaaaaaa") -> None:
+        await self.plugin(
+            {"event": "session.claimed", "session_id": "1700000000000_abcde"},
+            {
+                "event": "run.started",
+                "session_id": "1700000000000_abcde",
+                "agent_id": "agent_1700000000000_abc",
+                "run_id": run_id,
+                "agent_kind": "root",
+            },
+        )
+
+    async def finish_run(self, run_id: str = "run_aaaaaaaa") -> None:
+        await self.plugin(
+            {
+                "event": "run.finished",
+                "agent_id": "agent_1700000000000_abc",
+                "run_id": run_id,
+                "status": "completed",
+            }
+        )
+
+    async def tick(self, after_ms: int = 1_000) -> None:
+        self.now_ms += after_ms
+        await self.ingest.submit(Batch(tick_at_ns=self.now_ms * 1_000_000))
+
+    def spans(self) -> list[Span]:
+        rows = self.journal.pending("traces", limit_bytes=1_000_000, limit_rows=100)
+        requests = [ExportTraceServiceRequest.FromString(row.payload) for row in rows]
+        return [
+            span
+            for request in requests
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def counted(self, kind: str) -> int:
+        return sum(count.count for count in self.journal.status().counts if count.kind == kind)
+
+
+@pytest.fixture
+def station(tmp_path: Path, catalogue: Catalogue) -> Iterator[Station]:
+    with Journal.open(tmp_path / "journal.db") as journal:
+        yield Station(journal, catalogue)
+
+
+def outcome(span: Span) -> str:
+    return next((pair.value.string_value for pair in span.attributes if pair.key == "cline.outcome"), "")
+
+
+@pytest.mark.parametrize("body", [REQUEST, b"\xff not OTLP at all", b""])
+async def test_while_off_a_request_is_acknowledged_undecoded_and_only_counted(station: Station, body: bytes) -> None:
+    station.consent = "off"
+    for _ in range(3):
+        result = await station.ingest.receive_logs(body, "json")
+        assert (result.accepted, result.rejected, result.message) == (0, 0, "")
+    await station.ingest.count_unsupported("traces", 7)
+    assert station.journal.status().counts == []
+    await station.ingest.submit(Batch())
+    (count,) = station.journal.status().counts
+    assert (count.kind, count.source, count.name, count.count) == ("switched_off", "otlp", "requests", 4)
+    assert not station.journal.seen_request(b"")
+    await station.ingest.submit(Batch())
+    assert station.counted("switched_off") == 4
+
+
+async def test_a_request_that_waits_when_it_goes_off_is_dropped_too(station: Station) -> None:
+    waiting = asyncio.create_task(station.ingest.receive_logs(b"\xff", "protobuf"))
+    await asyncio.sleep(0)
+    station.consent = "off"
+    assert (await waiting).accepted == 0
+    await station.ingest.submit(Batch())
+    assert station.counted("switched_off") == 1
+    assert station.counted("received") == 0
+
+
+async def test_what_was_dropped_may_be_sent_again_when_it_is_on(station: Station) -> None:
+    station.consent = "off"
+    await station.ingest.receive_logs(REQUEST, "json")
+    station.consent = "on"
+    await station.ingest.receive_logs(REQUEST, "json")
+    assert station.counted("duplicate") == 0
+    assert station.counted("received") == 1
+
+
+async def test_while_held_senders_are_told_to_come_again(station: Station) -> None:
+    station.consent = "held"
+    with pytest.raises(Unavailable):
+        await station.ingest.receive_logs(REQUEST, "json")
+    with pytest.raises(Unavailable):
+        await station.ingest.count_unsupported("metrics", 1)
+    station.consent = "on"
+    waiting = asyncio.create_task(station.ingest.receive_logs(REQUEST, "json"))
+    await asyncio.sleep(0)
+    station.consent = "held"
+    with pytest.raises(Unavailable):
+        await waiting
+    assert station.journal.status().counts == []
+
+
+@pytest.mark.parametrize("consent", ["off", "held"])
+async def test_lines_that_were_read_in_the_last_moment_are_not_taken(station: Station, consent: State) -> None:
+    station.consent = consent
+    with pytest.raises(Busy):
+        await station.ingest.submit(Batch((ClineLogLines("cline-log/x", [b"{}"]),), {"cline-log/x": b"p"}))
+    assert station.journal.cursors() == {}
+
+
+async def test_a_run_that_was_open_is_closed_as_incomplete_and_what_it_tells_later_is_late(station: Station) -> None:
+    await station.start_run()
+    ended_at_ns = station.now_ms * 1_000_000
+    station.consent = "off"
+    await station.ingest.submit(Batch(cursors={INTERRUPTED_KEY: MARK}))
+    assert station.spans() == []
+    station.consent = "on"
+    station.ingest.close_open_runs()
+    (span,) = station.spans()
+    assert (outcome(span), span.end_time_unix_nano) == ("incomplete", ended_at_ns)
+    assert station.journal.cursor(INTERRUPTED_KEY) is None
+    await station.finish_run()
+    assert len(station.spans()) == 1
+    assert station.counted("late") == 1
+
+
+async def test_closing_does_not_move_the_clock(station: Station) -> None:
+    await station.start_run()
+    station.ingest.close_open_runs()
+    await station.start_run("run_bbbbbbbb")
+    await station.tick()
+    await station.tick()
+    assert station.ingest.pipeline.open_runs == 1
+    await station.finish_run("run_bbbbbbbb")
+    assert [outcome(span) for span in station.spans()] == ["incomplete", "completed"]
+
+
+async def test_a_run_that_still_waited_for_its_owner_is_closed_too(station: Station) -> None:
+    example = Path(__file__).parents[2] / "examples" / "delegated-run" / "cline.log"
+    lines = [line for line in example.read_bytes().splitlines() if b"agent.run-started" in line]
+    await station.ingest.submit(Batch((ClineLogLines("cline-log/x", lines),), {"cline-log/x": b"p"}))
+    assert station.spans() == []
+    station.ingest.close_open_runs()
+    assert {outcome(span) for span in station.spans()} == {"incomplete"}
+    assert station.ingest.pipeline.open_runs == 0
+
+
+async def test_erasing_takes_what_waits_and_what_is_known_of_open_runs(station: Station, tmp_path: Path) -> None:
+    await station.start_run("run_aaaaaaaa")
+    await station.finish_run("run_aaaaaaaa")
+    await station.start_run("run_bbbbbbbb")
+    spool = SpoolReader(tmp_path / "spool")
+    spool.poll({})
+    (tmp_path / "spool" / "11-1000-0.jsonl").write_bytes(b"unread\n")
+    items = sum(signal.pending_items for signal in station.journal.status().signals.values())
+    assert items > 1
+    erased = erase_waiting(station.journal, spool)
+    assert (erased.items, erased.files) == (items, 1)
+    station.ingest.begin_anew()
+    station.ingest.close_open_runs()
+    await station.finish_run("run_bbbbbbbb")
+    assert station.spans() == []
+    assert station.counted("late") == 1
+
+
+async def test_what_was_erased_is_not_on_the_disk_any_more(station: Station, tmp_path: Path) -> None:
+    await station.start_run("run_aaaaaaaa")
+    await station.plugin(
+        {
+            "event": "model_call.finished",
+            "agent_id": "agent_1700000000000_abc",
+            "run_id": "run_aaaaaaaa",
+            "iteration": 1,
+            "started_at_ms": station.now_ms,
+            "provider": "openai",
+            "model": "planted-model-of-this-test",
+        },
+        {
+            "event": "tool_call.started",
+            "agent_id": "agent_1700000000000_abc",
+            "run_id": "run_aaaaaaaa",
+            "iteration": 1,
+            "ordinal": 0,
+            "call_id": "planted-call-of-this-test",
+            "tool_name": "read_files",
+        },
+    )
+
+    def on_disk() -> bytes:
+        return b"".join(path.read_bytes() for path in sorted(tmp_path.glob("journal.db*")))
+
+    assert b"planted-call-of-this-test" in on_disk()
+    assert b"planted-model-of-this-test" in on_disk()
+    erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))
+    assert b"planted-call-of-this-test" not in on_disk()
+    rows = [key for key, value in station.journal.load_state() if b"planted-model-of-this-test" in value]
+    assert all(key.startswith("total") for key in rows), rows

@@ -1,0 +1,296 @@
+"""While telemetry is off nothing is sent, and what was being sent stays queued."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from cline_otel.export.delivery import Delivery
+from cline_otel.export.destinations import DestinationError, Destinations
+from cline_otel.export.exporters import Exporters, ExportSettings
+from cline_otel.export.outcome import Batch, Delivered, Outcome
+from cline_otel.export.snapshots import MetricSnapshots, Snapshot
+from cline_otel.export.targets import FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.journal import Commit, Journal, OutboxItem
+from cline_otel.signals import SignalName
+
+
+class Gate:
+    """A sender whose sends end when the test says so."""
+
+    description = "a gate"
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self.taken: list[bytes] = []
+        self.broken_off = 0
+        self.began = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def send(self, batch: Batch) -> Outcome:
+        self.asked.append(batch.payload)
+        self.began.set()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.broken_off += 1
+            raise
+        self.taken.append(batch.payload)
+        return Delivered()
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.open(tmp_path / "journal.db") as journal:
+        yield journal
+
+
+def put(journal: Journal, *payloads: bytes) -> None:
+    journal.commit(Commit(outbox=[OutboxItem("traces", payload, 1) for payload in payloads]))
+
+
+async def turns(count: int = 50) -> None:
+    """Lets everything that can run without waiting run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the other end is a real socket
+            await asyncio.sleep(0.001)
+
+
+def delivery(journal: Journal, sender: Gate) -> Delivery:
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    return Delivery("traces", journal, sender, sleep=sleep)
+
+
+async def test_a_send_under_way_is_broken_off_and_its_rows_stay_queued(journal: Journal) -> None:
+    put(journal, b"a")
+    gate = Gate()
+    sending = delivery(journal, gate)
+    sending.start()
+    await gate.began.wait()
+    sending.pause()
+    await turns()
+    assert (gate.broken_off, gate.taken) == (1, [])
+    gate.open.set()
+    put(journal, b"b")
+    sending.notify()
+    await turns()
+    assert gate.asked == [b"a"]
+    assert len(journal.pending("traces", limit_bytes=100, limit_rows=10)) == 2
+    sending.resume()
+    await until(lambda: gate.taken == [b"ab"])
+    assert await sending.drain(5)
+
+
+async def test_what_was_erased_while_off_is_not_sent_when_it_goes_on(journal: Journal) -> None:
+    put(journal, b"erased")
+    gate = Gate()
+    sending = delivery(journal, gate)
+    sending.start()
+    await gate.began.wait()
+    sending.pause()
+    assert journal.erase_pending() == 1
+    gate.open.set()
+    sending.resume()
+    put(journal, b"new")
+    sending.notify()
+    await until(lambda: gate.taken)
+    assert gate.taken == [b"new"]
+    assert await sending.drain(5)
+
+
+async def test_stopping_while_off_sends_nothing_and_does_not_wait(journal: Journal) -> None:
+    put(journal, b"a")
+    gate = Gate()
+    gate.open.set()
+    for started in (False, True):
+        sending = delivery(journal, gate)
+        sending.pause()
+        if started:
+            sending.start()
+            await turns()
+        assert not await sending.drain(1_000)
+    assert gate.asked == []
+
+
+async def test_going_off_during_the_farewell_ends_it(journal: Journal) -> None:
+    put(journal, b"a")
+    gate = Gate()
+    sending = delivery(journal, gate)
+    draining = asyncio.create_task(sending.drain(1_000))
+    await gate.began.wait()
+    sending.pause()
+    async with asyncio.timeout(20):
+        assert not await draining
+    assert gate.taken == []
+
+
+async def test_a_cancelled_loop_stays_cancelled_even_while_off(journal: Journal) -> None:
+    put(journal, b"a")
+    gate = Gate()
+    sending = delivery(journal, gate)
+    task = sending.start()
+    await gate.began.wait()
+    sending.pause()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_metric_snapshots_are_neither_made_nor_sent_while_off(journal: Journal) -> None:
+    gate = Gate()
+    intervals: asyncio.Queue[None] = asyncio.Queue()
+    made = 0
+
+    def newest() -> Snapshot:
+        nonlocal made
+        made += 1
+        return Snapshot(b"totals", 1)
+
+    async def sleep(seconds: float) -> None:
+        await intervals.get()
+
+    snapshots = MetricSnapshots(newest, [gate], journal, interval_seconds=60, sleep=sleep)
+    snapshots.start()
+    intervals.put_nowait(None)
+    await gate.began.wait()
+    snapshots.pause()
+    await turns()
+    assert (gate.broken_off, gate.taken, made) == (1, [], 1)
+    gate.open.set()
+    intervals.put_nowait(None)
+    await turns()
+    assert made == 1
+    assert journal.status().signals["metrics"].last_error == ""
+    snapshots.resume()
+    intervals.put_nowait(None)
+    await until(lambda: gate.taken)
+    snapshots.pause()
+    assert not await snapshots.drain(1_000)
+    assert gate.taken == [b"totals"]
+
+
+class Endpoint:
+    """An OTLP/HTTP endpoint that keeps what it takes; it answers nothing while ``is_silent``."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, bytes]] = []
+        self.asked = 0
+        self.is_silent = False
+        self.port = 0
+        self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1)
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    def targets(self, *signals: SignalName) -> dict[SignalName, tuple[Target, ...]]:
+        return {
+            signal: (
+                OtlpTarget(signal=signal, protocol="http/protobuf", endpoint=f"http://127.0.0.1:{self.port}/v1/x"),
+            )
+            for signal in signals
+        }
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        self.asked += 1
+        if self.is_silent:
+            await asyncio.Event().wait()
+        self.taken.append((request.headers.get("authorization", ""), body))
+        return web.Response()
+
+
+@pytest.fixture
+async def endpoints() -> AsyncIterator[tuple[Endpoint, Endpoint]]:
+    first, second = Endpoint(), Endpoint()
+    await first.start()
+    await second.start()
+    yield first, second
+    await first.stop()
+    await second.stop()
+
+
+def exporters(journal: Journal, targets: dict[SignalName, tuple[Target, ...]]) -> Exporters:
+    return Exporters(journal, lambda: None, ExportSettings(targets), Destinations(targets))
+
+
+async def test_what_waits_goes_to_the_new_destination(
+    journal: Journal, endpoints: tuple[Endpoint, Endpoint], tmp_path: Path
+) -> None:
+    first, second = endpoints
+    first.is_silent = True
+    put(journal, b"a")
+    sending = exporters(journal, first.targets("traces", "logs"))
+    sending.start()
+    await until(lambda: first.asked)
+    await sending.replace(ExportSettings(second.targets("traces")))
+    await until(lambda: second.taken)
+    assert second.taken == [("", b"a")]
+    assert first.taken == []
+    assert sending.queued == {"traces"}
+    assert any(str(second.port) in line for line in sending.describe())
+    await sending.replace(ExportSettings({"logs": (FileTarget("logs", tmp_path),)}))
+    assert sending.queued == {"logs"}
+    await sending.drain(5)
+    await sending.close()
+
+
+async def test_a_destination_that_cannot_be_made_changes_nothing(
+    journal: Journal, endpoints: tuple[Endpoint, Endpoint]
+) -> None:
+    first, _ = endpoints
+    sending = exporters(journal, first.targets("traces"))
+    sending.start()
+    with pytest.raises(DestinationError):
+        await sending.replace(ExportSettings({"traces": (SdkTarget("traces", "there-is-no-such-exporter"),)}))
+    put(journal, b"a")
+    sending.notify()
+    await until(lambda: first.taken)
+    await sending.close()
+
+
+async def test_a_replacement_made_while_off_sends_nothing_until_it_is_on(
+    journal: Journal, endpoints: tuple[Endpoint, Endpoint]
+) -> None:
+    first, second = endpoints
+    put(journal, b"a")
+    sending = exporters(journal, first.targets("traces"))
+    sending.pause()
+    sending.start()
+    await sending.replace(ExportSettings(second.targets("traces")))
+    sending.notify()
+    await turns()
+    assert (first.asked, second.asked) == (0, 0)
+    sending.resume()
+    await until(lambda: second.taken)
+    assert first.asked == 0
+    await sending.close()
+
+
+async def test_a_failure_of_the_queue_is_told_by_run(journal: Journal, endpoints: tuple[Endpoint, Endpoint]) -> None:
+    sending = exporters(journal, endpoints[0].targets("traces"))
+    journal.close()
+    sending.start()
+    with pytest.raises(Exception, match="closed"):
+        async with asyncio.timeout(20):
+            await sending.run()
+    await sending.close()
