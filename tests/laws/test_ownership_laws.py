@@ -16,7 +16,7 @@ from cline_otel import ids
 from cline_otel.catalogue.load import load
 from cline_otel.events import Event, Source, tick
 from cline_otel.signals import LogRecord, Outputs, SpanRecord
-from cline_otel.translate.step import CLAIM_WAIT_NS
+from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from corpus import (
     HOUR_NS,
     LIFECYCLE_FACTS,
@@ -231,14 +231,32 @@ def test_a_session_that_the_plugin_claimed_waits_for_it() -> None:
     assert [source_of(span) for span in spans] == ["plugin"]
 
 
+def told_so_far(steps: list[Event]) -> list[SpanRecord]:
+    translator = Translator(load(), claim_wait_ns=CLAIM_WAIT_NS)
+    for step in steps:
+        translator.step(step)
+    return translator.take().spans
+
+
 def test_a_claim_is_void_when_its_process_is_gone() -> None:
     claimed = Event("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
     described = Event("agent.described", "cline-log", 2 * SECOND_NS, "task.agent_created", "s", "a")
     log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "", "a", "r")
     gone = Event("process.exited", "plugin", 3 * SECOND_NS, "process.exited", process="p")
-    steps = [tick(SECOND_NS), claimed, described, log, tick(100 * SECOND_NS)]
-    assert translate(steps, CLAIM_WAIT_NS).spans == []
-    spans = translate([*steps, gone, tick(101 * SECOND_NS)], CLAIM_WAIT_NS).spans
+    steps = [tick(SECOND_NS), claimed, described, log, tick(30 * SECOND_NS)]
+    assert told_so_far(steps) == []
+    ended = Event("run.finished", "cline-log", 3 * SECOND_NS, "agent.run-finished", "", "a", "r")
+    spans = told_so_far([*steps, gone, tick(31 * SECOND_NS), ended])
+    assert [source_of(span) for span in spans] == ["cline-log"]
+
+
+def test_a_claim_that_the_plugin_does_not_make_good_is_void_after_a_minute() -> None:
+    claimed = Event("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
+    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
+    ended = Event("run.finished", "cline-log", 3 * SECOND_NS, "agent.run-finished", "s", "a", "r")
+    steps = [tick(SECOND_NS), claimed, log, ended, tick(59 * SECOND_NS)]
+    assert told_so_far(steps) == []
+    spans = told_so_far([*steps, tick(62 * SECOND_NS)])
     assert [source_of(span) for span in spans] == ["cline-log"]
 
 

@@ -22,12 +22,16 @@ from cline_otel.translate.state import Run, RunKey, State
 CLAIM_WAIT_NS: Final = 2_000_000_000
 """How long a weaker source waits for the plugin; it claims 166 to 437 ms before a run starts (captures)."""
 
+CLAIMED_WAIT_NS: Final = 60_000_000_000
+"""How long it waits where the plugin has claimed the session: should its spool be full, it never speaks."""
+
 SILENCE_NS: Final = 24 * 3_600_000_000_000
 """A run without a sign of life for this long is closed as incomplete."""
 
 MEMORY_NS: Final = 30 * 24 * 3_600_000_000_000
 """Sessions, agents and closed runs without a sign of life for this long are forgotten."""
 
+_LOOK_EVERY_NS: Final = 60_000_000_000
 _TOP_RANK: Final = max(SOURCE_RANK.values())
 
 
@@ -41,6 +45,7 @@ class Translator:
         self._lifecycle = Lifecycle(self.state, self._deriver)
         self._facts = Facts(self.state, self._deriver, catalogue)
         self._catalogue = catalogue
+        self._look_at_runs_at_ns = 0
 
     def take(self) -> Outputs:
         """What the steps since the last call produced."""
@@ -202,12 +207,12 @@ class Translator:
             root = self.state.runs[key]
             first = root.held[0]
             session = self.state.sessions.get(first.session_id or self.state.agent(root.agent_id).session_id)
-            if session is not None and session.claimed_by:
-                continue
             if not root.held_since_ns:
                 root.held_since_ns = now_ns
                 self.state.touch_run(root)
-            if now_ns - root.held_since_ns >= self._claim_wait_ns:
+            claimed = session is not None and bool(session.claimed_by)
+            wait_ns = max(self._claim_wait_ns, CLAIMED_WAIT_NS) if claimed else self._claim_wait_ns
+            if now_ns - root.held_since_ns >= wait_ns:
                 self._decide(root, first.source)
 
     def _claim_session(self, event: Event) -> None:
@@ -249,6 +254,10 @@ class Translator:
         state.now_ns = max(state.now_ns, now_ns)
         if state.holding:
             self._release(state.now_ns)
+        self._facts.forget(state.now_ns)
+        if state.now_ns < self._look_at_runs_at_ns:
+            return
+        self._look_at_runs_at_ns = state.now_ns + _LOOK_EVERY_NS
         for key in sorted(state.open_runs):
             run = state.runs[key]
             root = state.runs.get(run.root, run)
@@ -256,7 +265,6 @@ class Translator:
                 run.heard_at_ns = state.now_ns
             if state.now_ns - max(run.heard_at_ns, root.heard_at_ns) > SILENCE_NS:
                 self._lifecycle.close_incomplete(run)
-        self._facts.forget(state.now_ns)
 
     def forget(self) -> None:
         """Drops what had no sign of life for ``MEMORY_NS``; call it now and then, not on every tick."""
