@@ -13,6 +13,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from cline_otel.catalogue import model, values
+from cline_otel.catalogue.suspicion import looks_like_a_key, looks_random
 from cline_otel.events import Kind
 from cline_otel.signals import MetricDefinition, Severity
 
@@ -102,12 +103,18 @@ def _read(name: str, shape: type[_Model]) -> _Model:
         raise CatalogueError(f"catalogue/{name}: {error}") from error
 
 
+def _pattern_gate(name: str, patterns: Mapping[str, str]) -> values.Gate:
+    """A gate for strings of an open set. Ids are random by nature; names that look random are suspect."""
+    suspicions = (looks_like_a_key,) if name == "identifier" else (looks_like_a_key, looks_random)
+    return values.matching(patterns[name], *(() if name == "hex" else suspicions))
+
+
 def _gate(name: str, attribute: model.Attribute, table: model.AttributesFile) -> values.Gate:
     if name == "gen_ai.provider.name":
         return values.renamed(table.providers, _known_values(attribute, table))
     if attribute.type in ("string", "strings"):
         if attribute.pattern is not None:
-            gate = values.matching(table.patterns[attribute.pattern])
+            gate = _pattern_gate(attribute.pattern, table.patterns)
         else:
             gate = values.one_of(_known_values(attribute, table))
         return values.each(gate) if attribute.type == "strings" else gate
@@ -118,7 +125,7 @@ def _gate(name: str, attribute: model.Attribute, table: model.AttributesFile) ->
 
 def _internal_gate(field: model.InternalField, table: model.AttributesFile) -> values.Gate:
     if field.type == "string":
-        return values.matching(table.patterns[field.pattern or "identifier"])
+        return _pattern_gate(field.pattern or "identifier", table.patterns)
     return {"int": values.amount, "bool": values.boolean, "milliseconds": values.milliseconds}[field.type]
 
 
@@ -296,7 +303,7 @@ def load() -> Catalogue:
         raise CatalogueError("\n".join(findings))
     gates = {name: _gate(name, attribute, attributes) for name, attribute in attributes.attributes.items()}
     gates |= {name: _internal_gate(field, attributes) for name, field in attributes.internal.items()}
-    identifier = values.matching(attributes.patterns["identifier"])
+    identifier = _pattern_gate("identifier", attributes.patterns)
     return Catalogue(
         attributes=attributes.attributes,
         metrics={

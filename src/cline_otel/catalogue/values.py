@@ -49,10 +49,14 @@ def one_of(values: frozenset[str]) -> Gate:
     return remembered(lambda value: value if value in values else OTHER)
 
 
-def matching(pattern: str) -> Gate:
-    """Only strings that match in full."""
+def matching(pattern: str, *suspicions: Callable[[str], bool]) -> Gate:
+    """Only strings that match in full and that none of the suspicions falls on."""
     fullmatch = re.compile(pattern).fullmatch
-    return remembered(lambda value: value if fullmatch(value) else OTHER)
+
+    def passes(value: str) -> str:
+        return value if fullmatch(value) and not any(suspects(value) for suspects in suspicions) else OTHER
+
+    return remembered(passes)
 
 
 def renamed(names: Mapping[str, str], values: frozenset[str]) -> Gate:
