@@ -1,4 +1,4 @@
-"""`make bench`: speed beside the plain SDK, scaling, memory, start-up."""
+"""`make bench`: speed beside the plain SDK, scaling, memory, start-up, encoding, and what the Cline plugin costs."""
 
 from __future__ import annotations
 
@@ -87,13 +87,9 @@ def throughput() -> None:
     events = RUNS * records_per_run()
     ours, theirs, ratio = _paired(lambda: _bridge_in_new_directory(bodies), lambda: _plain(bodies))
     print(f"OTLP logs in to OTLP bytes, {events} events in requests of 512:")
-    print(
-        f"  cline-otel, in the journal, durable   {events / ours:>9,.0f} events/s  {ours / events * 1e6:6.1f} us each"
-    )
-    print(
-        f"  plain SDK, in memory                  {events / theirs:>9,.0f} events/s  {theirs / events * 1e6:6.1f} us each"
-    )
-    print(f"  ratio                                 {ratio:>9.1f} times")
+    for name, seconds in (("cline-otel, in the journal, durable", ours), ("plain SDK, in memory", theirs)):
+        print(f"  {name:<38}{events / seconds:>9,.0f} events/s  {seconds / events * 1e6:6.1f} us each")
+    print(f"  {'ratio':<38}{ratio:>9.1f} times")
 
 
 def scaling() -> None:
@@ -157,6 +153,9 @@ def main() -> None:
     from bench import encode
 
     encode.main()
+    from bench import plugin_cost
+
+    plugin_cost.main()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 // What a hook call of the Cline plugin costs, by the size of the conversation that Cline hands to every hook.
 //
-//   node bench/plugin_cost.mjs      prints JSON, times in microseconds
+//   node bench/plugin_cost.mjs                    prints JSON, times in microseconds
+//   node bench/plugin_cost.mjs loading BOOTSTRAP  the same of loading the plugin by Cline's own plugin process, whose
+//                                                 program is BOOTSTRAP, beside a plugin that does nothing
 //
 // Each size is measured twice, in a process of its own as Cline gives each session one: the hook alone (until it
 // answers, and until its records are in the spool), and the way from another process to the hook and back, as JSON
@@ -16,6 +18,7 @@ const CONTEXT_BYTES = [10_000, 100_000, 400_000, 1_600_000];
 const WORDS = 20; // streamed in one answer of the model
 const ITERATIONS = { alone: 60, trip: 6 };
 const WARM_UP_ITERATIONS = 3;
+const LOADINGS = 5; // of each plugin, compiled and not
 const TOOL_OUTPUT_BYTES = 4_000;
 const SYSTEM_PROMPT_BYTES = 4_300; // this and the tools as Cline sends them
 const TOOLS = 25;
@@ -234,13 +237,14 @@ function nextMessage(child) {
 }
 
 function exited(child) {
-  return child.exitCode === null ? new Promise((resolve) => child.once("exit", resolve)) : Promise.resolve();
+  const running = child.exitCode === null && child.signalCode === null;
+  return running ? new Promise((resolve) => child.once("exit", resolve)) : Promise.resolve();
 }
 
-/** The plugin as `cline-otel install` would write it, in a directory of its own. */
-function install(directory) {
+/** The plugin as `cline-otel install` would write it, in a directory of its own; node itself wants `.mjs`, Cline `.js`. */
+function install(directory, ending = ".mjs") {
   fs.mkdirSync(directory);
-  const file = path.join(directory, "cline-otel.mjs");
+  const file = path.join(directory, `cline-otel${ending}`);
   const places = { SPOOL_DIRECTORY: "spool", OFF_FILE: "off", CLINE_DIRECTORY: "cline" };
   let text = fs.readFileSync(PLUGIN, "utf8");
   for (const [name, place] of Object.entries(places))
@@ -276,12 +280,59 @@ async function measureSize(directory, contextBytes) {
   return figures;
 }
 
-async function main() {
+async function hookCalls(directory) {
+  const sizes = [];
+  for (const contextBytes of CONTEXT_BYTES) sizes.push(await measureSize(directory, contextBytes));
+  return { sizes };
+}
+
+// ---- Loading ----
+
+/**
+ * How long Cline's plugin process takes from its start until it has set the plugin up, and to end when told to.
+ *
+ * Cline compiles a plugin and keeps the outcome in the temporary directory, so a fresh one makes it compile.
+ */
+async function load(bootstrap, file, temporary) {
+  fs.mkdirSync(temporary, { recursive: true });
+  const env = { ...process.env, TMPDIR: temporary };
+  const child = fork(bootstrap, [], { env, stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const startedAtMs = performance.now();
+  const loaded = nextMessage(child);
+  const args = { pluginPaths: [file], session: { sessionId: "session_1" }, client: { name: "cline-cli" } };
+  child.send({ type: "call", id: "1", method: "initialize", args });
+  const { result } = await loaded;
+  const loadedAtMs = performance.now();
+  child.kill("SIGTERM");
+  await exited(child);
+  if (result?.plugins?.length !== 1) throw new Error(`Cline's plugin process did not load ${path.basename(file)}`);
+  return { loadedMs: loadedAtMs - startedAtMs, endedMs: performance.now() - loadedAtMs };
+}
+
+async function loading(directory, bootstrap) {
+  const empty = path.join(directory, "empty.js");
+  const manifest = 'name: "empty", manifest: { capabilities: ["hooks"] }';
+  fs.writeFileSync(empty, `export default { ${manifest}, setup() {}, hooks: { onEvent() {} } };\n`);
+  const { file } = install(path.join(directory, "installed"), ".js");
+  const times = { empty: { first: [], later: [], ended: [] }, ours: { first: [], later: [], ended: [] } };
+  for (let number = 0; number < LOADINGS; number += 1) {
+    for (const [name, plugin] of [["empty", empty], ["ours", file]]) {
+      const temporary = path.join(directory, `temporary-${name}-${number}`);
+      for (const which of ["first", "later"]) {
+        const { loadedMs, endedMs } = await load(bootstrap, plugin, temporary);
+        times[name][which].push(loadedMs);
+        times[name].ended.push(endedMs);
+      }
+    }
+  }
+  const figures = (taken) => Object.fromEntries(Object.entries(taken).map(([name, timesMs]) => [name, spread(timesMs)]));
+  return { empty: figures(times.empty), ours: figures(times.ours) };
+}
+
+async function main(measurement) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "cline-otel-plugin-cost-"));
   try {
-    const sizes = [];
-    for (const contextBytes of CONTEXT_BYTES) sizes.push(await measureSize(directory, contextBytes));
-    console.log(JSON.stringify({ node: process.version, sizes }));
+    console.log(JSON.stringify(await measurement(directory)));
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });
   }
@@ -289,7 +340,9 @@ async function main() {
 
 const [, , mode, file, contextBytes] = process.argv;
 if (mode === undefined) {
-  await main();
+  await main(hookCalls);
+} else if (mode === "loading") {
+  await main((directory) => loading(directory, file));
 } else {
   globalThis.__clinePluginHost = { emitEvent() {} };
   process.once("disconnect", () => process.exit(0));

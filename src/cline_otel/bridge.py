@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +16,19 @@ import msgspec
 
 from cline_otel import __version__
 from cline_otel.catalogue.load import load
+from cline_otel.consent import Consent
+from cline_otel.control import Control
 from cline_otel.encode.origin import Origin
-from cline_otel.export.delivery import BatchLimits, Delivery
 from cline_otel.export.destinations import Destinations
-from cline_otel.export.outcome import Sender
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
-from cline_otel.export.targets import FileTarget, Target
+from cline_otel.export.exporters import Exporters
+from cline_otel.export.snapshots import Snapshot
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
-from cline_otel.journal.records import JournalStatus, OutboxSignal
+from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
+from cline_otel.plugin.install import plugin_file_of
+from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
 from cline_otel.signals import Attributes
 from cline_otel.sources.otlp_http import OtlpHttpReceiver
@@ -40,12 +42,6 @@ FAREWELL_SECONDS: Final = 5.0
 
 STATUS_SECONDS: Final = 60.0
 
-FILE_REQUEST_BYTES: Final = 384 * 1024
-"""As JSON about twice as long; the collector's otlpjsonfile receiver takes lines of up to 1 MiB by default."""
-
-QUEUED_SIGNALS: Final[tuple[OutboxSignal, ...]] = ("traces", "logs")
-"""Metrics do not queue: the newest totals replace a lost snapshot."""
-
 
 class Started(msgspec.Struct, frozen=True):
     """What a bridge reads and where it sends; for people, without secrets."""
@@ -54,7 +50,23 @@ class Started(msgspec.Struct, frozen=True):
     reads: tuple[str, ...]
     sends: tuple[str, ...]
     state_directory: Path
-    listening_on: str | None
+    consent: Consent
+
+
+class Observer:
+    """Who is told how a bridge fares; this one keeps it to itself."""
+
+    def started(self, started: Started) -> None:
+        """Once, when everything runs."""
+
+    def consent(self, consent: Consent) -> None:
+        """Whenever telemetry goes on or off, or who decided changes."""
+
+    def stopping(self, seconds: float) -> None:
+        """Once, when a stop was asked for; what waits is sent for at most that long."""
+
+    def status(self, status: JournalStatus, open_runs: int) -> None:
+        """Once a minute, and at the end."""
 
 
 class Bridge:
@@ -62,19 +74,12 @@ class Bridge:
 
     Args:
         settings: what to read, where to send.
-        announce: told once, when everything runs.
-        report_status: told once a minute, and at the end.
+        observer: told how it fares.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        announce: Callable[[Started], None] = lambda started: None,
-        report_status: Callable[[JournalStatus, int], None] = lambda status, open_runs: None,
-    ) -> None:
+    def __init__(self, settings: Settings, observer: Observer | None = None) -> None:
         self._settings = settings
-        self._announce = announce
-        self._report_status = report_status
+        self._observer = observer or Observer()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -97,7 +102,6 @@ class Bridge:
             try:
                 await self._run(journal, destinations)
             finally:
-                await destinations.close()
                 journal.close()
 
     async def _run(self, journal: Journal, destinations: Destinations) -> None:
@@ -105,49 +109,70 @@ class Bridge:
         origin, metric_origin = _origins(settings, journal.instance_id)
         catalogue = load()
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
-        deliveries: list[Delivery] = []
+        control = Control(settings)
 
         def new_pipeline() -> Pipeline:
-            return Pipeline(catalogue, origin, metric_origin, journal.load_state(), claim_wait_ns)
+            with _readable(settings.journal_path):
+                return Pipeline(catalogue, origin, metric_origin, journal.load_state(), claim_wait_ns)
 
-        def committed() -> None:
-            for delivery in deliveries:
-                delivery.notify()
+        def newest_metrics() -> Snapshot | None:
+            request = ingest.pipeline.metrics_request(journal.started_at_ns, time.time_ns())
+            return Snapshot(request, len(ingest.pipeline.totals)) if request else None
 
-        queued: dict[OutboxSignal, Sender] = {}
-        for name in QUEUED_SIGNALS:
-            if (sender := destinations.queued(name)) is not None:
-                queued[name] = sender
-        deliveries += [
-            Delivery(name, journal, sender, limits=_limits(settings.targets[name])) for name, sender in queued.items()
-        ]
-        ingest = Ingest(journal, new_pipeline, queued.keys(), committed)
-        tasks: list[asyncio.Task[None]] = []
-        snapshots = self._snapshots(journal, ingest, destinations)
-        poller = FilePoller(
-            ingest.submit,
-            journal.cursors(),
-            spool=SpoolReader(settings.spool_directory),
-            cline_log=settings.cline_log_path,
-            may_read=lambda: not journal.is_full(),
-            report=_logger.warning,
-        )
+        exporters = Exporters(journal, newest_metrics, settings.exports, destinations)
+        try:
+            ingest = Ingest(
+                journal, new_pipeline, exporters.queued, exporters.notify, consent=lambda: control.consent.state
+            )
+            await self._serve(journal, ingest, exporters, control)
+        finally:
+            await exporters.close()
+
+    async def _serve(self, journal: Journal, ingest: Ingest, exporters: Exporters, control: Control) -> None:
+        settings = self._settings
+        has_room = _Room(journal, settings.journal_limit_bytes)
+        with _readable(settings.journal_path):
+            poller = FilePoller(
+                ingest.submit,
+                journal.cursors(),
+                spool=SpoolReader(settings.spool_directory),
+                cline_log=settings.cline_log_path,
+                may_read=lambda: control.is_on() and has_room(),
+                passes_over=control.is_off,
+                report=_logger.warning,
+                wake=control.poll_now,
+            )
         receiver = self._receiver(ingest)
+        tasks: list[asyncio.Task[None]] = []
         try:
             if receiver is not None:
                 await receiver.start()
-            tasks += [delivery.start() for delivery in deliveries]
-            if snapshots is not None:
-                tasks.append(snapshots.start())
+            control.begin(journal, ingest, exporters)
+            exporters.start()
+            tasks.append(asyncio.create_task(exporters.run(), name="exporters"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
+            tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._tell_status(journal, ingest), name="status"))
-            self._announce(self._started(destinations, receiver))
-            await self._until_stopped(tasks)
+            listening_on = receiver.endpoint if receiver is not None else None
+            running = _running(control.consent, listening_on)
+            with announced(settings.state_directory, running) as announce:
+
+                def tell(consent: Consent) -> None:
+                    announce(_running(consent, listening_on, running.started_at_ns))
+                    self._observer.consent(consent)
+
+                control.tell = tell
+                self._observer.started(self._started(exporters, listening_on, control.consent))
+                try:
+                    await self._until_stopped(tasks)
+                finally:
+                    control.tell = self._observer.consent
+                self._observer.stopping(FAREWELL_SECONDS)
         finally:
             if receiver is not None:
                 await receiver.stop(1.0)
-        await self._farewell(poller, tasks, deliveries, snapshots)
-        self._report_status(journal.status(), ingest.pipeline.open_runs)
+        await self._farewell(poller, tasks, exporters)
+        self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
     async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> None:
         """Waits for ``stop``; a task that fails takes the bridge down with its error."""
@@ -160,66 +185,89 @@ class Bridge:
         finally:
             stopping.cancel()
 
-    async def _farewell(
-        self,
-        poller: FilePoller,
-        tasks: list[asyncio.Task[None]],
-        deliveries: list[Delivery],
-        snapshots: MetricSnapshots | None,
-    ) -> None:
+    async def _farewell(self, poller: FilePoller, tasks: list[asyncio.Task[None]], exporters: Exporters) -> None:
         """Reads what is left, then sends what can be sent in time; the rest waits in the journal."""
         poller.stop()
         polling = next(task for task in tasks if task.get_name() == "poll-files")
         with suppress(asyncio.CancelledError):
             await asyncio.wait({polling}, timeout=FAREWELL_SECONDS)
-        farewells = [delivery.drain(FAREWELL_SECONDS) for delivery in deliveries]
-        if snapshots is not None:
-            farewells.append(snapshots.drain(FAREWELL_SECONDS))
-        await asyncio.gather(*farewells)
+        await exporters.drain(FAREWELL_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if not polling.cancelled() and (error := polling.exception()) is not None:
+            raise error
 
     async def _tell_status(self, journal: Journal, ingest: Ingest) -> None:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            self._report_status(journal.status(), ingest.pipeline.open_runs)
-
-    def _snapshots(self, journal: Journal, ingest: Ingest, destinations: Destinations) -> MetricSnapshots | None:
-        senders = destinations.snapshots()
-        if not senders:
-            return None
-
-        def newest() -> Snapshot | None:
-            request = ingest.pipeline.metrics_request(journal.started_at_ns, time.time_ns())
-            return Snapshot(request, len(ingest.pipeline.totals)) if request else None
-
-        return MetricSnapshots(
-            newest,
-            senders,
-            journal,
-            interval_seconds=self._settings.metric_export_interval_seconds,
-            timeout_seconds=self._settings.metric_export_timeout_seconds,
-        )
+            self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
     def _receiver(self, ingest: Ingest) -> OtlpHttpReceiver | None:
         if self._settings.listen is None:
             return None
         listen = self._settings.listen
-        return OtlpHttpReceiver(ingest, host=listen.host, port=listen.port, report=_logger.warning)
+        token = self._settings.listen_token
+        return OtlpHttpReceiver(
+            ingest,
+            host=listen.host,
+            port=listen.port,
+            bearer_token=token.value if token is not None else None,
+            further_hosts=self._settings.listen_hosts,
+            report=_logger.warning,
+        )
 
-    def _started(self, destinations: Destinations, receiver: OtlpHttpReceiver | None) -> Started:
+    def _started(self, exporters: Exporters, listening_on: str | None, consent: Consent) -> Started:
         settings = self._settings
         reads = [f"plugin spool {settings.spool_directory}", f"Cline's log {settings.cline_log_path}"]
-        if receiver is not None:
-            reads.append(f"OTLP logs on {receiver.endpoint}/v1/logs")
-        return Started(
-            notices=settings.notices,
-            reads=tuple(reads),
-            sends=tuple(destinations.describe()),
-            state_directory=settings.state_directory,
-            listening_on=receiver.endpoint if receiver is not None else None,
-        )
+        if listening_on is not None:
+            reads.append(f"OTLP logs on {listening_on}/v1/logs")
+        notices = list(settings.notices)
+        if not settings.has_endpoint:
+            notices.append("no endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT): nothing leaves this machine")
+        if not plugin_file_of(settings.cline_directory).exists():
+            notices.append("the plugin is not installed: `cline-otel install` lets Cline tell of every agent and call")
+        return Started(tuple(notices), tuple(reads), tuple(exporters.describe()), settings.state_directory, consent)
+
+
+def _running(consent: Consent, listening_on: str | None, started_at_ns: int | None = None) -> Running:
+    started_at_ns = time.time_ns() if started_at_ns is None else started_at_ns
+    return Running(os.getpid(), started_at_ns, listening_on, consent.state, consent.reasons)
+
+
+class _Room:
+    """Whether there is room to read on. Says so when there is none, once while that lasts."""
+
+    def __init__(self, journal: Journal, limit_bytes: int) -> None:
+        self._journal = journal
+        self._limit_bytes = limit_bytes
+        self._say_again_at = 0.0
+
+    def __call__(self) -> bool:
+        if not self._journal.is_full():
+            return True
+        if time.monotonic() >= self._say_again_at:
+            _logger.warning(
+                "the journal is full (limit %d bytes): files are not read on and OTLP senders are told to come again; "
+                "make the destination reachable, or raise CLINE_OTEL_BRIDGE_JOURNAL_LIMIT_BYTES",
+                self._limit_bytes,
+            )
+        # While it empties it is full and not full in turns.
+        self._say_again_at = time.monotonic() + STATUS_SECONDS
+        return False
+
+
+@contextmanager
+def _readable(journal_path: Path) -> Iterator[None]:
+    """Within this block state that cannot be decoded becomes a JournalError."""
+    try:
+        yield
+    except (msgspec.MsgspecError, ValueError):
+        # Not "from error", which could quote what it could not decode.
+        raise JournalError(
+            f"journal {journal_path} holds state that this release cannot read: use the release that wrote it, "
+            "or move the state directory away to begin anew"
+        ) from None
 
 
 def resource_of(settings: Settings, instance_id: str) -> Attributes:
@@ -240,12 +288,6 @@ def _origins(settings: Settings, instance_id: str) -> tuple[Origin, Origin]:
         Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL),
         Origin(identity, SCOPE_NAME, "", SCHEMA_URL),
     )
-
-
-def _limits(targets: Sequence[Target]) -> BatchLimits:
-    if any(isinstance(target, FileTarget) for target in targets):
-        return BatchLimits(size_bytes=FILE_REQUEST_BYTES)
-    return BatchLimits()
 
 
 def run_until_signal(bridge: Bridge) -> None:

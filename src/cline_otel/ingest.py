@@ -11,11 +11,13 @@ import asyncio
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
+from cline_otel.consent.decision import State
 from cline_otel.decode.otlp import MalformedPayload as MalformedRequest
 from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem, OutboxSignal
 from cline_otel.journal.store import Journal
@@ -33,6 +35,8 @@ from cline_otel.sources.intake import (
     Unavailable,
     UnsupportedSignal,
 )
+from cline_otel.sources.polling import INTERRUPTED_KEY
+from cline_otel.translate.step import SILENCE_NS
 
 MAX_WAITING_REQUESTS: Final = 256
 """More requests than this at once are answered with 429."""
@@ -56,6 +60,8 @@ class Ingest:
         exported: the signals that have a destination; the others are not queued.
         committed: called after a commit that put something into the outbox.
         wall_clock_ns: nanoseconds since the Unix epoch.
+        consent: whether telemetry is on. While it is off, requests are acknowledged and dropped undecoded; while
+            it is held, they are told to come again.
     """
 
     def __init__(
@@ -65,15 +71,19 @@ class Ingest:
         exported: Collection[OutboxSignal],
         committed: Callable[[], None],
         wall_clock_ns: Callable[[], int] = time.time_ns,
+        consent: Callable[[], State] = lambda: "on",
     ) -> None:
         self._journal = journal
         self._new_pipeline = new_pipeline
         self._exported = exported
         self._committed = committed
         self._wall_clock_ns = wall_clock_ns
+        self._consent = consent
+        self._dropped_requests = 0
         self._waiting: list[_Request] = []
         self._worker: asyncio.Task[None] | None = None
         self._forgotten_at_ns = wall_clock_ns()
+        self._failure: JournalError | None = None
         self.pipeline = new_pipeline()
 
     # --- from files ---------------------------------------------------------------------------------
@@ -85,9 +95,14 @@ class Ingest:
             Busy: the journal is full; nothing was taken.
             Unavailable: it could not be committed; nothing was taken.
         """
-        if not batch.inputs and not batch.cursors and batch.tick_at_ns is None:
+        dropped = self._dropped_requests
+        if not batch.inputs and not batch.cursors and batch.tick_at_ns is None and not dropped:
             return
+        if batch.inputs and self._consent() != "on":
+            raise Busy()
         commit = Commit(cursors=dict(batch.cursors))
+        if dropped:
+            commit.counts["switched_off", "otlp", "requests"] = dropped
         for given in batch.inputs:
             if isinstance(given, PluginLines):
                 made = self.pipeline.take_plugin(given.lines, process_name(given.process))
@@ -103,11 +118,14 @@ class Ingest:
                 self._forgotten_at_ns = batch.tick_at_ns
                 self.pipeline.forget()
         self._commit(commit)
+        self._dropped_requests -= dropped
 
     # --- from the receiver ------------------------------------------------------------------------------
 
     async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
         """One OTLP log request; returns after the commit. A request seen before is acknowledged and not taken again."""
+        if self._drops():
+            return ReceiveResult(accepted=0)
         if len(self._waiting) >= MAX_WAITING_REQUESTS or self._journal.is_full():
             raise Busy()
         answered: asyncio.Future[ReceiveResult] = asyncio.get_running_loop().create_future()
@@ -119,35 +137,35 @@ class Ingest:
 
     async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
         """Metrics and traces that Cline itself sends: counted, not kept."""
-        self._commit(Commit(counts={("unsupported_signal", "otlp", signal): item_count or 1}))
+        if not self._drops():
+            self._commit(Commit(counts={("unsupported_signal", "otlp", signal): item_count or 1}))
+
+    def _drops(self, requests: int = 1) -> bool:
+        """Whether requests are dropped, because telemetry is off. Counted, and written when the files' places are.
+
+        Raises:
+            Unavailable: it is not known whether they may be taken.
+        """
+        consent = self._consent()
+        if consent == "held":
+            raise Unavailable()
+        if consent == "off":
+            self._dropped_requests += requests
+        return consent == "off"
 
     async def _take_waiting(self) -> None:
         while self._waiting:
             requests, self._waiting = self._waiting, []
-            answers: list[tuple[_Request, ReceiveResult | Exception]] = []
-            commit = Commit()
-            seen: set[bytes] = set()
-            for request in requests:
-                if request.digest in seen or self._journal.seen_request(request.digest):
-                    commit.counts["duplicate", "otlp", "request"] = (
-                        commit.counts.get(("duplicate", "otlp", "request"), 0) + 1
-                    )
-                    answers.append((request, ReceiveResult(accepted=0)))
-                    continue
-                seen.add(request.digest)
-                try:
-                    made = self.pipeline.take_otlp_logs(request.body, request.content_type)
-                except MalformedRequest as error:
-                    answers.append((request, MalformedPayload(str(error))))
-                    continue
-                _count(commit, "otlp", 1, made, 0)
-                commit.seen_requests.append((request.digest, self._wall_clock_ns()))
-                answers.append((request, ReceiveResult(accepted=made)))
+            answers: Sequence[ReceiveResult | Exception]
             try:
-                self._commit(commit)
-            except (Busy, Unavailable) as error:
-                answers = [(request, error) for request, _ in answers]
-            for request, answer in answers:
+                answers = self._take(requests)
+            except Exception as error:
+                # Everybody who waits must hear of it, and half a step must not stay in memory.
+                if not isinstance(error, Busy | Unavailable):
+                    with suppress(Unavailable):
+                        self.begin_anew()
+                answers = [error] * len(requests)
+            for request, answer in zip(requests, answers, strict=True):
                 if request.answered.done():
                     continue
                 if isinstance(answer, Exception):
@@ -156,9 +174,53 @@ class Ingest:
                     request.answered.set_result(answer)
             await asyncio.sleep(0)
 
+    def _take(self, requests: Sequence[_Request]) -> list[ReceiveResult | Exception]:
+        """One transaction for all of them; an answer for each, in their order."""
+        if self._drops(len(requests)):
+            return [ReceiveResult(accepted=0)] * len(requests)
+        answers: list[ReceiveResult | Exception] = []
+        commit = Commit()
+        seen: set[bytes] = set()
+        for request in requests:
+            if request.digest in seen or self._journal.seen_request(request.digest):
+                key = ("duplicate", "otlp", "request")
+                commit.counts[key] = commit.counts.get(key, 0) + 1
+                answers.append(ReceiveResult(accepted=0))
+                continue
+            try:
+                made = self.pipeline.take_otlp_logs(request.body, request.content_type)
+            except MalformedRequest as error:
+                answers.append(MalformedPayload(str(error)))
+                continue
+            seen.add(request.digest)
+            _count(commit, "otlp", 1, made, 0)
+            commit.seen_requests.append((request.digest, self._wall_clock_ns()))
+            answers.append(ReceiveResult(accepted=made))
+        self._commit(commit)
+        return answers
+
+    # --- when telemetry goes off and on ------------------------------------------------------------------
+
+    def close_open_runs(self) -> None:
+        """Closes the runs that are open as incomplete, at their last signs of life; what they still tell is late.
+
+        Raises:
+            Busy, Unavailable: they stay open.
+        """
+        now_ns = self._wall_clock_ns()
+        # As if they had been silent for long: what waits for an owner begins to wait, then gets one, then closes.
+        for _ in range(3):
+            now_ns += SILENCE_NS + 1
+            self.pipeline.tell_time(now_ns)
+        self._commit(Commit(cursors={INTERRUPTED_KEY: None}))
+        # This one has seen a time that has not come.
+        self.begin_anew()
+
     # --- the transaction --------------------------------------------------------------------------------
 
     def _commit(self, commit: Commit) -> None:
+        if self._failure is not None:
+            raise self._failure
         flushed = self.pipeline.flush()
         _add_flushed(commit, flushed, self._exported)
         if not (commit.state or commit.outbox or commit.cursors or commit.counts or commit.seen_requests):
@@ -166,13 +228,26 @@ class Ingest:
         try:
             self._journal.commit(commit)
         except JournalFullError:
-            self.pipeline = self._new_pipeline()
+            self.begin_anew()
             raise Busy(30.0) from None
         except (JournalError, sqlite3.Error) as error:
-            self.pipeline = self._new_pipeline()
+            self.begin_anew()
             raise Unavailable() from error
         if commit.outbox:
             self._committed()
+
+    def begin_anew(self) -> None:
+        """Makes the pipeline's memory equal to the disk again; until that succeeds nothing is committed.
+
+        Raises:
+            Unavailable: the journal cannot be read.
+        """
+        try:
+            self.pipeline = self._new_pipeline()
+        except JournalError as error:
+            self._failure = error
+            raise Unavailable() from error
+        self._failure = None
 
 
 def process_name(process: ProcessKey) -> str:

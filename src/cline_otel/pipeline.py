@@ -13,18 +13,21 @@ from typing import Final
 import msgspec
 
 from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.values import OTHER
 from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
-from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally
+from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally, count
 from cline_otel.translate.state import State
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from cline_otel.translate.totals import Totals
 
 SCOPE_NAME: Final = "cline-otel"
+
+MAX_TALLY_NAMES: Final = 1_000
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
 """The conventions that the catalogue's names are from."""
@@ -68,6 +71,7 @@ class Pipeline:
         self._totals = Totals(catalogue.metrics)
         self._totals.restore(rows)
         self._tally: Tally = {}
+        self._names: set[str] = set()
 
     def take_cline_log(self, lines: Iterable[bytes]) -> int:
         """Lines of ``cline.log``; returns how many events they made."""
@@ -90,7 +94,11 @@ class Pipeline:
         step = self._translator.step
         number = 0
         for event in events:
-            step(event)
+            try:
+                step(event)
+            except Exception:
+                # A defect of the translator must stop neither what follows nor the bridge; a test would see it counted.
+                count(self._tally, "defect", event.source, event.name)
             number += 1
         return number
 
@@ -111,7 +119,10 @@ class Pipeline:
         outputs = self._translator.take()
         for delta in outputs.metrics:
             self._totals.add(delta)
-        tally, self._tally = self._tally, {}
+        told, self._tally = self._tally, {}
+        tally: Tally = {}
+        for (kind, source, name), times in told.items():
+            count(tally, kind, source, self._bounded(name), times)
         for key, times in outputs.tally.items():
             tally[key] = tally.get(key, 0) + times
         return Flushed(
@@ -122,6 +133,12 @@ class Pipeline:
             state=self._translator.state.changes() | self._totals.changes(),
             tally=tally,
         )
+
+    def _bounded(self, name: str) -> str:
+        """Names come from upstream; past the first thousand they are counted together."""
+        if len(self._names) < MAX_TALLY_NAMES:
+            self._names.add(name)
+        return name if name in self._names else OTHER
 
     @property
     def totals(self) -> list[MetricTotal]:

@@ -130,6 +130,7 @@ DiagnosticKind = Literal[
     "late",
     "unsupported_signal",
     "missing",
+    "defect",
 ]
 """Why something did not become telemetry.
 
@@ -137,6 +138,7 @@ malformed: could not be decoded. unmapped_event: the catalogue does not know the
 dropped_field: the catalogue does not list the field for that event. replaced_value: a bounded value
 outside its known set. shadowed: the run's owner tells it better. duplicate: seen before.
 late: it came after its run was closed. unsupported_signal: metrics and traces that Cline itself sends.
+defect: the translator failed on it, which should be reported.
 missing: the plugin's spool was full and so many records were never written.
 """
 

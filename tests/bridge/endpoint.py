@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,16 @@ REQUESTS: Final[dict[str, type[Message]]] = {
     "metrics": ExportMetricsServiceRequest,
     "logs": ExportLogsServiceRequest,
 }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        # A killed sender resets its connections; anything else is a defect of this endpoint.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class Endpoint:
@@ -71,11 +82,9 @@ class Endpoint:
                 pass
 
         self._socket.listen()
-        server = ThreadingHTTPServer(self._socket.getsockname(), Handler, bind_and_activate=False)
+        server = _Server(self._socket.getsockname(), Handler, bind_and_activate=False)
         server.socket.close()
         server.socket = self._socket
-        server.daemon_threads = True
-        server.block_on_close = False
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()

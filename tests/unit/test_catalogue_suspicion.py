@@ -15,7 +15,7 @@ MODEL, AGENT = HANDLERS["model"].gate, HANDLERS["agentId"].gate
 
 
 def _random(count: int, alphabet: str = string.ascii_letters + string.digits) -> str:
-    return "".join(random.Random(count).choices(alphabet, k=count))  # noqa: S311 - no key, only the shape of one
+    return "".join(random.Random(count).choices(alphabet, k=count))
 
 
 KEYS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 
 from cline_otel.cli.main import fail
 from cline_otel.cli.replay import draw
+from cline_otel.consent import decide, evidence_of
 from cline_otel.journal.lock import create_private_directory
 from cline_otel.replay import replay, write
 from cline_otel.settings import SettingsError, load_settings
@@ -34,14 +36,20 @@ def run_demo() -> None:
     except SettingsError as error:
         fail(str(error), 2)
     replayed = replay(read_recording([example_directory()]), shift_to_ns=time.time_ns())
-    create_private_directory(settings.state_directory)
     output = settings.state_directory / "demo"
-    written = write(replayed, output)
+    try:
+        create_private_directory(settings.state_directory)
+        written = write(replayed, output)
+    except OSError as error:
+        fail(f"{output}: cannot be written ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR to another directory")
     draw(replayed)
     click.echo("\nOTLP JSON, one export request a line:")
     for path in written:
         click.echo(f"  {path}")
-    if settings.has_endpoint:
+    consent = decide(evidence_of(settings, os.environ).look())
+    if not consent.is_on:
+        click.echo(f"\nNothing left this machine: telemetry is {consent.describe()}.")
+    elif settings.has_endpoint:
         from cline_otel.cli.sending import send_replayed
 
         send_replayed(replayed, metrics=False)

@@ -79,22 +79,22 @@ def _becomes(entry: SourceEvent) -> str:
 
 
 def _list_all(catalogue: Catalogue) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Event", no_wrap=True)
-    table.add_column("Source", no_wrap=True)
-    table.add_column("What it means")
-    table.add_column("Becomes")
+    """Two lines an event, so that nothing is squeezed in a narrow terminal."""
+    listed: list[tuple[str, str, str, str]] = []
     for source, vocabulary in (("plugin", catalogue.plugin), ("log, otlp", catalogue.cline)):
         for name, entry in [*sorted(vocabulary.events.items()), *vocabulary.prefixes]:
             shown = name if name in vocabulary.events else f"{name}*"
             becomes = {"ignored": "-", "fact": entry.fact}.get(entry.kind, entry.kind)
-            table.add_row(escape(shown), source, escape(entry.meaning), becomes)
+            listed.append((shown, source, becomes, entry.meaning))
     for source, other in catalogue.other_sources.items():
-        for name, meaning in sorted(other.names.items()):
-            table.add_row(escape(name), source, escape(meaning), "not read yet")
-        for prefix in other.prefixes:
-            table.add_row(escape(f"{prefix}*"), source, "Counted, then dropped", "-")
-    Console().print(table)
+        listed += [(name, source, "not read yet", meaning) for name, meaning in sorted(other.names.items())]
+        listed += [(f"{prefix}*", source, "-", "Counted, then dropped") for prefix in other.prefixes]
+    console = Console(soft_wrap=True)
+    name_cells = max(len(name) for name, *_ in listed)
+    source_cells = max(len(source) for _, source, *_ in listed)
+    for name, source, becomes, meaning in listed:
+        console.print(f"[bold]{escape(name):<{name_cells}}[/]  {source:<{source_cells}}  {becomes}", highlight=False)
+        console.print(f"  [dim]{escape(meaning)}[/]", highlight=False)
 
 
 def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: Catalogue) -> None:
@@ -114,7 +114,7 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
         console.print(f"  Only if {name} is {' or '.join(sorted(accepted))}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("  Field", "Leaves as", "Privacy class", "Values"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for slot, key in enumerate(KEYS):
         aliases = [field for field, handler in entry.handlers.items() if handler.slot == slot]
         if aliases:

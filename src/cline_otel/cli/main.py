@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -22,7 +23,38 @@ def fail(message: str, exit_code: int = 1) -> NoReturn:
     sys.exit(exit_code)
 
 
-@click.group(context_settings=CONTEXT)
+class _OneLineErrors(click.Group):
+    """Every error is one line on stderr and a non-zero exit; a defect of ours names its place, never its data."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **{**extra, "standalone_mode": False})
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx is not None else "cline-otel"
+            fail(f"{_sentence(error.format_message())} (see `{command} --help`)", error.exit_code)
+        except click.ClickException as error:
+            fail(_sentence(error.format_message()), error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.exit(1)
+        except Exception as error:
+            if sys.flags.dev_mode:
+                raise
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            fail(
+                f"a defect in cline-otel, {type(error).__name__} at {Path(place.filename).name}:{place.lineno}; "
+                "what was committed is kept. Please report this line (python -X dev shows more)"
+            )
+
+
+def _sentence(text: str) -> str:
+    """One line that goes on after ``error:``, as click's messages do not."""
+    line = " ".join(text.split()).rstrip(".")
+    return line[:1].lower() + line[1:]
+
+
+@click.group(cls=_OneLineErrors, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="cline-otel")
 def main() -> None:
     """What the Cline coding agent does, as OpenTelemetry spans, metrics and log records over OTLP.
@@ -34,7 +66,11 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--listen", metavar="HOST:PORT", help="Where to take OTLP over HTTP.  [default: 127.0.0.1:4319]")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to take OTLP over HTTP; port 0 is any free one.  [default: 127.0.0.1:4319]",
+)
 @click.option("--no-listen", is_flag=True, help="Do not take OTLP; read the plugin's spool and cline.log only.")
 def run(listen: str | None, no_listen: bool) -> None:
     """Run the bridge: read Cline's events, translate, keep, deliver.
@@ -52,7 +88,7 @@ def run(listen: str | None, no_listen: bool) -> None:
     "--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]"
 )
 def install(cline_dir: Path | None) -> None:
-    """Put the plugin into Cline, so that the bridge sees every agent, model call and tool."""
+    """Put the plugin into Cline: it tells of every agent and call."""
     from cline_otel.cli.plugin import install_plugin
 
     install_plugin(cline_dir)
@@ -70,7 +106,7 @@ def uninstall(cline_dir: Path | None) -> None:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path, readable=False))
 @click.option("--only", type=click.Choice(["plugin", "cline-log", "otlp"]), help="Hear one source only.")
 @click.option(
     "--output",
@@ -78,7 +114,7 @@ def uninstall(cline_dir: Path | None) -> None:
     help="Write traces.jsonl, metrics.jsonl, logs.jsonl there.",
 )
 @click.option("--send", is_flag=True, help="Also send traces and logs to the endpoint that OTEL_* names.")
-@click.option("--metrics", is_flag=True, help="With --send, send metrics too.")
+@click.option("--metrics", is_flag=True, help="With --send: metrics too.")
 def replay(
     paths: tuple[Path, ...], only: RecordingSource | None, output: Path | None, send: bool, metrics: bool
 ) -> None:
@@ -94,7 +130,7 @@ def replay(
 
 @main.command()
 def demo() -> None:
-    """Replay a recorded run of the real Cline and draw what comes of it."""
+    """Replay a bundled run of the real Cline and draw its trace."""
     from cline_otel.cli.demo import run_demo
 
     run_demo()
@@ -103,7 +139,7 @@ def demo() -> None:
 @main.command()
 @click.argument("event", required=False)
 def explain(event: str | None) -> None:
-    """Say what an event of Cline becomes, and what of it never leaves.
+    """Say what an event becomes, and what of it never leaves.
 
     Without EVENT, lists all events of all sources.
     """
@@ -113,9 +149,29 @@ def explain(event: str | None) -> None:
 
 
 @main.command()
+@click.option("--erase", is_flag=True, help="Also erase what was gathered and not sent yet, from the disk too.")
+def off(erase: bool) -> None:
+    """Switch telemetry off, within a second: nothing is read, stored or sent.
+
+    Holds for the plugin and the bridge, running or not, until `cline-otel on`. What waits is kept.
+    """
+    from cline_otel.cli.off import switch_off
+
+    switch_off(erase=erase)
+
+
+@main.command()
+def on() -> None:
+    """Take `cline-otel off` back: telemetry goes on from now."""
+    from cline_otel.cli.off import switch_on
+
+    switch_on()
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(as_json: bool) -> None:
-    """Show what was read, what waits, what was delivered and what was dropped."""
+    """Show what was read, delivered and dropped, and what waits."""
     from cline_otel.cli.status import show_status
 
     show_status(as_json=as_json)

@@ -18,6 +18,8 @@ def replay_paths(
     paths: list[Path], only: RecordingSource | None, output: Path | None, *, send: bool, metrics: bool
 ) -> None:
     """Replays, and writes or draws what came of it."""
+    if metrics and not send:
+        fail("--metrics says what --send sends; add --send", 2)
     try:
         recording = read_recording(paths, only)
     except UnreadableRecording as error:

@@ -4,42 +4,92 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import click
 
-from cline_otel.bridge import Bridge, Started, run_until_signal
+from cline_otel import __version__
+from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.main import fail
 from cline_otel.cli.status import status_line
+from cline_otel.consent import Consent
 from cline_otel.export.destinations import DestinationError
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.sources.otlp_http import ReceiverRefused
 
-NEVER_SENT = "code, file contents, paths, arguments, prompts, error texts, personal data, keys"
+NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
+
+_INDENT: Final = " " * 9
 
 
 def run_bridge(*, listen: str | None, listening: bool) -> None:
     """Runs until a signal; every trouble that prevents it is one line and a non-zero exit."""
-    if listen is not None or not listening:
-        os.environ["CLINE_OTEL_BRIDGE_LISTEN"] = listen if listening and listen is not None else "off"
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(_OneLine())
+    if not listening:
+        os.environ["CLINE_OTEL_BRIDGE_LISTEN"] = "none"
+    elif listen is not None:
+        os.environ["CLINE_OTEL_BRIDGE_LISTEN"] = listen
     try:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
+    _log_to_stderr(settings.log_level)
+    said = _Said()
     try:
-        run_until_signal(Bridge(settings, _announce, _report))
+        run_until_signal(Bridge(settings, said))
     except (StateDirectoryBusyError, JournalError, ReceiverRefused, DestinationError, CatalogueError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{settings.state_directory}: cannot be used ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR")
-    click.echo(f"{_now()} stopped; what was not delivered waits in the journal", err=True)
+    _say(
+        f"{_now()} stopped; {said.waiting} spans and log records wait in the journal for the next start"
+        if said.waiting
+        else f"{_now()} stopped"
+    )
+
+
+class _Said(Observer):
+    """Tells the terminal."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+    def started(self, started: Started) -> None:
+        _say(f"cline-otel {__version__} runs; stop it with Ctrl-C.")
+        for word, lines in (
+            (started.consent.state, () if started.consent.is_on else (_without_state(started.consent),)),
+            ("reads", started.reads),
+            ("sends", started.sends),
+            ("never", (NEVER_SENT,)),
+            ("keeps", (str(started.state_directory),)),
+            ("note", started.notices),
+        ):
+            for line in lines:
+                _say(_for_terminal(f"  {word:<5}  {line}"))
+
+    def consent(self, consent: Consent) -> None:
+        _say(f"{_now()} telemetry is {consent.describe() if not consent.is_on else 'on again, from now'}")
+
+    def stopping(self, seconds: float) -> None:
+        _say(f"{_now()} stopping: sends what waits, {seconds:g} s at most; again to end at once")
+
+    def status(self, status: JournalStatus, open_runs: int) -> None:
+        self.waiting = sum(signal.pending_items for signal in status.signals.values())
+        _say(f"{_now()} {status_line(status, open_runs)}")
+
+
+def _without_state(consent: Consent) -> str:
+    what = (
+        "nothing is read, stored or sent" if consent.state == "off" else "nothing is read or sent until that is known"
+    )
+    return f"{'; '.join(consent.reasons)}: {what}"
 
 
 class _OneLine(logging.Formatter):
@@ -49,21 +99,33 @@ class _OneLine(logging.Formatter):
         return f"{_now()} {record.levelname.lower()}: {record.getMessage()}"
 
 
+def _log_to_stderr(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    # What others log may quote what they handled, so only their warnings are shown.
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("cline_otel").setLevel(level)
+    # Where nobody reads stderr any more there is nobody to tell of it.
+    logging.raiseExceptions = False
+
+
+def _say(line: str) -> None:
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        # The bridge goes on when whoever read its words is gone, as with `| head`.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
+
+
+def _for_terminal(line: str) -> str:
+    """In a terminal ``line`` with short paths, broken between words; elsewhere as it is."""
+    if not sys.stderr.isatty():
+        return line
+    home = str(Path.home())
+    line = line.replace(f"{home}/", "~/") if len(home) > 1 else line
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(line, width, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
+
+
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _announce(started: Started) -> None:
-    lines = [
-        "cline-otel runs. Stop it with Ctrl-C.",
-        *(f"  reads   {line}" for line in started.reads),
-        *(f"  sends   {line}" for line in started.sends),
-        f"  never   {NEVER_SENT}",
-        f"  keeps   {started.state_directory}",
-        *(f"  note    {notice}" for notice in started.notices),
-    ]
-    click.echo("\n".join(lines), err=True)
-
-
-def _report(status: JournalStatus, open_runs: int) -> None:
-    click.echo(f"{_now()} {status_line(status, open_runs)}", err=True)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cline_otel.cli.main import fail
+from cline_otel.consent import Consent, decide, evidence_of
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
+from cline_otel.running import Running, find_running
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.sources.polling import cline_log_key, decode_position
 from cline_otel.sources.spool import KEY_PREFIX
-from cline_otel.sources.tailing import unread_bytes
+from cline_otel.sources.tailing import Position, unread_bytes
 
-_KIND_MEANINGS = {
+_KIND_MEANINGS: Final = {
     "unmapped_event": "events the catalogue does not know",
     "dropped_field": "fields the catalogue does not list",
     "replaced_value": "values outside the known set, sent as _OTHER",
@@ -27,19 +34,57 @@ _KIND_MEANINGS = {
     "shadowed": "told better by the run's owner",
     "duplicate": "told before",
     "late": "came after its run was closed",
+    "switched_off": "came while telemetry was off, dropped unread",
     "unsupported_signal": "metrics and traces that Cline itself sends",
+    "defect": "the translator failed on it: please report",
     "missing": "the plugin's spool was full",
 }
+_PROBLEMS: Final = frozenset({"malformed", "defect", "missing"})
+
+_SCAN_BYTES: Final = 1024 * 1024
+_PIPE_WIDTH: Final = 160
+"""Into a pipe or a file, where nothing wraps what is too wide."""
 
 
 class SourceStatus(msgspec.Struct):
-    """How far one source has been read."""
+    """How far one source has been read.
+
+    Attributes:
+        place: the directory, file or URL.
+        received: lines or requests.
+        events: what they were decoded to.
+        unread_lines: whole lines that were written and not read yet; None where it cannot be told.
+        oldest_unread_at_ns: when the first of them was written, as it says; nanoseconds since the Unix epoch.
+        last_read_at_ns: when something was last read from the file, nanoseconds since the Unix epoch.
+    """
 
     source: str
     place: str
     received: int
     events: int
-    unread_bytes: int | None
+    unread_bytes: int | None = None
+    unread_lines: int | None = None
+    oldest_unread_at_ns: int | None = None
+    last_read_at_ns: int | None = None
+
+
+class _Unread(msgspec.Struct):
+    size_bytes: int = 0
+    lines: int = 0
+    oldest_at_ns: int | None = None
+
+    def add(self, other: _Unread) -> None:
+        self.size_bytes += other.size_bytes
+        self.lines += other.lines
+        times = [each for each in (self.oldest_at_ns, other.oldest_at_ns) if each is not None]
+        self.oldest_at_ns = min(times, default=None)
+
+
+class _Times(msgspec.Struct):
+    """The fields that say when a line was written: the plugin's, and the log's."""
+
+    time_unix_ms: int | None = None
+    time: str | int | None = None
 
 
 def show_status(*, as_json: bool) -> None:
@@ -48,38 +93,42 @@ def show_status(*, as_json: bool) -> None:
         settings = load_settings()
         with Journal.open_read_only(settings.journal_path) as journal:
             status = journal.status()
-    except (SettingsError, JournalError) as error:
+        running = find_running(settings.state_directory)
+        sources = _sources(settings, status, running)
+        consent = _consent(settings, running)
+    except SettingsError as error:
+        fail(str(error), 2)
+    except (JournalError, ValueError) as error:
         fail(str(error))
-    sources = _sources(settings, status)
+    except OSError as error:
+        fail(f"{settings.state_directory}: cannot be read ({error.strerror}); check who owns it")
     if as_json:
         document = {
             **msgspec.to_builtins(status, builtin_types=(bytes,)),
+            "limit_bytes": settings.journal_limit_bytes,
+            "telemetry": msgspec.to_builtins(consent),
+            "bridge": msgspec.to_builtins(running),
             "sources": msgspec.to_builtins(sources),
         }
         document["cursors"] = [{"key": cursor.key, "updated_at_ns": cursor.updated_at_ns} for cursor in status.cursors]
         click.echo(json.dumps(document, indent=2))
         return
     console = Console()
-    console.print(_source_table(sources))
-    console.print(_signal_table(status))
-    for signal, delivery in status.signals.items():
-        if delivery.last_error:
-            remedy = f"; {delivery.last_remedy}" if delivery.last_remedy else ""
-            console.print(f"[yellow]{signal}: {escape(delivery.last_error + remedy)}[/]")
-        for reason, items in delivery.refusals.items():
-            console.print(f"[red]{signal}: {items} refused: {escape(reason)}[/]")
-    _print_counts(console, status)
-    console.print(f"[dim]Journal {status.path}, {status.used_bytes / 1e6:.1f} MB, instance {status.instance_id}[/]")
+    if not console.is_terminal:
+        console.width = max(console.width, _PIPE_WIDTH)
+    console.print(_rendered(settings, status, running, consent, sources), soft_wrap=False)
 
 
 def status_line(status: JournalStatus, open_runs: int) -> str:
-    """One line for the bridge's log: what came in, what waits, what went out."""
+    """One line for the bridge's log: what came in, what waits, what went out. Items are spans and log records."""
+    queued = [signal for name, signal in status.signals.items() if name != "metrics"]
     events = sum(count.count for count in status.counts if count.kind == "events")
-    waiting = sum(signal.pending_items for signal in status.signals.values())
-    delivered = sum(signal.delivered_items for signal in status.signals.values())
-    refused = sum(signal.refused_items + signal.rejected_items for signal in status.signals.values())
     unmapped = sum(count.count for count in status.counts if count.kind == "unmapped_event")
-    line = f"{events} events in, {open_runs} runs open, {delivered} items delivered, {waiting} waiting"
+    waiting = sum(signal.pending_items for signal in queued)
+    delivered = sum(signal.delivered_items for signal in queued)
+    refused = sum(signal.refused_items + signal.rejected_items for signal in status.signals.values())
+    line = f"{_many(events, 'event')} in, {_many(open_runs, 'run')} open"
+    line += f", {_many(delivered, 'item')} delivered, {waiting} waiting"
     if refused:
         line += f", {refused} refused"
     if unmapped:
@@ -88,62 +137,208 @@ def status_line(status: JournalStatus, open_runs: int) -> str:
     return line + (f" ({'; '.join(sorted(errors))})" if errors else "")
 
 
-def _sources(settings: Settings, status: JournalStatus) -> list[SourceStatus]:
+def _consent(settings: Settings, running: Running | None) -> Consent:
+    """What the bridge that runs goes by; its environment need not be ours. Without one, what would hold now."""
+    if running is not None:
+        return Consent(running.telemetry, running.reasons)
+    return decide(evidence_of(settings, os.environ).look())
+
+
+def _sources(settings: Settings, status: JournalStatus, running: Running | None) -> list[SourceStatus]:
     def counted(kind: str, source: str) -> int:
         return sum(count.count for count in status.counts if (count.kind, count.source) == (kind, source))
 
-    positions = {cursor.key: decode_position(cursor.position) for cursor in status.cursors}
-    spool = settings.spool_directory
-    lag = sum(unread_bytes(path, positions.get(KEY_PREFIX + path.name)) for path in spool.glob("*.jsonl"))
-    log = settings.cline_log_path
-    log_lag = unread_bytes(log, positions.get(cline_log_key(log)))
-    listen = settings.listen
+    def told(source: str, place: str) -> SourceStatus:
+        return SourceStatus(source, place, counted("received", source), counted("events", source))
+
+    def of_files(source: str, place: Path, files: dict[str, Path]) -> SourceStatus:
+        found = told(source, str(place))
+        unread = _Unread()
+        for key, path in files.items():
+            cursor = cursors.get(key)
+            unread.add(_unread(path, None if cursor is None else decode_position(cursor.position)))
+        found.unread_bytes, found.unread_lines = unread.size_bytes, unread.lines
+        found.oldest_unread_at_ns = unread.oldest_at_ns
+        prefix = KEY_PREFIX if source == "plugin" else next(iter(files))
+        read_at = [cursor.updated_at_ns for key, cursor in cursors.items() if key.startswith(prefix)]
+        found.last_read_at_ns = max(read_at, default=None)
+        return found
+
+    cursors = {cursor.key: cursor for cursor in status.cursors}
+    spool, log, listen = settings.spool_directory, settings.cline_log_path, settings.listen
+    if running is not None:
+        listening = f"{running.listening_on}/v1/logs" if running.listening_on else "off"
+    else:
+        listening = f"http://{listen.host}:{listen.port}/v1/logs" if listen else "off"
     return [
-        SourceStatus("plugin", str(spool), counted("received", "plugin"), counted("events", "plugin"), lag),
-        SourceStatus("cline-log", str(log), counted("received", "cline-log"), counted("events", "cline-log"), log_lag),
-        SourceStatus(
-            "otlp",
-            f"{listen.host}:{listen.port}" if listen else "off",
-            counted("received", "otlp"),
-            counted("events", "otlp"),
-            None,
-        ),
+        of_files("plugin", spool, {KEY_PREFIX + path.name: path for path in sorted(spool.glob("*.jsonl"))}),
+        of_files("cline-log", log, {cline_log_key(log): log}),
+        told("otlp", listening),
     ]
 
 
-def _source_table(sources: list[SourceStatus]) -> Table:
+def _unread(path: Path, position: Position | None) -> _Unread:
+    """What a reader at ``position`` has before it; the file may grow or go away meanwhile."""
+    size_bytes = unread_bytes(path, position)
+    if not size_bytes:
+        return _Unread()
+    lines, first = 0, b""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, 2) - size_bytes, 0))
+            while data := file.read(_SCAN_BYTES):
+                first = first or data.partition(b"\n")[0]
+                lines += data.count(b"\n")
+    except OSError:
+        return _Unread(size_bytes)
+    return _Unread(size_bytes, lines, _written_at_ns(first))
+
+
+def _written_at_ns(line: bytes) -> int | None:
+    try:
+        times = msgspec.json.decode(line, type=_Times)
+        if isinstance(times.time, str):
+            return int(datetime.fromisoformat(times.time).timestamp() * 1e9)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        return None
+    milliseconds = times.time_unix_ms or times.time
+    return milliseconds * 1_000_000 if isinstance(milliseconds, int) else None
+
+
+# --- for people -------------------------------------------------------------------------------------
+
+
+def _rendered(
+    settings: Settings,
+    status: JournalStatus,
+    running: Running | None,
+    consent: Consent,
+    sources: list[SourceStatus],
+) -> RenderableType:
+    parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent)]
+    parts += ["", _source_table(sources), "", _signal_table(status)]
+    parts += _problems(status)
+    counts = _count_table(status)
+    if counts.row_count:
+        parts += ["", counts]
+    used = f"{_size(status.used_bytes)} of at most {_size(settings.journal_limit_bytes)}"
+    parts += ["", Text.assemble(("Journal   ", "bold"), _with_short_home(status.path), f"\n          {used}")]
+    parts.append(Text.assemble(("Instance  ", "bold"), status.instance_id))
+    return Group(*parts)
+
+
+def _bridge_line(running: Running | None) -> Text:
+    if running is None:
+        return Text.assemble(("Bridge    ", "bold"), ("does not run", "yellow"), "; start it with `cline-otel run`")
+    ago = _ago(running.started_at_ns)
+    return Text.assemble(("Bridge    ", "bold"), ("runs", "green"), f" as process {running.process_id}, started {ago}")
+
+
+def _consent_line(consent: Consent) -> Text:
+    color = {"on": "green", "off": "red", "held": "yellow"}[consent.state]
+    reasons = f": {'; '.join(consent.reasons)}" if consent.reasons else ""
+    return Text.assemble(("Telemetry ", "bold"), (consent.state, color), reasons)
+
+
+def _table(*columns: str, left: int) -> Table:
+    """``left``: how many columns, from the first, hold words; the others hold numbers."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Source", "Where", "Received", "Events", "Unread"):
-        table.add_column(column, justify="left" if column in ("Source", "Where") else "right")
-    for source in sources:
-        unread = "-" if source.unread_bytes is None else f"{source.unread_bytes} B"
-        table.add_row(source.source, escape(source.place), str(source.received), str(source.events), unread)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right", no_wrap=index == 0)
     return table
 
 
-def _signal_table(status: JournalStatus) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Signal", "Waiting", "Delivered", "Rejected", "Refused", "Last delivery"):
-        table.add_column(column, justify="left" if column == "Signal" else "right")
-    for name, signal in status.signals.items():
-        last = signal.last_delivered_at_ns
-        ago = "never" if last is None else f"{max(time.time() - last / 1e9, 0):.0f} s ago"
-        waiting = "-" if name == "metrics" else str(signal.pending_items)
+def _source_table(sources: list[SourceStatus]) -> Table:
+    table = _table("Source", "Received", "Events", "Unread", left=1)
+    table.add_column("Where", overflow="fold")
+    for source in sources:
         table.add_row(
-            name, waiting, str(signal.delivered_items), str(signal.rejected_items), str(signal.refused_items), ago
+            source.source,
+            str(source.received),
+            str(source.events),
+            _unread_text(source),
+            escape(_with_short_home(source.place)),
         )
     return table
 
 
-def _print_counts(console: Console, status: JournalStatus) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Not sent, and why")
-    table.add_column("Source")
-    table.add_column("Name")
-    table.add_column("Count", justify="right")
+def _unread_text(source: SourceStatus) -> Text:
+    if source.unread_bytes is None:
+        return Text("-")
+    if not source.unread_bytes:
+        return Text("0")
+    text = f"{_many(source.unread_lines or 0, 'line')}, {_size(source.unread_bytes)}"
+    if source.oldest_unread_at_ns is not None:
+        text += f",\noldest {_ago(source.oldest_unread_at_ns)}"
+    return Text(text, "yellow", justify="right")
+
+
+def _signal_table(status: JournalStatus) -> Table:
+    table = _table("Signal", "Waiting", "Delivered", "Rejected", "Refused", "Last delivery", left=1)
+    for name, signal in status.signals.items():
+        oldest = signal.oldest_pending_at_ns
+        waiting = "-" if name == "metrics" else str(signal.pending_items)
+        if oldest is not None:
+            waiting += f", oldest {_ago(oldest)}"
+        table.add_row(
+            name,
+            Text(waiting, "yellow" if signal.last_error and signal.pending_items else ""),
+            str(signal.delivered_items),
+            _alarming(signal.rejected_items),
+            _alarming(signal.refused_items),
+            "never" if signal.last_delivered_at_ns is None else _ago(signal.last_delivered_at_ns),
+        )
+    return table
+
+
+def _alarming(number: int) -> Text:
+    return Text(str(number), "red" if number else "")
+
+
+def _problems(status: JournalStatus) -> list[RenderableType]:
+    problems: list[RenderableType] = []
+    for name, signal in status.signals.items():
+        if signal.last_error:
+            remedy = f"; {signal.last_remedy}" if signal.last_remedy else ""
+            problems.append(Text(f"{name}: {signal.last_error}{remedy}", "yellow"))
+        for reason, items in signal.refusals.items():
+            problems.append(Text(f"{name}: {items} refused for good: {reason}", "red"))
+        if signal.rejected_items and signal.last_message:
+            problems.append(Text(f"{name}: {signal.rejected_items} rejected: {signal.last_message}", "red"))
+    return ["", *problems] if problems else []
+
+
+def _count_table(status: JournalStatus) -> Table:
+    table = _table("Not sent, or not as it was told", "Source", "Name", "Count", left=3)
     for kind, meaning in _KIND_MEANINGS.items():
-        for count in status.counts:
-            if count.kind == kind:
-                table.add_row(meaning, count.source, escape(count.name), str(count.count))
-    if table.row_count:
-        console.print(table)
+        rows = [count for count in status.counts if count.kind == kind]
+        for first, count in zip([True] + [False] * len(rows), rows, strict=False):
+            shown = Text(meaning if first else "", "red" if kind in _PROBLEMS else "")
+            table.add_row(shown, count.source, escape(count.name), str(count.count))
+    return table
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(size_bytes: int) -> str:
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _ago(at_ns: int) -> str:
+    seconds = max(time.time() - at_ns / 1e9, 0)
+    for unit, length, bound in (("s", 1, 120), ("min", 60, 7_200), ("h", 3_600, 172_800)):
+        if seconds < bound:
+            return f"{seconds / length:.0f} {unit} ago"
+    return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def _with_short_home(path: str) -> str:
+    home = str(Path.home())
+    return "~" + path[len(home) :] if len(home) > 1 and path.startswith(home + "/") else path

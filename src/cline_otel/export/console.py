@@ -26,6 +26,7 @@ __all__ = ["DEFAULT_MAX_ROWS", "render_metrics", "render_summary", "render_trace
 _KINDS: Final[dict[DiagnosticKind, tuple[str, bool]]] = {
     "malformed": ("could not be decoded", True),
     "unmapped_event": ("events that the catalogue does not know", True),
+    "defect": ("records that the translator failed on: please report it", True),
     "missing": ("records that were never written, the spool being full", True),
     "late": ("came after their run was closed", True),
     "dropped_field": ("fields that are not on the allowlist", False),

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry, Row, Sender
+from cline_otel.export.pausing import Pausable
 
 _logger = logging.getLogger(__name__)
 
@@ -97,12 +98,22 @@ class Delivery:
         self._drain_asked = asyncio.Event()
         self._drain_ends_at = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._sending = Pausable()
         self._trouble = ""
         self._last_message = ""
         self._refused_in_a_row = 0
 
     def notify(self) -> None:
         """Something was put into the outbox."""
+        self._wake.set()
+
+    def pause(self) -> None:
+        """Send nothing from now on; what is being sent is broken off, and its rows stay in the outbox."""
+        self._sending.pause()
+
+    def resume(self) -> None:
+        """Go on with what the outbox holds then."""
+        self._sending.resume()
         self._wake.set()
 
     def start(self) -> asyncio.Task[None]:
@@ -130,9 +141,10 @@ class Delivery:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
-            rows = self._outbox.pending(self._signal, limit_bytes=self._limits.size_bytes, limit_rows=self._limits.rows)
+            rows = () if self._sending.is_paused else self._pending()
             if rows:
-                if not await self._deliver(Batch(rows)):
+                # None: paused meanwhile. What is in the outbox afterwards may be something else.
+                if await self._sending.run(self._deliver(Batch(rows))) is False:
                     return
             elif self._drain_asked.is_set():
                 return
@@ -140,6 +152,9 @@ class Delivery:
                 await self._wake.wait()
                 if not self._drain_asked.is_set():
                     await self._pause(self._linger_seconds)
+
+    def _pending(self) -> Sequence[Row]:
+        return self._outbox.pending(self._signal, limit_bytes=self._limits.size_bytes, limit_rows=self._limits.rows)
 
     async def _deliver(self, batch: Batch) -> bool:
         """Settle every row of ``batch``; False when a drain gives up first."""

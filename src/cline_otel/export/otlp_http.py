@@ -6,6 +6,7 @@ Source: "OTLP/HTTP" of the OTLP specification; docs/delivery.md has the table of
 from __future__ import annotations
 
 import asyncio
+import os
 import zlib
 from http import HTTPStatus
 from typing import Final
@@ -227,5 +228,6 @@ def _cause(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     if isinstance(error, OSError) and error.strerror:
-        return clipped(error.strerror)
+        # asyncio's own text names the address instead of the reason; name resolution has codes of its own.
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else clipped(error.strerror)
     return type(error).__name__

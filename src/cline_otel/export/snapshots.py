@@ -14,6 +14,7 @@ import msgspec
 
 from cline_otel.export.delivery import Backoff
 from cline_otel.export.outcome import Batch, Delivered, DeliveryRecord, Hold, Outcome, Retry, Sender
+from cline_otel.export.pausing import Pausable
 
 _logger = logging.getLogger(__name__)
 
@@ -54,7 +55,16 @@ class MetricSnapshots:
         self._sleep = sleep
         self._random = random
         self._task: asyncio.Task[None] | None = None
+        self._sending = Pausable()
         self._trouble: dict[int, str] = {}
+
+    def pause(self) -> None:
+        """Send nothing from now on; what is being sent is broken off."""
+        self._sending.pause()
+
+    def resume(self) -> None:
+        """Go on at the next interval."""
+        self._sending.resume()
 
     def start(self) -> asyncio.Task[None]:
         """Send in a task, which fails only if the journal does. Once per instance."""
@@ -73,15 +83,18 @@ class MetricSnapshots:
                 raise error
         try:
             async with asyncio.timeout(deadline_seconds):
-                return await self._flush()
+                return await self._sending.run(self._flush()) is True
         except TimeoutError:
             return False
 
     async def _run(self) -> None:
         while True:
             await self._sleep(self._interval_seconds)
-            if (snapshot := self._newest()) is not None:
-                await asyncio.gather(*(self._send(index, snapshot) for index in range(len(self._senders))))
+            await self._sending.run(self._send_newest())
+
+    async def _send_newest(self) -> None:
+        if (snapshot := self._newest()) is not None:
+            await asyncio.gather(*(self._send(index, snapshot) for index in range(len(self._senders))))
 
     async def _flush(self) -> bool:
         snapshot = self._newest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -82,3 +83,11 @@ class SdkTarget(msgspec.Struct, frozen=True):
 
 
 Target = OtlpTarget | FileTarget | SdkTarget
+
+
+class ExportSettings(msgspec.Struct, frozen=True):
+    """Where each signal goes, and how often metrics do."""
+
+    targets: Mapping[SignalName, Sequence[Target]]
+    metric_interval_seconds: float = 60.0
+    metric_timeout_seconds: float = 30.0

@@ -256,8 +256,11 @@ class Journal:
                 (one_line(reason), one_line(remedy), self._clock_ns(), signal),
             )
 
-    def erase_pending(self) -> int:
-        """Erase what waits and what was refused, from the disk too; how many items that was."""
+    def erase_pending(self, state: dict[str, bytes | None] | None = None) -> int:
+        """Erase what waits and what was refused, from the disk too; how many items that was.
+
+        ``state`` replaces values of the state, or deletes them, in the same transaction and as thoroughly.
+        """
         with self._guard():
             self._connection.execute("PRAGMA secure_delete = ON")
         try:
@@ -271,6 +274,8 @@ class Journal:
                             "UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal)
                         )
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608
+                if state:
+                    _put(connection, "state", "value", state)
             with self._guard():
                 self._connection.executescript("PRAGMA incremental_vacuum")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -10,12 +10,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
+from pydantic import Field
 from pydantic_settings import NoDecode
 
-from cline_otel.export.targets import FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.export.targets import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
 from cline_otel.settings import values
+from cline_otel.settings.listening import listen_token, notices_of_listening
 from cline_otel.settings.otlp import GENERIC_PREFIX, OtlpSettings, OtlpVariables, Variables, parsed
-from cline_otel.settings.values import ListenAddress, SettingsError
+from cline_otel.settings.remote_config import RemoteConfigs, RemoteExports
+from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 from cline_otel.signals import SignalName
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
@@ -46,6 +49,10 @@ class _BridgeVariables(Variables):
         1024 * 1024 * 1024
     )
     listen: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = ListenAddress("127.0.0.1", 4319)
+    listen_token: Annotated[Secret | None, NoDecode, parsed(values.bearer_token)] = Field(None, repr=False)
+    listen_token_file: str | None = None
+    listen_hosts: Annotated[tuple[str, ...], NoDecode, parsed(values.host_names)] = ()
+    remote_config: str | None = None
 
 
 class _ClineVariables(Variables):
@@ -75,10 +82,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         cline_log_path: Cline's log file.
         claim_wait_seconds: how long weaker sources wait for the plugin to claim a session.
         listen: where the OTLP receiver listens; None if it does not.
+        listen_token: what its senders must show; None if nothing.
+        listen_hosts: names, besides its own, by which senders reach it.
         service_name: the resource's ``service.name``.
         resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it.
         sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a target then.
         targets: where each signal goes; none if it is not exported.
+        remote_config_path: the one file with the organization's remote config; None for the copies that Cline keeps.
+        remote_exports: what it said of exports when the settings were read.
         notices: lines worth telling at the start: settings that have no effect or look mistaken.
     """
 
@@ -88,6 +99,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     claim_wait_seconds: float
     journal_limit_bytes: int
     listen: ListenAddress | None
+    listen_token: Secret | None
+    listen_hosts: frozenset[str]
     service_name: str
     resource_attributes: tuple[tuple[str, str], ...]
     sdk_disabled: bool
@@ -95,7 +108,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metric_export_interval_seconds: float
     metric_export_timeout_seconds: float
     targets: dict[SignalName, tuple[Target, ...]]
+    remote_config_path: Path | None
+    remote_exports: RemoteExports
     notices: tuple[str, ...]
+
+    def remote_configs(self) -> RemoteConfigs:
+        """The files of the organization's remote config, not yet looked at."""
+        return RemoteConfigs(self.remote_config_path, data_directories(self.cline_directory, os.environ))
+
+    @property
+    def exports(self) -> ExportSettings:
+        """Where each signal goes, and how often metrics do."""
+        return ExportSettings(self.targets, self.metric_export_interval_seconds, self.metric_export_timeout_seconds)
 
     @property
     def has_endpoint(self) -> bool:
@@ -118,8 +142,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state_directory / "telemetry"
 
 
-def load_settings(*, state_directory: Path | None = None, cline_directory: Path | None = None) -> Settings:
-    """Read the environment. What is given here goes before it, as command-line options do.
+def load_settings(
+    *,
+    state_directory: Path | None = None,
+    cline_directory: Path | None = None,
+    remote_exports: RemoteExports | None = None,
+) -> Settings:
+    """Read the environment, and the organization's remote config. What is given here goes before either.
 
     Raises:
         SettingsError: a variable has a value that cannot be used; nothing else was looked at.
@@ -132,7 +161,20 @@ def load_settings(*, state_directory: Path | None = None, cline_directory: Path 
     attributes = dict(standard.resource_attributes)
     service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
     attributes.pop("service.name", None)
-    targets = _targets(standard, state_directory / "telemetry")
+    remote_config_path = _path(bridge, "remote_config")
+    token_file = _path(bridge, "listen_token_file")
+    notices: list[str] = []
+    if remote_exports is None:
+        remote_configs = RemoteConfigs(remote_config_path, data_directories(cline_directory, os.environ))
+        remote_configs.look()
+        remote_exports = remote_configs.exports
+        notices += remote_configs.problems
+        if remote_config_path is not None and not remote_config_path.exists():
+            notices.append(f"{_BRIDGE_PREFIX}REMOTE_CONFIG: there is no file {remote_config_path} (yet)")
+    targets, remote = _targets(standard, state_directory / "telemetry", remote_exports)
+    interval_seconds = standard.metric_export_interval
+    if "metrics" in remote and "metric_export_interval" not in standard.model_fields_set:
+        interval_seconds = remote_exports.metric_export_interval_seconds or interval_seconds
     return Settings(
         state_directory=state_directory,
         cline_directory=cline_directory,
@@ -140,31 +182,64 @@ def load_settings(*, state_directory: Path | None = None, cline_directory: Path 
         claim_wait_seconds=bridge.claim_wait_seconds,
         journal_limit_bytes=bridge.journal_limit_bytes,
         listen=bridge.listen,
+        listen_token=listen_token(bridge.listen, bridge.listen_token, token_file),
+        listen_hosts=frozenset(bridge.listen_hosts),
         service_name=service_name,
         resource_attributes=tuple(attributes.items()),
         sdk_disabled=standard.sdk_disabled,
         log_level=standard.log_level,
-        metric_export_interval_seconds=standard.metric_export_interval,
+        metric_export_interval_seconds=interval_seconds,
         metric_export_timeout_seconds=standard.metric_export_timeout,
         targets=targets,
-        notices=(*_notices_of_ports(targets), *_notices_of_variables(os.environ)),
+        remote_config_path=remote_config_path,
+        remote_exports=remote_exports,
+        notices=(
+            *notices,
+            *_notices_of_remote_config(remote, os.environ),
+            *notices_of_listening(bridge.listen),
+            *_notices_of_ports(targets),
+            *_notices_of_variables(os.environ),
+        ),
     )
 
 
-def _targets(standard: _StandardVariables, telemetry_directory: Path) -> dict[SignalName, tuple[Target, ...]]:
+def data_directories(cline_directory: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where Cline keeps its data: ``CLINE_DATA_DIR`` where that is set, and ``data`` in its directory."""
+    named = environment.get("CLINE_DATA_DIR", "").strip()
+    return (*([Path(named)] if named else []), cline_directory / "data")
+
+
+def _targets(
+    standard: _StandardVariables, telemetry_directory: Path, remote: RemoteExports
+) -> tuple[dict[SignalName, tuple[Target, ...]], tuple[SignalName, ...]]:
+    """Where each signal goes, and which of them go where the organization says."""
     if standard.sdk_disabled:
-        return dict.fromkeys(SIGNALS, ())
+        return dict.fromkeys(SIGNALS, ()), ()
     generic = OtlpVariables.read(GENERIC_PREFIX)
     targets: dict[SignalName, tuple[Target, ...]] = {}
+    remote_signals: list[SignalName] = []
     for signal in SIGNALS:
         specific = OtlpVariables.read(f"{GENERIC_PREFIX}{signal.upper()}_")
         otlp = OtlpSettings(signal, generic, specific)
         names: tuple[str, ...] | None = getattr(standard, f"{signal}_exporter")
+        if names is None and not otlp.has_endpoint and signal in remote.targets:
+            targets[signal] = tuple(_remote_target(target, otlp) for target in remote.targets[signal])
+            remote_signals.append(signal)
+            continue
         if names is None:
             # Local first: only an endpoint, or an exporter's name, makes anything leave the machine.
             names = ("otlp",) if otlp.has_endpoint else ("otlp_file",)
         targets[signal] = tuple(_target(name, signal, otlp, telemetry_directory) for name in names)
-    return targets
+    return targets, tuple(remote_signals)
+
+
+def _remote_target(target: Target, otlp: OtlpSettings) -> Target:
+    """The organization's endpoint with its own headers; how to speak to it, the environment may say."""
+    if not isinstance(target, OtlpTarget):
+        return target
+    return msgspec.structs.replace(
+        otlp.target(target.protocol), endpoint=target.endpoint, headers=target.headers, insecure=target.insecure
+    )
 
 
 def _target(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directory: Path) -> Target:
@@ -205,6 +280,22 @@ def _notices_of_ports(targets: Mapping[SignalName, tuple[Target, ...]]) -> list[
                     f"if nothing arrives, set OTEL_EXPORTER_OTLP_PROTOCOL={usual}"
                 )
     return notices
+
+
+def _notices_of_remote_config(remote: tuple[SignalName, ...], environment: Mapping[str, str]) -> list[str]:
+    if not remote:
+        return []
+    where = (
+        f"{', '.join(remote)}: sent where the organization's remote config says; "
+        f"{GENERIC_PREFIX}ENDPOINT and OTEL_<SIGNAL>_EXPORTER go before it"
+    )
+    # A secret meant for one endpoint must not reach another.
+    return [where] + [
+        f"{name} has no effect: the endpoint is the organization's, and so are its headers and protocol"
+        for part in ("", *(f"{signal.upper()}_" for signal in remote))
+        for name in (f"{GENERIC_PREFIX}{part}HEADERS", f"{GENERIC_PREFIX}{part}PROTOCOL")
+        if environment.get(name)
+    ]
 
 
 def _notices_of_variables(environment: Mapping[str, str]) -> list[str]:

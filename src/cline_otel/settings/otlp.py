@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -19,8 +18,6 @@ GENERIC_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 DEFAULT_HTTP_ENDPOINT: Final = "http://localhost:4318"
 DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
-
-_GRPC_METADATA_NAME: Final = re.compile(r"[0-9a-z_.-]+")
 
 
 class Variables(BaseSettings):
@@ -127,13 +124,8 @@ class OtlpSettings:
     def _check_for_grpc(self, compression: Compression, headers: tuple[tuple[str, str], ...]) -> None:
         if compression == "deflate":
             raise self._error("compression", "gRPC takes no deflate: use gzip or none")
-        for number, (name, value) in enumerate(headers, start=1):
-            if not _GRPC_METADATA_NAME.fullmatch(name) or name.endswith("-bin") or not value.isascii():
-                raise self._error(
-                    "headers",
-                    f"header {number} cannot travel over gRPC: names are letters, digits, '-', '_' and '.', "
-                    "without the ending -bin, and values are ASCII",
-                )
+        if number := values.first_header_not_for_grpc(headers):
+            raise self._error("headers", values.not_for_grpc(number))
 
     def _file(self, name: str, insecure: bool) -> str | None:
         path: str | None = self._pick(name)

@@ -22,11 +22,17 @@ from cline_otel.export.targets import Compression, Protocol
 NO_LIMIT_SECONDS: Final = 3600.0
 """Stands for a timeout of 0, which the specification reads as none."""
 
+SHORTEST_TOKEN: Final = 16
+"""Characters of a bearer token, below which it might be guessed."""
+
 _MILLISECONDS_FROM: Final = 1000.0
-_LISTEN_EXAMPLE: Final = "give an address such as 127.0.0.1:4319, or none"
+_LISTEN_EXAMPLE: Final = "give an address such as 127.0.0.1:4319, or off"
+_BEARER_TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 # RFC 9110 token; W3C Baggage octets, percent-encoding included.
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_GRPC_METADATA_NAME: Final = re.compile(r"[0-9a-z_.-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _PLAIN_HEADER_VALUE: Final = re.compile(r"[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 
@@ -36,10 +42,26 @@ class SettingsError(Exception):
 
 
 class ListenAddress(msgspec.Struct, frozen=True):
-    """Where the OTLP receiver listens; ``host`` is an address of this machine alone."""
+    """Where the OTLP receiver listens."""
 
     host: str
     port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A text that is never shown; ``value`` is read where it is used, and nowhere else."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
 
 
 def boolean(text: str) -> bool:
@@ -135,6 +157,22 @@ def headers(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
+def first_header_not_for_grpc(headers: tuple[tuple[str, str], ...]) -> int:
+    """The number, from 1, of the first header that cannot travel over gRPC; 0 if all can."""
+    for number, (name, value) in enumerate(headers, start=1):
+        if not _GRPC_METADATA_NAME.fullmatch(name) or name.endswith("-bin") or not value.isascii():
+            return number
+    return 0
+
+
+def not_for_grpc(number: int) -> str:
+    """What is wrong with header ``number``."""
+    return (
+        f"header {number} cannot travel over gRPC: names are letters, digits, '-', '_' and '.', "
+        "without the ending -bin, and values are ASCII"
+    )
+
+
 def resource_attributes(text: str) -> tuple[tuple[str, str], ...]:
     """``key=value,key=value``, percent-decoded; the last of a key counts."""
     found: dict[str, str] = {}
@@ -193,24 +231,41 @@ def grpc_endpoint(text: str) -> tuple[str, bool | None]:
 
 
 def listen_address(text: str) -> ListenAddress | None:
-    """``host:port``; None for ``none``. Only loopback: whoever can reach the port can feed it."""
+    """``host:port``; None for ``off`` or ``none``. Beyond loopback it takes a token, which is not known here."""
     value = text.strip()
-    if value.lower() == "none":
+    if value.lower() in {"off", "none"}:
         return None
     host, separator, port_text = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not separator or not host or not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65_535:
         raise ValueError(f"{text!r} is no address with a port: {_LISTEN_EXAMPLE}")
     try:
-        is_loopback = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+        ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
         raise ValueError(f"{text!r} has no IP address in it: {_LISTEN_EXAMPLE}") from None
-    if not is_loopback:
-        raise ValueError(
-            f"{text!r} can be reached from other machines, and nothing would check who sends: "
-            "listen on 127.0.0.1 and let a collector take what comes from elsewhere"
-        )
     return ListenAddress(host, int(port_text))
+
+
+def bearer_token(text: str) -> Secret:
+    """A token that senders show: the letters that RFC 6750, section 2.1, allows, and too many to be guessed."""
+    value = text.strip()
+    if not _BEARER_TOKEN.fullmatch(value):
+        raise ValueError("it is no bearer token: use letters, digits, '-', '.', '_', '~', '+' and '/', '=' at its end")
+    if len(value) < SHORTEST_TOKEN:
+        raise ValueError(
+            f"it is too short to keep others out: give at least {SHORTEST_TOKEN} random characters, "
+            "for example those of `openssl rand -hex 32`"
+        )
+    return Secret(value)
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """A list of host names, separated by commas, in lower case."""
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no host name: give names such as bridge.example.com, without ports")
+    return names
 
 
 def log_level(text: str) -> str:

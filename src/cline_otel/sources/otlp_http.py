@@ -129,7 +129,7 @@ class OtlpHttpReceiver:
         if self._bearer_token is None and not all(is_loopback(address) for address in addresses):
             raise self._refuse(
                 "others could reach it and no bearer token is set",
-                f"set a token that senders must show, or listen on {DEFAULT_HOST}",
+                f"set CLINE_OTEL_BRIDGE_LISTEN_TOKEN to a token that senders must show, or listen on {DEFAULT_HOST}",
             )
         self._factory = ConnectionFactory(
             self._handle,

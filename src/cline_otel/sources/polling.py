@@ -3,6 +3,9 @@
 In every round the log is read first and handed over last, after the spool was drained: whatever the
 log tells was then written before the spool was looked at, so the plugin's claim of a session always
 precedes what the log says of it.
+
+While telemetry is switched off the files are passed over instead: positions move to their ends and
+finished files are deleted, without a line being read.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
@@ -27,12 +30,26 @@ from cline_otel.sources.intake import (
     Submit,
     Unavailable,
 )
-from cline_otel.sources.spool import KEY_PREFIX, SpoolChunk, SpoolReader, UndeletableFile
-from cline_otel.sources.tailing import READ_LIMIT_BYTES, Chunk, Position, Tail, UnreadableFile, unread_bytes
+from cline_otel.sources.spool import KEY_PREFIX, FinishedFile, SpoolChunk, SpoolReader, UndeletableFile
+from cline_otel.sources.tailing import (
+    READ_LIMIT_BYTES,
+    Chunk,
+    Position,
+    Tail,
+    UnreadableFile,
+    end_position,
+    unread_bytes,
+)
 
 POLL_INTERVAL_SECONDS = 0.5
 MAX_BATCHES = 256
 """Batches read in one poll, so that a poll ends however fast others write: 256 MiB, four times a full spool."""
+
+PASSING_OVER_KEY = "passing-over"
+"""The cursor key that is there while files are passed over, so that a bridge that starts anew knows they were."""
+
+INTERRUPTED_KEY = "interrupted"
+"""The cursor key that is there from then on until the runs that were open are closed."""
 
 _logger = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
@@ -64,6 +81,10 @@ def decode_position(cursor: bytes) -> Position:
         ) from None
 
 
+MARK = encode_position(Position(0, 0, 0, b""))
+"""The value of the two keys above, which are no places."""
+
+
 class FilePoller:
     """Polls the spool and the log until it is stopped.
 
@@ -77,6 +98,8 @@ class FilePoller:
         spool: the plugin's spool, or None.
         cline_log: the log to follow, or None.
         may_read: False while the journal is full; files then keep what they hold, and time stands still.
+        passes_over: True while what comes is not to be read, now or ever. Afterwards reading goes on from the
+            ends of the files as they are then.
         report: takes one line about a problem, once for as long as it lasts.
         interval_seconds: between polls; None polls only when woken.
         wake: set to poll at once.
@@ -92,6 +115,7 @@ class FilePoller:
         spool: SpoolReader | None = None,
         cline_log: Path | None = None,
         may_read: Callable[[], bool] = lambda: True,
+        passes_over: Callable[[], bool] = lambda: False,
         report: Callable[[str], None] = _logger.warning,
         interval_seconds: float | None = POLL_INTERVAL_SECONDS,
         wake: asyncio.Event | None = None,
@@ -103,6 +127,7 @@ class FilePoller:
         self._tail = Tail(cline_log, limit_bytes) if cline_log is not None else None
         self._log_key = cline_log_key(cline_log) if cline_log is not None else ""
         self._may_read = may_read
+        self._passes_over = passes_over
         self._report = report
         self._interval_seconds = interval_seconds
         self._wake = asyncio.Event() if wake is None else wake
@@ -115,7 +140,7 @@ class FilePoller:
         self._positions = {
             key: decode_position(cursor)
             for key, cursor in cursors.items()
-            if key == self._log_key or (spool is not None and key.startswith(KEY_PREFIX))
+            if key in (self._log_key, PASSING_OVER_KEY) or (spool is not None and key.startswith(KEY_PREFIX))
         }
 
     async def run(self) -> None:
@@ -146,6 +171,8 @@ class FilePoller:
         """
         self._problems = {}
         try:
+            if self._passes_over() or (PASSING_OVER_KEY in self._positions and self._may_read()):
+                await self.pass_over()
             drained = await self._drain()
             if drained:
                 await self._tell_gone_and_time()
@@ -179,7 +206,7 @@ class FilePoller:
         """True if all that was there is handed over, False if reading must pause, None if there is more."""
         log_chunk: Chunk | None = None
         for _ in range(MAX_BATCHES):
-            if not self._may_read():
+            if self._passes_over() or not self._may_read():
                 return False
             if log_chunk is None:
                 log_chunk = self._read_log()
@@ -197,6 +224,32 @@ class FilePoller:
             else:
                 return True
         return None
+
+    async def pass_over(self) -> None:
+        """Move every position to the end of its file, and delete the files that are finished."""
+        ends: dict[str, Position | None] = {}
+        if self._tail is not None:
+            try:
+                ends[self._log_key] = end_position(self._tail.path)
+            except UnreadableFile as error:
+                self._problems[self._log_key] = str(error)
+            # It may hold a file that is renamed or removed by now.
+            self._tail.close()
+        if self._spool is not None:
+            ends |= self._spool.ends()
+            self._problems.update(self._spool.problems)
+        changed = {key: end for key, end in ends.items() if end != self._positions.get(key)}
+        was_marked = PASSING_OVER_KEY in self._positions
+        if self._passes_over() and not was_marked:
+            changed |= dict.fromkeys((PASSING_OVER_KEY, INTERRUPTED_KEY), decode_position(MARK))
+        elif not self._passes_over() and was_marked:
+            # Read on only now: a change is noticed late, so what came before it was noticed is passed over too.
+            changed[PASSING_OVER_KEY] = None
+        await self._commit((), changed)
+        if self._spool is not None:
+            finished = self._spool.finished(self._positions)
+            self._delete(finished, frozenset())
+            await self._commit((), dict.fromkeys(self._spool.missing(self._positions)))
 
     def _read_log(self) -> Chunk | None:
         if self._tail is None:
@@ -224,17 +277,21 @@ class FilePoller:
             if untold:
                 await self._commit(tuple(ProcessGone(process) for process in untold), {})
             self._told_gone = set()
-            for file in finished:
-                try:
-                    self._spool.delete(file.file, self._positions.get(file.file.key))
-                except UndeletableFile as error:
-                    self._problems[file.file.key] = str(error)
-                    # It is found finished again in every poll.
-                    self._told_gone |= {file.file.process} & gone
+            self._delete(finished, gone)
             # Only now: a file that outlived its cursor would be read a second time.
             forgotten = dict.fromkeys(self._spool.missing(self._positions))
             self._problems.update(self._spool.problems)
         await self._commit((), forgotten, tick_at_ns=self._wall_clock_ns())
+
+    def _delete(self, finished: list[FinishedFile], gone: Collection[ProcessKey]) -> None:
+        assert self._spool is not None  # noqa: S101 - who calls has found finished files in it
+        for file in finished:
+            try:
+                self._spool.delete(file.file, self._positions.get(file.file.key))
+            except UndeletableFile as error:
+                self._problems[file.file.key] = str(error)
+                # It is found finished again in every poll.
+                self._told_gone |= {file.file.process} & set(gone)
 
     async def _commit(
         self, inputs: tuple[FileInput, ...], positions: Mapping[str, Position | None], tick_at_ns: int | None = None

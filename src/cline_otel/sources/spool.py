@@ -20,7 +20,7 @@ import msgspec
 
 from cline_otel.sources.intake import ProcessKey
 from cline_otel.sources.processes import Presence, ProcessTable
-from cline_otel.sources.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, read_chunk
+from cline_otel.sources.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
 
 KEY_PREFIX = "spool/"
 SILENT_AFTER_NS = 24 * 3600 * 10**9
@@ -128,6 +128,31 @@ class SpoolReader:
                 break
         return chunks
 
+    def ends(self) -> dict[str, Position]:
+        """Where each file ends, by its key: the positions of a reader that passes over all that is there."""
+        self.problems = {}
+        ends: dict[str, Position] = {}
+        for file in self._list():
+            try:
+                end = end_position(self.directory / file.name, follow_symlinks=False)
+            except UnreadableFile as error:
+                self.problems[file.key] = str(error)
+                continue
+            if end is not None:
+                ends[file.key] = end
+        return ends
+
+    def erase(self) -> int:
+        """Delete every file, read or not, of living processes too, which go on in new ones; how many that were.
+
+        Raises:
+            UndeletableFile: one can't be deleted; those before it are.
+        """
+        files = self._list()
+        for file in files:
+            self._unlink(self.directory / file.name)
+        return len(files)
+
     def finished(self, positions: Mapping[str, Position]) -> list[FinishedFile]:
         """The files that are wholly read up to ``positions`` and will not grow any more.
 
@@ -158,13 +183,7 @@ class SpoolReader:
         path = self.directory / file.name
         if path.exists() and not self._is_read(file, position):
             return False
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UndeletableFile(
-                f"cannot delete {path}, which is read: {os.strerror(error.errno or 0)}; "
-                "make its directory writable for the user that runs the bridge"
-            ) from None
+        self._unlink(path)
         return True
 
     def missing(self, keys: Iterable[str]) -> list[str]:
@@ -182,6 +201,15 @@ class SpoolReader:
             position = positions.get(file.key)
             unread += max(0, self._size(file) - (position.offset if position is not None else 0))
         return unread
+
+    def _unlink(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UndeletableFile(
+                f"cannot delete {path}, which is done with: {os.strerror(error.errno or 0)}; "
+                "make its directory writable for the user that runs the bridge"
+            ) from None
 
     def _list(self) -> list[SpoolFile]:
         try:

@@ -109,6 +109,31 @@ def read_chunk(
         return _read(file, start, limit_bytes, is_complete, max_line_bytes)
 
 
+def end_position(path: Path, *, follow_symlinks: bool = True) -> Position | None:
+    """Where reading goes on if all that is there is to be passed over; None if there is no file.
+
+    Of the content only the head, which recognises the file, and the last byte are looked at: a line
+    that is not ended yet is passed over to its end, whenever that comes.
+
+    Raises:
+        UnreadableFile: the file is there but can't be read.
+    """
+    file = _open(path, follow_symlinks)
+    if file is None:
+        return None
+    with file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            is_within_line = size > 0 and _read_at(file, size - 1, 1) != b"\n"
+            head = _read_at(file, 0, min(size, HEAD_BYTES))
+            status = os.fstat(file.fileno())
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        # Truncated meanwhile: what is there now is found by the next look.
+        size = size if status.st_size >= size and len(head) == min(size, HEAD_BYTES) else 0
+        return Position(status.st_dev, status.st_ino, size, _digest(head[:size]), is_within_line and size > 0)
+
+
 def unread_bytes(path: Path, position: Position | None) -> int:
     """How far a reader at ``position`` lags behind the end of the file, in bytes; 0 if there is no readable file."""
     try:

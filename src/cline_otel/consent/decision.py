@@ -1,0 +1,79 @@
+"""What follows from what the deciders say: a pure function, and the strictest wins.
+
+Any decider can switch telemetry off and none can switch it on against another, so neither an
+organization nor a setting of Cline overrules a user, and a user does not overrule an organization's
+off. A decider that cannot be read, and never could, holds everything: nothing is read, dropped or
+sent until it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Literal
+
+import msgspec
+
+State = Literal["on", "off", "held"]
+
+
+class Answer(Enum):
+    """What one decider says. ``ON`` is an explicit permission, and changes no more than ``SILENT`` does."""
+
+    SILENT = "silent"
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+class Decider(Enum):
+    """Who is asked, the user's own words first. The value says in words what its off means; without any path."""
+
+    DO_NOT_TRACK = "DO_NOT_TRACK is set"
+    SDK_DISABLED = "OTEL_SDK_DISABLED is true"
+    OFF_FILE = "switched off with `cline-otel off`"
+    CLINE_OPT_OUT = "telemetryOptOut is true in Cline's global-settings.json"
+    CLINE_TELEMETRY_SETTING = "telemetrySetting is disabled in Cline's globalState.json"
+    ORGANIZATION = "telemetryEnabled is false in the organization's remote config"
+
+
+_UNREADABLE = {
+    Decider.CLINE_OPT_OUT: "Cline's global-settings.json cannot be read, so its telemetryOptOut is not known: "
+    "put the file right, or remove it",
+    Decider.CLINE_TELEMETRY_SETTING: "Cline's globalState.json cannot be read, so its telemetrySetting is not known: "
+    "put the file right, or remove it",
+    Decider.ORGANIZATION: "the organization's remote config cannot be read, so its telemetryEnabled is not known: "
+    "put the file right, or remove it",
+}
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """Whether telemetry is on, and who decided if it is not.
+
+    Attributes:
+        state: ``on``; ``off``: what comes is dropped unread; ``held``: everything stays where it is.
+        reasons: one line for each decider that keeps it from being on, the user's own first.
+    """
+
+    state: State
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything may be read, stored or sent."""
+        return self.state == "on"
+
+    def describe(self) -> str:
+        """One line for people."""
+        return f"{self.state}: {'; '.join(self.reasons)}" if self.reasons else self.state
+
+
+def decide(answers: Mapping[Decider, Answer]) -> Consent:
+    """The consent that follows from the answers; a decider without one is silent."""
+    off = [decider for decider in Decider if answers.get(decider) is Answer.OFF]
+    if off:
+        return Consent("off", tuple(decider.value for decider in off))
+    unknown = [decider for decider in Decider if answers.get(decider) is Answer.UNKNOWN]
+    if unknown:
+        return Consent("held", tuple(_UNREADABLE.get(decider, decider.value) for decider in unknown))
+    return Consent("on")

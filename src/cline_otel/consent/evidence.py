@@ -1,0 +1,115 @@
+"""What the deciders say, from the environment and from files that are looked at again and again.
+
+Where Cline keeps its answers (Cline's sources: ``resolveGlobalSettingsPath``, ``createStorageContext``):
+``telemetryOptOut`` in ``global-settings.json``, which the command line, the hub, apps on the SDK and
+VS Code from 4.x on share; ``telemetrySetting`` in ``globalState.json``, which the classic command line
+(2.x) and VS Code keep. A classic extension before that kept it in the editor's own database, which is not
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from cline_otel.consent.decision import Answer, Decider
+from cline_otel.consent.off_file import OffFile
+from cline_otel.plugin.install import OFF_FILE_NAME
+from cline_otel.settings.load import Settings, data_directories
+from cline_otel.settings.remote_config import RemoteConfigs
+from cline_otel.settings.watched_file import WatchedFile
+
+_NOT_SET: Final = frozenset({"", "0", "false"})
+"""Values with which a variable says nothing (consoledonottrack.com: any other value opts out)."""
+
+
+class Evidence:
+    """Everything that may switch telemetry off.
+
+    Attributes:
+        off_file: the user's own switch.
+        remote_configs: what the organization says.
+    """
+
+    def __init__(
+        self,
+        off_file: OffFile,
+        global_settings: Iterable[Path],
+        global_states: Iterable[Path],
+        remote_configs: RemoteConfigs,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Nothing is looked at before :meth:`look`. The environment of a process does not change, so it is read now."""
+        self.off_file = off_file
+        self.remote_configs = remote_configs
+        self._global_settings = [WatchedFile(path) for path in dict.fromkeys(global_settings)]
+        self._global_states = [WatchedFile(path) for path in dict.fromkeys(global_states)]
+        self._fixed = {
+            Decider.DO_NOT_TRACK: _said_by(environment.get("DO_NOT_TRACK", "")),
+            Decider.SDK_DISABLED: _said_by(environment.get("OTEL_SDK_DISABLED", "")),
+        }
+
+    def look(self) -> dict[Decider, Answer]:
+        """What each decider says now. Costs a stat a file where nothing changed."""
+        return {
+            **self._fixed,
+            Decider.OFF_FILE: Answer.OFF if self.off_file.exists else Answer.SILENT,
+            Decider.CLINE_OPT_OUT: _strictest(_opted_out(file) for file in self._global_settings),
+            Decider.CLINE_TELEMETRY_SETTING: _strictest(_disabled(file) for file in self._global_states),
+            Decider.ORGANIZATION: self._organization(),
+        }
+
+    def _organization(self) -> Answer:
+        self.remote_configs.look()
+        if self.remote_configs.telemetry_enabled is False:
+            return Answer.OFF
+        if not self.remote_configs.is_known:
+            return Answer.UNKNOWN
+        return Answer.ON if self.remote_configs.telemetry_enabled else Answer.SILENT
+
+
+def evidence_of(settings: Settings, environment: Mapping[str, str]) -> Evidence:
+    """The evidence of an installation. Where Cline may use one of several files, each of them counts.
+
+    ``environment`` has ``DO_NOT_TRACK``, ``OTEL_SDK_DISABLED``, and where Cline's own variables put its files.
+    """
+    directories = data_directories(settings.cline_directory, environment)
+    named = environment.get("CLINE_GLOBAL_SETTINGS_PATH", "").strip()
+    return Evidence(
+        OffFile(settings.state_directory / OFF_FILE_NAME),
+        [
+            *([Path(named)] if named else []),
+            *(directory / "settings" / "global-settings.json" for directory in directories),
+        ],
+        [directory / "globalState.json" for directory in directories],
+        settings.remote_configs(),
+        environment,
+    )
+
+
+def _said_by(value: str) -> Answer:
+    return Answer.SILENT if value.strip().lower() in _NOT_SET else Answer.OFF
+
+
+def _opted_out(file: WatchedFile) -> Answer:
+    file.look()
+    return _answer(file, off=file.fields.get("telemetryOptOut") is True, on="telemetryOptOut" in file.fields)
+
+
+def _disabled(file: WatchedFile) -> Answer:
+    file.look()
+    # Older builds kept a boolean (Cline's sources: ``normalizeLegacyTelemetrySetting``).
+    setting = file.fields.get("telemetrySetting")
+    return _answer(file, off=setting == "disabled" or setting is False, on=setting == "enabled" or setting is True)
+
+
+def _answer(file: WatchedFile, *, off: bool, on: bool) -> Answer:
+    if not file.is_known:
+        return Answer.UNKNOWN
+    return Answer.OFF if off else Answer.ON if on else Answer.SILENT
+
+
+def _strictest(answers: Iterable[Answer]) -> Answer:
+    said = set(answers)
+    return next((answer for answer in (Answer.OFF, Answer.UNKNOWN, Answer.ON) if answer in said), Answer.SILENT)

@@ -1,0 +1,58 @@
+"""Looks at the evidence again and again, and carries a change out at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from cline_otel.consent.decision import Consent, decide
+from cline_otel.consent.evidence import Evidence
+
+WATCH_INTERVAL_SECONDS: Final = 0.25
+"""A change takes effect within a second: this, and the longest that one batch keeps the event loop."""
+
+
+class ConsentWatch:
+    """The consent as it stands.
+
+    Attributes:
+        consent: as of the last look.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        changed: Callable[[Consent, Consent], None] = lambda before, now: None,
+        *,
+        interval_seconds: float | None = WATCH_INTERVAL_SECONDS,
+        wake: asyncio.Event | None = None,
+    ) -> None:
+        """Looks once, at once.
+
+        ``changed`` is called within the look that finds a change, with the consent before and now.
+        With ``interval_seconds`` None it looks only when ``wake`` is set.
+        """
+        self._evidence = evidence
+        self._changed = changed
+        self._interval_seconds = interval_seconds
+        self._wake = asyncio.Event() if wake is None else wake
+        self.consent = decide(evidence.look())
+
+    def look(self) -> Consent:
+        """Looks, carries out what changed, and returns what holds now."""
+        now = decide(self._evidence.look())
+        before, self.consent = self.consent, now
+        if now != before:
+            self._changed(before, now)
+        return now
+
+    async def next_look(self) -> Consent:
+        """Waits for the next time to look, and looks."""
+        try:
+            async with asyncio.timeout(self._interval_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        return self.look()

@@ -1,0 +1,167 @@
+"""Carries out whether telemetry is on, and where the organization wants it to go, while the bridge runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from cline_otel.consent import Consent, ConsentWatch, Erased, erase_waiting, evidence_of
+from cline_otel.export.destinations import DestinationError
+from cline_otel.export.exporters import Exporters
+from cline_otel.ingest import Ingest
+from cline_otel.journal.records import Commit, JournalError
+from cline_otel.journal.store import Journal
+from cline_otel.settings import Settings, SettingsError, load_settings
+from cline_otel.sources.intake import Batch, Busy, Unavailable
+from cline_otel.sources.polling import INTERRUPTED_KEY, MARK, FilePoller
+from cline_otel.sources.spool import SpoolReader, UndeletableFile
+
+_logger = logging.getLogger(__name__)
+
+
+class Control:
+    """Looks at the evidence and lets the parts of a bridge follow it.
+
+    Off: sending stops in its middle, files are passed over, requests are dropped. Held: everything
+    stays where it is. On again: what was open when it went off is closed as incomplete, and all goes on
+    from now.
+
+    Attributes:
+        poll_now: set when the files are to be looked at at once.
+        tell: told of each change.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Looks at once."""
+        self.poll_now = asyncio.Event()
+        self.tell: Callable[[Consent], None] = lambda consent: None
+        self._settings = settings
+        self._evidence = evidence_of(settings, os.environ)
+        self._remote_configs = self._evidence.remote_configs
+        self._watch = ConsentWatch(self._evidence, self._change)
+        self._remote_exports = settings.remote_exports
+        self._remote_problems = self._remote_configs.problems
+        self._erase_problem = ""
+        self._was_off = False
+        self._journal: Journal | None = None
+        self._ingest: Ingest | None = None
+        self._exporters: Exporters | None = None
+
+    @property
+    def consent(self) -> Consent:
+        """As of the last look."""
+        return self._watch.consent
+
+    def is_on(self) -> bool:
+        """Whether anything may be read, stored or sent."""
+        return self.consent.is_on
+
+    def is_off(self) -> bool:
+        """Whether what comes is to be dropped unread."""
+        return self.consent.state == "off"
+
+    def begin(self, journal: Journal, ingest: Ingest, exporters: Exporters) -> None:
+        """Takes charge of these, before any of them begins."""
+        self._journal, self._ingest, self._exporters = journal, ingest, exporters
+        self._was_off = journal.cursor(INTERRUPTED_KEY) is not None
+        self._apply(self.consent)
+        self._erase_if_asked()
+
+    async def run(self) -> None:
+        """Looks and follows, until cancelled."""
+        while True:
+            await self._watch.next_look()
+            self._erase_if_asked()
+            self._report_remote_problems()
+            await self._follow_remote_exports()
+
+    def _change(self, before: Consent, now: Consent) -> None:
+        self._apply(now)
+        self.tell(now)
+
+    def _apply(self, now: Consent) -> None:
+        if self._exporters is None or self._ingest is None:
+            return
+        if now.is_on:
+            if self._was_off:
+                self._was_off = False
+                self._close_open_runs(self._ingest)
+            self._exporters.resume()
+        else:
+            self._was_off = self._was_off or now.state == "off"
+            self._exporters.pause()
+        self.poll_now.set()
+
+    def _close_open_runs(self, ingest: Ingest) -> None:
+        try:
+            ingest.close_open_runs()
+        except (Busy, Unavailable):
+            _logger.warning("runs that were open when telemetry went off could not be closed: silence will close them")
+
+    def _erase_if_asked(self) -> None:
+        if not self.is_off() or self._journal is None or self._ingest is None:
+            return
+        if not self._evidence.off_file.asks_to_erase:
+            return
+        try:
+            erased: Erased = erase_waiting(self._journal, SpoolReader(self._settings.spool_directory))
+            self._ingest.begin_anew()
+            # Takes the request back, which is how whoever asked learns that it is done.
+            self._evidence.off_file.create()
+        except (JournalError, UndeletableFile, OSError, Unavailable, msgspec.MsgspecError) as error:
+            # Their texts name places and system errors; those of msgspec could quote what was read.
+            problem = type(error).__name__ if isinstance(error, msgspec.MsgspecError) else str(error)
+            if problem != self._erase_problem:
+                _logger.warning("what waits could not be erased and stays for now: %s", problem)
+            self._erase_problem = problem
+            return
+        self._erase_problem = ""
+        _logger.info("erased: %s", erased.describe())
+
+    def _report_remote_problems(self) -> None:
+        problems = self._remote_configs.problems
+        for problem in problems:
+            if problem not in self._remote_problems:
+                _logger.warning("%s", problem)
+        self._remote_problems = problems
+
+    async def _follow_remote_exports(self) -> None:
+        exports = self._remote_configs.exports
+        if exports == self._remote_exports or self._exporters is None:
+            return
+        self._remote_exports = exports
+        try:
+            settings = load_settings(
+                state_directory=self._settings.state_directory,
+                cline_directory=self._settings.cline_directory,
+                remote_exports=exports,
+            )
+            await self._exporters.replace(settings.exports)
+        except (SettingsError, DestinationError) as error:
+            _logger.warning("the remote config has changed and is not followed: %s", error)
+            return
+        for line in self._exporters.describe():
+            _logger.warning("the remote config has changed: %s", line)
+
+
+async def pass_over(journal: Journal, settings: Settings) -> None:
+    """For when telemetry goes on while no bridge runs: the next one reads on from now, and closes what was open.
+
+    Raises:
+        JournalError: the journal cannot be written.
+        ValueError: its positions are not ones that this release can read.
+    """
+
+    async def submit(batch: Batch) -> None:
+        journal.commit(Commit(cursors={**batch.cursors, INTERRUPTED_KEY: MARK}))
+
+    spool = SpoolReader(settings.spool_directory)
+    poller = FilePoller(submit, journal.cursors(), spool=spool, cline_log=settings.cline_log_path)
+    try:
+        await poller.pass_over()
+    finally:
+        poller.close()

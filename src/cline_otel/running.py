@@ -1,0 +1,86 @@
+"""What a running bridge tells of itself to other commands: one small file in the state directory.
+
+The bridge keeps the file locked while it lives, so that a file left behind by a crash is not mistaken
+for a running bridge.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows has no advisory locks of this kind
+    fcntl = None  # type: ignore[assignment]
+
+_NAME: Final = "bridge.json"
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A bridge that runs.
+
+    Attributes:
+        process_id: its process.
+        started_at_ns: since when it reads, nanoseconds since the Unix epoch.
+        listening_on: the URL of its OTLP receiver; None if it has none.
+        telemetry: ``on``, ``off`` or ``held``.
+        reasons: who decided, if it is not on.
+    """
+
+    process_id: int
+    started_at_ns: int
+    listening_on: str | None
+    telemetry: Literal["on", "off", "held"] = "on"
+    reasons: tuple[str, ...] = ()
+
+
+@contextmanager
+def announced(state_directory: Path, running: Running) -> Iterator[Callable[[Running], None]]:
+    """Tells of ``running``, and of what is handed to the function it gives, until the block or the process ends.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = state_directory / _NAME
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if fcntl is not None:
+            # Waits only while somebody looks.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _write(descriptor, running)
+        yield lambda now: _write(descriptor, now)
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _write(descriptor: int, running: Running) -> None:
+    content = msgspec.json.encode(running) + b"\n"
+    os.pwrite(descriptor, content, 0)
+    os.ftruncate(descriptor, len(content))
+
+
+def find_running(state_directory: Path) -> Running | None:
+    """The bridge that runs on a state directory, or None."""
+    try:
+        descriptor = os.open(state_directory / _NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                pass
+            else:
+                return None
+        try:
+            return msgspec.json.decode(file.read(), type=Running)
+        except (msgspec.DecodeError, UnicodeDecodeError, OSError):
+            return None

@@ -1,0 +1,82 @@
+"""Small files that other programs write, read again when their status says that they changed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+
+_ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
+
+
+class WatchedFile:
+    """One JSON object in a file that may be missing, half written or unreadable at any look.
+
+    Attributes:
+        path: the file.
+        fields: what the file last held; empty while it is missing, or was never readable.
+        is_known: whether ``fields`` says what the file holds, or held before it became unreadable.
+        problem: why it cannot be read just now; empty while it can, or is missing. Holds no path and no content.
+        modified_at_ns: the file's modification time at the last look, nanoseconds since the Unix epoch.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is looked at before :meth:`look`."""
+        self.path = path
+        self.fields: dict[str, object] = {}
+        self.is_known = False
+        self.problem = ""
+        self.modified_at_ns = 0
+        self._status: tuple[int, ...] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the last look found something of that name."""
+        return self._status is not None or bool(self.problem)
+
+    def look(self) -> bool:
+        """Reads the file if its status changed since the last look; returns whether it was read, or went away."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                self._fail(os.strerror(error.errno or errno.EIO))
+                return False
+            was_there = self.is_there
+            self.fields, self.is_known, self.problem, self._status = {}, True, "", None
+            return was_there
+        status = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
+        if status == self._status:
+            return False
+        # The status is the older of the two: a change in between is found at the next look.
+        self._status = status
+        self.modified_at_ns = found.st_mtime_ns
+        self._read(found)
+        return True
+
+    def _read(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            self._fail("it is not a regular file")
+            return
+        if found.st_size > MAX_BYTES:
+            self._fail(f"it is larger than {MAX_BYTES} bytes")
+            return
+        try:
+            value = msgspec.json.decode(self.path.read_bytes())
+        except OSError as error:
+            self._fail(os.strerror(error.errno or errno.EIO))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Cline writes such files in place, so one may be seen half written.
+            self._fail("it is not JSON")
+        else:
+            self.fields = value if isinstance(value, dict) else {}
+            self.is_known, self.problem = True, ""
+
+    def _fail(self, problem: str) -> None:
+        self.problem = problem

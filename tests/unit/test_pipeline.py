@@ -1,0 +1,47 @@
+"""The pipeline stands what its parts should never do, and counts it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cline_otel.catalogue.load import load
+from cline_otel.encode.origin import Origin
+from cline_otel.events import Event
+from cline_otel.pipeline import MAX_TALLY_NAMES, Pipeline
+from cline_otel.translate.step import Translator
+
+ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", "")
+
+
+def test_an_event_that_the_translator_fails_on_is_counted_and_what_follows_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step = Translator.step
+
+    def failing(self: Translator, event: Event) -> None:
+        if event.run_id == "bad":
+            raise RuntimeError("a defect")
+        step(self, event)
+
+    monkeypatch.setattr(Translator, "step", failing)
+    pipeline = Pipeline(load(), ORIGIN, ORIGIN)
+    pipeline.take_events(
+        [
+            Event("run.started", "plugin", 1, "run.started", "s", "a", "bad"),
+            Event("run.started", "plugin", 1, "run.started", "s", "a", "good"),
+            Event("run.finished", "plugin", 2, "run.finished", "s", "a", "good"),
+        ]
+    )
+    flushed = pipeline.flush()
+    assert len(flushed.spans) == 1
+    assert flushed.tally["defect", "plugin", "run.started"] == 1
+
+
+def test_names_from_upstream_do_not_grow_the_tally_without_bound() -> None:
+    pipeline = Pipeline(load(), ORIGIN, ORIGIN)
+    many = MAX_TALLY_NAMES + 50
+    line = '{{"time": "2026-01-01T00:00:00Z", "event": "made.up_{}", "properties": {{}}}}'
+    pipeline.take_cline_log(line.format(number).encode() for number in range(many))
+    tally = pipeline.flush().tally
+    assert sum(tally.values()) == many
+    assert tally["unmapped_event", "cline-log", "_OTHER"] == 50
