@@ -12,7 +12,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.plain_sdk import PlainSdkBridge
+from bench.plain_sdk import PlainSdkBridge, decode
 from bench.workload import records_per_run, requests
 from cline_otel.catalogue.load import load
 from cline_otel.encode.origin import Origin
@@ -50,6 +50,16 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
     elapsed = time.perf_counter() - started
     journal.close()
     return elapsed
+
+
+def _sdk_calls_alone(bodies: list[bytes]) -> float:
+    decoded = [decode(body) for body in bodies]
+    bridge = PlainSdkBridge()
+    started = time.perf_counter()
+    for events in decoded:
+        bridge.take_decoded(events)
+    bridge.metrics()
+    return time.perf_counter() - started
 
 
 def _plain(bodies: list[bytes]) -> float:
@@ -90,6 +100,8 @@ def throughput() -> None:
     for name, seconds in (("cline-otel, in the journal, durable", ours), ("plain SDK, in memory", theirs)):
         print(f"  {name:<38}{events / seconds:>9,.0f} events/s  {seconds / events * 1e6:6.1f} us each")
     print(f"  {'ratio':<38}{ratio:>9.1f} times")
+    _, _, alone = _paired(lambda: _bridge_in_new_directory(bodies), lambda: _sdk_calls_alone(bodies))
+    print(f"  {'ratio to the SDK calls alone, decoded':<38}{alone:>9.1f} times")
 
 
 def scaling() -> None:

@@ -7,7 +7,7 @@ knows one source and no restart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from opentelemetry import trace
@@ -32,6 +32,25 @@ _COMMON = (
     "distinct_id",
     "device_id",
 )
+
+
+def decode(body: bytes) -> list[tuple[str, int, dict[str, Any]]]:
+    """Name, time and attributes of each record, by the official messages."""
+    request = ExportLogsServiceRequest()
+    request.ParseFromString(body)
+    return [
+        (
+            record.body.string_value,
+            record.time_unix_nano,
+            {
+                pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
+                for pair in record.attributes
+            },
+        )
+        for resource in request.resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    ]
 
 
 class _Spans(SpanProcessor):
@@ -87,16 +106,12 @@ class PlainSdkBridge:
 
     def take(self, body: bytes) -> int:
         """Decodes one request, translates it by SDK calls and encodes what came of it."""
-        request = ExportLogsServiceRequest()
-        request.ParseFromString(body)
-        for resource in request.resource_logs:
-            for scope in resource.scope_logs:
-                for record in scope.log_records:
-                    attributes = {
-                        pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
-                        for pair in record.attributes
-                    }
-                    self._event(record.body.string_value, record.time_unix_nano, attributes)
+        return self.take_decoded(decode(body))
+
+    def take_decoded(self, events: Iterable[tuple[str, int, dict[str, Any]]]) -> int:
+        """Translates events by SDK calls and encodes what came of them."""
+        for name, time_ns, attributes in events:
+            self._event(name, time_ns, attributes)
         return self._flush()
 
     def metrics(self) -> int:

@@ -215,12 +215,27 @@ def _event(
         entry, {name: reader.plain(fields[name]) for name, _ in entry.when if name in fields}
     ):
         return None
-    answers: list[Answer] = []
-    handlers = entry.handlers
-    for key in fields:
-        handler = handlers.get(key)
-        if handler is None:
-            count_dropped(entry, "otlp", key, tally)
-        elif handler[0] >= 0:
-            answers.append((handler, reader.answer(handler, fields[key])))
+    read, unlisted = _plan(entry, tuple(fields))
+    for key in unlisted:
+        count_dropped(entry, "otlp", key, tally)
+    answer = reader.answer
+    answers: list[Answer] = [(handler, answer(handler, fields[key])) for key, handler in read]
     return build_event(entry, "otlp", occurred_at_ns, answers, tally)
+
+
+_Plan = tuple[tuple[tuple[str, FieldHandler], ...], tuple[str, ...]]
+_plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
+
+
+def _plan(entry: SourceEvent, keys: tuple[str, ...]) -> _Plan:
+    """Which of a record's fields are read, with their handlers, and which are unlisted: the same for all its like."""
+    plan = _plans.get((entry.name, keys))
+    if plan is None:
+        if len(_plans) >= _MEMORY:
+            _plans.clear()
+        known = [(key, entry.handlers.get(key)) for key in keys]
+        plan = _plans[entry.name, keys] = (
+            tuple((key, handler) for key, handler in known if handler is not None and handler[0] >= 0),
+            tuple(key for key, handler in known if handler is None),
+        )
+    return plan
