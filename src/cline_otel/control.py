@@ -108,8 +108,11 @@ class Control:
         if not self._evidence.off_file.asks_to_erase:
             return
         try:
-            erased: Erased = erase_waiting(self._journal, SpoolReader(self._settings.spool_directory))
-            self._ingest.begin_anew()
+            try:
+                erased: Erased = erase_waiting(self._journal, SpoolReader(self._settings.spool_directory))
+            finally:
+                # It may have failed after the journal forgot.
+                self._ingest.begin_anew()
             # Takes the request back, which is how whoever asked learns that it is done.
             self._evidence.off_file.create()
         except (JournalError, UndeletableFile, OSError, Unavailable, msgspec.MsgspecError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from cline_otel.consent import erase_waiting
 from cline_otel.consent.decision import State
 from cline_otel.encode.origin import Origin
 from cline_otel.ingest import Ingest
-from cline_otel.journal import Journal
+from cline_otel.journal import Journal, JournalError
 from cline_otel.pipeline import Pipeline
 from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessKey, Unavailable
 from cline_otel.sources.polling import INTERRUPTED_KEY, MARK
@@ -214,7 +215,12 @@ async def test_erasing_takes_what_waits_and_what_is_known_of_open_runs(station: 
     assert station.counted("late") == 1
 
 
-async def test_what_was_erased_is_not_on_the_disk_any_more(station: Station, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sqlite_overwrites", [True, False])
+async def test_what_was_erased_is_not_on_the_disk_any_more(
+    station: Station, tmp_path: Path, sqlite_overwrites: bool
+) -> None:
+    # Whether SQLite overwrites what it deletes depends on how it was built.
+    station.journal._connection.execute(f"PRAGMA secure_delete = {'ON' if sqlite_overwrites else 'OFF'}")
     await station.start_run("run_aaaaaaaa")
     await station.plugin(
         {
@@ -237,12 +243,31 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(station: Station, tmp
         },
     )
 
+    # What was deleted before the erasing must go, too, wherever it lay.
+    for run in range(20):
+        await station.start_run(f"run_bbbbb{run:03}")
+    await station.finish_run("run_aaaaaaaa")
+    for name in ("traces", "logs"):
+        waiting = station.journal.pending(name, limit_bytes=1_000_000, limit_rows=100)
+        station.journal.acknowledge(name, [row.id for row in waiting], delivered=len(waiting))
+
     def on_disk() -> bytes:
         return b"".join(path.read_bytes() for path in sorted(tmp_path.glob("journal.db*")))
 
-    assert b"planted-call-of-this-test" in on_disk()
-    assert b"planted-model-of-this-test" in on_disk()
+    assert sqlite_overwrites or b"planted-call-of-this-test" in on_disk()
     erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))
     assert b"planted-call-of-this-test" not in on_disk()
     rows = [key for key, value in station.journal.load_state() if b"planted-model-of-this-test" in value]
     assert all(key.startswith("total") for key in rows), rows
+
+
+async def test_a_reader_that_keeps_erased_data_on_the_disk_is_told_of(station: Station, tmp_path: Path) -> None:
+    await station.start_run()
+    station.journal._connection.execute("PRAGMA busy_timeout = 1")
+    reader = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM state").fetchall()
+    with pytest.raises(JournalError, match="stop that program and erase again"):
+        erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))
+    reader.close()
+    erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))

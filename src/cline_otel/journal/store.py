@@ -260,28 +260,32 @@ class Journal:
         """Erase what waits and what was refused, from the disk too; how many items that was.
 
         ``state`` replaces values of the state, or deletes them, in the same transaction and as thoroughly.
+
+        Raises:
+            JournalError: it is deleted, but another program kept it from leaving the disk.
         """
+        with self._transaction() as connection:
+            erased = 0
+            for table in ("outbox", "dead_letters"):
+                counted = connection.execute(f"SELECT signal, sum(item_count) FROM {table} GROUP BY signal")  # noqa: S608
+                for signal, items in counted.fetchall():
+                    erased += items
+                    connection.execute(
+                        "UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal)
+                    )
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            if state:
+                _put(connection, "state", "value", state)
         with self._guard():
-            self._connection.execute("PRAGMA secure_delete = ON")
-        try:
-            with self._transaction() as connection:
-                erased = 0
-                for table in ("outbox", "dead_letters"):
-                    counted = connection.execute(f"SELECT signal, sum(item_count) FROM {table} GROUP BY signal")  # noqa: S608
-                    for signal, items in counted.fetchall():
-                        erased += items
-                        connection.execute(
-                            "UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal)
-                        )
-                    connection.execute(f"DELETE FROM {table}")  # noqa: S608
-                if state:
-                    _put(connection, "state", "value", state)
-            with self._guard():
-                self._connection.executescript("PRAGMA incremental_vacuum")
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            with self._guard():
-                self._connection.execute("PRAGMA secure_delete = OFF")
+            # Pages hold remnants of earlier deletions too, so all are written anew.
+            self._connection.execute("PRAGMA temp_store = MEMORY")
+            self._connection.execute("VACUUM")
+            (is_blocked, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_blocked:
+            raise JournalError(
+                f"journal {self._path} is being read by another program, so what was deleted is on the disk yet: "
+                "stop that program and erase again"
+            )
         return erased
 
     def status(self) -> JournalStatus:
