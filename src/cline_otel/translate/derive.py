@@ -101,12 +101,9 @@ class Deriver:
         self._metric_attributes = catalogue.metric_attributes
         self.outputs = Outputs()
 
-    def _measure(self, metric: str, value: int | float, values: dict[str, AttributeValue]) -> None:
-        self.outputs.metrics.append(MetricDelta(metric, value, _pick(self._metric_attributes[metric], values)))
-
     def measure(self, metric: str, value: int | float, values: dict[str, AttributeValue]) -> None:
         """One measurement; of ``values``, the metric's own attributes are taken."""
-        self._measure(metric, value, values)
+        self.outputs.metrics.append(MetricDelta(metric, value, _pick(self._metric_attributes[metric], values)))
 
     def usage(self, values: dict[str, AttributeValue]) -> None:
         """Tokens and cost of one model call."""
@@ -115,10 +112,10 @@ class Deriver:
             tokens = values.get(name)
             if isinstance(tokens, int):
                 values["gen_ai.token.type"] = token_type
-                self._measure("gen_ai.client.token.usage", tokens, values)
+                self.measure("gen_ai.client.token.usage", tokens, values)
         cost = values.get("cline.cost_usd")
         if isinstance(cost, float) and cost > 0:
-            self._measure("cline.cost", cost, values)
+            self.measure("cline.cost", cost, values)
 
     def model_call(self, run: Run, iteration: int, call: ModelCall, *, incomplete: bool) -> None:
         """A model call that is over: a CLIENT span, its metrics, and a log record if it failed."""
@@ -133,11 +130,11 @@ class Deriver:
         if call.first_chunk_at_ns > call.started_at_ns:
             first_chunk_seconds = (call.first_chunk_at_ns - call.started_at_ns) / 1e9
             values["gen_ai.response.time_to_first_chunk"] = first_chunk_seconds
-            self._measure("gen_ai.client.operation.time_to_first_chunk", first_chunk_seconds, values)
+            self.measure("gen_ai.client.operation.time_to_first_chunk", first_chunk_seconds, values)
         if incomplete:
             values["cline.incomplete"] = True
         else:
-            self._measure("gen_ai.client.operation.duration", seconds, values)
+            self.measure("gen_ai.client.operation.duration", seconds, values)
         self.usage(values)
         span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
         failed = "error.type" in values
@@ -182,10 +179,10 @@ class Deriver:
         else:
             values.pop("error.type", None)
         if not incomplete:
-            self._measure("gen_ai.execute_tool.duration", seconds, values)
-        self._measure("cline.tool.calls", 1, values)
+            self.measure("gen_ai.execute_tool.duration", seconds, values)
+        self.measure("cline.tool.calls", 1, values)
         if is_mcp:
-            self._measure("cline.feature.used", 1, {"cline.feature.kind": "mcp"})
+            self.measure("cline.feature.used", 1, {"cline.feature.kind": "mcp"})
         span_id = ids.tool_call_span_id(run.agent_id, run.run_id, call.iteration, call.ordinal)
         self.outputs.spans.append(
             SpanRecord(
@@ -208,9 +205,9 @@ class Deriver:
     def run_started(self, run: Run) -> None:
         """A root run begins: a count and a log record. Subagents and teammates are counted when they end."""
         if run.is_root:
-            self._measure("cline.run.started", 1, run.attributes)
+            self.measure("cline.run.started", 1, run.attributes)
         elif run.agent_name in ("subagent", "teammate"):
-            self._measure("cline.feature.used", 1, {"cline.feature.kind": run.agent_name})
+            self.measure("cline.feature.used", 1, {"cline.feature.kind": run.agent_name})
         values = dict(run.attributes)
         self._identify(values, run)
         uid = ids.log_record_uid("cline.run.started", run.agent_id, run.run_id)
@@ -241,13 +238,13 @@ class Deriver:
         else:
             values.pop("error.type", None)
         if not incomplete:
-            self._measure("gen_ai.invoke_agent.duration", seconds, values)
+            self.measure("gen_ai.invoke_agent.duration", seconds, values)
         if run.is_root:
-            self._measure("cline.run.completed", 1, values)
+            self.measure("cline.run.completed", 1, values)
             if not incomplete:
-                self._measure("cline.run.duration", seconds, values)
+                self.measure("cline.run.duration", seconds, values)
             if outcome == "failed":
-                self._measure("cline.errors", 1, {"cline.error.kind": "run", "error.type": values["error.type"]})
+                self.measure("cline.errors", 1, {"cline.error.kind": "run", "error.type": values["error.type"]})
         span_id = ids.run_span_id(run.agent_id, run.run_id)
         links = () if run.previous == ("", "") else (_link(run.previous),)
         self.outputs.spans.append(
@@ -301,7 +298,7 @@ class Deriver:
             LogRecord(occurred_at_ns, fact.name, severity, body, attributes, trace_id, span_id if trace_id else b"")
         )
         if fact.counts:
-            self._measure(fact.counts, 1, values)
+            self.measure(fact.counts, 1, values)
 
 
 def _link(key: RunKey) -> SpanLink:

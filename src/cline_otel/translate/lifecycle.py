@@ -237,9 +237,7 @@ class Lifecycle:
 
     def tool_call_named(self, run: Run, event: Event) -> None:
         """The name of the call that just ended, or, where none waits, a subagent's call that has no span here."""
-        values = dict(event.attributes)
-        success = values.pop("cline.success", None)
-        values["cline.outcome"] = "error" if success is False else "unverified"
+        values = with_reported_outcome(event.attributes)
         waiting = [call for call in run.tool_calls if call.ended_at_ns]
         if waiting and event.agent_id in ("", run.agent_id):
             waiting[0].attributes |= values
@@ -312,6 +310,13 @@ def with_inclusive_input(attributes: dict[str, AttributeValue]) -> dict[str, Att
         cached = _number(values.get("gen_ai.usage.cache_read.input_tokens"))
         written = _number(values.get("gen_ai.usage.cache_creation.input_tokens"))
         values["gen_ai.usage.input_tokens"] = uncached + cached + written
+    return values
+
+
+def with_reported_outcome(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """``success`` is false only for thrown and rejected calls; true says nothing of the real outcome."""
+    values = dict(attributes)
+    values["cline.outcome"] = "error" if values.pop("cline.success", None) is False else "unverified"
     return values
 
 

@@ -52,7 +52,6 @@ class Run(msgspec.Struct, array_like=True):
     owner: str = ""
     session_id: str = ""
     agent_name: str = "cline"
-    parent: RunKey = ("", "")
     parent_span_id: bytes = b""
     previous: RunKey = ("", "")
     process: str = ""

@@ -16,7 +16,14 @@ from cline_otel.events import SOURCE_RANK, Event
 from cline_otel.signals import Outputs, count
 from cline_otel.translate.derive import Deriver
 from cline_otel.translate.facts import Facts
-from cline_otel.translate.lifecycle import Lifecycle, agent_name, parent_key, parent_span_id, with_inclusive_input
+from cline_otel.translate.lifecycle import (
+    Lifecycle,
+    agent_name,
+    parent_key,
+    parent_span_id,
+    with_inclusive_input,
+    with_reported_outcome,
+)
 from cline_otel.translate.state import Run, RunKey, State
 
 CLAIM_WAIT_NS: Final = 2_000_000_000
@@ -145,7 +152,6 @@ class Translator:
         root = state.runs[parent].root if parent is not None else key
         run = state.runs[key] = Run(event.agent_id, event.run_id, root, last_at_ns=event.occurred_at_ns)
         if parent is not None:
-            run.parent = parent
             run.parent_span_id = parent_span_id(parent, event)
             run.agent_name = agent_name(event.attributes.get("agent_kind", "subagent"))
         state.touch_run(run)
@@ -170,9 +176,7 @@ class Translator:
         elif event.kind == "model_call.usage":
             self._deriver.usage(with_inclusive_input(event.attributes))
         elif event.kind == "tool_call.named":
-            failed = event.attributes.get("cline.success") is False
-            outcome = "error" if failed else "unverified"
-            self._deriver.measure("cline.tool.calls", 1, {**event.attributes, "cline.outcome": outcome})
+            self._deriver.measure("cline.tool.calls", 1, with_reported_outcome(event.attributes))
 
     def _note_mode(self, run: Run) -> None:
         """The plugin knows each run's mode: the same switch that ``task.mode`` tells, once the session is known."""
@@ -263,6 +267,7 @@ class Translator:
             root = state.runs.get(run.root, run)
             if not run.heard_at_ns:
                 run.heard_at_ns = state.now_ns
+                state.touch_run(run)
             if state.now_ns - max(run.heard_at_ns, root.heard_at_ns) > SILENCE_NS:
                 self._lifecycle.close_incomplete(run)
 
