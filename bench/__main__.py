@@ -12,9 +12,9 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.fixed_key import CATALOGUE
 from bench.plain_sdk import PlainSdkBridge, decode
 from bench.workload import records_per_run, requests
-from cline_otel.catalogue.load import load
 from cline_otel.encode.origin import Origin
 from cline_otel.events import Event
 from cline_otel.journal.records import Commit, OutboxItem
@@ -27,7 +27,7 @@ RUNS = 60
 
 def _new_pipeline() -> Pipeline:
     origin = Origin((("service.name", "cline"), ("service.instance.id", "bench")), "cline-otel", "bench", SCHEMA_URL)
-    return Pipeline(load(), origin, origin, claim_wait_ns=0)
+    return Pipeline(CATALOGUE, origin, origin, claim_wait_ns=0)
 
 
 def _bridge(bodies: list[bytes], directory: Path) -> float:

@@ -20,9 +20,8 @@ from typing import Final
 
 import msgspec
 
+from bench.fixed_key import CATALOGUE, replay_of
 from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
-from cline_otel.catalogue.load import load
-from cline_otel.replay import replay
 from cline_otel.signals import SpanRecord
 from cline_otel.sources.recording import RecordingSource, read_recording
 
@@ -71,7 +70,7 @@ def expectations() -> dict[str, dict[str, list[int]]]:
 
 def measure(folder: Path, source: RecordingSource, expected: Sequence[int]) -> Measured:
     """What comes of a recording when only ``source`` is heard."""
-    spans = replay(read_recording([folder], source)).spans
+    spans = replay_of([folder], source).spans
     truth = read_truth(folder)
     chats = [span for span in spans if span.name.startswith("chat ")]
     tools = [span for span in spans if span.name.startswith("execute_tool ")]
@@ -149,7 +148,7 @@ def _match_tool_calls(
 
 def _has_its_name(tool: SpanRecord, call: ToolCallTruth) -> bool:
     """Names that users choose are ``_OTHER``."""
-    known = load().cline.events["task.tool_used"].handlers["tool"].gate(call.tool_name)
+    known = CATALOGUE.cline.events["task.tool_used"].handlers["tool"][0].gate(call.tool_name)
     return dict(tool.attributes)["gen_ai.tool.name"] == known
 
 

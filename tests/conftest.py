@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
+from bench.fixed_key import CATALOGUE
 from hypothesis import HealthCheck, settings
 
-from cline_otel.catalogue.load import Catalogue, load
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # bench, which is no part of the package
+from cline_otel.catalogue.load import Catalogue
 
 settings.register_profile(
     "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -26,4 +23,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def catalogue() -> Catalogue:
-    return load()
+    return CATALOGUE

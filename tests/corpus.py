@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from bench.fixed_key import CATALOGUE, recording_of
 
-from cline_otel.catalogue.load import load
 from cline_otel.decode import otlp
 from cline_otel.events import Event, Source, tick
 from cline_otel.replay import decode_recording
 from cline_otel.signals import Outputs, Tally
-from cline_otel.sources.recording import read_recording
 from cline_otel.translate.step import SILENCE_NS, Translator
 
 DATA: Final = Path(__file__).parent / "data"
@@ -33,7 +32,7 @@ LIFECYCLE_FACTS: Final = frozenset(
 """Log records that the translator makes of runs and calls; the others are facts that a source tells."""
 
 FACT_METRICS: Final = frozenset(
-    {fact.counts for name, fact in load().facts.items() if fact.counts and name not in LIFECYCLE_FACTS}
+    {fact.counts for name, fact in CATALOGUE.facts.items() if fact.counts and name not in LIFECYCLE_FACTS}
 )
 """Counters that facts grow; ``cline.errors`` and ``cline.feature.used`` grow with failed and special calls too."""
 
@@ -56,10 +55,10 @@ def capture_paths() -> list[Path]:
 def decoded(path: Path) -> tuple[tuple[Stream, ...], dict[tuple[str, str, str], int]]:
     """The streams of a recording, and what its decoding counted."""
     tally: Tally = {}
-    catalogue = load()
+    catalogue = CATALOGUE
     streams = [
         Stream(events[0].source, tuple(events))
-        for events in decode_recording(read_recording([path]), catalogue, tally)
+        for events in decode_recording(recording_of([path]), catalogue, tally)
         if events
     ]
     for body in sorted(path.glob("*.pb")):
@@ -81,7 +80,7 @@ def end_of(events: Iterable[Event]) -> int:
 
 def translate(steps: Sequence[Event], claim_wait_ns: int = 0) -> Outputs:
     """All that comes of the steps; what stays open is closed by two ticks a day and more after the last."""
-    translator = Translator(load(), claim_wait_ns=claim_wait_ns)
+    translator = Translator(CATALOGUE, claim_wait_ns=claim_wait_ns)
     for step in [*steps, *closing_ticks(steps)]:
         translator.step(step)
     return translator.take()

@@ -94,6 +94,7 @@ class Bridge:
             JournalError: the journal cannot be used.
             ReceiverRefused: the OTLP receiver cannot or must not listen.
             DestinationError: an exporter that was named cannot be made.
+            PseudonymsFileError: the installation's key cannot be read or made.
         """
         settings = self._settings
         destinations = Destinations(settings.targets)
@@ -107,13 +108,12 @@ class Bridge:
     async def _run(self, journal: Journal, destinations: Destinations) -> None:
         settings = self._settings
         origin, metric_origin = _origins(settings, journal.instance_id)
-        catalogue = load()
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
         control = Control(settings)
 
         def new_pipeline() -> Pipeline:
             with _readable(settings.journal_path):
-                return Pipeline(catalogue, origin, metric_origin, journal.load_state(), claim_wait_ns)
+                return Pipeline(load(control.policy), origin, metric_origin, journal.load_state(), claim_wait_ns)
 
         def newest_metrics() -> Snapshot | None:
             request = ingest.pipeline.metrics_request(journal.started_at_ns, time.time_ns())

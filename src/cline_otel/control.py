@@ -15,7 +15,10 @@ from cline_otel.export.exporters import Exporters
 from cline_otel.ingest import Ingest
 from cline_otel.journal.records import Commit, JournalError
 from cline_otel.journal.store import Journal
+from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.settings import Settings, SettingsError, load_settings
+from cline_otel.settings.pseudonyms_file import PseudonymsFileError, installed_policy
+from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.sources.intake import Batch, Busy, Unavailable
 from cline_otel.sources.polling import INTERRUPTED_KEY, MARK, FilePoller
 from cline_otel.sources.spool import SpoolReader, UndeletableFile
@@ -24,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Control:
-    """Looks at the evidence and lets the parts of a bridge follow it.
+    """Looks at the evidence, and at the installation's key, and lets the parts of a bridge follow them.
 
     Off: sending stops in its middle, files are passed over, requests are dropped. Held: everything
     stays where it is. On again: what was open when it went off is closed as incomplete, and all goes on
@@ -33,10 +36,18 @@ class Control:
     Attributes:
         poll_now: set when the files are to be looked at at once.
         tell: told of each change.
+        policy: what the user lets leave, with the pseudonyms of the key as it is now.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Looks at once."""
+        """Looks at once.
+
+        Raises:
+            PseudonymsFileError: the installation's key cannot be read or made.
+        """
+        self._pseudonyms_file = WatchedFile(settings.state_directory / PSEUDONYMS_FILE_NAME)
+        self.policy = installed_policy(settings.policy, settings.state_directory)
+        self._pseudonyms_file.look()
         self.poll_now = asyncio.Event()
         self.tell: Callable[[Consent], None] = lambda consent: None
         self._settings = settings
@@ -76,6 +87,7 @@ class Control:
         while True:
             await self._watch.next_look()
             self._erase_if_asked()
+            self._follow_key()
             self._report_remote_problems()
             await self._follow_remote_exports()
 
@@ -124,6 +136,20 @@ class Control:
             return
         self._erase_problem = ""
         _logger.info("erased: %s", erased.describe())
+
+    def _follow_key(self) -> None:
+        if not self._pseudonyms_file.look() or self._ingest is None:
+            return
+        try:
+            policy = installed_policy(self._settings.policy, self._settings.state_directory)
+            if policy == self.policy:
+                return
+            self.policy = policy
+            self._ingest.begin_anew()
+        except (PseudonymsFileError, Unavailable) as error:
+            _logger.warning("the key of pseudonyms has changed and is not followed: %s", error)
+            return
+        _logger.info("the key of pseudonyms has changed: names have others from now on")
 
     def _report_remote_problems(self) -> None:
         problems = self._remote_configs.problems

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from cline_otel import __version__
-from cline_otel.catalogue.load import Catalogue, load
+from cline_otel.catalogue.load import Catalogue
 from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.origin import Origin
@@ -85,16 +85,21 @@ def claims(streams: Iterable[Sequence[Event]]) -> list[Event]:
     ]
 
 
-def replay(recording: Recording, resource: Attributes = REPLAY_RESOURCE, shift_to_ns: int | None = None) -> Replayed:
+def replay(
+    recording: Recording,
+    catalogue: Catalogue,
+    resource: Attributes = REPLAY_RESOURCE,
+    shift_to_ns: int | None = None,
+) -> Replayed:
     """A recording through the pipeline.
 
     Args:
         recording: what to replay.
+        catalogue: what every name means, and what of it the user lets leave.
         resource: who it is from.
         shift_to_ns: moves all times so that the last event is then, nanoseconds since the Unix epoch; None
             leaves them as they were.
     """
-    catalogue = load()
     tally: Tally = {}
     streams = decode_recording(recording, catalogue, tally)
     for signal, requests in recording.unsupported.items():

@@ -125,6 +125,7 @@ DiagnosticKind = Literal[
     "unmapped_event",
     "dropped_field",
     "replaced_value",
+    "redacted_value",
     "shadowed",
     "duplicate",
     "late",
@@ -136,7 +137,8 @@ DiagnosticKind = Literal[
 
 malformed: could not be decoded. unmapped_event: the catalogue does not know the name.
 dropped_field: the catalogue does not list the field for that event. replaced_value: a bounded value
-outside its known set. shadowed: the run's owner tells it better. duplicate: seen before.
+outside its known set. redacted_value: one with the shape of a key, an address, a path or a random run.
+shadowed: the run's owner tells it better. duplicate: seen before.
 late: it came after its run was closed. unsupported_signal: metrics and traces that Cline itself sends.
 defect: the translator failed on it, which should be reported.
 missing: the plugin's spool was full and so many records were never written.

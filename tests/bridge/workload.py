@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
+from bench.fixed_key import replay_of
 
-from cline_otel.replay import Replayed, replay
-from cline_otel.sources.recording import read_recording
+from cline_otel.replay import Replayed
 from corpus import CAPTURES
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "delegated-run"
@@ -85,7 +85,7 @@ class Recording(msgspec.Struct, frozen=True):
 
     def replayed(self, folder: Path) -> Replayed:
         """What ``replay`` makes of it; ``folder`` is made for it."""
-        return replay(read_recording([self.write(folder)]))
+        return replay_of([self.write(folder)])
 
 
 class WritingProcess:

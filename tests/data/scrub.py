@@ -27,6 +27,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from bench.fixed_key import pseudonyms_file  # noqa: E402
 from bench.truth import TRUTH_FILE, read_truth  # noqa: E402 - needs the path above
 
 from cline_otel.catalogue.load import ATTRIBUTE, SourceEvent, load  # noqa: E402
@@ -58,9 +59,10 @@ class Scrubber:
         kept: dict[str, Any] = {}
         conditions = {name for name, _ in entry.when}
         for key, value in fields:
-            handler = entry.handlers.get(key)
-            if handler is not None and handler.slot >= 0:
-                kept[key] = self.known(value, handler.name, handler.gate(value), handler.slot)
+            read = entry.handlers.get(key)
+            if read:
+                _, name, gate = read[0]
+                kept[key] = self.known(value, name, gate(value), read[0].slot)
             elif key in conditions:
                 kept[key] = value
             elif first and self.shown[source, key] < SHOWN:
@@ -213,15 +215,11 @@ def spool(path: Path, scrubber: Scrubber) -> Iterator[tuple[str, bytes]]:
             by_process.setdefault(msgspec.json.decode(line)["pid"], []).append(line)
     node = shutil.which("node") or "node"
     for pid, lines in by_process.items():
-        converted = subprocess.run([node, str(CONVERTER)], input=b"\n".join(lines), capture_output=True, check=True)
+        command = [node, str(CONVERTER), str(pseudonyms_file())]
+        converted = subprocess.run(command, input=b"\n".join(lines), capture_output=True, check=True)
         records = [msgspec.json.decode(line) for line in converted.stdout.split(b"\n") if line.strip()]
         if not records:
             continue
-        for record in records:
-            entry = scrubber.catalogue.plugin.find(record["event"])
-            handler = entry.handlers.get("tool_name") if entry else None
-            if "tool_name" in record and handler is not None and handler.gate(record["tool_name"]) == OTHER:
-                record["tool_name"] = refused("gen_ai.tool.name", record["tool_name"])
         name = f"{pid}-{records[0]['time_unix_ms']}-0.jsonl"
         yield name, b"".join(map(dumped, records))
 
@@ -246,7 +244,7 @@ def scrub(capture: Path, output: Path, *, with_otlp: bool) -> None:
     if not any((target / "spool").iterdir()):
         (target / "spool").rmdir()
     truth = read_truth(capture)
-    tool_gate = scrubber.catalogue.cline.events["task.tool_used"].handlers["tool"].gate
+    tool_gate = scrubber.catalogue.cline.events["task.tool_used"].handlers["tool"][0].gate
     named = msgspec.structs.replace(
         truth,
         tool_calls=tuple(

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.fixed_key import CATALOGUE
 
-from cline_otel.catalogue.load import load
 from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.events import Event, tick
 from cline_otel.signals import LogRecord, MetricDelta, SpanEvent, SpanRecord, Tally
@@ -23,7 +23,6 @@ from cline_otel.translate.step import Translator
 from corpus import closing_ticks
 
 GOLDEN = Path(__file__).parent
-CATALOGUE = load()
 INPUTS = sorted(GOLDEN.glob("*/*.input.jsonl"))
 PROCESS = "100-1790000000000"
 

@@ -8,11 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from bench.fixed_key import CATALOGUE
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from cline_otel.catalogue.load import SourceEvent, SourceVocabulary, load
+from cline_otel.catalogue.load import SourceEvent, SourceVocabulary
 from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.encode.origin import Origin
 from cline_otel.events import Event
@@ -21,7 +22,6 @@ from cline_otel.signals import Tally
 from cline_otel.translate.step import SILENCE_NS
 from corpus import CAPTURES, HOUR_NS, SECOND_NS
 
-CATALOGUE = load()
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
 TIME_MS = 1_790_000_000_000
 LATER_NS = TIME_MS * 1_000_000 + 2 * SILENCE_NS

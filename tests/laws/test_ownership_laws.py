@@ -9,11 +9,11 @@ from random import Random
 
 import msgspec
 import pytest
+from bench.fixed_key import CATALOGUE
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel import ids
-from cline_otel.catalogue.load import load
 from cline_otel.events import Event, Source, tick
 from cline_otel.signals import LogRecord, Outputs, SpanRecord
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
@@ -145,7 +145,7 @@ def run_metrics(outputs: Outputs) -> dict[object, float]:
         series = (delta.metric, tuple((n, v) for n, v in delta.attributes if n not in BORROWED))
         sums[series, "sum"] += delta.value
         sums[series, "count"] += 1
-    catalogue = load()
+    catalogue = CATALOGUE
     for log in outputs.logs:
         counter = catalogue.facts[log.event_name].counts
         if counter and log.event_name not in LIFECYCLE_FACTS:
@@ -232,7 +232,7 @@ def test_a_session_that_the_plugin_claimed_waits_for_it() -> None:
 
 
 def told_so_far(steps: list[Event]) -> list[SpanRecord]:
-    translator = Translator(load(), claim_wait_ns=CLAIM_WAIT_NS)
+    translator = Translator(CATALOGUE, claim_wait_ns=CLAIM_WAIT_NS)
     for step in steps:
         translator.step(step)
     return translator.take().spans

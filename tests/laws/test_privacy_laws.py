@@ -1,8 +1,7 @@
 """What is not on the allowlist does not leave: planted secrets never come out, wherever they were.
 
-An identifier is let through if it looks like one (a session's id, a model's name), so a secret that looks
-like an identifier is planted everywhere but in the fields that hold identifiers; a secret that does not,
-everywhere.
+A few fields are open to whatever looks like an identifier (a provider's ids, the names of models). A secret
+that looks like one is planted everywhere but there; a secret that does not, everywhere.
 """
 
 from __future__ import annotations
@@ -13,20 +12,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from bench.fixed_key import CATALOGUE, replay_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary, load
+from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary
 from cline_otel.decode import otlp
 from cline_otel.encode.origin import Origin
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
-from cline_otel.replay import replay, write
-from cline_otel.sources.recording import read_recording
+from cline_otel.replay import write
 from cline_otel.translate.step import SILENCE_NS
 from corpus import capture_paths
 
-CATALOGUE = load()
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
 TIME_MS = 1_790_000_000_000
 TIME_TEXT = "2026-09-21T14:13:20.000Z"
@@ -60,21 +58,23 @@ class Secrets:
         return [core for core in self.cores for text in texts if core in text]
 
 
-def holds_an_identifier(handler: FieldHandler) -> bool:
+def is_open(handler: FieldHandler) -> bool:
+    """Whether any identifier may pass: the ids that providers give, the names of models, versions. Cline's own ids are
+    pseudonyms unless a machine made them."""
     slot, name, _ = handler
-    if 0 <= slot < ATTRIBUTE:
-        return True
     attribute = CATALOGUE.attributes.get(name)
-    return slot == ATTRIBUTE and (attribute is None or attribute.pattern is not None)
+    if attribute is None:
+        return name in ("call_id", "agent_kind", "exit_reason")
+    return slot == ATTRIBUTE and attribute.privacy == "safe" and attribute.pattern is not None
 
 
 def planted(entry: SourceEvent, secrets: Secrets) -> dict[str, Any]:
     """All of an event's fields, and one that it has not, each with a secret; now and then deep inside."""
     fields: dict[str, Any] = {}
-    for number, (key, handler) in enumerate(sorted(entry.handlers.items())):
-        shapes = LIKE_NONE if holds_an_identifier(handler) else LIKE_NONE + LIKE_AN_IDENTIFIER
+    for number, (key, read) in enumerate(sorted(entry.handlers.items())):
+        shapes = LIKE_NONE if any(map(is_open, read)) else LIKE_NONE + LIKE_AN_IDENTIFIER
         secret = secrets.make(shapes)
-        fields[key] = [secret, [secret], {"inner": secret}, secret][number % 4] if handler[0] < 0 else secret
+        fields[key] = secret if read else [secret, [secret], {"inner": secret}, secret][number % 4]
     fields["somethingNew"] = secrets.make(LIKE_AN_IDENTIFIER)
     for condition, accepted in entry.when:
         fields[condition] = sorted(accepted)[0]
@@ -225,7 +225,7 @@ PERSONAL = (b"alice", b"acme", b"jane.roe", b"ghp_", b"sk-")
 
 @pytest.mark.parametrize("path", capture_paths(), ids=lambda path: path.name)
 def test_nothing_personal_comes_out_of_a_recording(path: Any, tmp_path: Any) -> None:
-    result = replay(read_recording([path]))
+    result = replay_of([path])
     written = b"".join(file.read_bytes() for file in write(result, tmp_path))
     told = written + repr(result.tally).encode() + msgspec.json.encode([result.spans, result.logs], enc_hook=repr)
     assert [piece for piece in PERSONAL if piece in told.lower()] == []

@@ -11,17 +11,17 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from bench.fixed_key import CATALOGUE, recording_of, replay_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel import ids
-from cline_otel.catalogue.load import load
 from cline_otel.encode.origin import Origin
 from cline_otel.events import Event, tick
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.replay import Replayed, claims, replay, write
 from cline_otel.signals import LogRecord, MetricTotal, Outputs, SpanRecord
-from cline_otel.sources.recording import Recording, read_recording
+from cline_otel.sources.recording import Recording
 from corpus import CAPTURES, capture_paths, closing_ticks, streams_of, translate
 
 ALL = capture_paths()
@@ -31,7 +31,7 @@ paths = st.sampled_from([path for path in ALL if streams_of(path)])
 
 
 def replayed(path: Path) -> Replayed:
-    return replay(read_recording([path]))
+    return replay_of([path])
 
 
 def in_time(path: Path) -> list[Event]:
@@ -59,11 +59,11 @@ def test_a_replay_twice_gives_the_same_bytes(path: Path, tmp_path: Path) -> None
 DIGEST = """
 import hashlib, sys
 from pathlib import Path
-from cline_otel.replay import replay, write
-from cline_otel.sources.recording import read_recording
+from bench.fixed_key import replay_of
+from cline_otel.replay import write
 digest = hashlib.sha256()
 for folder in sys.argv[2:]:
-    for path in write(replay(read_recording([Path(folder)])), Path(sys.argv[1])):
+    for path in write(replay_of([Path(folder)]), Path(sys.argv[1])):
         digest.update(path.read_bytes())
 print(digest.hexdigest())
 """
@@ -81,7 +81,7 @@ def test_a_replay_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
         directory = tmp_path / str(number)
         directory.mkdir()
         command = [sys.executable, "-c", DIGEST, str(directory / "out"), *folders]
-        environment = {**os.environ, **place}
+        environment = {**os.environ, **place, "PYTHONPATH": str(Path(__file__).parents[2])}
         running.append(subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True))
     digests = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
@@ -90,8 +90,8 @@ def test_a_replay_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_order_in_which_folders_are_named_does_not_matter(tmp_path: Path) -> None:
     folders = [CAPTURES / "plugin_basic", CAPTURES / "plugin_team"]
-    there = replay(read_recording(folders))
-    back = replay(read_recording(folders[::-1]))
+    there = replay_of(folders)
+    back = replay_of(folders[::-1])
     assert sorted(there.spans, key=repr) == sorted(back.spans, key=repr)
     assert there.totals == back.totals
 
@@ -113,9 +113,9 @@ def test_a_replay_gives_each_run_to_the_source_that_knows_it_best(path: Path) ->
 
 
 def test_a_shifted_replay_keeps_ids_and_durations() -> None:
-    recording = read_recording([CAPTURES / "subagents_plugin"])
+    recording = recording_of([CAPTURES / "subagents_plugin"])
     now_ns = 1_900_000_000_000_000_000
-    there, shifted = replay(recording), replay(recording, shift_to_ns=now_ns)
+    there, shifted = replay(recording, CATALOGUE), replay(recording, CATALOGUE, shift_to_ns=now_ns)
     assert [span.span_id for span in there.spans] == [span.span_id for span in shifted.spans]
     assert [s.ended_at_ns - s.started_at_ns for s in there.spans] == [
         s.ended_at_ns - s.started_at_ns for s in shifted.spans
@@ -125,7 +125,7 @@ def test_a_shifted_replay_keeps_ids_and_durations() -> None:
 
 
 def test_an_empty_recording_becomes_nothing() -> None:
-    result = replay(Recording())
+    result = replay(Recording(), CATALOGUE)
     assert (result.spans, result.logs, result.totals, result.requests["metrics"]) == ([], [], [], [])
 
 
@@ -138,7 +138,7 @@ def through(steps: Iterable[Event], cuts: Iterable[int]) -> tuple[list[SpanRecor
     spans: list[SpanRecord] = []
     logs: list[LogRecord] = []
     remaining, done = list(steps), 0
-    pipeline = Pipeline(load(), ORIGIN, ORIGIN)
+    pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
     for cut in [*sorted(cuts), len(remaining)]:
         pipeline.take_events(remaining[done:cut])
         done = cut
@@ -150,7 +150,7 @@ def through(steps: Iterable[Event], cuts: Iterable[int]) -> tuple[list[SpanRecor
                 rows.pop(key, None)
             else:
                 rows[key] = value
-        pipeline = Pipeline(load(), ORIGIN, ORIGIN, rows.items())
+        pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN, rows.items())
         now_ns = max((step.occurred_at_ns for step in remaining[:cut] if step.kind == "tick"), default=0)
         pipeline.tell_time(now_ns)
     return spans, logs, pipeline.totals

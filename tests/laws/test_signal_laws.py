@@ -6,19 +6,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from bench.fixed_key import CATALOGUE, replay_of
 
-from cline_otel.catalogue.load import load
 from cline_otel.events import AttributeValue, tick
-from cline_otel.replay import replay
 from cline_otel.signals import Outputs, Severity, SpanKind, StatusCode
-from cline_otel.sources.recording import read_recording
 from cline_otel.translate.derive import MODEL_CALL_SPAN, RUN_SPAN, TOOL_CALL_SPAN
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
 from corpus import capture_paths, decoded, streams_of, translate
 
 ALL = capture_paths()
-CATALOGUE = load()
 TYPES = {"string": str, "int": int, "double": float, "bool": bool, "strings": tuple}
 
 each = pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
@@ -148,7 +145,7 @@ def test_run_totals_are_the_sums_of_their_calls(path: Path) -> None:
 
 @each
 def test_a_whole_recording_leaves_no_run_open(path: Path) -> None:
-    result = replay(read_recording([path]))
+    result = replay_of([path])
     roots = {span.trace_id for span in result.spans if not span.parent_span_id}
     assert roots == {span.trace_id for span in result.spans}
     assert ("unmapped_event" in {kind for kind, _, _ in result.tally}) is False

@@ -6,11 +6,11 @@ import random
 import string
 
 import pytest
+from bench.fixed_key import CATALOGUE
 
-from cline_otel.catalogue.load import load
 from cline_otel.catalogue.values import OTHER
 
-HANDLERS = load().cline.events["task.tokens"].handlers
+HANDLERS = CATALOGUE.cline.events["task.tokens"].handlers
 MODEL, AGENT = HANDLERS["model"].gate, HANDLERS["agentId"].gate
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from bench.fixed_key import CATALOGUE, KEY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.catalogue import values
-from cline_otel.catalogue.load import load
 from cline_otel.catalogue.values import MOST, OTHER
+from cline_otel.privacy.pseudonyms import Pseudonyms
 
-CATALOGUE = load()
-MODEL = CATALOGUE.cline.events["task.tokens"].handlers["model"].gate
-IDENTIFIER = CATALOGUE.cline.events["task.tokens"].handlers["agentId"].gate
+MODEL = CATALOGUE.cline.events["task.tokens"].handlers["model"][0].gate
+AGENT_ID = CATALOGUE.cline.events["task.tokens"].handlers["agentId"][0].gate
+CALL_ID = CATALOGUE.cline.events["sdk.tool_timeout"].handlers["tool_call_id"][0].gate
 
 anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2)
 
@@ -92,14 +93,28 @@ def test_what_is_no_model_s_name_does_not_pass(name: str) -> None:
     assert MODEL(name) == OTHER
 
 
-@pytest.mark.parametrize("value", ["agent_1795358457443_0mn430", "run___xh8PrA", "run_-OZ2HV2E", "call_a|fc_b", "_a"])
-def test_an_identifier_passes(value: str) -> None:
-    assert IDENTIFIER(value) == value
+@pytest.mark.parametrize("value", ["agent_1795358457443_0mn430", "run___xh8PrA", "run_-OZ2HV2E", "01M8254YNZCYK8RYMK53AWN6BZ"])
+def test_an_id_that_a_machine_made_passes(value: str) -> None:
+    assert AGENT_ID(value) == value
+
+
+@pytest.mark.parametrize("value", ["reviewer", "alice.smith-merger", "agent_of_mine", "a/b", "a b", "x" * 1_024])
+def test_an_id_that_somebody_chose_becomes_a_pseudonym(value: str) -> None:
+    assert AGENT_ID(value) == Pseudonyms(KEY).of("id", value)
+
+
+def test_what_is_too_long_for_an_id_does_not_pass() -> None:
+    assert AGENT_ID("x" * 1_025) == OTHER
+
+
+@pytest.mark.parametrize("value", ["toolu_01A09q90qw90lq917835lq9", "call_a|fc_b", "_a"])
+def test_a_provider_s_id_passes(value: str) -> None:
+    assert CALL_ID(value) == value
 
 
 @pytest.mark.parametrize("value", ["a/b", "a b", "-a", "a@b", "é", "x" * 201])
-def test_what_is_no_identifier_does_not_pass(value: str) -> None:
-    assert IDENTIFIER(value) == OTHER
+def test_what_is_no_id_of_a_provider_does_not_pass(value: str) -> None:
+    assert CALL_ID(value) == OTHER
 
 
 def test_a_list_passes_member_by_member() -> None:

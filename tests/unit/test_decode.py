@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from bench.fixed_key import CATALOGUE
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from cline_otel.catalogue.load import load
 from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.events import Event
 from cline_otel.signals import Tally
 
-CATALOGUE = load()
 TIME_NS = 1_790_000_000_123_000_000
+AGENT_ID, RUN_ID = "agent_1795358814189_2kb1cn", "run_-OZ2HV2E"
 
 
 def from_log(**record: Any) -> tuple[list[Event], Tally]:
@@ -47,9 +47,9 @@ def test_pino_s_time_is_iso_8601_with_a_zone_or_milliseconds(time: Any, expected
 
 
 def test_a_log_line_with_an_event_is_an_event() -> None:
-    (event,), tally = from_log(event="agent.run-started", properties={"agentId": "a", "runId": "r", "iteration": 0})
+    (event,), tally = from_log(event="agent.run-started", properties={"agentId": AGENT_ID, "runId": RUN_ID})
     assert (event.kind, event.source, event.name) == ("run.started", "cline-log", "agent.run-started")
-    assert (event.agent_id, event.run_id, event.iteration, event.occurred_at_ns) == ("a", "r", 0, TIME_NS)
+    assert (event.agent_id, event.run_id, event.iteration, event.occurred_at_ns) == (AGENT_ID, RUN_ID, 0, TIME_NS)
     assert tally == {}
 
 
@@ -83,7 +83,7 @@ def test_a_value_outside_the_known_set_is_replaced_and_counted() -> None:
 
 
 def test_an_identifier_that_is_none_is_left_out() -> None:
-    (event,), tally = from_log(event="task.mode", properties={"ulid": "not an id", "mode": "act"})
+    (event,), tally = from_log(event="task.mode", properties={"ulid": "x" * 1_025, "mode": "act"})
     assert event.session_id == ""
     assert tally == {("replaced_value", "cline-log", "session_id"): 1}
 
@@ -144,7 +144,7 @@ def test_an_empty_request_is_one_with_no_records() -> None:
 
 def test_numbers_may_be_texts_in_otlp_json() -> None:
     attributes = [
-        {"key": "sessionId", "value": {"stringValue": "s"}},
+        {"key": "sessionId", "value": {"stringValue": "1795357785104_qmexd"}},
         {"key": "durationMs", "value": {"doubleValue": 5}},
     ]
     attributes += [{"key": "bytes", "value": {"intValue": "15450"}}]
@@ -157,14 +157,14 @@ def test_protobuf_and_json_say_the_same() -> None:
     request = ExportLogsServiceRequest()
     record = request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=TIME_NS)
     record.body.string_value = "checkpoint.snapshot"
-    record.attributes.add(key="sessionId").value.string_value = "s"
+    record.attributes.add(key="sessionId").value.string_value = "1795357785104_qmexd"
     record.attributes.add(key="durationMs").value.int_value = 64
     record.attributes.add(key="outcome").value.string_value = "stash"
     record.attributes.add(key="newField").value.array_value.values.add().string_value = "x"
     tally: Tally = {}
     (event,) = otlp.decode_request(request.SerializeToString(), "protobuf", CATALOGUE, tally)
     assert event.attributes == {"cline.duration_ms": 64.0, "cline.checkpoint.outcome": "stash"}
-    assert (event.session_id, event.occurred_at_ns) == ("s", TIME_NS)
+    assert (event.session_id, event.occurred_at_ns) == ("1795357785104_qmexd", TIME_NS)
     assert tally == {("dropped_field", "otlp", "checkpoint.snapshot:newField"): 1}
 
 

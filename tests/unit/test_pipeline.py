@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from bench.fixed_key import CATALOGUE
 
-from cline_otel.catalogue.load import load
 from cline_otel.encode.origin import Origin
 from cline_otel.events import Event
 from cline_otel.pipeline import MAX_TALLY_NAMES, Pipeline
@@ -24,7 +24,7 @@ def test_an_event_that_the_translator_fails_on_is_counted_and_what_follows_goes_
         step(self, event)
 
     monkeypatch.setattr(Translator, "step", failing)
-    pipeline = Pipeline(load(), ORIGIN, ORIGIN)
+    pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
     pipeline.take_events(
         [
             Event("run.started", "plugin", 1, "run.started", "s", "a", "bad"),
@@ -38,7 +38,7 @@ def test_an_event_that_the_translator_fails_on_is_counted_and_what_follows_goes_
 
 
 def test_names_from_upstream_do_not_grow_the_tally_without_bound() -> None:
-    pipeline = Pipeline(load(), ORIGIN, ORIGIN)
+    pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
     many = MAX_TALLY_NAMES + 50
     line = '{{"time": "2026-01-01T00:00:00Z", "event": "made.up_{}", "properties": {{}}}}'
     pipeline.take_cline_log(line.format(number).encode() for number in range(many))

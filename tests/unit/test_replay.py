@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from bench.fixed_key import CATALOGUE, recording_of, replay_of
 
-from cline_otel.catalogue.load import load
 from cline_otel.events import Event
 from cline_otel.replay import claims, decode_recording, replay, write
-from cline_otel.sources.recording import Recording, read_recording
+from cline_otel.sources.recording import Recording
 from corpus import CAPTURES
 
 
@@ -39,7 +39,7 @@ def test_a_run_within_another_is_not_claimed() -> None:
 
 
 def test_what_cline_sends_besides_logs_is_counted() -> None:
-    result = replay(Recording(unsupported={"metrics": 3, "traces": 2}, malformed={"otlp": 1}))
+    result = replay(Recording(unsupported={"metrics": 3, "traces": 2}, malformed={"otlp": 1}), CATALOGUE)
     assert result.tally == {
         ("unsupported_signal", "otlp", "metrics"): 3,
         ("unsupported_signal", "otlp", "traces"): 2,
@@ -48,10 +48,10 @@ def test_what_cline_sends_besides_logs_is_counted() -> None:
 
 
 def test_a_malformed_request_is_counted_and_the_others_are_taken() -> None:
-    sound = read_recording([CAPTURES / "classic_full"])
+    sound = recording_of([CAPTURES / "classic_full"])
     broken = Recording(otlp_logs=[b"{", *sound.otlp_logs])
     tally: dict[tuple[str, str, str], int] = {}
-    assert decode_recording(broken, load(), tally) == decode_recording(sound, load(), {})  # type: ignore[arg-type]
+    assert decode_recording(broken, CATALOGUE, tally) == decode_recording(sound, CATALOGUE, {})  # type: ignore[arg-type]
     assert tally["malformed", "otlp", "request"] == 1
 
 
@@ -60,13 +60,13 @@ def test_requests_hold_a_bounded_number_of_items() -> None:
     for number in range(1_100):
         line = {"level": 30, "time": 1_790_000_000_000 + number, "msg": "telemetry.event", "event": "session.stopped"}
         lines.append(json.dumps({**line, "properties": {"sessionId": f"s{number}"}}).encode())
-    result = replay(Recording(cline_log=[lines]))
+    result = replay(Recording(cline_log=[lines]), CATALOGUE)
     assert len(result.logs) == 1_100
     assert len(result.requests["logs"]) == 3
 
 
 def test_each_line_that_is_written_is_one_export_request(tmp_path: Path) -> None:
-    result = replay(read_recording([CAPTURES / "plugin_basic"]))
+    result = replay_of([CAPTURES / "plugin_basic"])
     keys = {"traces": "resourceSpans", "metrics": "resourceMetrics", "logs": "resourceLogs"}
     for path in write(result, tmp_path / "new" / "folder"):
         for line in path.read_bytes().splitlines():
@@ -74,7 +74,7 @@ def test_each_line_that_is_written_is_one_export_request(tmp_path: Path) -> None
 
 
 def test_a_replay_s_resource_is_its_own(tmp_path: Path) -> None:
-    result = replay(read_recording([CAPTURES / "plugin_basic"]), (("service.name", "other"),))
+    result = replay(recording_of([CAPTURES / "plugin_basic"]), CATALOGUE, (("service.name", "other"),))
     traces = json.loads(write(result, tmp_path)[0].read_bytes().splitlines()[0])
     attributes = traces["resourceSpans"][0]["resource"]["attributes"]
     assert [(a["key"], a["value"]) for a in attributes] == [("service.name", {"stringValue": "other"})]
@@ -82,7 +82,7 @@ def test_a_replay_s_resource_is_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("only", ["plugin", "cline-log", "otlp"])
 def test_one_source_alone_can_be_replayed(only: str) -> None:
-    result = replay(read_recording([CAPTURES / "subagents_plugin"], only))  # type: ignore[arg-type]
+    result = replay_of([CAPTURES / "subagents_plugin"], only)  # type: ignore[arg-type]
     owners = {dict(span.attributes).get("cline.telemetry.source") for span in result.spans} - {None}
     assert owners == {only}
     subagents = [span for span in result.spans if span.name == "invoke_agent subagent"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 from bench import fidelity
+from bench.fixed_key import replay_of
 from bench.truth import ModelCallTruth, read_truth
 
-from cline_otel.replay import replay
-from cline_otel.sources.recording import read_recording
 from corpus import CAPTURES
 
 MEASURED = fidelity.measure_all(CAPTURES)
@@ -60,7 +59,7 @@ def test_a_limit_that_is_not_met_is_said(changes: dict[str, object], sentence: s
 def test_the_usage_of_subagents_counts_in_the_metrics_whoever_tells(source: fidelity.RecordingSource) -> None:
     """Without spans of their own where the log or OTLP tells; ``docs/sources.md`` says so."""
     folder = CAPTURES / "subagents_plugin"
-    totals = replay(read_recording([folder], source)).totals
+    totals = replay_of([folder], source).totals
     used = [total for total in totals if total.metric == "gen_ai.client.token.usage"]
     by_type = {
         kind: sum(total.sum for total in used if ("gen_ai.token.type", kind) in total.attributes)

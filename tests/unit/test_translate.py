@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from bench.fixed_key import CATALOGUE
 
 from cline_otel import ids
-from cline_otel.catalogue.load import load
 from cline_otel.events import Event, Kind, Source, tick
 from cline_otel.signals import Outputs, SpanRecord, StatusCode
 from cline_otel.translate.facts import MAX_SPAN_EVENTS
@@ -15,7 +15,6 @@ from cline_otel.translate.step import CLAIM_WAIT_NS, MEMORY_NS, SILENCE_NS, Tran
 from corpus import HOUR_NS, SECOND_NS, closing_ticks, translate
 
 START_NS = 1_790_000_000 * SECOND_NS
-CATALOGUE = load()
 
 
 def at(seconds: float) -> int:

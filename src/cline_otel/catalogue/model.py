@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-PrivacyClass = Literal["safe", "bounded", "pseudonym", "content", "secret"]
+from cline_otel.privacy.policy import Group, PrivacyClass
+from cline_otel.privacy.pseudonyms import PseudonymKind
+
 SeverityName = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 Serves = Literal["span", "log", "metric"]
 
@@ -34,6 +36,8 @@ class Attribute(_Strict):
     values: frozenset[str] | None = None
     values_from: str | None = None
     signed: bool = False
+    group: Group | None = None
+    hashes: PseudonymKind | None = None
 
 
 class InternalField(_Strict):
@@ -47,6 +51,7 @@ class AttributesFile(_Strict):
     """``attributes.toml``."""
 
     patterns: dict[str, Annotated[str, AfterValidator(_compiles)]]
+    classes: dict[str, dict[str, Annotated[str, AfterValidator(_compiles)]]]
     internal: dict[str, InternalField]
     attributes: dict[str, Attribute]
     values: dict[str, list[str]]
@@ -97,6 +102,10 @@ class FactsFile(_Strict):
     facts: dict[str, Fact]
 
 
+Targets = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""The attributes that a field becomes: one name, or several."""
+
+
 class SourceEvent(_Strict):
     """An upstream event: what it means and what becomes of it."""
 
@@ -105,14 +114,16 @@ class SourceEvent(_Strict):
     fact: str | None = None
     known_to: frozenset[str] = frozenset()
     when: dict[str, frozenset[str]] = {}
-    fields: dict[str, str] = {}
+    fields: dict[str, Targets] = {}
+    classified: dict[str, str] = {}
     private: dict[PrivacyClass, list[str]] = {}
 
 
 class SourceCommon(_Strict):
     """Fields that any event of a source may have."""
 
-    fields: dict[str, str]
+    fields: dict[str, Targets]
+    fallbacks: dict[str, Targets] = {}
     ignored: list[str]
     private: dict[PrivacyClass, list[str]]
 

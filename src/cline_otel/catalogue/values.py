@@ -1,19 +1,31 @@
 """Gates: what an upstream value must be to pass, and what it becomes if it is not.
 
-A gate takes any value and returns the value that may leave, ``None`` if there is nothing to say, or
-``OTHER`` for a string that is not what the catalogue allows. No substring of a refused value survives.
+A gate takes any value and returns the value that may leave, ``None`` if there is nothing to say,
+``OTHER`` for a string that is not what the catalogue allows, or ``REDACTED`` for one that it would allow
+but that has the shape of a secret. No substring of a refused value survives.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cline_otel.events import AttributeValue
+from cline_otel.privacy.pseudonyms import GENERATED_ID, PSEUDONYM, PseudonymKind, Pseudonyms
+from cline_otel.privacy.shapes import masked, shape_of
 
 OTHER: Final = "_OTHER"
 """The conventions' word for a value outside the known set (semantic-conventions, ``error.type``)."""
+
+REDACTED: Final = "_REDACTED"
+"""What stands for a value that has the shape of a key, an e-mail address, a URL, a path or a random run."""
+
+LONGEST_NAME: Final = 1_024
+"""Characters; what is longer is no name and gets no pseudonym."""
+
+LONGEST_TEXT: Final = 1_024
+"""Characters of free text that leave at most, where the user has opted in."""
 
 Gate = Callable[[object], AttributeValue | None]
 
@@ -49,14 +61,65 @@ def one_of(values: frozenset[str]) -> Gate:
     return remembered(lambda value: value if value in values else OTHER)
 
 
-def matching(pattern: str, *suspicions: Callable[[str], bool]) -> Gate:
-    """Only strings that match in full and that none of the suspicions falls on."""
+def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
+    """Only strings that match in full and have no shape of a secret."""
     fullmatch = re.compile(pattern).fullmatch
 
     def passes(value: str) -> str:
-        return value if fullmatch(value) and not any(suspects(value) for suspects in suspicions) else OTHER
+        if not fullmatch(value):
+            return OTHER
+        return value if shape_of(value, may_be_random=may_be_random) is None else REDACTED
 
     return remembered(passes)
+
+
+def one_of_or_matching(values: frozenset[str], pattern: str) -> Gate:
+    """The listed strings, and others that match in full and have no shape of a secret."""
+    others = matching(pattern)
+    return remembered(lambda value: value if value in values else others(value))
+
+
+def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = frozenset()) -> Gate:
+    """The pseudonym of a name, or one that the plugin has made; nothing for names that are known to all."""
+
+    def passes(name: str) -> str | None:
+        if name in known or name == OTHER or len(name) > LONGEST_NAME:
+            return None
+        return name if PSEUDONYM.fullmatch(name) else pseudonyms.of(kind, name)
+
+    return remembered(passes)
+
+
+def generated_or_hashed(pseudonyms: Pseudonyms | None) -> Gate:
+    """An id that a machine made up as it is; of one that somebody chose, the pseudonym."""
+
+    def passes(value: str) -> str:
+        if GENERATED_ID.fullmatch(value):
+            return value
+        return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
+
+    return remembered(passes)
+
+
+def classified(classes: Iterable[tuple[str, str]]) -> Gate:
+    """Free text as the class of the first pattern that is found in it; nothing where none is."""
+    compiled = [(name, re.compile(pattern, re.IGNORECASE)) for name, pattern in classes]
+
+    def passes(text: str) -> str | None:
+        head = text[:LONGEST_TEXT]
+        return next((name for name, pattern in compiled if pattern.search(head)), None)
+
+    return remembered(passes)
+
+
+def text(value: object) -> str | None:
+    """Free text that the user has opted in: its beginning, with everything masked that looks like a secret."""
+    return masked(value)[:LONGEST_TEXT] if isinstance(value, str) and value not in _ABSENT else None
+
+
+def nothing(_: object) -> None:
+    """Nothing of any value."""
+    return
 
 
 def renamed(names: Mapping[str, str], values: frozenset[str]) -> Gate:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from cline_otel.catalogue.load import load
 from cline_otel.cli.main import fail
 from cline_otel.cli.replay import draw
 from cline_otel.consent import decide, evidence_of
@@ -35,7 +36,7 @@ def run_demo() -> None:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
-    replayed = replay(read_recording([example_directory()]), shift_to_ns=time.time_ns())
+    replayed = replay(read_recording([example_directory()]), load(), shift_to_ns=time.time_ns())
     output = settings.state_directory / "demo"
     try:
         create_private_directory(settings.state_directory)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
-from cline_otel.catalogue.load import IGNORE, KEYS, Catalogue, SourceEvent, load
+from cline_otel.catalogue import model
+from cline_otel.catalogue.document import (
+    KEY_ATTRIBUTES,
+    Cell,
+    Section,
+    catalogued_privacy,
+    privacy_sections,
+    withheld_fields,
+)
+from cline_otel.catalogue.load import KEYS, Catalogue, SourceEvent, load
 from cline_otel.cli.main import fail
 
 _KIND_MEANING = {
@@ -35,14 +47,20 @@ _KIND_MEANING = {
 }
 
 
-_KEY_ATTRIBUTES = {
-    "session_id": "gen_ai.conversation.id",
-    "agent_id": "gen_ai.agent.id",
-    "run_id": "cline.run.id",
-    "iteration": "cline.iteration",
-    "call_id": "gen_ai.tool.call.id",
+_CLASS_MEANING = {
+    "safe": "a number, or a string of a known form",
+    "bounded": "one of a list of known values, else _OTHER",
+    "pseudonym": "a keyed hash, or plain, as you allow it",
+    "content": "only if you ask for it, masked",
+    "secret": "never",
+    "internal": "steers the translator, never leaves",
+    "class of it": "what kind of error the text tells of, where no other field says it; never the text",
 }
-"""Where the parts of an event's key are seen; the ids of spans and traces are hashes of them."""
+
+_COLUMNS = {"choices": 3, "safe": 2, "bounded": 2, "pseudonym": 3, "content": 2, "never": 3}
+"""How many columns of each table a terminal has room for."""
+
+_LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 
 def explain_event(name: str | None) -> None:
@@ -72,6 +90,16 @@ def explain_event(name: str | None) -> None:
         console.print(f"[bold]{escape(name)}[/]  told by {source}, which is not read yet")
         console.print(f"  {escape(meaning)}")
         console.print(f"  [dim]{escape(catalogue.other_sources[source].description)}[/]")
+
+
+def explain_privacy() -> None:
+    """Prints every attribute that may leave, by class, and what never leaves."""
+    console = Console()
+    attributes, sources = catalogued_privacy()
+    for section in privacy_sections(attributes, sources):
+        if section.key in _COLUMNS:
+            _print_section(console, section, _COLUMNS[section.key])
+    console.print("[dim]docs/privacy.md has all of it: patterns, lists, classes of free text.[/]")
 
 
 def _becomes(entry: SourceEvent) -> str:
@@ -112,26 +140,44 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
         )
     for name, accepted in entry.when:
         console.print(f"  Only if {name} is {' or '.join(sorted(accepted))}")
+    if entry.kind != "ignored":
+        _print_fields(console, entry)
+    _print_rest(console, entry)
+
+
+def _print_fields(console: Console, entry: SourceEvent) -> None:
+    """The event's own fields, what each leaves as, and what the classes of privacy mean."""
+    attributes, sources = catalogued_privacy()
+    own = _own(entry, sources)
+    rows: list[tuple[str, str, str]] = []
+    for field, targets in own.fields.items():
+        for number, target in enumerate(targets):
+            attribute = attributes.attributes.get(target)
+            privacy = attribute.privacy if attribute is not None else "internal"
+            rows.append(("" if number else field, target if attribute is not None else "-", privacy))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("  Field", "Leaves as", "Privacy class", "Values"):
         table.add_column(column, overflow="fold")
     for slot, key in enumerate(KEYS):
-        aliases = [field for field, handler in entry.handlers.items() if handler.slot == slot]
+        aliases = [field for field, read in entry.handlers.items() if any(handler.slot == slot for handler in read)]
         if aliases:
             target = _KEY_ATTRIBUTES[key]
             class_of_key = catalogue.attributes[target].privacy
             table.add_row(f"  {', '.join(aliases)}", target, class_of_key, "an identifier; spans are keyed by it")
-    for field, target in entry.fields.items():
-        attribute = catalogue.attributes.get(target)
-        if attribute is None:
-            table.add_row(f"  {field}", "-", "internal", "steers the translator, never leaves")
-        else:
-            limits = {"bounded": "known values, else _OTHER"}.get(attribute.privacy, attribute.type)
-            table.add_row(f"  {field}", target, attribute.privacy, limits)
+    for field, targets in entry.fields.items():
+        for target in targets:
+            attribute = catalogue.attributes.get(target)
+            if attribute is None:
+                table.add_row(f"  {field}", "-", "internal", "steers the translator, never leaves")
+            else:
+                table.add_row(f"  {field}", target, attribute.privacy, _limits(attribute))
+    for field, target in entry.classified.items():
+        table.add_row(f"  {field}", target, "bounded", "its class, where no other field says it; never the text")
     for field, privacy in entry.private.items():
-        table.add_row(f"  {field}", "[dim]dropped[/]", privacy, "")
+        if field not in entry.fields:
+            table.add_row(f"  {field}", "[dim]dropped[/]", privacy, "")
     if table.row_count:
         console.print(table)
-    silent = [f for f, handler in entry.handlers.items() if handler.slot == IGNORE and f not in entry.private]
+    silent = [f for f, read in entry.handlers.items() if not read and f not in {*entry.private, *entry.fields}]
     if silent:
         console.print(f"  [dim]Never read: {escape(', '.join(silent))}[/]")

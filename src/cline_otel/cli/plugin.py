@@ -10,6 +10,7 @@ from cline_otel.cli.main import fail
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
 from cline_otel.plugin.install import PluginInstallError, install, uninstall
 from cline_otel.settings import Settings, SettingsError, load_settings
+from cline_otel.settings.pseudonyms_file import PseudonymsFileError, ensure_pseudonyms
 
 _SAID = {
     "installed": "Installed",
@@ -23,7 +24,8 @@ def install_plugin(cline_directory: Path | None) -> None:
     settings = _settings(cline_directory)
     try:
         report = install(settings.cline_directory, settings.state_directory)
-    except PluginInstallError as error:
+        ensure_pseudonyms(settings.state_directory)
+    except (PluginInstallError, PseudonymsFileError) as error:
         fail(str(error))
     click.echo(f"{_SAID[report.outcome]} {report.plugin_file}")
     click.echo(f"It writes ids, names, times, usage and status to {report.spool_directory}; never content.")

@@ -10,7 +10,10 @@ from rich.console import Console
 from cline_otel.catalogue.load import load
 from cline_otel.cli.main import fail
 from cline_otel.export import console as view
+from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.replay import Replayed, replay, write
+from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
 from cline_otel.sources.recording import RecordingSource, UnreadableRecording, read_recording
 
 
@@ -21,13 +24,17 @@ def replay_paths(
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
     try:
-        recording = read_recording(paths, only)
-    except UnreadableRecording as error:
+        settings = load_settings()
+        policy = present_policy(settings.policy, settings.state_directory)
+        recording = read_recording(paths, only, settings.state_directory / PSEUDONYMS_FILE_NAME)
+    except (SettingsError, UnreadableRecording) as error:
         fail(str(error), 2)
+    except PseudonymsFileError as error:
+        fail(str(error))
     if not recording.read:
         where = ", ".join(map(str, paths))
         fail(f"{where}: nothing to replay there" + (f" for source {only}" if only else ""), 2)
-    replayed = replay(recording)
+    replayed = replay(recording, load(policy))
     if output is None:
         draw(replayed)
     else:

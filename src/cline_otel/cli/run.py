@@ -23,6 +23,7 @@ from cline_otel.export.destinations import DestinationError
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings.pseudonyms_file import PseudonymsFileError
 from cline_otel.sources.otlp_http import ReceiverRefused
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
@@ -44,7 +45,14 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     said = _Said()
     try:
         run_until_signal(Bridge(settings, said))
-    except (StateDirectoryBusyError, JournalError, ReceiverRefused, DestinationError, CatalogueError) as error:
+    except (
+        StateDirectoryBusyError,
+        JournalError,
+        ReceiverRefused,
+        DestinationError,
+        CatalogueError,
+        PseudonymsFileError,
+    ) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{settings.state_directory}: cannot be used ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR")

@@ -30,6 +30,7 @@ _KIND_MEANINGS: Final = {
     "unmapped_event": "events the catalogue does not know",
     "dropped_field": "fields the catalogue does not list",
     "replaced_value": "values outside the known set, sent as _OTHER",
+    "redacted_value": "values with the shape of a key, address, path or random run, sent as _REDACTED",
     "malformed": "could not be read",
     "shadowed": "told better by the run's owner",
     "duplicate": "told before",

@@ -6,13 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
-from cline_otel.catalogue.load import ATTRIBUTE, KEYS, FieldHandler, SourceEvent
-from cline_otel.catalogue.values import OTHER
+from cline_otel.catalogue.load import ATTRIBUTE, FALLBACK, KEYS, TEXT, FieldHandler, SourceEvent
+from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.events import AttributeValue, Event, Kind, Source
+from cline_otel.privacy.shapes import MASKED
 from cline_otel.signals import Tally, count
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")
 
+
+VAGUE: Final = frozenset({OTHER, "Error", "unknown", "AI_APICallError", "AI_RetryError"})
+"""Classes of errors that say less than the class of the error's text: none at all, and Cline's catch-alls."""
+
+_REFUSED: Final = (OTHER, REDACTED)
 
 Answer = tuple[FieldHandler, AttributeValue | None]
 """A field's handler and what its gate said of the value."""
@@ -34,7 +40,7 @@ def to_event(
     """The event that a record becomes, or None if the catalogue calls it bookkeeping.
 
     Fields that the entry does not list are dropped and counted by name; values that a gate refuses
-    become ``_OTHER`` and are counted by the attribute's name.
+    become ``_OTHER`` or ``_REDACTED`` and are counted by the attribute's name.
     """
     if entry.when:
         fields = list(fields)
@@ -43,11 +49,11 @@ def to_event(
     known: list[Answer] = []
     handlers = entry.handlers
     for key, value in fields:
-        handler = handlers.get(key)
-        if handler is None:
+        read = handlers.get(key)
+        if read is None:
             count_dropped(entry, source, key, tally)
-        elif handler[0] >= 0:
-            known.append((handler, handler[2](value)))
+        else:
+            known.extend([(handler, handler[2](value)) for handler in read])
     return build_event(entry, source, occurred_at_ns, known, tally, process)
 
 
@@ -72,17 +78,28 @@ def build_event(
     """The event of an entry from its fields' handlers (none that is ignored) and what their gates answered."""
     keys: list[Any] = ["", "", "", 0, ""]  # the gates, checked with the catalogue, give what an Event's keys are
     attributes: dict[str, AttributeValue] = {}
+    fallbacks: list[tuple[str, AttributeValue]] = []
     for (slot, name, _), answer in answers:
         if answer is None:
             continue
-        if answer == OTHER:
-            count(tally, "replaced_value", source, name)
-            if slot != ATTRIBUTE:
+        if answer in _REFUSED:
+            count(tally, "replaced_value" if answer == OTHER else "redacted_value", source, name)
+            if slot < ATTRIBUTE:
                 continue
         if slot == ATTRIBUTE:
             attributes[name] = answer
-        elif not keys[slot]:
-            keys[slot] = answer
+        elif slot < ATTRIBUTE:
+            if not keys[slot]:
+                keys[slot] = answer
+        elif slot == FALLBACK:
+            fallbacks.append((name, answer))
+        elif slot == TEXT:
+            if MASKED in str(answer):
+                count(tally, "redacted_value", source, name)
+            attributes[name] = answer
+    for name, answer in fallbacks:
+        if attributes.get(name, OTHER) in VAGUE:
+            attributes[name] = answer
     session_id, agent_id, run_id, iteration, call_id = keys
     return Event(
         cast(Kind, entry.kind),

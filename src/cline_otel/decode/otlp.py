@@ -9,6 +9,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from cline_otel.catalogue.load import Catalogue, FieldHandler, SourceEvent
+from cline_otel.catalogue.values import Gate
 from cline_otel.decode.fields import Answer, build_event, count_dropped, meets_conditions, nameable
 from cline_otel.decode.otlp_lens import LogsRequest, any_value
 from cline_otel.events import AttributeValue, Event
@@ -102,7 +103,7 @@ class _ProtobufReader:
     """Values still encoded; what one came to is remembered, so that a repeated one is never unpacked again."""
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, bytes], AttributeValue | None] = {}
+        self._answers: dict[tuple[Gate, bytes], AttributeValue | None] = {}
         self._names: dict[bytes, str] = {}
 
     def name(self, body: bytes) -> str:
@@ -122,7 +123,7 @@ class _ProtobufReader:
 
     def answer(self, handler: FieldHandler, value: bytes) -> AttributeValue | None:
         """What the handler's gate says of a value."""
-        key = (handler[1], value)
+        key = (handler[2], value)
         answers = self._answers
         if key in answers:
             return answers[key]
@@ -215,27 +216,9 @@ def _event(
         entry, {name: reader.plain(fields[name]) for name, _ in entry.when if name in fields}
     ):
         return None
-    read, unlisted = _plan(entry, tuple(fields))
+    read, unlisted = entry.plan(tuple(fields))
     for key in unlisted:
         count_dropped(entry, "otlp", key, tally)
     answer = reader.answer
     answers: list[Answer] = [(handler, answer(handler, fields[key])) for key, handler in read]
     return build_event(entry, "otlp", occurred_at_ns, answers, tally)
-
-
-_Plan = tuple[tuple[tuple[str, FieldHandler], ...], tuple[str, ...]]
-_plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
-
-
-def _plan(entry: SourceEvent, keys: tuple[str, ...]) -> _Plan:
-    """Which of a record's fields are read, with their handlers, and which are unlisted: the same for all its like."""
-    plan = _plans.get((entry.name, keys))
-    if plan is None:
-        if len(_plans) >= _MEMORY:
-            _plans.clear()
-        known = [(key, entry.handlers.get(key)) for key in keys]
-        plan = _plans[entry.name, keys] = (
-            tuple((key, handler) for key, handler in known if handler is not None and handler[0] >= 0),
-            tuple(key for key, handler in known if handler is None),
-        )
-    return plan

@@ -14,9 +14,11 @@ from pydantic import Field
 from pydantic_settings import NoDecode
 
 from cline_otel.export.targets import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.privacy.policy import Policy
 from cline_otel.settings import values
 from cline_otel.settings.listening import listen_token, notices_of_listening
 from cline_otel.settings.otlp import GENERIC_PREFIX, OtlpSettings, OtlpVariables, Variables, parsed
+from cline_otel.settings.privacy import policy_of, words
 from cline_otel.settings.remote_config import RemoteConfigs, RemoteExports
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 from cline_otel.signals import SignalName
@@ -53,6 +55,10 @@ class _BridgeVariables(Variables):
     listen_token_file: str | None = None
     listen_hosts: Annotated[tuple[str, ...], NoDecode, parsed(values.host_names)] = ()
     remote_config: str | None = None
+    include: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
+    include_plain: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
+    include_content: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
+    exclude: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
 
 
 class _ClineVariables(Variables):
@@ -89,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a target then.
         targets: where each signal goes; none if it is not exported.
         remote_config_path: the one file with the organization's remote config; None for the copies that Cline keeps.
+        policy: what the user lets leave and holds back; the installation's key is not in it.
         remote_exports: what it said of exports when the settings were read.
         notices: lines worth telling at the start: settings that have no effect or look mistaken.
     """
@@ -110,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     targets: dict[SignalName, tuple[Target, ...]]
     remote_config_path: Path | None
     remote_exports: RemoteExports
+    policy: Policy
     notices: tuple[str, ...]
 
     def remote_configs(self) -> RemoteConfigs:
@@ -193,6 +201,7 @@ def load_settings(
         targets=targets,
         remote_config_path=remote_config_path,
         remote_exports=remote_exports,
+        policy=policy_of(bridge.include, bridge.include_plain, bridge.include_content, bridge.exclude),
         notices=(
             *notices,
             *_notices_of_remote_config(remote, os.environ),

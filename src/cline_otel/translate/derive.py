@@ -23,6 +23,19 @@ from cline_otel.signals import (
 )
 from cline_otel.translate.state import ModelCall, Run, RunKey, ToolCall
 
+IDENTITY: Final = (
+    "cline.teammate.hash",
+    "cline.teammate.name",
+    "user.hash",
+    "user.id",
+    "cline.device.hash",
+    "cline.device.id",
+    "cline.organization.hash",
+    "cline.organization.id",
+    "cline.organization.name",
+)
+"""Who an agent is and works for, as far as the user lets it leave. Not every source says it."""
+
 RUN_SPAN: Final = (
     "gen_ai.operation.name",
     "gen_ai.agent.name",
@@ -44,6 +57,7 @@ RUN_SPAN: Final = (
     "cline.client.name",
     "cline.version",
     "cline.telemetry.source",
+    *IDENTITY,
 )
 MODEL_CALL_SPAN: Final = (
     "gen_ai.operation.name",
@@ -70,6 +84,7 @@ MODEL_CALL_SPAN: Final = (
 TOOL_CALL_SPAN: Final = (
     "gen_ai.operation.name",
     "gen_ai.tool.name",
+    "cline.tool.hash",
     "gen_ai.tool.type",
     "gen_ai.tool.call.id",
     "gen_ai.agent.name",

@@ -15,7 +15,7 @@ from cline_otel import ids
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import SpanEvent, count
-from cline_otel.translate.derive import Deriver
+from cline_otel.translate.derive import IDENTITY, Deriver
 from cline_otel.translate.state import Run, State, Telling
 
 SAME_MOMENT_NS: Final = 2_000_000_000
@@ -136,6 +136,6 @@ def _occurred_at_ns(telling: Telling) -> int:
 
 
 _ON_THE_SPAN: Final = frozenset(
-    {"gen_ai.agent.id", "cline.run.id", "gen_ai.conversation.id", "cline.telemetry.source", "cline.version"}
+    {"gen_ai.agent.id", "cline.run.id", "gen_ai.conversation.id", "cline.telemetry.source", "cline.version", *IDENTITY}
 )
-_TOLD_BY_SOME: Final = frozenset({"cline.duration_ms", "cline.version"})
+_TOLD_BY_SOME: Final = frozenset({"cline.duration_ms", "cline.version", *IDENTITY})

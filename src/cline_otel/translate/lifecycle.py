@@ -24,7 +24,7 @@ from typing import Final
 from cline_otel import ids
 from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import count
-from cline_otel.translate.derive import Deriver
+from cline_otel.translate.derive import IDENTITY, Deriver
 from cline_otel.translate.state import ModelCall, Run, RunKey, State, ToolCall
 
 _RUN_ATTRIBUTES: Final = (
@@ -33,6 +33,7 @@ _RUN_ATTRIBUTES: Final = (
     "cline.client.name",
     "gen_ai.request.model",
     "gen_ai.provider.name",
+    *IDENTITY,
 )
 _AGENT_NAMES: Final = {"subagent": "subagent", "teammate": "teammate"}
 
@@ -294,12 +295,23 @@ class Lifecycle:
         for tool_call in list(run.tool_calls):
             tool_call.ended_at_ns = ended_at_ns
             self._close_tool_call(run, tool_call, incomplete=True)
+        self._identify(run)
         self.deriver.run_finished(run, max(ended_at_ns, run.started_at_ns))
         run.closed = True
         run.last_at_ns = ended_at_ns
         run.forget_details()
         self.state.open_runs.discard(run.key)
         self.state.touch_run(run)
+
+    def _identify(self, run: Run) -> None:
+        """A run whose owner does not say who it works for learns it from what another source said of the agent."""
+        known: dict[str, AttributeValue] = {}
+        for agent_id in (run.root[0], run.agent_id):
+            agent = self.state.agents.get(agent_id)
+            known |= agent.attributes if agent is not None else {}
+        for name in IDENTITY:
+            if name in known:
+                run.attributes.setdefault(name, known[name])
 
 
 def with_inclusive_input(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:

@@ -14,7 +14,7 @@ from typing import Final
 from cline_otel.catalogue.load import Catalogue, SourceEvent
 from cline_otel.events import SOURCE_RANK, Event
 from cline_otel.signals import Outputs, count
-from cline_otel.translate.derive import Deriver
+from cline_otel.translate.derive import IDENTITY, Deriver
 from cline_otel.translate.facts import Facts
 from cline_otel.translate.lifecycle import (
     Lifecycle,
@@ -286,4 +286,4 @@ class Translator:
 
 
 _BEGINNINGS: Final = frozenset({"run.started", "run.claimed", "model_call.started"})
-_AGENT_ATTRIBUTES: Final = frozenset({"gen_ai.request.model", "gen_ai.provider.name", "cline.version"})
+_AGENT_ATTRIBUTES: Final = frozenset({"gen_ai.request.model", "gen_ai.provider.name", "cline.version", *IDENTITY})

@@ -1,0 +1,124 @@
+"""Whether the catalogue's files agree with themselves and with each other."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+from typing import get_args
+
+from cline_otel.catalogue import model
+from cline_otel.events import Kind
+
+
+def findings(
+    attributes: model.AttributesFile,
+    metrics: model.MetricsFile,
+    facts: model.FactsFile,
+    sources: Mapping[str, model.SourceFile],
+) -> list[str]:
+    """Every contradiction, as a line that names the file, the entry and what is wrong; ``sources`` by file name."""
+    return [
+        *_check_attributes(attributes),
+        *_check_metrics(metrics, attributes.attributes),
+        *_check_facts(facts, attributes.attributes, metrics),
+        *(finding for name, table in sources.items() for finding in _check_source(name, table, attributes, facts)),
+    ]
+
+
+def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
+    for name, attribute in table.attributes.items():
+        where = f"attributes.toml: {name}"
+        if attribute.convention == "cline" and not name.startswith("cline."):
+            yield f"{where}: ours begin with 'cline.'"
+        if attribute.type in ("string", "strings"):
+            if attribute.privacy in ("safe", "bounded"):
+                ways = [attribute.values, attribute.values_from]
+                if attribute.group is None:
+                    ways.append(attribute.pattern)
+                if sum(way is not None for way in ways) != 1:
+                    yield f"{where}: a string needs exactly one of pattern, values, values_from"
+            if attribute.pattern is not None and attribute.pattern not in table.patterns:
+                yield f"{where}: no pattern {attribute.pattern!r}"
+            if attribute.values_from is not None and attribute.values_from not in table.values:
+                yield f"{where}: no values {attribute.values_from!r}"
+            if attribute.privacy == "bounded" and attribute.pattern is not None and attribute.group is None:
+                yield f"{where}: bounded means listed values, not a pattern, unless a group may have other names plain"
+            if attribute.privacy == "pseudonym" and attribute.group is None:
+                yield f"{where}: a pseudonym belongs to a group"
+            if attribute.privacy == "pseudonym" and (attribute.hashes is None) == (attribute.pattern is None):
+                yield f"{where}: a pseudonym either hashes a kind of name or has a pattern for the plain one"
+        if "metric" in attribute.serves and attribute.cardinality != "low":
+            yield f"{where}: a metric attribute must be of low cardinality"
+        if "metric" in attribute.serves and attribute.privacy not in ("safe", "bounded"):
+            yield f"{where}: a metric attribute must be safe or bounded"
+
+
+def _check_metrics(table: model.MetricsFile, attributes: Mapping[str, model.Attribute]) -> Iterator[str]:
+    for name, metric in table.metrics.items():
+        where = f"metrics.toml: {name}"
+        if metric.convention == "cline" and not name.startswith("cline."):
+            yield f"{where}: ours begin with 'cline.'"
+        if (metric.instrument == "histogram") != (metric.boundaries is not None):
+            yield f"{where}: histograms, and only they, have boundaries"
+        if metric.boundaries is not None and metric.boundaries not in table.boundaries:
+            yield f"{where}: no boundaries {metric.boundaries!r}"
+        for attribute in metric.attributes:
+            if attribute not in attributes or "metric" not in attributes[attribute].serves:
+                yield f"{where}: {attribute} is no metric attribute"
+    for name, bounds in table.boundaries.items():
+        if sorted(set(bounds)) != bounds:
+            yield f"metrics.toml: boundaries {name}: must ascend"
+
+
+def _check_facts(
+    table: model.FactsFile, attributes: Mapping[str, model.Attribute], metrics: model.MetricsFile
+) -> Iterator[str]:
+    common = set(table.common.carries)
+    for name, fact in table.facts.items():
+        where = f"facts.toml: {name}"
+        carried = common | set(fact.carries)
+        for attribute in carried:
+            if attribute not in attributes or "log" not in attributes[attribute].serves:
+                yield f"{where}: {attribute} is no log attribute"
+        read = (
+            {field for _, field, _, _ in string.Formatter().parse(fact.body) if field}
+            | set(fact.severity_by)
+            | set(fact.sets)
+        )
+        for attribute in sorted(read - carried):
+            yield f"{where}: uses {attribute} but does not carry it"
+        if fact.counts is not None:
+            counter = metrics.metrics.get(fact.counts)
+            if counter is None or counter.instrument != "counter":
+                yield f"{where}: {fact.counts} is no counter"
+            else:
+                for attribute in set(counter.attributes) - carried:
+                    yield f"{where}: counts {fact.counts} but does not carry {attribute}"
+
+
+def _check_source(
+    name: str, table: model.SourceFile, attributes: model.AttributesFile, facts: model.FactsFile
+) -> Iterator[str]:
+    names = {*attributes.attributes, *attributes.internal}
+    kinds = {*get_args(Kind), "ignored"}
+    for event_name, event in (table.events | table.prefixes).items():
+        where = f"{name}: {event_name}"
+        targets = {target for field_targets in event.fields.values() for target in field_targets}
+        targets |= set(event.classified.values())
+        if event.kind not in kinds:
+            yield f"{where}: no kind {event.kind!r}"
+        if (event.kind == "fact") != (event.fact is not None):
+            yield f"{where}: facts, and only they, name a fact"
+        if event.fact is not None and event.fact not in facts.facts:
+            yield f"{where}: no fact {event.fact!r}"
+        elif event.fact is not None:
+            allowed = {*facts.common.carries, *facts.facts[event.fact].carries}
+            for target in targets - allowed:
+                yield f"{where}: {event.fact} does not carry {target}"
+        for target in targets - names:
+            yield f"{where}: no attribute {target!r}"
+        for target in set(event.classified.values()) - attributes.classes.keys():
+            yield f"{where}: there are no classes of free text for {target}"
+    for targets_of_field in (*table.common.fields.values(), *table.common.fallbacks.values()):
+        for target in set(targets_of_field) - names:
+            yield f"{name}: common: no attribute {target!r}"

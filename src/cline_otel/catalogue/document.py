@@ -1,0 +1,346 @@
+"""The catalogue as a document: what leaves, by class of privacy, and what never does. Pure.
+
+``python -m cline_otel.catalogue.document`` prints ``docs/privacy.md``; ``make docs`` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from cline_otel.catalogue import model
+from cline_otel.catalogue.load import _tables
+from cline_otel.privacy.policy import ALWAYS_INCLUDED, PrivacyClass, strictest
+
+INCLUDE: Final = "CLINE_OTEL_BRIDGE_INCLUDE"
+INCLUDE_PLAIN: Final = "CLINE_OTEL_BRIDGE_INCLUDE_PLAIN"
+INCLUDE_CONTENT: Final = "CLINE_OTEL_BRIDGE_INCLUDE_CONTENT"
+EXCLUDE: Final = "CLINE_OTEL_BRIDGE_EXCLUDE"
+
+KEY_ATTRIBUTES: Final = {
+    "session_id": "gen_ai.conversation.id",
+    "agent_id": "gen_ai.agent.id",
+    "run_id": "cline.run.id",
+    "iteration": "cline.iteration",
+    "call_id": "gen_ai.tool.call.id",
+}
+"""Where the parts of an event's key are seen; the ids of spans and traces are hashes of them."""
+
+EVERY_EVENT: Final = "every event"
+"""Stands for an event's name where a field is common to all of a source."""
+
+WITHHELD: Final[tuple[PrivacyClass, ...]] = ("content", "pseudonym", "secret")
+"""Classes of upstream fields that never leave unless an attribute says how."""
+
+_HASHED_KEYS: Final = frozenset({"gen_ai.conversation.id", "gen_ai.agent.id", "cline.run.id"})
+_SOURCE_NAMES: Final = {"cline.toml": "cline.log and OTLP", "plugin.toml": "plugin"}
+_MOST_VALUES_SHOWN: Final = 24
+
+Cell = str | tuple[str, ...]
+"""Prose, or names to be shown as they are written."""
+
+
+class Section(NamedTuple):
+    """A table with a heading and what is to be said of it; the columns that matter most come first."""
+
+    key: str
+    title: str
+    text: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def privacy_sections(attributes: model.AttributesFile, sources: Mapping[str, model.SourceFile]) -> tuple[Section, ...]:
+    """What leaves and what does not, a table for each class.
+
+    Args:
+        attributes: every attribute that may leave.
+        sources: what each source says, by the name of its file in the catalogue.
+    """
+    of_class: dict[PrivacyClass, list[tuple[str, model.Attribute]]] = {}
+    for name, attribute in sorted(attributes.attributes.items()):
+        of_class.setdefault(attribute.privacy, []).append((name, attribute))
+    return (
+        Section("choices", "You decide", _CHOICES, ("Variable", "A list of", ""), _CHOICES_ROWS),
+        Section(
+            "safe",
+            "Safe: leaves always",
+            _SAFE,
+            ("Attribute", "Value", "Signals", "What it is"),
+            tuple(_row(name, _form_of(name, each), each) for name, each in of_class.get("safe", ())),
+        ),
+        Section(
+            "bounded",
+            "Bounded: leaves where the value is a known one",
+            _BOUNDED,
+            ("Attribute", "One of", "Signals", "What it is"),
+            tuple(_row(name, _known_values(each, attributes), each) for name, each in of_class.get("bounded", ())),
+        ),
+        Section(
+            "pseudonym",
+            "Pseudonym: a keyed hash, or plain if you say so",
+            _PSEUDONYM,
+            ("Attribute", "Group", "Leaves as", "Asked for with", "Signals", "What it is"),
+            tuple(sorted((_pseudonym_row(name, each) for name, each in of_class.get("pseudonym", ())), key=_by_group)),
+        ),
+        Section(
+            "content",
+            "Content: only if you ask for it, attribute by attribute",
+            _CONTENT,
+            ("Attribute", "Asked for with", "From", "Signals", "What it is"),
+            tuple(_content_row(name, each, sources) for name, each in of_class.get("content", ())),
+        ),
+        Section(
+            "never",
+            "Never: what Cline says and nobody is told",
+            _NEVER,
+            ("Event", "Class", "Fields", "Source"),
+            tuple(_withheld_rows(attributes, sources)),
+        ),
+        Section(
+            "classes",
+            "Free text: its class, and nothing of the text",
+            _FREE_TEXT,
+            ("Attribute", "Class", "Pattern"),
+            tuple(
+                ((target,), (name,), (pattern,))
+                for target, classes in sorted(attributes.classes.items())
+                for name, pattern in classes.items()
+            ),
+        ),
+        Section(
+            "patterns",
+            "Patterns",
+            "Regular expressions in Python's syntax.",
+            ("Pattern", "Matches in full"),
+            tuple(((name,), (pattern,)) for name, pattern in sorted(attributes.patterns.items())),
+        ),
+        Section("lists", "Lists", _LISTS, ("List", "Values"), tuple(_lists(attributes))),
+    )
+
+
+def privacy_document(attributes: model.AttributesFile, sources: Mapping[str, model.SourceFile]) -> str:
+    """``docs/privacy.md``: the same catalogue makes the same text.
+
+    Args:
+        attributes: every attribute that may leave.
+        sources: what each source says, by the name of its file in the catalogue.
+    """
+    sections = [
+        f"## {section.title}\n\n{section.text}\n\n{_markdown_table(section)}\n"
+        for section in privacy_sections(attributes, sources)
+    ]
+    return "\n".join([_INTRODUCTION, *sections])
+
+
+def catalogued_privacy() -> tuple[model.AttributesFile, dict[str, model.SourceFile]]:
+    """What the two functions above take, from the catalogue's own files.
+
+    Raises:
+        CatalogueError: the catalogue contradicts itself.
+    """
+    tables = _tables()
+    return tables.attributes, {"plugin.toml": tables.plugin, "cline.toml": tables.cline}
+
+
+def withheld_fields(
+    event: model.SourceEvent | model.SourceCommon, attributes: model.AttributesFile
+) -> dict[str, PrivacyClass]:
+    """The fields of an event, or of all, that never leave in any form, with the class that forbids it."""
+    withheld: dict[str, PrivacyClass] = {}
+    for said in WITHHELD:
+        for field in event.private.get(said, ()):
+            targets = [
+                attributes.attributes[name].privacy
+                for name in event.fields.get(field, ())
+                if name in attributes.attributes
+            ]
+            if not any(strictest(privacy, said) == privacy != "secret" for privacy in targets):
+                withheld[field] = said
+    return withheld
+
+
+def _row(name: str, value: Cell, attribute: model.Attribute) -> tuple[Cell, ...]:
+    return (name,), value, _signals(attribute), attribute.description
+
+
+def _signals(attribute: model.Attribute) -> str:
+    return ", ".join(sorted(attribute.serves))
+
+
+def _form_of(name: str, attribute: model.Attribute) -> Cell:
+    if name in _HASHED_KEYS:
+        return "an id that a machine made up; of any other the keyed hash"
+    if attribute.pattern is not None:
+        return (attribute.pattern,)
+    numbers = {"int": "whole number, also negative" if attribute.signed else "whole number", "double": "number"}
+    return {**numbers, "bool": "true or false"}[attribute.type]
+
+
+def _known_values(attribute: model.Attribute, table: model.AttributesFile) -> Cell:
+    if attribute.values is not None and len(attribute.values) <= _MOST_VALUES_SHOWN:
+        return tuple(sorted(attribute.values))
+    count = len(attribute.values or table.values[attribute.values_from or ""])
+    known = f"the {count} of the list `{attribute.values_from}`"
+    if attribute.group is None:
+        return known
+    return f"{known}; with `{INCLUDE_PLAIN}={attribute.group}` also what matches `{attribute.pattern}`"
+
+
+def _pseudonym_row(name: str, attribute: model.Attribute) -> tuple[Cell, ...]:
+    group = attribute.group or ""
+    asked = [] if group in ALWAYS_INCLUDED else [f"{INCLUDE}={group}"]
+    if attribute.hashes is not None:
+        form = f"hash of kind `{attribute.hashes}`"
+    else:
+        form, asked = f"itself, if it matches `{attribute.pattern}`", [*asked, f"{INCLUDE_PLAIN}={group}"]
+    return (name,), group, form, tuple(asked) or "nothing", _signals(attribute), attribute.description
+
+
+def _by_group(row: tuple[Cell, ...]) -> tuple[str, Cell]:
+    return str(row[1]), row[0]
+
+
+def _content_row(name: str, attribute: model.Attribute, sources: Mapping[str, model.SourceFile]) -> tuple[Cell, ...]:
+    origins = [
+        f"{event_name}: {field}"
+        for table in sources.values()
+        for event_name, event in sorted(table.events.items())
+        for field, targets in sorted(event.fields.items())
+        if name in targets
+    ]
+    return (name,), (f"{INCLUDE_CONTENT}={name}",), tuple(origins), _signals(attribute), attribute.description
+
+
+def _withheld_rows(
+    attributes: model.AttributesFile, sources: Mapping[str, model.SourceFile]
+) -> Iterator[tuple[Cell, ...]]:
+    for file, table in sorted(sources.items(), reverse=True):
+        events = sorted((table.events | table.prefixes).items())
+        common = withheld_fields(table.common, attributes)
+        for privacy in WITHHELD:
+            fields = [_with_exceptions(field, events) for field, said in sorted(common.items()) if said == privacy]
+            if fields:
+                yield EVERY_EVENT, privacy, ", ".join(fields), _SOURCE_NAMES.get(file, file)
+        for name, event in events:
+            own = withheld_fields(event, attributes)
+            for privacy in WITHHELD:
+                names = tuple(sorted(field for field, said in own.items() if said == privacy))
+                if names:
+                    yield (name,), privacy, names, _SOURCE_NAMES.get(file, file)
+
+
+def _with_exceptions(field: str, events: Iterable[tuple[str, model.SourceEvent]]) -> str:
+    exceptions = [f"`{name}`" for name, event in events if field in event.fields]
+    return f"`{field}`" + (f" (but in {', '.join(exceptions)})" if exceptions else "")
+
+
+def _lists(attributes: model.AttributesFile) -> Iterator[tuple[Cell, ...]]:
+    for name, values in sorted(attributes.values.items()):
+        renamed = attributes.providers if name == "providers" else {}
+        yield (name,), tuple(f"{value} → {renamed[value]}" if value in renamed else value for value in sorted(values))
+
+
+def _markdown_table(section: Section) -> str:
+    lines = [_markdown_row(section.head), "|---" * len(section.head) + "|"]
+    lines += [_markdown_row(_markdown_cell(cell) for cell in row) for row in section.rows]
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    """A bar within a cell is escaped, in code too: GitHub's tables are cut at bars before code is looked at."""
+    text = cell if isinstance(cell, str) else ", ".join(f"`{word}`" for word in cell)
+    return text.replace("|", "\\|")
+
+
+_INTRODUCTION: Final = """\
+# What leaves, and what never does
+
+*`make docs` writes this page from the catalogue, `src/cline_otel/catalogue/`. `cline-otel explain --privacy` shows most
+of it in the terminal, `cline-otel explain EVENT` what becomes of one event.*
+
+**The promise.** No code, no file's content, path or name, no argument of a command or tool, no prompt, answer or error
+text, nothing personal and no key leaves, unless you name it yourself. What leaves says what happened, how long it took,
+what it cost and why it failed; not what about, not to whom.
+
+## Three lines of defence
+
+1. **An allowlist.** Only the attributes of this page leave, in spans, metrics and log records alike. A field of Cline
+   that is not listed is dropped and counted by its name. A listed one passes the gate of its class; what the gate
+   refuses becomes `_OTHER`, and no part of it survives. An event may be stricter with an attribute than this page,
+   never looser. Ids of traces, spans and log records are hashes of ids that are listed here; names of spans and bodies
+   of log records are made of the catalogue's words and of values that have passed.
+2. **Shapes at the gates.** A string of an open set, such as a model's name or an id, is also refused if it has the
+   shape of a key or token, an e-mail address, a URL, a path or, in names, a random run: `_REDACTED` leaves instead.
+   Free text that you have asked for is masked piece by piece (`[masked]`). Values of closed sets need no such look.
+3. **The collector.** The configurations in `collector-config/` have a redaction processor with shapes of its own
+   ([collector.md](collector.md)). What it finds has passed two lines that it should not have passed.
+
+`cline-otel status` counts what was dropped, replaced and redacted, by the name of the field or attribute, never with a
+value.
+
+**Pseudonyms** are the first 32 hex digits of HMAC-SHA-256 over kind and name, under a key that is made once for each
+installation and never leaves it (`pseudonyms.json` in the state directory; only its owner can read it). A name has the
+same pseudonym for as long as the key stays, so two tools can be told apart and one can be followed. Without the key
+nobody can try names against it, and those of two installations do not match. `cline-otel key rotate` makes a new key:
+from then on every name has another pseudonym, and nothing joins them with the old ones.
+
+**Ids** of sessions, agents and runs leave as they are if they have a form that Cline or a machine makes up.
+Applications on Cline's SDK may choose others, and then they are names: their pseudonyms of kind `id` leave instead, the
+same from every source.
+"""
+
+_CHOICES: Final = """\
+Lists are separated by commas; a word that is none of those is an error at the start. What leaves beyond the default,
+`cline-otel run` says when it starts, and `cline-otel status` too, content and plain names in red. Whose run it was is
+never on a metric, whatever is included."""
+
+_CHOICES_ROWS: Final[tuple[tuple[Cell, ...], ...]] = (
+    ((INCLUDE,), ("user", "device", "organization"), "whose run it was leaves too, as pseudonyms"),
+    (
+        (INCLUDE_PLAIN,),
+        ("names", "user", "device", "organization"),
+        "these leave as they are, not as pseudonyms; all but `names` have to be included as well",
+    ),
+    ((INCLUDE_CONTENT,), "attributes of class content", "these leave, with everything masked that looks like a secret"),
+    ((EXCLUDE,), "attributes of any class", "these do not leave, whatever the others say"),
+)
+
+_SAFE: Final = """\
+Cannot say anything of your work: numbers, times, Cline's own words and ids. Strings have to match a
+[pattern](#patterns) and must not have the shape of a secret."""
+
+_BOUNDED: Final = """\
+Upstream anybody can write anything there. Only values of a list leave; anything else becomes `_OTHER`. Long
+[lists](#lists) are below."""
+
+_PSEUDONYM: Final = f"""\
+Names that people or organizations chose, and who they are. The group `names` leaves as hashes; another group leaves not
+at all without `{INCLUDE}=` and the group, and then as hashes. With
+`{INCLUDE_PLAIN}=` and the group the names leave instead, never both together."""
+
+_CONTENT: Final = """\
+What somebody wrote or a tool answered. At most 1,024 characters leave, with `[masked]` for every piece that looks like
+a key, an address or a path. Masking finds shapes, not meanings: ask for it only where everybody who sees the telemetry
+may see the text."""
+
+_NEVER: Final = """\
+These fields exist in Cline's telemetry and have no way out, whatever is included; nor has any field that is not listed
+at all. (Content that can be asked for is in the table before.) The plugin reads no content into its spool in the first
+place ([spool-format.md](spool-format.md))."""
+
+_FREE_TEXT: Final = """\
+Where Cline says why only in a text, its first 1,024 characters are searched for these patterns in this order, in any
+case of letters. The class of the first that is found leaves, and only where no other field names one."""
+
+_LISTS: Final = """\
+The known values that bounded attributes share. An arrow points from Cline's word to the one of the semantic conventions
+that leaves instead."""
+
+
+if __name__ == "__main__":
+    print(privacy_document(*catalogued_privacy()), end="")

@@ -1,0 +1,99 @@
+"""The gate of each attribute, for the class that counts: the catalogue's word, an event's, and the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cline_otel.catalogue import model, values
+from cline_otel.privacy.policy import Policy, PrivacyClass
+
+
+class Gates:
+    """Makes gates, one for each attribute and class.
+
+    Args:
+        table: the attributes.
+        policy: the user's decisions.
+    """
+
+    def __init__(self, table: model.AttributesFile, policy: Policy) -> None:
+        self._table = table
+        self._policy = policy
+        self._made: dict[tuple[str, PrivacyClass], values.Gate] = {}
+        self.identifier = _pattern_gate("identifier", table.patterns)
+        self.key_identifier = values.generated_or_hashed(policy.pseudonyms)
+
+    def of(self, name: str, *said: PrivacyClass) -> values.Gate:
+        """The gate of an attribute, or of a field that only steers; ``said``: the classes that an event adds."""
+        attribute = self._table.attributes.get(name)
+        if attribute is None:
+            return _internal_gate(self._table.internal[name], self)
+        privacy = self._policy.effective(name, attribute.privacy, *said)
+        key = (name, privacy)
+        if key not in self._made:
+            self._made[key] = self._gate(name, attribute, privacy)
+        return self._made[key]
+
+    def of_free_text(self, name: str) -> values.Gate:
+        """The gate that finds an attribute's class in free text."""
+        if self._policy.effective(name, self._table.attributes[name].privacy) == "secret":
+            return values.nothing
+        return values.classified(self._table.classes[name].items())
+
+    def pattern(self, name: str) -> values.Gate:
+        """The gate for strings of an open set."""
+        return _pattern_gate(name, self._table.patterns)
+
+    def _gate(self, name: str, attribute: model.Attribute, privacy: PrivacyClass) -> values.Gate:
+        match privacy:
+            case "safe" | "bounded":
+                return self._open_gate(name, attribute)
+            case "pseudonym":
+                return self._pseudonym_gate(attribute)
+            case "content" if attribute.privacy == "content" and name in self._policy.content:
+                return values.text
+            case _:
+                return values.nothing
+
+    def _pseudonym_gate(self, attribute: model.Attribute) -> values.Gate:
+        """Hashed or plain, as the user wants it; an attribute that is only here a pseudonym has no such form."""
+        group, pseudonyms = attribute.group, self._policy.pseudonyms
+        if attribute.privacy != "pseudonym" or group not in self._policy.included:
+            return values.nothing
+        if attribute.pattern is not None:
+            return self.pattern(attribute.pattern) if self._policy.is_plain(group) else values.nothing
+        if attribute.hashes is None or pseudonyms is None or self._policy.is_plain(group):
+            return values.nothing
+        return values.hashed(pseudonyms, attribute.hashes, self._known_values(attribute))
+
+    def _open_gate(self, name: str, attribute: model.Attribute) -> values.Gate:
+        if name == "gen_ai.provider.name":
+            return values.renamed(self._table.providers, self._known_values(attribute))
+        if attribute.type in ("string", "strings"):
+            gate = self._string_gate(attribute)
+            return values.each(gate) if attribute.type == "strings" else gate
+        if attribute.type == "int":
+            return values.integer if attribute.signed else values.amount
+        return {"double": values.double, "bool": values.boolean}[attribute.type]
+
+    def _string_gate(self, attribute: model.Attribute) -> values.Gate:
+        if attribute.privacy == "safe" and attribute.pattern is not None:
+            return self.pattern(attribute.pattern)
+        known = self._known_values(attribute)
+        if attribute.pattern is not None and self._policy.is_plain(attribute.group):
+            return values.one_of_or_matching(known, self._table.patterns[attribute.pattern])
+        return values.one_of(known)
+
+    def _known_values(self, attribute: model.Attribute) -> frozenset[str]:
+        return attribute.values or frozenset(self._table.values.get(attribute.values_from or "", ()))
+
+
+def _pattern_gate(name: str, patterns: Mapping[str, str]) -> values.Gate:
+    """Ids are random by nature; names that look random are suspect."""
+    return values.matching(patterns[name], may_be_random=name in ("identifier", "hex"))
+
+
+def _internal_gate(field: model.InternalField, gates: Gates) -> values.Gate:
+    if field.type == "string":
+        return gates.pattern(field.pattern) if field.pattern is not None else gates.key_identifier
+    return {"int": values.amount, "bool": values.boolean, "milliseconds": values.milliseconds}[field.type]

@@ -1,0 +1,52 @@
+"""Pseudonyms: keyed hashes that tell two names apart and say nothing of either.
+
+HMAC-SHA-256 with a key of the installation's own. Without the key nobody can try names against them, and
+those of two installations cannot be matched.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import Final, Literal
+
+PseudonymKind = Literal["tool", "skill", "team", "teammate", "mcp_server", "user", "device", "organization", "id"]
+"""What is named. Equal names of two kinds have different pseudonyms."""
+
+PSEUDONYM_DIGITS: Final = 32
+PSEUDONYM: Final = re.compile(f"[0-9a-f]{{{PSEUDONYM_DIGITS}}}")
+KEY_BYTES: Final = 32
+
+GENERATED_ID: Final = re.compile(
+    r"(?:(?:agent|run|conv|session|subagent|teammate|task)_)?[0-9]{13}(?:_[a-z0-9]{4,12})?"  # Cline's, with the time
+    r"|run_[A-Za-z0-9_-]{8}"  # Cline's runs
+    r"|[0-9A-HJKMNP-TV-Z]{26}"  # ULID: classic Cline's tasks
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID
+    r"|[0-9a-f]{32}"  # a UUID without dashes, or a pseudonym
+)
+"""Ids that a machine made up (captures). Whoever embeds Cline may choose others, and then they are names."""
+
+
+class Pseudonyms:
+    """Makes the pseudonyms of one installation."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        """``key``: the installation's secret, ``KEY_BYTES`` bytes."""
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes")
+        self._key = key
+
+    def __eq__(self, other: object) -> bool:
+        """Equal keys make equal pseudonyms."""
+        return isinstance(other, Pseudonyms) and hmac.compare_digest(self._key, other._key)
+
+    def __hash__(self) -> int:
+        """As equal ones have it."""
+        return hash(self._key)
+
+    def of(self, kind: PseudonymKind, value: str) -> str:
+        """The pseudonym of a name: 32 hex digits, always the same under one key."""
+        message = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, message, "sha256").hex()[:PSEUDONYM_DIGITS]

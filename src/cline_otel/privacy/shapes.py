@@ -1,0 +1,87 @@
+"""The second line: shapes of keys, e-mail addresses, URLs, paths and random runs, wherever a string is of an open set.
+
+The first line is the catalogue: strings that leave stand in a list, or are ids and model names whose
+patterns admit no spaces and no addresses. What could still pass is a secret that somebody put where an id
+or a name belongs. Free text that a user has opted in is masked piece by piece instead.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from itertools import pairwise
+from typing import Final, Literal
+
+Shape = Literal["key", "e-mail", "URL", "path", "random"]
+
+MASKED: Final = "[masked]"
+"""What stands for a piece of free text that has one of the shapes."""
+
+_KEY: Final = r"""
+    (?:sk|pk|rk)[-_](?:live|test|proj|ant|or|svcacct)?[-_]?[A-Za-z0-9_-]{16,}        # OpenAI, Anthropic, Stripe
+    | gh[oprsu]_[A-Za-z0-9]{12,} | github_pat_\w{20,} | glpat-[\w-]{16,}             # GitHub, GitLab
+    | (?:AKIA|ASIA)[A-Z0-9]{16} | AIza[\w-]{30,}                                     # AWS, Google
+    | xox[abeoprs]-[\w-]{10,} | npm_[A-Za-z0-9]{30,} | hf_[A-Za-z0-9]{30,}           # Slack, npm, Hugging Face
+    | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                                                # JSON Web Token
+"""
+_E_MAIL: Final = r"[\w.%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
+_URL: Final = r"[A-Za-z][A-Za-z0-9+.-]*://\S+ | [^\s/@:]+:[^\s/@]+@[\w.-]+"
+_PATH: Final = r"""
+    (?:^|(?<=[\s"'`(=:,\[]))(?:~|\.{1,2})?/[^\s"'`)\],]+                             # absolute, from home, relative
+    | \b[A-Za-z]:[\\/][^\s"'`)\],]* | \\\\[\w.-]+\\\S*                               # a drive, a share
+    | (?:^|[/\\])(?:Users|home|root|var|tmp|etc|mnt|opt|srv|private|workspaces?|Documents|Desktop|Downloads)[/\\]\S*
+    | \S*\.(?:gguf|ggml|safetensors|onnx|bin|pth?|py|ipynb|[cm]?[jt]sx?|json|ya?ml|toml|md|txt|csv|sql|env|pem|key)\b
+"""
+_RELATIVE_PATH: Final = r"[\w.@-]+(?:[/\\][\w.@-]+)+[/\\]?"
+_ASSIGNED: Final = (
+    r"(?i:api[_-]?key|secret|token|passw(?:or)?d|authorization|bearer)\b['\"]?\s*[=:\s]\s*['\"]?[^\s'\"]+"
+)
+_PEM: Final = r"-----BEGIN[\s\S]*?(?:-----END[^-]*-----|\Z)"
+
+_SHAPES: Final[dict[Shape, re.Pattern[str]]] = {
+    "key": re.compile(_KEY, re.VERBOSE),
+    "e-mail": re.compile(_E_MAIL),
+    "URL": re.compile(_URL, re.VERBOSE),
+    "path": re.compile(_PATH, re.VERBOSE),
+}
+_PIECES: Final = re.compile("|".join((_PEM, _KEY, _ASSIGNED, _E_MAIL, _URL, _PATH, _RELATIVE_PATH)), re.VERBOSE)
+
+_LONG_RUN: Final = re.compile(r"(?=[a-z]*[0-9A-Z])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}")
+_MIXED_RUN: Final = re.compile(r"(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}")
+_RANDOM_BITS: Final = 3.7
+"""Bits per character; twenty random letters and digits have 4.0 in the mean, words joined in a name 3 to 3.8."""
+_RANDOM_CHANGES: Final = 0.45
+"""How often upper case, lower case and digits take turns: random 0.62, joined words 0.3."""
+
+
+def shape_of(value: str, *, may_be_random: bool = False) -> Shape | None:
+    """The first shape that a string has anywhere in it, or None. Ids may be random, names may not."""
+    for shape, pattern in _SHAPES.items():
+        if pattern.search(value):
+            return shape
+    return None if may_be_random or not _looks_random(value) else "random"
+
+
+def masked(text: str) -> str:
+    """Free text with ``MASKED`` for every piece that has one of the shapes, random runs included."""
+    text = _PIECES.sub(MASKED, text)
+    return _LONG_RUN.sub(MASKED, _MIXED_RUN.sub(lambda run: MASKED if _looks_random(run[0]) else run[0], text))
+
+
+def _looks_random(value: str) -> bool:
+    if _LONG_RUN.search(value):
+        return True
+    return any(
+        _bits_per_character(run) >= _RANDOM_BITS and _changes_per_character(run) >= _RANDOM_CHANGES
+        for run in _MIXED_RUN.findall(value)
+    )
+
+
+def _bits_per_character(run: str) -> float:
+    return -sum(n / len(run) * math.log2(n / len(run)) for n in Counter(run).values())
+
+
+def _changes_per_character(run: str) -> float:
+    kinds = ["digit" if c.isdigit() else "upper" if c.isupper() else "lower" for c in run]
+    return sum(before != after for before, after in pairwise(kinds)) / (len(run) - 1)

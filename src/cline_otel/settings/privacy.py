@@ -1,0 +1,82 @@
+"""What a user lets leave, and holds back, beyond the default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeVar, get_args
+
+import msgspec
+
+from cline_otel.catalogue.load import load
+from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy
+from cline_otel.settings.values import SettingsError
+
+INCLUDE_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE"
+PLAIN_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE_PLAIN"
+CONTENT_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE_CONTENT"
+EXCLUDE_VARIABLE: Final = "CLINE_OTEL_BRIDGE_EXCLUDE"
+
+_GROUPS: Final[tuple[Group, ...]] = get_args(Group)
+_IN_PLAIN: Final[dict[Group, str]] = {
+    "names": "names of tools, skills, teams and MCP servers",
+    "user": "the user's id",
+    "device": "the device's id",
+    "organization": "the organization's id and name",
+}
+
+
+_Word = TypeVar("_Word", bound=str)
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """What leaves only because the user said so; ``is_content`` if it is what somebody wrote or a tool read."""
+
+    text: str
+    is_content: bool
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a comma-separated list, each once, in their order."""
+    return tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
+
+
+def policy_of(
+    include: tuple[str, ...], plain: tuple[str, ...], content: tuple[str, ...], exclude: tuple[str, ...]
+) -> Policy:
+    """The user's decisions, still without the installation's key.
+
+    Raises:
+        SettingsError: a word is none of those that can be given.
+    """
+    attributes = load().attributes
+    groups = list(_GROUPS)
+    included = frozenset(ALWAYS_INCLUDED | {_known(word, groups, INCLUDE_VARIABLE) for word in include})
+    in_plain = frozenset(_known(word, groups, PLAIN_VARIABLE) for word in plain)
+    for group in _GROUPS:
+        if group in in_plain - included:
+            raise SettingsError(f"{PLAIN_VARIABLE}: {group} does not leave at all: add it to {INCLUDE_VARIABLE} too")
+    of_content = [name for name, attribute in attributes.items() if attribute.privacy == "content"]
+    return Policy(
+        included=included,
+        plain=in_plain,
+        content=frozenset(_known(word, of_content, CONTENT_VARIABLE) for word in content),
+        excluded=frozenset(_known(word, list(attributes), EXCLUDE_VARIABLE) for word in exclude),
+    )
+
+
+def exposures(policy: Policy) -> tuple[Exposure, ...]:
+    """What leaves beyond the default, a short text each."""
+    asked = [group for group in _GROUPS if group in policy.included - ALWAYS_INCLUDED - policy.plain]
+    return (
+        *(Exposure(f"content: {name}", is_content=True) for name in sorted(policy.content)),
+        *(Exposure(f"in plain: {_IN_PLAIN[group]}", is_content=True) for group in _GROUPS if group in policy.plain),
+        *(Exposure(f"pseudonyms: {group}", is_content=False) for group in asked),
+    )
+
+
+def _known(word: str, among: Sequence[_Word], variable: str) -> _Word:
+    for known in among:
+        if word == known:
+            return known
+    shown = ", ".join(among) if len(among) < 10 else "the attributes that `cline-otel explain --privacy` lists"
+    raise SettingsError(f"{variable}: {word!r} is not known: there are {shown}")
