@@ -78,9 +78,9 @@ function conversation(bytes) {
 function* runCalls(messages, iterations) {
   let iteration = 0;
   const snapshot = (extra = {}) => ({
-    agentId: "agent_1",
+    agentId: "agent_1800000000000_a1b2",
     conversationId: "conversation_1",
-    runId: "run_1",
+    runId: "run_a1b2c3d4",
     status: "running",
     iteration,
     messages,
@@ -98,11 +98,11 @@ function* runCalls(messages, iterations) {
     systemPrompt: sourceText(SYSTEM_PROMPT_BYTES),
     messages,
     tools,
-    options: { metadata: { sessionId: "session_1" } },
+    options: { metadata: { sessionId: "1800000000000_a1b2c" } },
   };
-  const ended = { result: { agentId: "agent_1", runId: "run_1", status: "completed", iterations, messages } };
+  const ended = { result: { agentId: "agent_1800000000000_a1b2", runId: "run_a1b2c3d4", status: "completed", iterations, messages } };
 
-  yield ["setup", { session: { sessionId: "session_1" }, client: { name: "cline-cli", version: "3.0.65" } }];
+  yield ["setup", { session: { sessionId: "1800000000000_a1b2c" }, client: { name: "cline-cli", version: "3.0.65" } }];
   yield ["beforeRun", { snapshot: snapshot() }];
   yield event("run-started");
   while (iteration < iterations) {
@@ -245,7 +245,14 @@ function exited(child) {
 function install(directory, ending = ".mjs") {
   fs.mkdirSync(directory);
   const file = path.join(directory, `cline-otel${ending}`);
-  const places = { SPOOL_DIRECTORY: "spool", OFF_FILE: "off", CLINE_DIRECTORY: "cline" };
+  const places = {
+    SPOOL_DIRECTORY: "spool",
+    OFF_FILE: "off",
+    PSEUDONYMS_FILE: "pseudonyms.json",
+    CLINE_DIRECTORY: "cline",
+  };
+  const pseudonyms = { version: 1, key: "00".repeat(32), built_in_tools: ["read_files"], plain_names: false };
+  fs.writeFileSync(path.join(directory, places.PSEUDONYMS_FILE), JSON.stringify(pseudonyms));
   let text = fs.readFileSync(PLUGIN, "utf8");
   for (const [name, place] of Object.entries(places))
     text = text.replace(`"@CLINE_OTEL_${name}@"`, JSON.stringify(path.join(directory, place)));
@@ -299,7 +306,7 @@ async function load(bootstrap, file, temporary) {
   const child = fork(bootstrap, [], { env, stdio: ["ignore", "ignore", "inherit", "ipc"] });
   const startedAtMs = performance.now();
   const loaded = nextMessage(child);
-  const args = { pluginPaths: [file], session: { sessionId: "session_1" }, client: { name: "cline-cli" } };
+  const args = { pluginPaths: [file], session: { sessionId: "1800000000000_a1b2c" }, client: { name: "cline-cli" } };
   child.send({ type: "call", id: "1", method: "initialize", args });
   const { result } = await loaded;
   const loadedAtMs = performance.now();

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from bridge.process import Home
+from cline_otel.privacy.pseudonyms import Pseudonyms
 
 
 @pytest.fixture
@@ -39,7 +42,8 @@ def test_what_install_puts_there_uninstall_takes_away_and_nothing_else(home: Hom
         assert answer.returncode == 0, answer.stderr
         assert said in answer.stdout
         assert str(home.spool) in answer.stdout
-        assert json.dumps(str(home.spool)) in plugin.read_text()
+        for place in (home.spool, home.state / "off", home.state / "pseudonyms.json", cline):
+            assert f"= {json.dumps(str(place))};" in plugin.read_text()
     plugin.write_bytes(plugin.read_bytes() + b"// an older one\n")
     assert f"Updated {plugin}" in home.run("install", *options, environment=environment).stdout
     for said in (f"Removed {plugin}", f"Not installed: no {plugin}"):
@@ -78,3 +82,64 @@ def test_the_installed_plugin_is_javascript_that_loads(home: Home) -> None:
     assert home.run("install").returncode == 0
     plugin = home.cline / "plugins" / "cline-otel.js"
     assert subprocess.run(["node", "--check", plugin], check=False, capture_output=True).returncode == 0
+
+
+def permissions_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_key_of_the_pseudonyms_is_made_once_and_is_the_users_alone(home: Home) -> None:
+    assert home.run("install").returncode == 0
+    key = json.loads((home.state / "pseudonyms.json").read_text())["key"]
+    assert permissions_of(home.state / "pseudonyms.json") == 0o600
+    assert home.run("install").returncode == 0
+    assert home.run("uninstall").returncode == 0
+    assert json.loads((home.state / "pseudonyms.json").read_text())["key"] == key
+    assert key not in (home.run("install").stdout + (home.cline / "plugins" / "cline-otel.js").read_text())
+
+
+def test_directories_that_others_could_look_into_are_closed_to_them(home: Home) -> None:
+    for directory, mode in ((home.state, 0o755), (home.spool, 0o777)):
+        directory.mkdir(parents=True)
+        directory.chmod(mode)
+    kept = home.spool / "7-1800000000000-0.jsonl"
+    kept.write_text("{}\n")
+    assert home.run("install").returncode == 0
+    assert [permissions_of(directory) for directory in (home.state, home.spool)] == [0o700, 0o700]
+    assert kept.read_text() == "{}\n"
+
+
+def test_directories_are_made_closed_to_others_whatever_the_umask(home: Home) -> None:
+    before = os.umask(0)
+    try:
+        assert home.run("install").returncode == 0
+    finally:
+        os.umask(before)
+    assert [permissions_of(directory) for directory in (home.state, home.spool)] == [0o700, 0o700]
+
+
+def test_the_installed_plugin_writes_pseudonyms_under_the_key_that_install_made(home: Home) -> None:
+    assert home.run("install").returncode == 0
+    plugin = home.cline / "plugins" / "cline-otel.js"
+    (plugin.parent / "package.json").write_text('{"type": "module"}')  # as Cline reads plugins
+    snapshot = "{ agentId: 'tester', runId: 'april', iteration: 1 }"
+    script = (
+        "const { default: plugin } = await import(process.argv[1]);"
+        "plugin.setup({}, { session: { sessionId: 'Invoice checker 42' } });"
+        f"for (const toolName of ['crm__find', 'read_files']) plugin.hooks.onEvent({{ type: 'tool-started',"
+        f" snapshot: {snapshot}, toolCall: {{ toolCallId: 'call_1', toolName, input: {{}} }} }});"
+    )
+    refusals = ("DO_NOT_TRACK", "OTEL_SDK_DISABLED")
+    environment = {name: value for name, value in os.environ.items() if name not in refusals}
+    subprocess.run(
+        ["node", "--input-type=module", "-e", script, plugin.as_uri()], check=True, env=environment, timeout=60
+    )
+
+    [spool_file] = home.spool.iterdir()
+    records = [json.loads(line) for line in spool_file.read_text().splitlines()]
+    pseudonyms = Pseudonyms(bytes.fromhex(json.loads((home.state / "pseudonyms.json").read_text())["key"]))
+    assert [record.get("tool_name") for record in records] == [None, "_OTHER", "read_files", None]
+    assert records[0]["session_id"] == pseudonyms.of("id", "Invoice checker 42")
+    assert records[1]["tool_name_hash"] == pseudonyms.of("tool", "crm__find")
+    assert {record["agent_id"] for record in records[1:3]} == {pseudonyms.of("id", "tester")}
+    assert permissions_of(spool_file) == 0o600

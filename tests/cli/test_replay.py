@@ -90,6 +90,10 @@ def test_recorded_hook_calls_go_through_the_plugin_s_own_mapping(home: Home, tmp
     folder = tmp_path / "capture"
     folder.mkdir()
     shutil.copy(HOOK_CALLS, folder / "plugin.jsonl")
+    refused = home.run("replay", folder)
+    assert refused.returncode == 2
+    assert "`cline-otel install` makes it" in refused.stderr
+    assert home.run("install").returncode == 0
     replayed(home, tmp_path / "out", folder)
     received = Received.in_files(tmp_path / "out")
     spool = HOOK_CALLS.with_name("subagents.expected.jsonl")

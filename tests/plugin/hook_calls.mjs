@@ -1,6 +1,22 @@
 // Hook calls as Cline makes them, for tests: every place that holds content holds the words given for it.
 
+import fs from "node:fs";
+
+import { createMapping, createPseudonyms } from "../../src/cline_otel/plugin/cline-otel.js";
+
 export const SECRET = "zorblatt-quux"; // stands for any content; must never be seen in a record
+
+/** What pseudonyms.json holds: a fixed key, some built-in tools, no plain names. */
+export const PSEUDONYMS = JSON.parse(fs.readFileSync(new URL("./pseudonyms.json", import.meta.url), "utf8"));
+
+/** A mapping with those pseudonyms, or with others. */
+export const newMapping = (state, content = PSEUDONYMS) => createMapping(state, createPseudonyms(content));
+
+// Ids as Cline makes them up, which need no pseudonym.
+export const SESSION = "1800000000000_sess1";
+export const agentIdOf = (name) => `agent_1800000000000_${name.padEnd(4, "0")}`;
+export const runIdOf = (name) => `run_${name.padEnd(8, "0")}`;
+export const [AGENT, RUN] = [agentIdOf("a"), runIdOf("a")];
 
 const messages = (task, answered, calls = []) => [
   { role: "user", content: [{ type: "text", text: task }] },
@@ -17,10 +33,12 @@ const messages = (task, answered, calls = []) => [
     : []),
 ];
 
+const TASK = `<user_input mode="act">do ${SECRET}</user_input>`;
+
 /** One agent's run: each method gives `[kind, context]` of one hook call. */
 export class RunCalls {
-  constructor({ agentId = "agent_a", runId = "run_a", parentAgentId, task = `<user_input mode="act">do ${SECRET}</user_input>` } = {}) {
-    Object.assign(this, { agentId, runId, parentAgentId, task, iteration: 0, calls: [] });
+  constructor({ agentId = AGENT, runId = RUN, parentAgentId, sessionId = SESSION, task = TASK } = {}) {
+    Object.assign(this, { agentId, runId, parentAgentId, sessionId, task, iteration: 0, calls: [] });
   }
 
   snapshot(extra = {}) {
@@ -46,7 +64,7 @@ export class RunCalls {
       systemPrompt: SECRET,
       messages: messages(this.task, false),
       tools: [{ name: "read_files", description: SECRET }],
-      options: { metadata: { sessionId: "session_1", distinctId: SECRET } },
+      options: { metadata: { sessionId: this.sessionId, distinctId: SECRET } },
     };
     return ["beforeModel", { snapshot: this.snapshot(), request }];
   }
@@ -67,7 +85,7 @@ export class RunCalls {
         modelInfo: { id: "gpt-5", provider: "openai-compatible" },
       },
       finishReason: "tool-calls",
-      requestId: "response_1",
+      requestId: "resp_1",
       ...extra,
     },
   ];
@@ -132,7 +150,7 @@ export class RunCalls {
   ];
 }
 
-export const setup = (sessionId = "session_1") => [
+export const setup = (sessionId = SESSION) => [
   "setup",
   {
     session: { sessionId },
@@ -143,7 +161,7 @@ export const setup = (sessionId = "session_1") => [
 ];
 
 /** A whole small run: a model call, two tools of which the second is rejected, an end. */
-export function wholeRun(given) {
+export function wholeRun({ toolName = "no_such_tool", ...given } = {}) {
   const run = new RunCalls(given);
   return [
     run.started(),
@@ -154,8 +172,8 @@ export function wholeRun(given) {
     run.toolStarted("call_1"),
     run.afterTool("call_1"),
     run.toolFinished("call_1"),
-    run.toolStarted("call_2", "no_such_tool"),
-    run.toolFinished("call_2", "no_such_tool"),
+    run.toolStarted("call_2", toolName),
+    run.toolFinished("call_2", toolName),
     run.afterRun(),
     run.finishedEvent(),
   ];

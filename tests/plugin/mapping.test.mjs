@@ -1,15 +1,30 @@
 // The pure mapping: what hook calls become, and what never gets into a record.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { createMapping, createState, LIMITS } from "../../src/cline_otel/plugin/cline-otel.js";
+import { createPseudonyms, createState, LIMITS } from "../../src/cline_otel/plugin/cline-otel.js";
 import { spoolFromCapture } from "../../src/cline_otel/plugin/spool_from_capture.mjs";
-import { feed, random, RunCalls, SECRET, setup, wholeRun } from "./hook_calls.mjs";
+import {
+  AGENT,
+  agentIdOf,
+  feed,
+  newMapping,
+  PSEUDONYMS,
+  random,
+  RUN,
+  RunCalls,
+  runIdOf,
+  SECRET,
+  SESSION,
+  setup,
+  wholeRun,
+} from "./hook_calls.mjs";
 
+const PSEUDONYMS_FILE = fileURLToPath(new URL("./pseudonyms.json", import.meta.url));
 const FIXTURES = new URL("./fixtures/", import.meta.url);
 const NAMES = fs
   .readdirSync(FIXTURES)
@@ -17,6 +32,7 @@ const NAMES = fs
   .map((name) => name.replace(".jsonl", ""));
 const read = (name) => fs.readFileSync(new URL(name, FIXTURES), "utf8");
 const linesOf = (text) => text.split("\n").filter((line) => line !== "");
+const spoolOf = (lines) => spoolFromCapture(lines, createPseudonyms(PSEUDONYMS));
 const printed = (records) => records.map((record) => `${JSON.stringify(record)}\n`).join("");
 
 const events = (records, event) => records.filter((record) => record.event === event);
@@ -25,13 +41,13 @@ const only = (records, event) => {
   assert.equal(found.length, 1, `one ${event}`);
   return found[0];
 };
-const mapped = (calls) => feed(createMapping(), calls);
+const mapped = (calls) => feed(newMapping(), calls);
 
 // ---- recorded runs ----
 
 for (const name of NAMES) {
   test(`the recording ${name} gives the spool lines kept beside it`, () => {
-    const { records, malformed } = spoolFromCapture(linesOf(read(`${name}.jsonl`)));
+    const { records, malformed } = spoolOf(linesOf(read(`${name}.jsonl`)));
     assert.equal(malformed, 0);
     if (process.env.UPDATE_GOLDEN) fs.writeFileSync(new URL(`${name}.expected.jsonl`, FIXTURES), printed(records));
     assert.equal(printed(records), read(`${name}.expected.jsonl`));
@@ -40,14 +56,14 @@ for (const name of NAMES) {
 
   test(`no content word of the recording ${name} occurs in a spool line`, () => {
     const text = read(`${name}.jsonl`);
-    const output = printed(spoolFromCapture(linesOf(text)).records);
+    const output = printed(spoolOf(linesOf(text)).records);
     const words = new Set(text.match(/wort[a-z]+/g)); // all content of the recordings is made of such words
     assert.ok(words.size > 5);
     for (const word of words) assert.ok(!output.includes(word), word);
   });
 
   test(`every tool call of the recording ${name} has one start, one end and one ordinal`, () => {
-    const { records } = spoolFromCapture(linesOf(read(`${name}.jsonl`)));
+    const { records } = spoolOf(linesOf(read(`${name}.jsonl`)));
     const keyOf = ({ agent_id, run_id, iteration, ordinal, call_id }) => [agent_id, run_id, iteration, ordinal, call_id].join();
     const started = events(records, "tool_call.started").map(keyOf);
     const finished = events(records, "tool_call.finished").map(keyOf);
@@ -60,8 +76,23 @@ test("the entry point prints the lines of a recording and counts what is none", 
   const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
   const packaged = fileURLToPath(new URL("../../src/cline_otel/plugin/spool_from_capture.mjs", import.meta.url));
   for (const file of [script, packaged]) {
-    const output = execFileSync(process.execPath, [file], { input: `${read("mcp.jsonl")}not json\n{"kind":1}\n`, stdio: ["pipe", "pipe", "ignore"] });
+    const output = execFileSync(process.execPath, [file, PSEUDONYMS_FILE], { input: `${read("mcp.jsonl")}not json\n{"kind":1}\n`, stdio: ["pipe", "pipe", "ignore"] });
     assert.equal(output.toString(), read("mcp.expected.jsonl"));
+  }
+});
+
+test("without a file of pseudonyms that can be read the entry point converts nothing and says what it wants", () => {
+  const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
+  for (const [given, said] of [
+    [[], /^usage: node spool_from_capture\.mjs PSEUDONYMS_FILE < plugin\.jsonl\n$/],
+    [[PSEUDONYMS_FILE, "another"], /^usage: /],
+    [["no such file"], /^spool_from_capture: no such file is no pseudonyms\.json .*`cline-otel install` makes one\n$/],
+    [[script], /is no pseudonyms\.json/],
+  ]) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...given], { input: read("mcp.jsonl"), encoding: "utf8" });
+    assert.equal(status, 2);
+    assert.equal(stdout, "");
+    assert.match(stderr, said);
   }
 });
 
@@ -69,7 +100,7 @@ test("each process of a recording has a memory of its own and an end of its own"
   const first = linesOf(read("basic.jsonl"));
   const second = linesOf(read("basic.jsonl")).map((line) => line.replace('"pid":100', '"pid":200'));
   const mixed = first.flatMap((line, index) => [line, second[index]]);
-  const { records } = spoolFromCapture(mixed);
+  const { records } = spoolOf(mixed);
   assert.equal(events(records, "process.exited").length, 2);
   assert.equal(events(records, "run.started").length, 2);
   assert.equal(records.length, 2 * linesOf(read("basic.expected.jsonl")).length);
@@ -89,9 +120,9 @@ test("a run starts once, whichever of its two hooks comes first", () => {
       v: 1,
       event: "run.started",
       time_unix_ms: 1_800_000_000_001,
-      session_id: "session_1",
-      agent_id: "agent_a",
-      run_id: "run_a",
+      session_id: SESSION,
+      agent_id: AGENT,
+      run_id: RUN,
       agent_kind: "root",
       mode: "act",
     });
@@ -126,7 +157,7 @@ test("a run ends once, with what came last", () => {
 
 test("a run whose last event never came ends when the process does", () => {
   const run = new RunCalls();
-  const mapping = createMapping();
+  const mapping = newMapping();
   const before = feed(mapping, [run.started(), run.beforeModel(), run.afterRun("aborted")]);
   assert.equal(events(before, "run.finished").length, 0);
   const record = only(mapping.drain(), "run.finished");
@@ -137,14 +168,14 @@ test("a run whose last event never came ends when the process does", () => {
 
 test("a run whose last event never came ends when the agent begins its next one", () => {
   const first = new RunCalls();
-  const second = new RunCalls({ runId: "run_b" });
+  const second = new RunCalls({ runId: runIdOf("b") });
   const records = mapped([first.started(), first.afterRun(), second.started()]);
   assert.deepEqual(
     records.map(({ event, run_id }) => [event, run_id]),
     [
-      ["run.started", "run_a"],
-      ["run.finished", "run_a"],
-      ["run.started", "run_b"],
+      ["run.started", RUN],
+      ["run.finished", RUN],
+      ["run.started", runIdOf("b")],
     ],
   );
 });
@@ -184,18 +215,18 @@ test("a model call has its start, its first chunk and its own usage", () => {
   const calls = [run.started(), run.beforeModel(), run.delta("assistant-reasoning-delta"), run.delta(), run.afterModel()];
   const records = mapped(calls);
   const started = only(records, "model_call.started");
-  assert.deepEqual([started.session_id, started.iteration, started.message_count, started.tool_count], ["session_1", 1, 1, 1]);
+  assert.deepEqual([started.session_id, started.iteration, started.message_count, started.tool_count], [SESSION, 1, 1, 1]);
   assert.deepEqual(only(records, "model_call.finished"), {
     v: 1,
     event: "model_call.finished",
     time_unix_ms: 1_800_000_000_004,
-    agent_id: "agent_a",
-    run_id: "run_a",
+    agent_id: AGENT,
+    run_id: RUN,
     iteration: 1,
     started_at_ms: 1_800_000_000_001,
     first_chunk_at_ms: 1_800_000_000_002,
     finish_reason: "tool-calls",
-    response_id: "response_1",
+    response_id: "resp_1",
     provider: "openai-compatible",
     model: "gpt-5",
     input_tokens: 100,
@@ -245,30 +276,30 @@ test("ordinals count the tool calls of an iteration and begin anew with the next
   const records = mapped([
     run.started(),
     run.beforeModel(),
-    run.toolStarted("a"),
-    run.toolStarted("b"),
-    run.toolStarted("c"),
-    run.afterTool("b"),
-    run.toolFinished("b"),
-    run.afterTool("a"),
-    run.toolFinished("a"),
-    run.toolFinished("c"),
+    run.toolStarted("call_a"),
+    run.toolStarted("call_b"),
+    run.toolStarted("call_c"),
+    run.afterTool("call_b"),
+    run.toolFinished("call_b"),
+    run.afterTool("call_a"),
+    run.toolFinished("call_a"),
+    run.toolFinished("call_c"),
     run.beforeModel(),
-    run.toolStarted("d"),
-    run.afterTool("d"),
-    run.toolFinished("d"),
+    run.toolStarted("call_d"),
+    run.afterTool("call_d"),
+    run.toolFinished("call_d"),
   ]);
   const keys = (event) => events(records, event).map(({ iteration, ordinal, call_id }) => `${iteration}.${ordinal}.${call_id}`);
-  assert.deepEqual(keys("tool_call.started"), ["1.0.a", "1.1.b", "1.2.c", "2.0.d"]);
-  assert.deepEqual(keys("tool_call.finished"), ["1.1.b", "1.0.a", "1.2.c", "2.0.d"]);
+  assert.deepEqual(keys("tool_call.started"), ["1.0.call_a", "1.1.call_b", "1.2.call_c", "2.0.call_d"]);
+  assert.deepEqual(keys("tool_call.finished"), ["1.1.call_b", "1.0.call_a", "1.2.call_c", "2.0.call_d"]);
 });
 
 test("calls that share one id are still two calls", () => {
   const run = new RunCalls();
   for (const order of [
-    [run.toolStarted("x"), run.toolStarted("x"), run.afterTool("x"), run.toolFinished("x"), run.afterTool("x"), run.toolFinished("x")],
-    [run.toolStarted("x"), run.afterTool("x"), run.toolFinished("x"), run.toolStarted("x"), run.afterTool("x"), run.toolFinished("x")],
-    [run.toolStarted("x"), run.toolFinished("x"), run.toolStarted("x"), run.afterTool("x"), run.toolFinished("x")],
+    [run.toolStarted("call_x"), run.toolStarted("call_x"), run.afterTool("call_x"), run.toolFinished("call_x"), run.afterTool("call_x"), run.toolFinished("call_x")],
+    [run.toolStarted("call_x"), run.afterTool("call_x"), run.toolFinished("call_x"), run.toolStarted("call_x"), run.afterTool("call_x"), run.toolFinished("call_x")],
+    [run.toolStarted("call_x"), run.toolFinished("call_x"), run.toolStarted("call_x"), run.afterTool("call_x"), run.toolFinished("call_x")],
   ]) {
     const finished = events(mapped([run.started(), ...order]), "tool_call.finished");
     assert.deepEqual(finished.map(({ ordinal }) => ordinal), [0, 1]);
@@ -277,27 +308,27 @@ test("calls that share one id are still two calls", () => {
 
 test("a call's end carries Cline's own clock", () => {
   const run = new RunCalls();
-  const record = only(mapped([run.started(), run.toolStarted("a"), run.afterTool("a"), run.toolFinished("a")]), "tool_call.finished");
+  const record = only(mapped([run.started(), run.toolStarted("call_a"), run.afterTool("call_a"), run.toolFinished("call_a")]), "tool_call.finished");
   assert.equal(record.started_at_ms, Date.parse("2027-01-15T08:00:00.100Z"));
   assert.equal(record.ended_at_ms, Date.parse("2027-01-15T08:00:00.350Z"));
   assert.equal(record.time_unix_ms, record.ended_at_ms);
   assert.equal(record.duration_ms, 250);
-  const [kind, context] = run.afterTool("a"); // in the host's own process the times are Dates
+  const [kind, context] = run.afterTool("call_a"); // in the host's own process the times are Dates
   const dates = { startedAt: new Date(context.startedAt), endedAt: new Date(context.endedAt) };
-  const same = mapped([run.started(), run.toolStarted("a"), [kind, { ...context, ...dates }]]);
+  const same = mapped([run.started(), run.toolStarted("call_a"), [kind, { ...context, ...dates }]]);
   assert.deepEqual(only(same, "tool_call.finished"), record);
 });
 
 test("an end that comes before its start waits for it and takes its ordinal", () => {
   const run = new RunCalls();
-  const records = mapped([run.started(), run.toolStarted("a"), run.afterTool("b"), run.toolStarted("b"), run.toolFinished("b"), run.afterTool("a")]);
+  const records = mapped([run.started(), run.toolStarted("call_a"), run.afterTool("call_b"), run.toolStarted("call_b"), run.toolFinished("call_b"), run.afterTool("call_a")]);
   assert.deepEqual(
     records.slice(1).map(({ event, ordinal, call_id }) => [event, ordinal, call_id]),
     [
-      ["tool_call.started", 0, "a"],
-      ["tool_call.started", 1, "b"],
-      ["tool_call.finished", 1, "b"],
-      ["tool_call.finished", 0, "a"],
+      ["tool_call.started", 0, "call_a"],
+      ["tool_call.started", 1, "call_b"],
+      ["tool_call.finished", 1, "call_b"],
+      ["tool_call.finished", 0, "call_a"],
     ],
   );
   const [, , early, finished] = records;
@@ -306,22 +337,22 @@ test("an end that comes before its start waits for it and takes its ordinal", ()
 
 test("an end whose start never comes is written when the run ends", () => {
   const run = new RunCalls();
-  const records = mapped([run.started(), run.afterTool("a"), run.finishedEvent()]);
+  const records = mapped([run.started(), run.afterTool("call_a"), run.finishedEvent()]);
   assert.deepEqual(records.map(({ event }) => event), ["run.started", "tool_call.finished", "run.finished"]);
   assert.ok(!("ordinal" in records[1]));
 });
 
 test("an end that comes after the run's end is written still", () => {
   const run = new RunCalls();
-  const records = mapped([run.started(), run.toolStarted("a"), run.finishedEvent("aborted"), run.afterTool("a"), run.toolFinished("a")]);
+  const records = mapped([run.started(), run.toolStarted("call_a"), run.finishedEvent("aborted"), run.afterTool("call_a"), run.toolFinished("call_a")]);
   assert.deepEqual(records.map(({ event }) => event), ["run.started", "tool_call.started", "run.finished", "tool_call.finished"]);
 });
 
 test("a process that takes over in the middle of an iteration counts on from the answer's order", () => {
   const run = new RunCalls();
   run.iteration = 3;
-  run.calls = ["a", "b", "c"];
-  const records = mapped([setup(), run.afterTool("b"), run.toolFinished("b"), run.toolStarted("c"), run.afterTool("c"), run.toolFinished("c")]);
+  run.calls = ["call_a", "call_b", "call_c"];
+  const records = mapped([setup(), run.afterTool("call_b"), run.toolFinished("call_b"), run.toolStarted("call_c"), run.afterTool("call_c"), run.toolFinished("call_c")]);
   assert.deepEqual(
     records.slice(1).map(({ event, ordinal }) => [event, ordinal]),
     [
@@ -334,9 +365,9 @@ test("a process that takes over in the middle of an iteration counts on from the
 
 test("a tool that the provider runs is one call however often it is announced", () => {
   const run = new RunCalls();
-  const announced = run.toolStarted("web", "web_search");
+  const announced = run.toolStarted("call_web", "web_search");
   announced[1].toolCall.execution = "provider";
-  const ended = run.toolFinished("web", "web_search", { output: { hits: SECRET } });
+  const ended = run.toolFinished("call_web", "web_search", { output: { hits: SECRET } });
   ended[1].toolCall.execution = "provider";
   const records = mapped([run.started(), announced, announced, ended]);
   assert.equal(events(records, "tool_call.started").length, 1);
@@ -378,8 +409,8 @@ const OUTCOMES = [
 for (const [name, tool, result, how, outcome, errorType, more = {}] of OUTCOMES) {
   test(`the real outcome of ${name} is ${errorType ?? outcome}`, () => {
     const run = new RunCalls();
-    const end = how === "ran" ? run.afterTool("a", tool, result) : run.toolFinished("a", tool, result);
-    const record = only(mapped([run.started(), run.toolStarted("a", tool), end]), "tool_call.finished");
+    const end = how === "ran" ? run.afterTool("call_a", tool, result) : run.toolFinished("call_a", tool, result);
+    const record = only(mapped([run.started(), run.toolStarted("call_a", tool), end]), "tool_call.finished");
     const { outcome: actual, error_type, exit_code, is_mcp } = record;
     assert.deepEqual({ actual, error_type, exit_code, is_mcp }, { actual: outcome, error_type: errorType, exit_code: undefined, is_mcp: undefined, ...more });
   });
@@ -388,20 +419,19 @@ for (const [name, tool, result, how, outcome, errorType, more = {}] of OUTCOMES)
 // ---- joins ----
 
 test("equal tasks are given out in the order of the calls, to children of the agent that called", () => {
-  const lead = new RunCalls({ agentId: "lead", runId: "run_lead" });
-  const other = new RunCalls({ agentId: "other", runId: "run_other" });
+  const runCalls = (name, more) => new RunCalls({ agentId: agentIdOf(name), runId: runIdOf(name), ...more });
+  const [lead, other] = [runCalls("lead"), runCalls("other")];
   const spawn = (run, id) => run.toolStarted(id, "spawn_agent", { systemPrompt: SECRET, task: `same ${SECRET}` });
-  const child = (agentId, parentAgentId) =>
-    new RunCalls({ agentId, runId: `run_${agentId}`, parentAgentId, task: `same ${SECRET}` }).started();
+  const child = (name, parent) => runCalls(name, { parentAgentId: agentIdOf(parent), task: `same ${SECRET}` }).started();
   const records = mapped([
     setup(),
     lead.started(),
     other.started(),
     lead.beforeModel(),
     other.beforeModel(),
-    spawn(other, "other_1"),
-    spawn(lead, "lead_1"),
-    spawn(lead, "lead_2"),
+    spawn(other, "call_other_1"),
+    spawn(lead, "call_lead_1"),
+    spawn(lead, "call_lead_2"),
     child("c1", "lead"),
     child("c2", "other"),
     child("c3", "lead"),
@@ -411,60 +441,60 @@ test("equal tasks are given out in the order of the calls, to children of the ag
   assert.deepEqual(
     children.map((record) => [record.agent_id, record.parent_agent_id, record.parent_run_id, record.parent_call_id, record.parent_ordinal, record.agent_kind]),
     [
-      ["c1", "lead", "run_lead", "lead_1", 0, "subagent"],
-      ["c2", "other", "run_other", "other_1", 0, "subagent"],
-      ["c3", "lead", "run_lead", "lead_2", 1, "subagent"],
-      ["c4", "lead", "run_lead", undefined, undefined, "subagent"],
+      [agentIdOf("c1"), lead.agentId, lead.runId, "call_lead_1", 0, "subagent"],
+      [agentIdOf("c2"), other.agentId, other.runId, "call_other_1", 0, "subagent"],
+      [agentIdOf("c3"), lead.agentId, lead.runId, "call_lead_2", 1, "subagent"],
+      [agentIdOf("c4"), lead.agentId, lead.runId, undefined, undefined, "subagent"],
     ],
   );
-  for (const record of children) assert.equal(record.session_id, "session_1");
+  for (const record of children) assert.equal(record.session_id, SESSION);
 });
 
 test("a teammate is joined to the lead's call on each of its runs", () => {
-  const lead = new RunCalls({ agentId: "lead", runId: "run_lead" });
+  const lead = new RunCalls();
   const queue = (id, task) => lead.toolStarted(id, "team_run_task", { agentId: SECRET, task });
-  const mate = (runId, task) => new RunCalls({ agentId: "mate", runId, task });
-  const again = mate("run_2", `second ${SECRET}`);
+  const mate = (name, task) => new RunCalls({ agentId: agentIdOf("mate"), runId: runIdOf(name), task });
+  const again = mate("2", `second ${SECRET}`);
   again.iteration = 1; // it has answered before
   const records = mapped([
     lead.started(),
     lead.beforeModel(),
-    queue("q1", `first ${SECRET}`),
-    mate("run_1", `first ${SECRET}`).started(),
-    queue("q2", `second ${SECRET}`),
+    queue("call_q1", `first ${SECRET}`),
+    mate("1", `first ${SECRET}`).started(),
+    queue("call_q2", `second ${SECRET}`),
     again.started(),
-    mate("run_3", "by itself").started(),
+    mate("3", "by itself").started(),
   ]);
   assert.deepEqual(
     events(records, "run.started").map(({ agent_kind, parent_agent_id, parent_run_id, parent_call_id }) => [agent_kind, parent_agent_id, parent_run_id, parent_call_id]),
     [
       ["root", undefined, undefined, undefined],
-      ["teammate", "lead", "run_lead", "q1"],
-      ["teammate", "lead", "run_lead", "q2"],
-      ["teammate", "lead", "run_lead", undefined],
+      ["teammate", AGENT, RUN, "call_q1"],
+      ["teammate", AGENT, RUN, "call_q2"],
+      ["teammate", AGENT, RUN, undefined],
     ],
   );
 });
 
 test("a root's prompt is never taken for a task, even word for word", () => {
-  const lead = new RunCalls({ agentId: "lead", runId: "run_1" });
-  const next = new RunCalls({ agentId: "lead", runId: "run_2", task: "the task" });
-  const records = mapped([lead.started(), lead.beforeModel(), lead.toolStarted("q", "team_run_task", { task: "the task" }), next.started()]);
+  const lead = new RunCalls();
+  const next = new RunCalls({ runId: runIdOf("b"), task: "the task" });
+  const records = mapped([lead.started(), lead.beforeModel(), lead.toolStarted("call_q", "team_run_task", { task: "the task" }), next.started()]);
   assert.equal(events(records, "run.started")[1].agent_kind, "root");
 });
 
 test("a configured agent's tool starts agents, too", () => {
-  const lead = new RunCalls({ agentId: "lead", runId: "run_1" });
-  const child = new RunCalls({ agentId: "c", runId: "run_c", parentAgentId: "lead", task: "look" });
-  const records = mapped([lead.started(), lead.toolStarted("s", "subagent_reviewer", { prompt: "look" }), child.started()]);
-  assert.equal(events(records, "run.started")[1].parent_call_id, "s");
+  const lead = new RunCalls();
+  const child = new RunCalls({ agentId: agentIdOf("c"), runId: runIdOf("c"), parentAgentId: AGENT, task: "look" });
+  const records = mapped([lead.started(), lead.toolStarted("call_s", "subagent_reviewer", { prompt: "look" }), child.started()]);
+  assert.equal(events(records, "run.started")[1].parent_call_id, "call_s");
 });
 
 test("the task of a call that has ended waits for nobody", () => {
-  const lead = new RunCalls({ agentId: "lead", runId: "run_1" });
-  const child = new RunCalls({ agentId: "c", runId: "run_c", parentAgentId: "lead", task: "look" });
-  const spawn = lead.toolStarted("s", "spawn_agent", { task: "look" });
-  const records = mapped([lead.started(), spawn, lead.toolFinished("s", "spawn_agent"), child.started()]);
+  const lead = new RunCalls();
+  const child = new RunCalls({ agentId: agentIdOf("c"), runId: runIdOf("c"), parentAgentId: AGENT, task: "look" });
+  const spawn = lead.toolStarted("call_s", "spawn_agent", { task: "look" });
+  const records = mapped([lead.started(), spawn, lead.toolFinished("call_s", "spawn_agent"), child.started()]);
   assert.ok(!("parent_call_id" in events(records, "run.started")[1]));
 });
 
@@ -478,8 +508,8 @@ test("compaction notices become records of numbers and short words, other notice
     v: 1,
     event: "compaction.finished",
     time_unix_ms: 1_800_000_000_001,
-    agent_id: "agent_a",
-    run_id: "run_a",
+    agent_id: AGENT,
+    run_id: RUN,
     iteration: 2,
     phase: "completed",
     kind: "auto_compaction",
@@ -536,8 +566,8 @@ function damaged(value, next, fill, depth = 0) {
 test("whatever the contexts are, nothing is thrown and every record is a flat object of small values", () => {
   for (let seed = 1; seed <= 400; seed += 1) {
     const next = random(seed);
-    const fill = () => ["", "x", "x".repeat(500), "__proto__", "agent_a", "run_a", "\ud800"][Math.floor(next() * 7)];
-    const mapping = createMapping();
+    const fill = () => ["", "x", "x".repeat(500), "__proto__", AGENT, RUN, "\ud800"][Math.floor(next() * 7)];
+    const mapping = newMapping();
     const calls = Array.from({ length: 30 }, () => {
       const known = [setup(), ...wholeRun()];
       const [kind, context] = known[Math.floor(next() * known.length)];
@@ -558,7 +588,7 @@ test("no content comes out, wherever in a context it stands", () => {
   for (let seed = 1; seed <= 300; seed += 1) {
     const next = random(seed);
     const fill = () => `${words[Math.floor(next() * words.length)]} ${SECRET}`;
-    const mapping = createMapping();
+    const mapping = newMapping();
     const calls = Array.from({ length: 3 }, () => [setup(), ...wholeRun({ parentAgentId: next() < 0.5 ? "p" : undefined })])
       .flat()
       .map(([kind, context]) => [kind, damaged(context, next, fill)]);
@@ -569,7 +599,7 @@ test("no content comes out, wherever in a context it stands", () => {
   assert.ok(written > 100_000); // the contexts were not damaged so much that nothing came of them
 });
 
-test("ids and names that look like something else are left out or become _OTHER", () => {
+test("ids that nobody's server made become pseudonyms, names that look like something else _OTHER", () => {
   const run = new RunCalls();
   const records = mapped([
     run.started(),
@@ -578,17 +608,44 @@ test("ids and names that look like something else are left out or become _OTHER"
     run.toolStarted("call/../x", "cat /etc/passwd"),
   ]);
   const call = only(records, "model_call.finished");
-  assert.deepEqual([call.response_id, call.model, call.provider, call.finish_reason], [undefined, undefined, undefined, "_OTHER"]);
+  assert.match(call.response_id, /^[0-9a-f]{32}$/);
+  assert.deepEqual([call.model, call.provider, call.finish_reason], ["_OTHER", "_OTHER", "_OTHER"]);
   const tool = only(records, "tool_call.started");
-  assert.deepEqual([tool.call_id, tool.tool_name], [undefined, "_OTHER"]);
+  assert.match(tool.call_id, /^[0-9a-f]{32}$/);
+  assert.equal(tool.tool_name, "_OTHER");
+});
+
+test("a model is told by its name, and by none that tells of more", () => {
+  const run = new RunCalls();
+  const modelOf = (id) => only(mapped([run.afterModel({ assistantMessage: { modelInfo: { id } } })]), "model_call.finished").model;
+  for (const name of ["gpt-5", "anthropic/claude-sonnet-4.6", "llama3:8b", "claude-opus-4@20250514", "a/b/c/d"]) assert.equal(modelOf(name), name);
+  for (const name of ["ft:gpt-4o:someone::id", "arn:aws:bedrock:x:12345:y", "who@where", "a/b/c/d/e", "x".repeat(129), ""]) assert.equal(modelOf(name), "_OTHER");
+  assert.equal(modelOf(undefined), undefined);
+});
+
+// Made up here from their beginnings: what is one in full would be taken for one wherever it stands.
+const KEYS = ["sk-proj-", "sk_live_", "sk-ant-", "pk_test_", "rk-", "ghp_", "github_pat_", "glpat-", "AKIA", "AIza", "xoxb-", "npm_", "hf_"]
+  .map((beginning) => beginning + "A1B2C3D4E5".repeat(4))
+  .map((key) => (key.startsWith("AKIA") ? key.slice(0, 20) : key))
+  .concat(["eyJ".padEnd(20, "a"), "eyJ".padEnd(20, "b"), "c"].join("."));
+
+test("what has the shape of a key or token is no id of a provider, no model and no word", () => {
+  const run = new RunCalls();
+  for (const key of KEYS) {
+    const told = { requestId: key, finishReason: key.toLowerCase(), assistantMessage: { modelInfo: { id: key, provider: key } } };
+    const plain = { ...PSEUDONYMS, plain_names: true };
+    const records = feed(newMapping(undefined, plain), [run.started(), run.afterModel(told), run.toolStarted(key, key), run.toolFinished(key, key)]);
+    assert.deepEqual([events(records, "tool_call.started").length, events(records, "model_call.finished").length], [1, 1]);
+    assert.ok(!printed(records).includes(key), key);
+  }
 });
 
 test("the memory stays bounded however much is left open", () => {
-  const mapping = createMapping();
+  const mapping = newMapping();
   const size = LIMITS.runs * 2;
   for (let index = 0; index < size; index += 1) {
-    const run = new RunCalls({ agentId: `agent_${index}`, runId: `run_${index}` });
-    feed(mapping, [setup(`session_${index}`), run.started(), run.beforeModel(), run.toolStarted("a", "spawn_agent", { task: `${index} ${"x".repeat(9000)}` }), run.afterTool("b")]);
+    const run = new RunCalls({ agentId: `agent ${index}`, runId: `run ${index}` });
+    feed(mapping, [setup(`session ${index}`), run.started(), run.beforeModel(), run.toolStarted("call_a", "spawn_agent", { task: `${index} ${"x".repeat(9000)}` }), run.afterTool("call_b")]);
   }
   const one = new RunCalls();
   for (let index = 0; index < LIMITS.openCalls * 2; index += 1) feed(mapping, [one.toolStarted(`open_${index}`), one.afterTool(`early_${index}`)]);
@@ -602,7 +659,7 @@ test("the same calls give the same records, and a state can be handed on", () =>
   const calls = [setup(), ...wholeRun()];
   assert.deepEqual(mapped(calls), mapped(calls));
   const state = createState();
-  const split = [...feed(createMapping(state), calls.slice(0, 7)), ...feed(createMapping(state), calls.slice(7), 1_800_000_000_007)];
+  const split = [...feed(newMapping(state), calls.slice(0, 7)), ...feed(newMapping(state), calls.slice(7), 1_800_000_000_007)];
   assert.deepEqual(split, mapped(calls));
 });
 
@@ -612,7 +669,7 @@ test("a context is never changed", () => {
     return value;
   };
   const calls = freeze([setup(), ...wholeRun()]);
-  const mapping = createMapping();
+  const mapping = newMapping();
   assert.ok(feed(mapping, calls).length > 5);
   assert.equal(mapping.state.errors, 0);
 });

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 import plugin, { plugin as named } from "../../src/cline_otel/plugin/cline-otel.js";
-import { RunCalls, setup, wholeRun } from "./hook_calls.mjs";
+import { PSEUDONYMS, RunCalls, setup, wholeRun } from "./hook_calls.mjs";
 
 const SOURCE = fileURLToPath(new URL("../../src/cline_otel/plugin/cline-otel.js", import.meta.url));
 const HOST = fileURLToPath(new URL("./host.mjs", import.meta.url));
@@ -24,7 +24,15 @@ beforeEach(() => {
   root = fs.mkdtempSync(path.join(os.tmpdir(), "cline-otel-process-"));
   spool = path.join(root, "state", "spool");
   file = path.join(root, "cline-otel.mjs");
-  const places = { SPOOL_DIRECTORY: spool, OFF_FILE: path.join(root, "state", "off"), CLINE_DIRECTORY: root };
+  const state = path.join(root, "state");
+  const places = {
+    SPOOL_DIRECTORY: spool,
+    OFF_FILE: path.join(state, "off"),
+    PSEUDONYMS_FILE: path.join(state, "pseudonyms.json"),
+    CLINE_DIRECTORY: root,
+  };
+  fs.mkdirSync(state);
+  fs.writeFileSync(places.PSEUDONYMS_FILE, JSON.stringify(PSEUDONYMS));
   let text = fs.readFileSync(SOURCE, "utf8");
   for (const [name, place] of Object.entries(places)) text = text.replace(`"@CLINE_OTEL_${name}@"`, JSON.stringify(place));
   fs.writeFileSync(file, text);
@@ -168,14 +176,47 @@ test("an end that waits for its last event is written at exit", async () => {
 
 test("several processes at once have a file each, and none loses a line", async () => {
   const hosts = await Promise.all(Array.from({ length: 4 }, () => host()));
-  await Promise.all(hosts.map((child) => told(child, [setup(`session_${child.pid}`), ...wholeRun()])));
+  const sessionOf = (child) => `session_${1e12 + child.pid}`;
+  await Promise.all(hosts.map((child) => told(child, [setup(sessionOf(child)), ...wholeRun()])));
   for (const child of hosts) child.kill("SIGTERM");
   await Promise.all(hosts.map(ended));
   assert.equal(spoolFiles().length, 4);
   for (const child of hosts) {
     const name = spoolFiles().find((entry) => entry.startsWith(`${child.pid}-`));
     assert.deepEqual(eventsOf(name), [...WHOLE, "process.exited"]);
-    assert.equal(recordsOf(name)[0].session_id, `session_${child.pid}`);
+    assert.equal(recordsOf(name)[0].session_id, sessionOf(child));
+  }
+});
+
+test("a name that somebody chose has one pseudonym in all processes, and is in none of their files", async () => {
+  const names = { agentId: "prüferin", runId: "april", sessionId: "Invoice checker 42", toolName: "crm__find" };
+  const hosts = await Promise.all([host(), host()]);
+  for (const child of hosts) await told(child, [setup(names.sessionId), ...wholeRun(names)]);
+  for (const child of hosts) child.kill("SIGTERM");
+  await Promise.all(hosts.map(ended));
+  const [one, two] = spoolFiles().map(recordsOf);
+  const named = (records) => records.map(({ session_id, agent_id, run_id, tool_name_hash }) => [session_id, agent_id, run_id, tool_name_hash]);
+  assert.deepEqual(named(one), named(two));
+  assert.deepEqual(one.map(({ event }) => event), [...WHOLE, "process.exited"]);
+  assert.match(one[0].session_id, /^[0-9a-f]{32}$/);
+  for (const name of spoolFiles()) {
+    const text = fs.readFileSync(path.join(spool, name), "utf8");
+    for (const chosen of Object.values(names)) assert.ok(!text.includes(chosen), chosen);
+  }
+});
+
+test("without pseudonyms what Cline made up is written, and nothing that somebody named", async () => {
+  fs.unlinkSync(path.join(root, "state", "pseudonyms.json"));
+  const child = await host();
+  const another = { agentId: "prüferin", runId: "april", sessionId: "Invoice checker 42" };
+  await told(child, [setup(), ...wholeRun({ toolName: "crm__find" }), setup(another.sessionId), ...wholeRun(another)]);
+  child.kill("SIGTERM");
+  await ended(child);
+  const [name] = spoolFiles();
+  assert.deepEqual(eventsOf(name), [...WHOLE, "process.exited"]);
+  for (const record of recordsOf(name)) {
+    assert.ok(!("tool_name_hash" in record));
+    assert.ok(!("tool_name" in record) || record.tool_name === "_OTHER");
   }
 });
 
@@ -202,5 +243,5 @@ test("the file has no line that Cline's dependency check would take for a packag
     /\bexport\s+[^"'`]*?\bfrom\s*["'`]([^"'`]+)["'`]/g,
     /\b(?:import|require)\s*\(\s*["'`]([^"'`]+)["'`]\s*\)/g,
   ].flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]));
-  assert.deepEqual(named, ["node:fs", "node:path"]);
+  assert.deepEqual(named, ["node:crypto", "node:fs", "node:path"]);
 });

@@ -1,4 +1,4 @@
-// The writer: files, limits, opt-out. Real files in a directory of the test's own; the clock is the test's.
+// The writer: files and limits. Real files in a directory of the test's own; the clock is the test's.
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { createConsent, createSpool, LIMITS } from "../../src/cline_otel/plugin/cline-otel.js";
+import { createSpool, LIMITS } from "../../src/cline_otel/plugin/cline-otel.js";
 
 let root;
 let directory;
@@ -273,81 +273,4 @@ test("while the user has said no nothing is written, and afterwards sessions are
   spool.append([numbered(3)]);
   spool.close({ event: "process.exited" });
   assert.deepEqual(numbers(), [2]);
-});
-
-// ---- consent ----
-
-function consentOf(environment = {}) {
-  return createConsent({
-    offFile: path.join(root, "off"),
-    clineDirectory: path.join(root, "cline"),
-    environment,
-    monotonicMs: () => clockMs,
-  });
-}
-
-function settings(text, file = path.join(root, "cline", "data", "settings", "global-settings.json")) {
-  fs.mkdirSync(path.dirname(file), { recursive: true });
-  fs.writeFileSync(file, text);
-  return file;
-}
-
-for (const [environment, refused] of [
-  [{}, false],
-  [{ DO_NOT_TRACK: "1" }, true],
-  [{ DO_NOT_TRACK: "true" }, true],
-  [{ DO_NOT_TRACK: " TRUE " }, true],
-  [{ DO_NOT_TRACK: "0" }, false],
-  [{ DO_NOT_TRACK: "false" }, false],
-  [{ DO_NOT_TRACK: "" }, false],
-  [{ OTEL_SDK_DISABLED: "true" }, true],
-  [{ OTEL_SDK_DISABLED: "false" }, false],
-]) {
-  test(`the environment ${JSON.stringify(environment)} ${refused ? "says no" : "says nothing"}`, () => {
-    assert.equal(consentOf(environment)(), refused);
-  });
-}
-
-test("the off file says no within a second, and its absence takes it back", () => {
-  const refused = consentOf();
-  assert.equal(refused(), false);
-  fs.writeFileSync(path.join(root, "off"), "");
-  clockMs += 999;
-  assert.equal(refused(), false);
-  clockMs += 1;
-  assert.equal(refused(), true);
-  fs.unlinkSync(path.join(root, "off"));
-  clockMs += 1000;
-  assert.equal(refused(), false);
-});
-
-test("Cline's own opt-out says no", () => {
-  settings('{"telemetryOptOut": true}');
-  assert.equal(consentOf()(), true);
-  settings('{"telemetryOptOut": false}');
-  assert.equal(consentOf()(), false);
-  settings('{"telemetryOptOut": "yes"}');
-  assert.equal(consentOf()(), false);
-});
-
-test("Cline's settings are looked for where Cline's environment says, too", () => {
-  const elsewhere = settings('{"telemetryOptOut": true}', path.join(root, "elsewhere", "settings", "global-settings.json"));
-  assert.equal(consentOf({ CLINE_DATA_DIR: path.join(root, "elsewhere") })(), true);
-  assert.equal(consentOf({ CLINE_GLOBAL_SETTINGS_PATH: elsewhere })(), true);
-  assert.equal(consentOf()(), false);
-});
-
-test("settings that are half written leave the answer as it was", () => {
-  const refused = consentOf();
-  settings('{"telemetryOptOut": true}');
-  assert.equal(refused(), true);
-  settings('{"telemetryOptO');
-  clockMs += 1000;
-  assert.equal(refused(), true);
-  settings('{"telemetryOptOut": false}');
-  clockMs += 1000;
-  assert.equal(refused(), false);
-  settings("");
-  clockMs += 1000;
-  assert.equal(refused(), false);
 });

@@ -238,7 +238,7 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
             "run_id": "run_aaaaaaaa",
             "iteration": 1,
             "ordinal": 0,
-            "call_id": "planted-call-of-this-test",
+            "call_id": "call_planted_of_this_test",
             "tool_name": "read_files",
         },
     )
@@ -254,9 +254,9 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
     def on_disk() -> bytes:
         return b"".join(path.read_bytes() for path in sorted(tmp_path.glob("journal.db*")))
 
-    assert sqlite_overwrites or b"planted-call-of-this-test" in on_disk()
+    assert sqlite_overwrites or b"call_planted_of_this_test" in on_disk()
     erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))
-    assert b"planted-call-of-this-test" not in on_disk()
+    assert b"call_planted_of_this_test" not in on_disk()
     rows = [key for key, value in station.journal.load_state() if b"planted-model-of-this-test" in value]
     assert all(key.startswith("total") for key in rows), rows
 

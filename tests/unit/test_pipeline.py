@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice, product
+
 import pytest
 from bench.fixed_key import CATALOGUE
 
@@ -41,7 +43,8 @@ def test_names_from_upstream_do_not_grow_the_tally_without_bound() -> None:
     pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
     many = MAX_TALLY_NAMES + 50
     line = '{{"time": "2026-01-01T00:00:00Z", "event": "made.up_{}", "properties": {{}}}}'
-    pipeline.take_cline_log(line.format(number).encode() for number in range(many))
+    names = ("".join(letters) for letters in product("abcdefghij", repeat=4))
+    pipeline.take_cline_log(line.format(name).encode() for name in islice(names, many))
     tally = pipeline.flush().tally
     assert sum(tally.values()) == many
     assert tally["unmapped_event", "cline-log", "_OTHER"] == 50

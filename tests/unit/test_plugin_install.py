@@ -197,7 +197,7 @@ def test_the_installed_file_loads_and_writes_to_its_spool_whatever_the_paths(tmp
     (plugin_file.parent / "package.json").write_text('{"type": "module"}', encoding="utf-8")
     script = (
         "const { default: plugin } = await import(process.argv[1]);"
-        "plugin.setup({}, { session: { sessionId: 'session_1' }, client: { name: 'test', version: '1' } });"
+        "plugin.setup({}, { session: { sessionId: '1800000000000_abcde' }, client: { name: 'test', version: '1' } });"
     )
     environment = {key: value for key, value in os.environ.items() if key not in ("DO_NOT_TRACK", "OTEL_SDK_DISABLED")}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from cline_otel.catalogue import model
+from cline_otel.catalogue.gates import IDENTIFIER
 from cline_otel.events import Kind
 
 
@@ -37,7 +38,7 @@ def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
                     ways.append(attribute.pattern)
                 if sum(way is not None for way in ways) != 1:
                     yield f"{where}: a string needs exactly one of pattern, values, values_from"
-            if attribute.pattern is not None and attribute.pattern not in table.patterns:
+            if attribute.pattern not in (None, IDENTIFIER, *table.patterns):
                 yield f"{where}: no pattern {attribute.pattern!r}"
             if attribute.values_from is not None and attribute.values_from not in table.values:
                 yield f"{where}: no values {attribute.values_from!r}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Final
 
 from cline_otel.catalogue import model, values
 from cline_otel.privacy.policy import Policy, PrivacyClass
+
+
+IDENTIFIER: Final = "identifier"
+"""The pattern that is none: ids are let through by who made them (privacy/pseudonyms.py)."""
 
 
 class Gates:
@@ -20,8 +24,7 @@ class Gates:
         self._table = table
         self._policy = policy
         self._made: dict[tuple[str, PrivacyClass], values.Gate] = {}
-        self.identifier = _pattern_gate("identifier", table.patterns)
-        self.key_identifier = values.generated_or_hashed(policy.pseudonyms)
+        self.identifier = values.identifier(policy.pseudonyms)
 
     def of(self, name: str, *said: PrivacyClass) -> values.Gate:
         """The gate of an attribute, or of a field that only steers; ``said``: the classes that an event adds."""
@@ -42,7 +45,7 @@ class Gates:
 
     def pattern(self, name: str) -> values.Gate:
         """The gate for strings of an open set."""
-        return _pattern_gate(name, self._table.patterns)
+        return self.identifier if name == IDENTIFIER else values.matching(self._table.patterns[name])
 
     def _gate(self, name: str, attribute: model.Attribute, privacy: PrivacyClass) -> values.Gate:
         match privacy:
@@ -88,12 +91,7 @@ class Gates:
         return attribute.values or frozenset(self._table.values.get(attribute.values_from or "", ()))
 
 
-def _pattern_gate(name: str, patterns: Mapping[str, str]) -> values.Gate:
-    """Ids are random by nature; names that look random are suspect."""
-    return values.matching(patterns[name], may_be_random=name in ("identifier", "hex"))
-
-
 def _internal_gate(field: model.InternalField, gates: Gates) -> values.Gate:
     if field.type == "string":
-        return gates.pattern(field.pattern) if field.pattern is not None else gates.key_identifier
+        return gates.pattern(field.pattern or IDENTIFIER)
     return {"int": values.amount, "bool": values.boolean, "milliseconds": values.milliseconds}[field.type]

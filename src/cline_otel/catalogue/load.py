@@ -46,6 +46,8 @@ Plan = tuple[tuple[tuple[str, FieldHandler], ...], tuple[str, ...]]
 """Fields with who reads them, and fields that are not listed."""
 
 _MOST_PLANS: Final = 256
+_LONGEST_PLAN: Final = 4_096
+"""Characters of all names together: what is longer is no record of Cline's and would fill the memory."""
 
 
 class SourceEvent(msgspec.Struct, frozen=True):
@@ -70,12 +72,14 @@ class SourceEvent(msgspec.Struct, frozen=True):
         """Which of a record's fields are read, by whom, and which are unlisted; remembered for all its like."""
         plan = self.plans.get(keys)
         if plan is None:
-            if len(self.plans) >= _MOST_PLANS:
-                self.plans.clear()
-            plan = self.plans[keys] = (
+            plan = (
                 tuple((key, handler) for key in keys for handler in self.handlers.get(key, ())),
                 tuple(key for key in keys if key not in self.handlers),
             )
+            if sum(map(len, keys)) <= _LONGEST_PLAN:
+                if len(self.plans) >= _MOST_PLANS:
+                    self.plans.clear()
+                self.plans[keys] = plan
         return plan
 
 
@@ -140,9 +144,8 @@ def _read(name: str, shape: type[_Model]) -> _Model:
 
 
 def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
-    key_gates = {"iteration": values.amount, "call_id": gates.identifier}
     shared: dict[str, tuple[FieldHandler, ...]] = {
-        alias: (FieldHandler(KEYS.index(key), key, key_gates.get(key, gates.key_identifier)),)
+        alias: (FieldHandler(KEYS.index(key), key, values.amount if key == "iteration" else gates.identifier),)
         for key, aliases in table.keys.items()
         for alias in aliases
     }

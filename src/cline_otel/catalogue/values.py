@@ -29,10 +29,12 @@ LONGEST_TEXT: Final = 1_024
 
 Gate = Callable[[object], AttributeValue | None]
 
-MOST: Final = (1 << 53) - 1
-"""No number that Cline means is larger: beyond it JavaScript has no exact integers. So sums stay in range."""
+MOST: Final = 10**11
+"""No size, count, duration or cost that Cline means is larger, and no number of a card or an account is smaller."""
 
-_MEMORY = 8_192
+_MOST_SIGNED: Final = (1 << 31) - 1
+_MEMORY: Final = 8_192
+_LONGEST_REMEMBERED: Final = 256
 _INT64: Final = 1 << 63
 _ABSENT: Final = frozenset({"", "undefined", "null"})
 """Classic Cline writes a missing value as the string "undefined"."""
@@ -50,7 +52,9 @@ def remembered(gate: Callable[[str], AttributeValue | None]) -> Gate:
         except KeyError:
             if len(memory) >= _MEMORY:
                 memory.clear()
-            answer = memory[value] = None if value in _ABSENT else gate(value)
+            answer = None if value in _ABSENT else gate(value)
+            if len(value) <= _LONGEST_REMEMBERED:
+                memory[value] = answer
             return answer
 
     return passes
@@ -61,14 +65,14 @@ def one_of(values: frozenset[str]) -> Gate:
     return remembered(lambda value: value if value in values else OTHER)
 
 
-def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
+def matching(pattern: str) -> Gate:
     """Only strings that match in full and have no shape of a secret."""
     fullmatch = re.compile(pattern).fullmatch
 
     def passes(value: str) -> str:
         if not fullmatch(value):
             return OTHER
-        return value if shape_of(value, may_be_random=may_be_random) is None else REDACTED
+        return value if shape_of(value) is None else REDACTED
 
     return remembered(passes)
 
@@ -90,12 +94,12 @@ def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = 
     return remembered(passes)
 
 
-def generated_or_hashed(pseudonyms: Pseudonyms | None) -> Gate:
+def identifier(pseudonyms: Pseudonyms | None) -> Gate:
     """An id that a machine made up as it is; of one that somebody chose, the pseudonym."""
 
     def passes(value: str) -> str:
         if GENERATED_ID.fullmatch(value):
-            return value
+            return value if shape_of(value, may_be_random=True) is None else REDACTED
         return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
 
     return remembered(passes)
@@ -114,7 +118,7 @@ def classified(classes: Iterable[tuple[str, str]]) -> Gate:
 
 def text(value: object) -> str | None:
     """Free text that the user has opted in: its beginning, with everything masked that looks like a secret."""
-    return masked(value)[:LONGEST_TEXT] if isinstance(value, str) and value not in _ABSENT else None
+    return masked(value[: 2 * LONGEST_TEXT])[:LONGEST_TEXT] if isinstance(value, str) and value not in _ABSENT else None
 
 
 def nothing(_: object) -> None:
@@ -139,7 +143,12 @@ def each(gate: Gate) -> Gate:
 
 
 def integer(value: object) -> int | None:
-    """A whole number up to ``MOST`` either way, also from the decimal string that OTLP JSON uses."""
+    """A whole number of 32 bits, also from the decimal string that OTLP JSON uses: exit codes have no more."""
+    number = _whole(value)
+    return number if number is not None and -_MOST_SIGNED <= number <= _MOST_SIGNED else None
+
+
+def _whole(value: object) -> int | None:
     if type(value) is int:
         number = value
     elif isinstance(value, str) and len(value) <= 20:
@@ -151,24 +160,28 @@ def integer(value: object) -> int | None:
         number = int(value)
     else:
         return None
-    return number if -MOST <= number <= MOST else None
+    return number
 
 
 def amount(value: object) -> int | None:
-    """A whole number from 0: nothing that is counted can be negative, and no total may go down."""
-    number = integer(value)
-    return number if number is not None and number >= 0 else None
+    """A whole number from 0 to ``MOST``: nothing that is counted can be negative, and no total may go down."""
+    number = _whole(value)
+    return number if number is not None and 0 <= number <= MOST else None
 
 
 def double(value: object) -> float | None:
     """A number up to ``MOST`` either way."""
+    number = _number(value)
+    return number if number is not None and abs(number) <= MOST else None
+
+
+def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        number = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return number if abs(number) <= MOST else None
 
 
 def boolean(value: object) -> bool | None:
@@ -178,7 +191,7 @@ def boolean(value: object) -> bool | None:
 
 def milliseconds(value: object) -> int | None:
     """Milliseconds since the epoch as nanoseconds; None for what is no time between 1970 and 2262."""
-    number = double(value)
+    number = _number(value)
     if number is None or not 0 <= number < _INT64 / 1e6:
         return None
     return int(number) * 1_000_000 + round(number % 1 * 1_000_000)

@@ -23,8 +23,9 @@ def install_plugin(cline_directory: Path | None) -> None:
     """Installs the plugin and says which Cline will load it."""
     settings = _settings(cline_directory)
     try:
-        report = install(settings.cline_directory, settings.state_directory)
+        # First the key: a plugin without one may write no names.
         ensure_pseudonyms(settings.state_directory)
+        report = install(settings.cline_directory, settings.state_directory)
     except (PluginInstallError, PseudonymsFileError) as error:
         fail(str(error))
     click.echo(f"{_SAID[report.outcome]} {report.plugin_file}")

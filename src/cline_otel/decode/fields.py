@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from cline_otel.catalogue.load import ATTRIBUTE, FALLBACK, KEYS, TEXT, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.events import AttributeValue, Event, Kind, Source
-from cline_otel.privacy.shapes import MASKED
+from cline_otel.privacy.shapes import MASKED, shape_of
 from cline_otel.signals import Tally, count
 
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,79}")
+_LONGEST_NAME: Final = 64
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z]*[0-9]{0,3}(?:[._:-][A-Za-z]+[0-9]{0,3}){0,6}")
 
 
 VAGUE: Final = frozenset({OTHER, "Error", "unknown", "AI_APICallError", "AI_RetryError"})
@@ -25,8 +27,13 @@ Answer = tuple[FieldHandler, AttributeValue | None]
 
 
 def nameable(name: object) -> str:
-    """A name fit for a tally: itself if it looks like an identifier, else ``_OTHER``."""
-    return name if isinstance(name, str) and _NAME.fullmatch(name) else OTHER
+    """A name fit for a tally: itself if it is made of words as Cline's names are, else ``_OTHER``."""
+    return _nameable(name) if isinstance(name, str) and len(name) <= _LONGEST_NAME else OTHER
+
+
+@lru_cache(4_096)
+def _nameable(name: str) -> str:
+    return name if _NAME.fullmatch(name) and shape_of(name) is None else OTHER
 
 
 def to_event(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
@@ -18,9 +19,16 @@ from cline_otel.signals import Tally, count
 Encoding = Literal["json", "protobuf"]
 
 Value = TypeVar("Value", contravariant=True)
+Record = TypeVar("Record")
 
 _MEMORY: Final = 16_384
 """Raw values whose meaning is remembered, at most."""
+
+_LONGEST_REMEMBERED: Final = 256
+"""Bytes of such a value: longer ones are no names, and would fill the memory."""
+
+MOST_RECORDS: Final = 50_000
+"""Log records in one request: about a second's work. Cline sends some hundreds."""
 
 
 class MalformedPayload(Exception):  # noqa: N818 - the receiver's word for what it answers with 400
@@ -68,7 +76,8 @@ def decode_request(body: bytes, encoding: Encoding, catalogue: Catalogue, tally:
     """Events of one export request, in order.
 
     Raises:
-        MalformedPayload: the body is not an ``ExportLogsServiceRequest`` in that encoding.
+        MalformedPayload: the body is not an ``ExportLogsServiceRequest`` in that encoding, or has more than
+            ``MOST_RECORDS`` records.
     """
     if encoding == "protobuf":
         return list(_decode_protobuf(body, catalogue, tally))
@@ -112,9 +121,10 @@ class _ProtobufReader:
         if name is None:
             value = any_value(body)
             name = value if isinstance(value, str) else ""
-            if len(self._names) >= _MEMORY:
-                self._names.clear()
-            self._names[body] = name
+            if len(body) <= _LONGEST_REMEMBERED:
+                if len(self._names) >= _MEMORY:
+                    self._names.clear()
+                self._names[body] = name
         return name
 
     def plain(self, value: bytes) -> object:
@@ -127,9 +137,11 @@ class _ProtobufReader:
         answers = self._answers
         if key in answers:
             return answers[key]
-        if len(answers) >= _MEMORY:
-            answers.clear()
-        answer = answers[key] = handler[2](any_value(value))
+        answer = handler[2](any_value(value))
+        if len(value) <= _LONGEST_REMEMBERED:
+            if len(answers) >= _MEMORY:
+                answers.clear()
+            answers[key] = answer
         return answer
 
 
@@ -162,22 +174,29 @@ def _time_ns(first: int | str, second: int | str) -> int | None:
     return None
 
 
+def _bounded(records: Iterable[Record]) -> Iterator[Record]:
+    """The records of a request, refused as a whole where there are too many."""
+    bounded = list(islice(records, MOST_RECORDS + 1))
+    if len(bounded) > MOST_RECORDS:
+        raise MalformedPayload(f"more than {MOST_RECORDS} log records in one request: send smaller ones")
+    return iter(bounded)
+
+
 def _decode_json(request: _Request, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
-    for resource in request.resourceLogs or ():
-        for scope in resource.scopeLogs or ():
-            for record in scope.logRecords or ():
-                entry = _entry(record.eventName or _json.name(record.body or _NOTHING), catalogue, tally)
-                if entry is None:
-                    continue
-                try:
-                    pairs = _attributes.decode(record.attributes) or ()
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    count(tally, "malformed", "otlp", "attributes")
-                    continue
-                fields = {pair.key: pair.value or _NOTHING for pair in pairs}
-                event = _event(entry, _json, record.timeUnixNano, record.observedTimeUnixNano, fields, tally)
-                if event is not None:
-                    yield event
+    scopes = (scope for resource in request.resourceLogs or () for scope in resource.scopeLogs or ())
+    for record in _bounded(record for scope in scopes for record in scope.logRecords or ()):
+        entry = _entry(record.eventName or _json.name(record.body or _NOTHING), catalogue, tally)
+        if entry is None:
+            continue
+        try:
+            pairs = _attributes.decode(record.attributes) or ()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            count(tally, "malformed", "otlp", "attributes")
+            continue
+        fields = {pair.key: pair.value or _NOTHING for pair in pairs}
+        event = _event(entry, _json, record.timeUnixNano, record.observedTimeUnixNano, fields, tally)
+        if event is not None:
+            yield event
 
 
 def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
@@ -186,17 +205,16 @@ def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterato
         request.ParseFromString(body)
     except (DecodeError, UnicodeDecodeError):
         raise MalformedPayload("the body is not an OTLP log request in protobuf") from None
-    for resource in request.resource_logs:
-        for scope in resource.scope_logs:
-            for record in scope.log_records:
-                name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
-                entry = _entry(name, catalogue, tally)
-                if entry is None:
-                    continue
-                first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano
-                event = _event(entry, _protobuf, first_ns, second_ns, record.attributes, tally)
-                if event is not None:
-                    yield event
+    scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
+    for record in _bounded(record for scope in scopes for record in scope.log_records):
+        name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
+        entry = _entry(name, catalogue, tally)
+        if entry is None:
+            continue
+        first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano
+        event = _event(entry, _protobuf, first_ns, second_ns, record.attributes, tally)
+        if event is not None:
+            yield event
 
 
 def _event(

@@ -2,17 +2,20 @@
 //
 // It turns Cline's plugin hooks into an append-only spool of JSON lines (docs/spool-format.md): ids, names, times,
 // usage, status and sizes. Never content: no prompt, argument, output, path or error text gets into a record, because
-// a record is built only from values that passed one of the gates below.
+// a record is built only from values that passed one of the gates below. Nor a name that somebody chose, for a tool or
+// in place of an id: where records leave the mapping, a pseudonym takes its place.
 //
 // Two rooms: a pure mapping (hook and context in, records out), and a writer at the rim. Nothing here throws into
 // Cline, and every hook answers at once: records reach the disk after the answer, in the same turn of the event loop.
 
+import { createHmac } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 
 // The installer writes absolute paths here: the hub daemon runs with an environment of its own.
 const SPOOL_DIRECTORY = "@CLINE_OTEL_SPOOL_DIRECTORY@";
 const OFF_FILE = "@CLINE_OTEL_OFF_FILE@";
+const PSEUDONYMS_FILE = "@CLINE_OTEL_PSEUDONYMS_FILE@";
 const CLINE_DIRECTORY = "@CLINE_OTEL_CLINE_DIRECTORY@";
 
 export const SPOOL_VERSION = 1;
@@ -32,26 +35,59 @@ export const LIMITS = Object.freeze({
   openCalls: 1024,
   tasks: 256,
   taskCharacters: 1024 * 1024,
+  // What is longer is no name.
+  nameCharacters: 1024,
+  // More than the runs that are remembered can have, so that none of them changes its ids.
+  idPseudonyms: 8192,
+  toolPseudonyms: 1024,
+  settingsBytes: 16 * 1024 * 1024,
 });
 
 // ---- Gates: the only ways from a context into a record ----
 
-const IDENTIFIER = /^[A-Za-z0-9_][A-Za-z0-9_.:|=+~-]{0,199}$/;
 const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
-const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,199}$/;
+// No account's number, no fine-tuned model of OpenAI's (it has the organization's name), no owner, no address.
+const MODEL_NAME = new RegExp(
+  [
+    "^(?!.*[Aa][Rr][Nn]:|ft:|projects/|accounts/(?!fireworks/)|localhost|[^/]*\\.[a-z]{2,}(?::[^/]*)?/)",
+    "(?!.*(?:[0-9]{9,}|:[0-9]{2,5}(?:/|$)|[0-9]+(?:\\.[0-9]+){3}))",
+    "(?=.{1,128}$)[A-Za-z0-9][A-Za-z0-9_.:+-]*(/[A-Za-z0-9_.:+-]+){0,3}(@[0-9][0-9A-Za-z.-]*)?$",
+  ].join(""),
+);
 const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
-const CLIENT_VERSION = /^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/;
+const CLIENT_VERSION = new RegExp(
+  "^[0-9]{1,6}(?:\\.[0-9]{1,6}){1,2}" +
+    "(?:-(?:alpha|beta|rc|nightly|next|canary|dev|pre|preview|insiders?)(?:[.-]?[0-9]{1,14}){0,3})?$",
+);
 const WORD = /^[a-z][a-z0-9_-]{0,39}$/;
 const OTHER = "_OTHER";
 
-const matching = (pattern) => (value) => (typeof value === "string" && pattern.test(value) ? value : undefined);
-const identifier = matching(IDENTIFIER);
+const anyOf = (...shapes) => new RegExp(shapes.join("|"));
+
+// Keys and tokens.
+const KEY_SHAPE = anyOf(
+  "(?<![A-Za-z0-9])[SsPpRr][Kk][-_.](?:live|test|proj|ant|or|svcacct)?[-_]?[A-Za-z0-9_.-]{16,}", // OpenAI, Stripe
+  "gh[oprsu]_[A-Za-z0-9]{12,}|github_pat_\\w{20,}|glpat-[\\w-]{16,}", // GitHub, GitLab
+  "(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\\w-]{30,}", // AWS, Google
+  "xox[abeoprs]-[\\w-]{10,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{30,}", // Slack, npm, Hugging Face
+  "glrt-[\\w-]{16,}|dckr_pat_[\\w-]{16,}|shp(?:at|ss|ca|pa)_[A-Za-z0-9]{16,}", // GitLab, Docker, Shopify
+  "(?<![A-Za-z0-9])(?:xai|gsk|nvapi|pplx|tgp_v1|fw|r8|csk|dop_v1|pcsk|tvly)[-_][A-Za-z0-9_-]{20,}", // model providers
+  "SG\\.[\\w-]{16,}\\.[\\w-]{16,}|(?<![A-Za-z0-9])hv[sb]\\.[\\w-]{16,}|ya29\\.[\\w-]{16,}", // SendGrid, Vault, Google
+  "eyJ[\\w-]{8,}\\.[\\w-]{8,}\\.[\\w-]*", // JSON Web Token
+);
+
+const matching = (pattern) => (value) =>
+  typeof value === "string" && pattern.test(value) && !KEY_SHAPE.test(value) ? value : undefined;
+const plainToolName = matching(TOOL_NAME);
 const modelName = matching(MODEL_NAME);
 const clientName = matching(CLIENT_NAME);
 const clientVersion = matching(CLIENT_VERSION);
 const word = matching(WORD);
 const wordOrOther = (value) => (value === undefined || value === null ? undefined : (word(value) ?? OTHER));
-const toolName = (value) => (typeof value === "string" && TOOL_NAME.test(value) ? value : OTHER);
+const modelOrOther = (value) => (typeof value === "string" ? (modelName(value) ?? OTHER) : undefined);
+/** A name or id as it is, which must not get into a record but by way of `published`. */
+const chosen = (value) =>
+  typeof value === "string" && value !== "" && value.length <= LIMITS.nameCharacters ? value : undefined;
 const oneOf = (...values) => (value) => (values.includes(value) ? value : undefined);
 const runStatus = oneOf("completed", "failed", "aborted");
 const amount = (value) => (typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined);
@@ -78,6 +114,102 @@ function sizeBytes(value) {
 function record(event, timeMs, fields) {
   const result = { v: SPOOL_VERSION, event, time_unix_ms: timeMs };
   for (const key in fields) if (fields[key] !== undefined) result[key] = fields[key];
+  return result;
+}
+
+// ---- Pseudonyms: what stands for a name that somebody chose ----
+
+// Ids that a machine made up. Any other is a name.
+const PROVIDER_ID =
+  "(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)" +
+  "[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})";
+const GENERATED_ID = anyOf(
+  "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?[0-9]{13}(?:_[a-z0-9]{4,12})?",
+  "run_[A-Za-z0-9_-]{8}",
+  `${PROVIDER_ID}(?:\\|${PROVIDER_ID})?`, // of answers and calls
+  "[0-9A-HJKMNP-TV-Z]{26}", // ULID
+  "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID
+  "[0-9a-f]{32}", // a UUID without dashes, or a pseudonym
+);
+const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source})$`);
+const KEY = /^[0-9a-f]{64}$/i;
+
+/** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/shapes.py. */
+export const PATTERNS = { version: CLIENT_VERSION, model: MODEL_NAME, generatedId: WHOLE_ID, key: KEY_SHAPE };
+
+const PSEUDONYM_DIGITS = 32;
+
+/**
+ * The pseudonyms of one installation: HMAC-SHA-256 of a name's kind and the name, under the installation's key.
+ *
+ * `learn(content)` takes what `pseudonyms.json` holds and throws if that is not what it should be; until it has learnt
+ * once, nobody's names are known and none has a pseudonym. An id keeps its pseudonym for as long as this process
+ * remembers it, so that a new key does not tear apart what is open; a tool takes that of the new key at once.
+ */
+export function createPseudonyms(content) {
+  let key;
+  let builtInTools = new Set();
+  let plainNames = false;
+  const ids = new Map();
+  const tools = new Map();
+  const pseudonym = (kind, name) =>
+    createHmac("sha256", key).update(`${kind}\0${name}`).digest("hex").slice(0, PSEUDONYM_DIGITS);
+
+  const pseudonyms = {
+    learn: (given) => {
+      const { version, key: digits, built_in_tools: names, plain_names: plain } = given;
+      const isWhole = version === 1 && typeof digits === "string" && KEY.test(digits) && Array.isArray(names);
+      if (!isWhole) throw new TypeError("not what pseudonyms.json holds");
+      key = Buffer.from(digits, "hex");
+      builtInTools = new Set(names);
+      plainNames = plain === true;
+      tools.clear();
+    },
+    /** An id that a machine made up as it is; of any other the pseudonym, or undefined while there is no key. */
+    identifier: (id) => {
+      if (WHOLE_ID.test(id)) return KEY_SHAPE.test(id) ? undefined : id;
+      const known = ids.get(id) ?? (key && pseudonym("id", id));
+      if (known !== undefined) keep(ids, id, known, LIMITS.idPseudonyms);
+      return known;
+    },
+    /** The fields that tell of a tool. */
+    tool: (name) => {
+      if (builtInTools.has(name)) return { tool_name: name };
+      if (plainNames) return { tool_name: plainToolName(name) ?? OTHER };
+      if (key === undefined || name === "") return { tool_name: OTHER };
+      const hash = tools.get(name) ?? pseudonym("tool", name);
+      keep(tools, name, hash, LIMITS.toolPseudonyms);
+      return { tool_name: OTHER, tool_name_hash: hash };
+    },
+  };
+  if (content !== undefined) pseudonyms.learn(content);
+  return pseudonyms;
+}
+
+const ID_FIELDS = new Set([
+  "session_id",
+  "agent_id",
+  "run_id",
+  "parent_agent_id",
+  "parent_run_id",
+  "parent_call_id",
+  "call_id",
+  "response_id",
+]);
+
+/** A record as it may be written; undefined for one whose subject has no name that may be. */
+function published(entry, pseudonyms) {
+  const result = {};
+  for (const field in entry) {
+    const value = entry[field];
+    if (field === "tool_name") Object.assign(result, pseudonyms.tool(value));
+    else if (!ID_FIELDS.has(field)) result[field] = value;
+    else {
+      const id = pseudonyms.identifier(value);
+      if (id !== undefined) result[field] = id;
+      else if (field === "agent_id" || field === "run_id" || entry.event === "session.claimed") return undefined;
+    }
+  }
   return result;
 }
 
@@ -159,7 +291,7 @@ function outcomeOf(name, result, ran) {
 
 // ---- The mapping's memory ----
 
-/** Join state of one process, all of it bounded: what one hook leaves for a later one. */
+/** Join state of one process, all of it bounded: what one hook leaves for a later one, names as Cline has them. */
 export function createState() {
   return {
     sessions: new Map(), // session id -> its session.claimed fields
@@ -177,11 +309,13 @@ function keep(map, key, value, limit) {
   while (map.size > limit) map.delete(map.keys().next().value);
 }
 
+const runKey = (agentId, runId) => `${agentId.length} ${agentId} ${runId}`;
+
 function runOf(state, snapshot) {
-  const agentId = identifier(snapshot?.agentId);
-  const runId = identifier(snapshot?.runId);
+  const agentId = chosen(snapshot?.agentId);
+  const runId = chosen(snapshot?.runId);
   if (agentId === undefined || runId === undefined) return undefined;
-  const key = `${agentId} ${runId}`;
+  const key = runKey(agentId, runId);
   const run = state.runs.get(key) ?? {
     agentId,
     runId,
@@ -291,7 +425,7 @@ function claimTask(state, texts, agentId, parentAgentId) {
 // ---- Hooks to records ----
 
 function onSetup(state, context, nowMs) {
-  const sessionId = identifier(context?.session?.sessionId);
+  const sessionId = chosen(context?.session?.sessionId);
   if (sessionId === undefined) return []; // a load without a session, to list the plugin's commands
   const fields = {
     session_id: sessionId,
@@ -308,9 +442,9 @@ function onRunStarted(state, context, nowMs) {
   if (!run || run.started) return [];
   run.started = true;
   const known = state.agents.get(run.agentId);
-  const earlier = known && state.runs.get(`${run.agentId} ${known.runId}`);
+  const earlier = known && state.runs.get(runKey(run.agentId, known.runId));
   const texts = promptTexts(snapshot.messages);
-  const declaredParent = identifier(snapshot.parentAgentId);
+  const declaredParent = chosen(snapshot.parentAgentId);
   const task = known?.kind === "root" ? undefined : claimTask(state, texts, run.agentId, declaredParent);
   const parentAgentId = task?.agentId ?? declaredParent ?? known?.parentAgentId;
   const parent = parentAgentId === undefined ? undefined : state.agents.get(parentAgentId);
@@ -346,9 +480,9 @@ function onBeforeModel(state, context, nowMs) {
     firstChunkAtMs: undefined,
     reasoningTokens: amount(context.snapshot.usage?.reasoningTokenCount) ?? 0,
   };
-  const sessionId = identifier(context.request?.options?.metadata?.sessionId) ?? sessionOf(state, run.agentId);
+  const sessionId = chosen(context.request?.options?.metadata?.sessionId) ?? sessionOf(state, run.agentId);
   const known = state.agents.get(run.agentId);
-  const parentAgentId = known?.parentAgentId ?? identifier(context.snapshot.parentAgentId);
+  const parentAgentId = known?.parentAgentId ?? chosen(context.snapshot.parentAgentId);
   keep(state.agents, run.agentId, { kind: known?.kind, parentAgentId, sessionId, runId: run.runId }, LIMITS.agents);
   return [
     record("model_call.started", nowMs, {
@@ -388,9 +522,9 @@ function onAfterModel(state, context, nowMs) {
       started_at_ms: model?.startedAtMs,
       first_chunk_at_ms: model?.firstChunkAtMs,
       finish_reason: wordOrOther(context.finishReason),
-      response_id: identifier(context.requestId),
-      provider: modelName(message?.modelInfo?.provider),
-      model: modelName(message?.modelInfo?.id),
+      response_id: chosen(context.requestId),
+      provider: modelOrOther(message?.modelInfo?.provider),
+      model: modelOrOther(message?.modelInfo?.id),
       input_tokens: integer(usage?.inputTokens),
       output_tokens: integer(usage?.outputTokens),
       cache_read_tokens: integer(usage?.cacheReadTokens),
@@ -426,7 +560,7 @@ function onToolStarted(state, context, nowMs) {
   const call = {
     iteration,
     ordinal: run.nextOrdinal++,
-    callId: identifier(toolCall.toolCallId),
+    callId: chosen(toolCall.toolCallId),
     startedAtMs: nowMs,
     finished: false,
   };
@@ -440,7 +574,7 @@ function onToolStarted(state, context, nowMs) {
     iteration,
     ordinal: call.ordinal,
     call_id: call.callId,
-    tool_name: toolName(toolCall.toolName),
+    tool_name: chosen(toolCall.toolName) ?? "",
     input_bytes: sizeBytes(toolCall.input),
   });
   return early ? [started, { ...early, ordinal: call.ordinal }] : [started];
@@ -452,8 +586,8 @@ function toolFinished(run, iteration, call, toolCall, times, result, ran) {
     run_id: run.runId,
     iteration,
     ordinal: call?.ordinal,
-    call_id: identifier(toolCall?.toolCallId),
-    tool_name: toolName(toolCall?.toolName),
+    call_id: chosen(toolCall?.toolCallId),
+    tool_name: chosen(toolCall?.toolName) ?? "",
     started_at_ms: times.startedAtMs,
     ended_at_ms: times.endedAtMs,
     duration_ms: times.durationMs,
@@ -605,16 +739,18 @@ const MAPPERS = new Map([
 ]);
 
 /**
- * The pure mapping: no clock, no file, no random; all it remembers is in `state`.
+ * The pure mapping: no clock, no file, no random; all it remembers is in `state` and in `pseudonyms`.
  *
  * `map(kind, context, nowMs)` gives the records of one hook call (`kind` is the hook's name, for events
  * `onEvent:<type>`), `claims(nowMs)` the session.claimed records again, `drain()` what is held back at the end of the
  * process. Whatever the context is, none of them throws.
  */
-export function createMapping(state = createState()) {
+export function createMapping(state = createState(), pseudonyms = createPseudonyms()) {
   const guarded = (produce) => {
     try {
-      return produce();
+      const records = produce();
+      if (records.length === 0) return records;
+      return records.map((entry) => published(entry, pseudonyms)).filter((entry) => entry !== undefined);
     } catch {
       state.errors += 1;
       return [];
@@ -626,31 +762,117 @@ export function createMapping(state = createState()) {
       const mapper = MAPPERS.get(kind);
       return mapper ? guarded(() => mapper(state, context, nowMs)) : [];
     },
-    claims: (nowMs) => [...state.sessions.values()].map((fields) => record("session.claimed", nowMs, fields)),
+    claims: (nowMs) =>
+      guarded(() => [...state.sessions.values()].map((fields) => record("session.claimed", nowMs, fields))),
     drain: () => guarded(() => [...state.runs.values()].flatMap((run) => finish(state, run))),
   };
 }
 
-// ---- The rim: opt-out, files, process ----
+// ---- The rim: files of others, opt-out, the spool, the process ----
 
 const BATCH_LINES = 1024;
 
-const isSet = (value) => typeof value === "string" && !["", "0", "false", "no"].includes(value.trim().toLowerCase());
+const isDictionary = (value) => isObject(value) && !Array.isArray(value);
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Whether the user has said no: environment, the off file, Cline's own settings; looked up at most once a second. */
-export function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
-  const settings = () => [
-    environment.CLINE_GLOBAL_SETTINGS_PATH?.trim(),
-    environment.CLINE_DATA_DIR?.trim() && path.join(environment.CLINE_DATA_DIR.trim(), "settings/global-settings.json"),
-    path.join(clineDirectory, "data/settings/global-settings.json"),
-  ];
-  const optedOut = (file) => {
-    if (!file) return false;
+function statOf(file) {
+  try {
+    return fs.statSync(file, { throwIfNoEntry: false });
+  } catch (error) {
+    if (error.code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+function readDictionary(file, found) {
+  if (!found.isFile() || found.size > LIMITS.settingsBytes) throw new TypeError("not a file of settings");
+  const value = JSON.parse(utf8.decode(fs.readFileSync(file)));
+  return isDictionary(value) ? value : {};
+}
+
+/**
+ * What `read` makes of the JSON object in a file, `{}` while there is none; looked up at each call, which costs a stat
+ * where nothing changed. While the file is half written or `read` throws, it is what it was; undefined if it never was.
+ */
+function watchedJson(file, read) {
+  let status = null;
+  let answer;
+  return () => {
     try {
-      return JSON.parse(fs.readFileSync(file, "utf8"))?.telemetryOptOut === true;
-    } catch (error) {
-      return error instanceof SyntaxError ? undefined : false; // half written: as before
+      const found = statOf(file);
+      const now = found && [found.dev, found.ino, found.size, found.mtimeMs, found.ctimeMs, found.mode].join();
+      if (now === status) return answer;
+      status = now;
+      answer = read(found ? readDictionary(file, found) : {});
+    } catch {
+      // being written, or not for us to read
     }
+    return answer;
+  };
+}
+
+/** An organization's remote config within what Cline keeps of it or its service answers. */
+function remoteConfigIn(document) {
+  const envelope = isDictionary(document.data) ? document.data : document;
+  if (isDictionary(envelope.remoteConfig)) return envelope.remoteConfig;
+  if (typeof envelope.value !== "string") return envelope;
+  if (envelope.enabled === false) return {};
+  const config = JSON.parse(envelope.value);
+  return isDictionary(config) ? config : {};
+}
+
+// Each gives true for off, and throws on what cannot be understood.
+const optedOut = ({ telemetryOptOut }) => telemetryOptOut === true;
+const settingDisabled = ({ telemetrySetting }) => telemetrySetting === "disabled" || telemetrySetting === false;
+const organizationOff = (document) => {
+  const { telemetryEnabled } = remoteConfigIn(document);
+  if (typeof (telemetryEnabled ?? true) !== "boolean") throw new TypeError("telemetryEnabled: neither true nor false");
+  return telemetryEnabled === false;
+};
+
+const isSet = (value) => typeof value === "string" && !["", "0", "false"].includes(value.trim().toLowerCase());
+
+/** Whether anything has that name, be it a dangling link. */
+function isThere(file) {
+  try {
+    return fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function cachedConfigs(dataDirectory) {
+  const cache = path.join(dataDirectory, "cache");
+  let names = [];
+  try {
+    names = fs.readdirSync(cache).filter((name) => name.startsWith("remote_config_") && name.endsWith(".json"));
+  } catch {
+    // Cline has kept nothing
+  }
+  const bundle = path.join(dataDirectory, "remote-config-workspace/.cline/remote-config/cache/bundle.json");
+  return [...names.map((name) => path.join(cache, name)), bundle];
+}
+
+/**
+ * Whether anybody who may has said no, looked up at most once a second. They are those whom the bridge asks
+ * (docs/control.md), and one whose file could never be read counts as a no here.
+ */
+export function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
+  const named = (variable) => environment[variable]?.trim() || [];
+  const dataDirectories = [named("CLINE_DATA_DIR"), path.join(clineDirectory, "data")].flat();
+  const inData = (place) => dataDirectories.map((directory) => path.join(directory, place));
+  const settings = [named("CLINE_GLOBAL_SETTINGS_PATH"), inData("settings/global-settings.json")].flat();
+  const saysNo = isSet(environment.DO_NOT_TRACK) || isSet(environment.OTEL_SDK_DISABLED);
+  const deciders = [
+    ...settings.map((file) => watchedJson(file, optedOut)),
+    ...inData("globalState.json").map((file) => watchedJson(file, settingDisabled)),
+  ];
+  const ownConfig = environment.CLINE_OTEL_BRIDGE_REMOTE_CONFIG?.replace(/^~(?=\/|$)/, environment.HOME ?? "~");
+  let configs = new Map();
+  const organizations = () => {
+    const files = ownConfig ? [ownConfig] : dataDirectories.flatMap(cachedConfigs);
+    configs = new Map(files.map((file) => [file, configs.get(file) ?? watchedJson(file, organizationOff)]));
+    return [...configs.values()];
   };
   let refused = false;
   let askedAtMs = Number.NEGATIVE_INFINITY;
@@ -658,14 +880,21 @@ export function createConsent({ offFile, clineDirectory, environment, monotonicM
     const nowMs = monotonicMs();
     if (nowMs - askedAtMs < LIMITS.checkIntervalMs) return refused;
     askedAtMs = nowMs;
-    const answers = settings().map(optedOut);
-    refused =
-      isSet(environment.DO_NOT_TRACK) ||
-      isSet(environment.OTEL_SDK_DISABLED) ||
-      fs.existsSync(offFile) ||
-      answers.includes(true) ||
-      (refused && answers.includes(undefined));
+    const answers = [...deciders, ...organizations()].map((ask) => ask());
+    refused = saysNo || isThere(offFile) || answers.some((answer) => answer !== false);
     return refused;
+  };
+}
+
+/** Keeps pseudonyms as their file says, which is looked at once a second at most; one that is gone changes nothing. */
+export function watchPseudonyms(file, pseudonyms, monotonicMs) {
+  const look = watchedJson(file, pseudonyms.learn);
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const nowMs = monotonicMs();
+    if (nowMs - lookedAtMs < LIMITS.checkIntervalMs) return;
+    lookedAtMs = nowMs;
+    look();
   };
 }
 
@@ -833,10 +1062,12 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
 }
 
 /** A recorder for one process: hooks' contexts in, spool lines out. */
-export function createRecorder({ directory, offFile, clineDirectory, environment = process.env, limits = LIMITS }) {
+export function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, environment = process.env }) {
   const nowMs = () => Date.now();
   const monotonicMs = () => performance.now();
-  const mapping = createMapping();
+  const pseudonyms = createPseudonyms();
+  const renewPseudonyms = watchPseudonyms(pseudonymsFile, pseudonyms, monotonicMs);
+  const mapping = createMapping(createState(), pseudonyms);
   const spool = createSpool({
     directory,
     pid: process.pid,
@@ -845,12 +1076,12 @@ export function createRecorder({ directory, offFile, clineDirectory, environment
     claims: () => mapping.claims(nowMs()),
     nowMs,
     monotonicMs,
-    limits,
   });
   let errors = 0;
   let ended = false;
   return {
     receive: (kind, context) => {
+      renewPseudonyms();
       spool.append(mapping.map(kind, context, nowMs()));
       if (mapping.state.errors > errors) spool.drop("internal_error", mapping.state.errors - errors);
       errors = mapping.state.errors;
@@ -901,8 +1132,12 @@ function watchProcess(recorder) {
 function processRecorder() {
   const key = Symbol.for(`cline-otel/${SPOOL_VERSION}:${SPOOL_DIRECTORY}`);
   if (globalThis[key] === undefined) {
-    const places = { directory: SPOOL_DIRECTORY, offFile: OFF_FILE, clineDirectory: CLINE_DIRECTORY };
-    globalThis[key] = createRecorder(places);
+    globalThis[key] = createRecorder({
+      directory: SPOOL_DIRECTORY,
+      offFile: OFF_FILE,
+      pseudonymsFile: PSEUDONYMS_FILE,
+      clineDirectory: CLINE_DIRECTORY,
+    });
     watchProcess(globalThis[key]);
   }
   return globalThis[key];

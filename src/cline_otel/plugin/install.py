@@ -1,7 +1,7 @@
 """Puts the Cline plugin where Cline loads plugins from, takes it away again, and says what it will work in.
 
 Cline reads ``<cline directory>/plugins/*.js`` when a session starts. The installed file is ``cline-otel.js``
-of this package with three absolute paths written into it, because a hub daemon runs plugins with an
+of this package with four absolute paths written into it, because a hub daemon runs plugins with an
 environment of its own.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
+from cline_otel.private_files import private_directory
 
 __all__ = [
     "ClineVersion",
@@ -39,6 +40,7 @@ MARKER: Final = b"// cline-otel plugin for Cline."
 
 SPOOL_DIRECTORY_NAME: Final = "spool"
 OFF_FILE_NAME: Final = "off"
+PSEUDONYMS_FILE_NAME: Final = "pseudonyms.json"
 
 _PLUGINS_DIRECTORY_NAME: Final = "plugins"
 _SETTINGS_FILE: Final = Path("data", "settings", "global-settings.json")
@@ -96,6 +98,7 @@ def render(cline_directory: Path, state_directory: Path) -> bytes:
     paths = {
         "@CLINE_OTEL_SPOOL_DIRECTORY@": state / SPOOL_DIRECTORY_NAME,
         "@CLINE_OTEL_OFF_FILE@": state / OFF_FILE_NAME,
+        "@CLINE_OTEL_PSEUDONYMS_FILE@": state / PSEUDONYMS_FILE_NAME,
         "@CLINE_OTEL_CLINE_DIRECTORY@": cline_directory.expanduser().absolute(),
     }
     text = (resources.files("cline_otel.plugin") / PLUGIN_FILE_NAME).read_text(encoding="utf-8")
@@ -114,19 +117,22 @@ def install(cline_directory: Path, state_directory: Path) -> InstallReport:
 
     Args:
         cline_directory: Cline's directory, usually ``~/.cline``; made if it is not there.
-        state_directory: ours; the spool and the ``off`` file live in it.
+        state_directory: ours; the spool, the ``off`` file and the pseudonyms live in it. Both directories are made,
+            or made private if they were there before and are ours.
 
     Raises:
         PluginInstallError: a file of that name is not ours, or a directory cannot be written.
     """
     plugin_file = plugin_file_of(cline_directory)
-    spool_directory = state_directory.expanduser().absolute() / SPOOL_DIRECTORY_NAME
+    state = state_directory.expanduser().absolute()
+    spool_directory = state / SPOOL_DIRECTORY_NAME
     wanted = render(cline_directory, state_directory)
     present = _read_own(plugin_file)
     if present != wanted:
-        _make_directory(plugin_file.parent, 0o755)
+        _make_directory(plugin_file.parent)
         _write_atomically(plugin_file, wanted)
-    _make_directory(spool_directory, 0o700)
+    for directory in (state, spool_directory):
+        _make_private(directory)
     settings = _settings(cline_directory)
     disabled = settings.get("disabledPlugins")
     return InstallReport(
@@ -171,12 +177,23 @@ def _read_own(plugin_file: Path) -> bytes | None:
     return content
 
 
-def _make_directory(directory: Path, mode: int) -> None:
+def _make_directory(directory: Path) -> None:
     try:
-        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
         raise PluginInstallError(
             f"cannot make the directory {directory}: {error.strerror}; check who owns its parent directory"
+        ) from error
+
+
+def _make_private(directory: Path) -> None:
+    """Makes a directory of ours, for its owner alone; one that somebody else owns is theirs to care for."""
+    try:
+        private_directory(directory)
+    except OSError as error:
+        raise PluginInstallError(
+            f"cannot make {directory} and keep others out of it: {error.strerror}; check who owns it, "
+            "or choose another state directory (CLINE_OTEL_BRIDGE_STATE_DIR)"
         ) from error
 
 

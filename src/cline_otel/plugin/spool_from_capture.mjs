@@ -1,15 +1,16 @@
 // The spool lines that the plugin would have written, from a recording of the hooks it was called with.
 //
-//   node spool_from_capture.mjs < plugin.jsonl
+//   node spool_from_capture.mjs PSEUDONYMS_FILE < plugin.jsonl
 //
 // A recording has one JSON object a line: `kind` (the hook's name, for events `onEvent:<type>`), `t_ns` (when it was
 // called, nanoseconds since the Unix epoch), `pid` and `ctx` (its argument, where an array of messages may be cut to
 // `{n, last}`). Each pid is a process with a memory of its own. A line that is none of this is counted on stderr.
+// PSEUDONYMS_FILE is the `pseudonyms.json` of a state directory: names that people chose get the pseudonyms it says.
 
 import fs from "node:fs";
 import { pathToFileURL } from "node:url";
 
-import { createMapping, SPOOL_VERSION } from "./cline-otel.js";
+import { createMapping, createPseudonyms, createState, SPOOL_VERSION } from "./cline-otel.js";
 
 const MOST_MESSAGES = 100_000;
 
@@ -38,16 +39,17 @@ function parse(line) {
  * Spool records from a recording's lines, in the order of the recording; a process ends with its last line.
  *
  * @param {string[]} lines
+ * @param {ReturnType<typeof createPseudonyms>} pseudonyms
  * @returns {{records: object[], malformed: number}}
  */
-export function spoolFromCapture(lines) {
+export function spoolFromCapture(lines, pseudonyms) {
   const calls = lines.filter((line) => line.trim() !== "").map(parse);
   const lastOf = new Map(calls.map((call, index) => [call?.pid, index]));
   const processes = new Map();
   const records = [];
   calls.forEach((call, index) => {
     if (call === undefined) return;
-    const process = processes.get(call.pid) ?? { mapping: createMapping(), wrote: false };
+    const process = processes.get(call.pid) ?? { mapping: createMapping(createState(), pseudonyms), wrote: false };
     processes.set(call.pid, process);
     const made = process.mapping.map(call.kind, call.context, call.timeMs);
     const last = lastOf.get(call.pid) === index;
@@ -59,9 +61,26 @@ export function spoolFromCapture(lines) {
   return { records, malformed: calls.filter((call) => call === undefined).length };
 }
 
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exitCode = 2;
+}
+
 /** Reads a recording on stdin and prints the spool lines. */
 export function main() {
-  const { records, malformed } = spoolFromCapture(fs.readFileSync(0, "utf8").split("\n"));
+  const [, , file, ...more] = process.argv;
+  if (file === undefined || more.length > 0) {
+    fail("usage: node spool_from_capture.mjs PSEUDONYMS_FILE < plugin.jsonl");
+    return;
+  }
+  let pseudonyms;
+  try {
+    pseudonyms = createPseudonyms(JSON.parse(fs.readFileSync(file, "utf8")));
+  } catch {
+    fail(`spool_from_capture: ${file} is no pseudonyms.json that can be read; \`cline-otel install\` makes one`);
+    return;
+  }
+  const { records, malformed } = spoolFromCapture(fs.readFileSync(0, "utf8").split("\n"), pseudonyms);
   process.stdout.write(records.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
   if (malformed > 0) process.stderr.write(`spool_from_capture: ${malformed} lines are no recorded hook calls\n`);
 }

@@ -19,21 +19,27 @@ MASKED: Final = "[masked]"
 """What stands for a piece of free text that has one of the shapes."""
 
 _KEY: Final = r"""
-    (?:sk|pk|rk)[-_](?:live|test|proj|ant|or|svcacct)?[-_]?[A-Za-z0-9_-]{16,}        # OpenAI, Anthropic, Stripe
+    (?<![A-Za-z0-9])[SsPpRr][Kk][-_.](?:live|test|proj|ant|or|svcacct)?[-_]?[A-Za-z0-9_.-]{16,}  # OpenAI, Stripe
     | gh[oprsu]_[A-Za-z0-9]{12,} | github_pat_\w{20,} | glpat-[\w-]{16,}             # GitHub, GitLab
     | (?:AKIA|ASIA)[A-Z0-9]{16} | AIza[\w-]{30,}                                     # AWS, Google
     | xox[abeoprs]-[\w-]{10,} | npm_[A-Za-z0-9]{30,} | hf_[A-Za-z0-9]{30,}           # Slack, npm, Hugging Face
+    | glrt-[\w-]{16,} | dckr_pat_[\w-]{16,} | shp(?:at|ss|ca|pa)_[A-Za-z0-9]{16,}    # GitLab, Docker, Shopify
+    | (?<![A-Za-z0-9])(?:xai|gsk|nvapi|pplx|tgp_v1|fw|r8|csk|dop_v1|pcsk|tvly)[-_][A-Za-z0-9_-]{20,}  # model providers
+    | SG\.[\w-]{16,}\.[\w-]{16,} | (?<![A-Za-z0-9])hv[sb]\.[\w-]{16,} | ya29\.[\w-]{16,}  # SendGrid, Vault, Google
     | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                                                # JSON Web Token
 """
-_E_MAIL: Final = r"[\w.%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
-_URL: Final = r"[A-Za-z][A-Za-z0-9+.-]*://\S+ | [^\s/@:]+:[^\s/@]+@[\w.-]+"
+_E_MAIL: Final = r"(?<![\w.%+-])[\w.%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}\.[A-Za-z]{2,63}"
+_URL: Final = r"""
+    (?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,31}://\S+ | (?<![^\s/@:])[^\s/@:]{1,64}:[^\s/@]{1,128}@[\w.-]+
+"""
 _PATH: Final = r"""
     (?:^|(?<=[\s"'`(=:,\[]))(?:~|\.{1,2})?/[^\s"'`)\],]+                             # absolute, from home, relative
     | \b[A-Za-z]:[\\/][^\s"'`)\],]* | \\\\[\w.-]+\\\S*                               # a drive, a share
     | (?:^|[/\\])(?:Users|home|root|var|tmp|etc|mnt|opt|srv|private|workspaces?|Documents|Desktop|Downloads)[/\\]\S*
-    | \S*\.(?:gguf|ggml|safetensors|onnx|bin|pth?|py|ipynb|[cm]?[jt]sx?|json|ya?ml|toml|md|txt|csv|sql|env|pem|key)\b
+    | (?<![^\s/\\])[^\s/\\]{1,128}?\.(?:                                              # a file, by its name
+        gguf|ggml|safetensors|onnx|bin|pth?|py|ipynb|[cm]?[jt]sx?|json|ya?ml|toml|md|txt|csv|sql|env|pem|key)\b
 """
-_RELATIVE_PATH: Final = r"[\w.@-]+(?:[/\\][\w.@-]+)+[/\\]?"
+_RELATIVE_PATH: Final = r"(?<![\w.@-])[\w.@-]{1,255}(?:[/\\][\w.@-]{1,255})+[/\\]?"
 _ASSIGNED: Final = (
     r"(?i:api[_-]?key|secret|token|passw(?:or)?d|authorization|bearer)\b['\"]?\s*[=:\s]\s*['\"]?[^\s'\"]+"
 )
@@ -47,8 +53,10 @@ _SHAPES: Final[dict[Shape, re.Pattern[str]]] = {
 }
 _PIECES: Final = re.compile("|".join((_PEM, _KEY, _ASSIGNED, _E_MAIL, _URL, _PATH, _RELATIVE_PATH)), re.VERBOSE)
 
-_LONG_RUN: Final = re.compile(r"(?=[a-z]*[0-9A-Z])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}")
-_MIXED_RUN: Final = re.compile(r"(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}")
+_LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[0-9A-Z])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}")
+_MIXED_RUN: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}"
+)
 _RANDOM_BITS: Final = 3.7
 """Bits per character; twenty random letters and digits have 4.0 in the mean, words joined in a name 3 to 3.8."""
 _RANDOM_CHANGES: Final = 0.45

@@ -24,6 +24,9 @@ SAME_MOMENT_NS: Final = 2_000_000_000
 REMEMBERED_NS: Final = 600_000_000_000
 """How long a telling waits for another source's, by the bridge's clock: OTLP comes within some seconds of the log."""
 
+MOST_TELLINGS: Final = 256
+"""Of one fact with the same attributes in a session; beyond it the oldest are no longer matched."""
+
 _LOOK_EVERY_NS: Final = 60_000_000_000
 
 MAX_SPAN_EVENTS: Final = 128
@@ -116,6 +119,7 @@ class Facts:
                 nearest = telling
         if nearest is None:
             insort(tellings, Telling(occurred_at_ns, self._state.now_ns, [event.source]), key=_occurred_at_ns)
+            del tellings[:-MOST_TELLINGS]
             return False
         nearest.touched_at_ns = self._state.now_ns
         nearest.told_by.append(event.source)
