@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -36,10 +37,12 @@ from cline_otel.sources.intake import (
     UnsupportedSignal,
 )
 from cline_otel.sources.polling import INTERRUPTED_KEY
-from cline_otel.translate.step import SILENCE_NS
 
 MAX_WAITING_REQUESTS: Final = 256
 """More requests than this at once are answered with 429."""
+
+TRANSACTION_BYTES: Final = 4 * 1024 * 1024
+"""Bodies of requests that share a transaction; a larger one has its own."""
 
 _FORGET_EVERY_NS: Final = 3_600_000_000_000
 
@@ -155,7 +158,7 @@ class Ingest:
 
     async def _take_waiting(self) -> None:
         while self._waiting:
-            requests, self._waiting = self._waiting, []
+            requests = self._next_requests()
             answers: Sequence[ReceiveResult | Exception]
             try:
                 answers = self._take(requests)
@@ -173,6 +176,13 @@ class Ingest:
                 else:
                     request.answered.set_result(answer)
             await asyncio.sleep(0)
+
+    def _next_requests(self) -> list[_Request]:
+        """Those that have waited longest, as many as one transaction takes: off must come through between two."""
+        sizes_bytes = accumulate(len(request.body) for request in self._waiting)
+        number = sum(size_bytes < TRANSACTION_BYTES for size_bytes in sizes_bytes) + 1
+        requests, self._waiting = self._waiting[:number], self._waiting[number:]
+        return requests
 
     def _take(self, requests: Sequence[_Request]) -> list[ReceiveResult | Exception]:
         """One transaction for all of them; an answer for each, in their order."""
@@ -207,14 +217,8 @@ class Ingest:
         Raises:
             Busy, Unavailable: they stay open.
         """
-        now_ns = self._wall_clock_ns()
-        # As if they had been silent for long: what waits for an owner begins to wait, then gets one, then closes.
-        for _ in range(3):
-            now_ns += SILENCE_NS + 1
-            self.pipeline.tell_time(now_ns)
+        self.pipeline.close_open_runs()
         self._commit(Commit(cursors={INTERRUPTED_KEY: None}))
-        # This one has seen a time that has not come.
-        self.begin_anew()
 
     # --- the transaction --------------------------------------------------------------------------------
 
@@ -257,9 +261,9 @@ def process_name(process: ProcessKey) -> str:
 
 def _add_flushed(commit: Commit, flushed: Flushed, exported: Collection[OutboxSignal]) -> None:
     if flushed.traces_request and "traces" in exported:
-        commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans)))
+        commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans), flushed.tally))
     if flushed.logs_request and "logs" in exported:
-        commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs)))
+        commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs), flushed.tally))
     commit.state |= flushed.state
     for key, times in flushed.tally.items():
         commit.counts[key] = commit.counts.get(key, 0) + times

@@ -110,6 +110,10 @@ class Pipeline:
         """What time it is, nanoseconds since the Unix epoch."""
         self._translator.step(tick(now_ns))
 
+    def close_open_runs(self) -> None:
+        """Closes every run that is under way as incomplete."""
+        self._translator.close_open_runs()
+
     def forget(self) -> None:
         """Drops what had no sign of life for long."""
         self._translator.forget()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cline_otel.events import AttributeValue
-from cline_otel.privacy.pseudonyms import GENERATED_ID, PSEUDONYM, PseudonymKind, Pseudonyms
+from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, PSEUDONYM, PseudonymKind, Pseudonyms
 from cline_otel.privacy.shapes import masked, shape_of
 
 OTHER: Final = "_OTHER"
@@ -99,6 +99,8 @@ def identifier(pseudonyms: Pseudonyms | None) -> Gate:
 
     def passes(value: str) -> str:
         if GENERATED_ID.fullmatch(value):
+            return value
+        if PROVIDER_ID.fullmatch(value):
             return value if shape_of(value, may_be_random=True) is None else REDACTED
         return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
 

@@ -120,18 +120,18 @@ function record(event, timeMs, fields) {
 // ---- Pseudonyms: what stands for a name that somebody chose ----
 
 // Ids that a machine made up. Any other is a name.
-const PROVIDER_ID =
-  "(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)" +
-  "[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})";
 const GENERATED_ID = anyOf(
   "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?[0-9]{13}(?:_[a-z0-9]{4,12})?",
   "run_[A-Za-z0-9_-]{8}",
-  `${PROVIDER_ID}(?:\\|${PROVIDER_ID})?`, // of answers and calls
   "[0-9A-HJKMNP-TV-Z]{26}", // ULID
   "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID
   "[0-9a-f]{32}", // a UUID without dashes, or a pseudonym
 );
-const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source})$`);
+const ONE_PROVIDER_ID =
+  "(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)" +
+  "[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})";
+const PROVIDER_ID = new RegExp(`${ONE_PROVIDER_ID}(?:\\|${ONE_PROVIDER_ID})?`); // of answers and calls
+const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source}|${PROVIDER_ID.source})$`);
 const KEY = /^[0-9a-f]{64}$/i;
 
 /** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/shapes.py. */

@@ -17,21 +17,22 @@ PSEUDONYM_DIGITS: Final = 32
 PSEUDONYM: Final = re.compile(f"[0-9a-f]{{{PSEUDONYM_DIGITS}}}")
 KEY_BYTES: Final = 32
 
-_PROVIDER_ID: Final = (
-    r"(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)"
-    r"[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})"  # the last: a counter
-)
-
 GENERATED_ID: Final = re.compile(
     r"(?:(?:agent|run|conv|session|subagent|teammate|task)_)?[0-9]{13}(?:_[a-z0-9]{4,12})?"  # Cline's, with the time
     r"|run_[A-Za-z0-9_-]{8}"  # Cline's runs
-    rf"|{_PROVIDER_ID}(?:\|{_PROVIDER_ID})?"  # of answers and calls; two in one, as OpenAI's responses have them
     r"|[0-9A-HJKMNP-TV-Z]{26}"  # ULID: classic Cline's tasks
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID
     r"|[0-9a-f]{32}"  # a UUID without dashes, or a pseudonym
 )
-"""Ids that a machine made up (captures). Whoever embeds Cline, or serves a model, may choose others, and then they
-are names."""
+"""Ids that a machine made up (captures). Whoever embeds Cline may choose others, and then they are names."""
+
+_ONE_PROVIDER_ID: Final = (
+    r"(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)"
+    r"[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})"  # the last: a counter
+)
+PROVIDER_ID: Final = re.compile(rf"{_ONE_PROVIDER_ID}(?:\|{_ONE_PROVIDER_ID})?")
+"""Ids of answers and calls as those who serve models make them; two in one, as OpenAI's responses have them. Their
+form says little, so a key could have it."""
 
 
 class Pseudonyms:

@@ -271,6 +271,15 @@ class Translator:
             if state.now_ns - max(run.heard_at_ns, root.heard_at_ns) > SILENCE_NS:
                 self._lifecycle.close_incomplete(run)
 
+    def close_open_runs(self) -> None:
+        """Closes every run that is under way as incomplete; one that waits for an owner gets the first that spoke."""
+        state = self.state
+        for key in sorted(state.holding):
+            root = state.runs[key]
+            self._decide(root, root.held[0].source)
+        for key in sorted(state.open_runs):
+            self._lifecycle.close_incomplete(state.runs[key])
+
     def forget(self) -> None:
         """Drops what had no sign of life for ``MEMORY_NS``; call it now and then, not on every tick."""
         state = self.state
