@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -16,15 +17,6 @@ INCLUDE: Final = "CLINE_OTEL_BRIDGE_INCLUDE"
 INCLUDE_PLAIN: Final = "CLINE_OTEL_BRIDGE_INCLUDE_PLAIN"
 INCLUDE_CONTENT: Final = "CLINE_OTEL_BRIDGE_INCLUDE_CONTENT"
 EXCLUDE: Final = "CLINE_OTEL_BRIDGE_EXCLUDE"
-
-KEY_ATTRIBUTES: Final = {
-    "session_id": "gen_ai.conversation.id",
-    "agent_id": "gen_ai.agent.id",
-    "run_id": "cline.run.id",
-    "iteration": "cline.iteration",
-    "call_id": "gen_ai.tool.call.id",
-}
-"""Where the parts of an event's key are seen; the ids of spans and traces are hashes of them."""
 
 EVERY_EVENT: Final = "every event"
 """Stands for an event's name where a field is common to all of a source."""
@@ -143,21 +135,25 @@ def catalogued_privacy() -> tuple[model.AttributesFile, dict[str, model.SourceFi
     return tables.attributes, {"plugin.toml": tables.plugin, "cline.toml": tables.cline}
 
 
+def leaves(privacy: PrivacyClass, said: PrivacyClass) -> bool:
+    """Whether an attribute of one class leaves, in some form, from a field that its event calls another."""
+    return strictest(privacy, said) == privacy != "secret"
+
+
 def withheld_fields(
     event: model.SourceEvent | model.SourceCommon, attributes: model.AttributesFile
 ) -> dict[str, PrivacyClass]:
     """The fields of an event, or of all, that never leave in any form, with the class that forbids it."""
-    withheld: dict[str, PrivacyClass] = {}
-    for said in WITHHELD:
-        for field in event.private.get(said, ()):
-            targets = [
-                attributes.attributes[name].privacy
-                for name in event.fields.get(field, ())
-                if name in attributes.attributes
-            ]
-            if not any(strictest(privacy, said) == privacy != "secret" for privacy in targets):
-                withheld[field] = said
-    return withheld
+    return {
+        field: said
+        for said in WITHHELD
+        for field in event.private.get(said, ())
+        if not any(
+            leaves(attributes.attributes[target].privacy, said)
+            for target in event.fields.get(field, ())
+            if target in attributes.attributes
+        )
+    }
 
 
 def _row(name: str, value: Cell, attribute: model.Attribute) -> tuple[Cell, ...]:
@@ -315,8 +311,8 @@ Cannot say anything of your work: numbers, times, Cline's own words and ids. Str
 [pattern](#patterns) and must not have the shape of a secret."""
 
 _BOUNDED: Final = """\
-Upstream anybody can write anything there. Only values of a list leave; anything else becomes `_OTHER`. Long
-[lists](#lists) are below."""
+Upstream anybody can write anything there. Only values of a list leave; anything else becomes `_OTHER`. Long lists go by
+their [names](#lists)."""
 
 _PSEUDONYM: Final = f"""\
 Names that people or organizations chose, and who they are. The group `names` leaves as hashes; another group leaves not
@@ -343,4 +339,4 @@ that leaves instead."""
 
 
 if __name__ == "__main__":
-    print(privacy_document(*catalogued_privacy()), end="")
+    sys.stdout.buffer.write(privacy_document(*catalogued_privacy()).encode())

@@ -7,7 +7,6 @@ from typing import Final
 from cline_otel.catalogue import model, values
 from cline_otel.privacy.policy import Policy, PrivacyClass
 
-
 IDENTIFIER: Final = "identifier"
 """The pattern that is none: ids are let through by who made them (privacy/pseudonyms.py)."""
 

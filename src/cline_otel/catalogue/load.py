@@ -124,6 +124,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     plugin: SourceVocabulary
     other_sources: dict[str, model.OtherSource]
     built_in_tools: frozenset[str]
+    excluded: frozenset[str]
 
 
 class _Tables(NamedTuple):
@@ -190,7 +191,8 @@ def _class_by_field(private: Mapping[PrivacyClass, list[str]]) -> dict[str, Priv
     return {field: privacy for privacy, fields in private.items() for field in fields}
 
 
-def _compile_fact(name: str, fact: model.Fact, common: list[str]) -> Fact:
+def _compile_fact(name: str, fact: model.Fact, common: list[str], excluded: frozenset[str]) -> Fact:
+    parts = ((literal, field or "") for literal, field, _, _ in string.Formatter().parse(fact.body))
     return Fact(
         name=name,
         severity=Severity[fact.severity],
@@ -198,9 +200,11 @@ def _compile_fact(name: str, fact: model.Fact, common: list[str]) -> Fact:
             (attribute, {value: Severity[severity] for value, severity in by.items()})
             for attribute, by in fact.severity_by.items()
         ),
-        body_parts=tuple((literal, field or "") for literal, field, _, _ in string.Formatter().parse(fact.body)),
+        body_parts=tuple(
+            (literal + "unknown", "") if field in excluded else (literal, field) for literal, field in parts
+        ),
         sets=tuple(fact.sets.items()),
-        carries=tuple(dict.fromkeys([*common, *fact.carries])),
+        carries=tuple(name for name in dict.fromkeys([*common, *fact.carries]) if name not in excluded),
         counts=fact.counts or "",
         span_event=fact.span_event,
     )
@@ -247,12 +251,17 @@ def load(policy: Policy = Policy()) -> Catalogue:  # noqa: B008 - immutable
             )
             for name, metric in tables.metrics.metrics.items()
         },
-        metric_attributes={name: tuple(metric.attributes) for name, metric in tables.metrics.metrics.items()},
+        metric_attributes={
+            name: tuple(attribute for attribute in metric.attributes if attribute not in policy.excluded)
+            for name, metric in tables.metrics.metrics.items()
+        },
         facts={
-            name: _compile_fact(name, fact, tables.facts.common.carries) for name, fact in tables.facts.facts.items()
+            name: _compile_fact(name, fact, tables.facts.common.carries, policy.excluded)
+            for name, fact in tables.facts.facts.items()
         },
         cline=_compile_source(tables.cline, gates),
         plugin=_compile_source(tables.plugin, gates),
         other_sources=tables.others.sources,
         built_in_tools=frozenset(tables.attributes.values["tools"]),
+        excluded=policy.excluded,
     )

@@ -114,6 +114,10 @@ class Deriver:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._metric_attributes = catalogue.metric_attributes
+        self._run_span, self._model_call_span, self._tool_call_span = (
+            tuple(name for name in names if name not in catalogue.excluded)
+            for names in (RUN_SPAN, MODEL_CALL_SPAN, TOOL_CALL_SPAN)
+        )
         self.outputs = Outputs()
 
     def measure(self, metric: str, value: int | float, values: dict[str, AttributeValue]) -> None:
@@ -162,7 +166,7 @@ class Deriver:
                 SpanKind.CLIENT,
                 call.started_at_ns,
                 call.ended_at_ns,
-                _pick(MODEL_CALL_SPAN, values),
+                _pick(self._model_call_span, values),
                 status=StatusCode.ERROR if failed else StatusCode.UNSET,
             )
         )
@@ -208,7 +212,7 @@ class Deriver:
                 SpanKind.INTERNAL,
                 call.started_at_ns,
                 call.ended_at_ns,
-                _pick(TOOL_CALL_SPAN, values),
+                _pick(self._tool_call_span, values),
                 status=StatusCode.ERROR if failed else StatusCode.UNSET,
             )
         )
@@ -271,7 +275,7 @@ class Deriver:
                 SpanKind.INTERNAL,
                 run.started_at_ns,
                 ended_at_ns,
-                _pick(RUN_SPAN, values),
+                _pick(self._run_span, values),
                 tuple(run.span_events),
                 links,
                 StatusCode.ERROR if outcome == "failed" else StatusCode.UNSET,
