@@ -28,8 +28,10 @@ from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.plugin.install import plugin_file_of
+from cline_otel.privacy.policy import Policy
 from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
+from cline_otel.settings.privacy import Exposure, exposures
 from cline_otel.signals import Attributes
 from cline_otel.sources.otlp_http import OtlpHttpReceiver
 from cline_otel.sources.polling import FilePoller
@@ -51,6 +53,7 @@ class Started(msgspec.Struct, frozen=True):
     sends: tuple[str, ...]
     state_directory: Path
     consent: Consent
+    exposures: tuple[Exposure, ...] = ()
 
 
 class Observer:
@@ -154,11 +157,11 @@ class Bridge:
             tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._tell_status(journal, ingest), name="status"))
             listening_on = receiver.endpoint if receiver is not None else None
-            running = _running(control.consent, listening_on)
+            running = _running(control.consent, listening_on, settings.policy)
             with announced(settings.state_directory, running) as announce:
 
                 def tell(consent: Consent) -> None:
-                    announce(_running(consent, listening_on, running.started_at_ns))
+                    announce(msgspec.structs.replace(running, telemetry=consent.state, reasons=consent.reasons))
                     self._observer.consent(consent)
 
                 control.tell = tell
@@ -227,12 +230,18 @@ class Bridge:
             notices.append("no endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT): nothing leaves this machine")
         if not plugin_file_of(settings.cline_directory).exists():
             notices.append("the plugin is not installed: `cline-otel install` lets Cline tell of every agent and call")
-        return Started(tuple(notices), tuple(reads), tuple(exporters.describe()), settings.state_directory, consent)
+        return Started(
+            tuple(notices),
+            tuple(reads),
+            tuple(exporters.describe()),
+            settings.state_directory,
+            consent,
+            exposures(settings.policy),
+        )
 
 
-def _running(consent: Consent, listening_on: str | None, started_at_ns: int | None = None) -> Running:
-    started_at_ns = time.time_ns() if started_at_ns is None else started_at_ns
-    return Running(os.getpid(), started_at_ns, listening_on, consent.state, consent.reasons)
+def _running(consent: Consent, listening_on: str | None, policy: Policy) -> Running:
+    return Running(os.getpid(), time.time_ns(), listening_on, consent.state, consent.reasons, exposures(policy))
 
 
 class _Room:

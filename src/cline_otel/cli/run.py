@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -71,16 +72,19 @@ class _Said(Observer):
 
     def started(self, started: Started) -> None:
         _say(f"cline-otel {__version__} runs; stop it with Ctrl-C.")
-        for word, lines in (
-            (started.consent.state, () if started.consent.is_on else (_without_state(started.consent),)),
-            ("reads", started.reads),
-            ("sends", started.sends),
-            ("never", (NEVER_SENT,)),
-            ("keeps", (str(started.state_directory),)),
-            ("note", started.notices),
-        ):
-            for line in lines:
-                _say(_for_terminal(f"  {word:<5}  {line}"))
+        self._tell(started.consent.state, () if started.consent.is_on else (_without_state(started.consent),))
+        self._tell("reads", started.reads)
+        self._tell("sends", started.sends)
+        for exposure in started.exposures:
+            line = f"  also   {exposure.text}"
+            _say(click.style(line, fg="red") if exposure.is_content else line)
+        self._tell("never", (NEVER_SENT + (", but for what it also sends" if started.exposures else ""),))
+        self._tell("keeps", (str(started.state_directory),))
+        self._tell("note", started.notices)
+
+    def _tell(self, word: str, lines: Iterable[str]) -> None:
+        for line in lines:
+            _say(_for_terminal(f"  {word:<5}  {line}"))
 
     def consent(self, consent: Consent) -> None:
         _say(f"{_now()} telemetry is {consent.describe() if not consent.is_on else 'on again, from now'}")
