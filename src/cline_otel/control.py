@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 
-import msgspec
-
-from cline_otel.consent import Consent, ConsentWatch, Erased, erase_waiting, evidence_of
+from cline_otel.consent import Consent, ConsentWatch, erase_waiting, evidence_of
 from cline_otel.export.destinations import DestinationError
 from cline_otel.export.exporters import Exporters
 from cline_otel.ingest import Ingest
@@ -24,6 +27,18 @@ from cline_otel.sources.polling import INTERRUPTED_KEY, MARK, FilePoller
 from cline_otel.sources.spool import SpoolReader, UndeletableFile
 
 _logger = logging.getLogger(__name__)
+
+_REMOTE_AGAIN_AFTER_SECONDS: Final = 5.0
+_TELLING: Final = (
+    DestinationError,
+    JournalError,
+    OSError,
+    PseudonymsFileError,
+    SettingsError,
+    Unavailable,
+    UndeletableFile,
+)
+"""Errors whose texts are for people. Others could quote what they failed on."""
 
 
 class Control:
@@ -56,7 +71,10 @@ class Control:
         self._watch = ConsentWatch(self._evidence, self._change)
         self._remote_exports = settings.remote_exports
         self._remote_problems = self._remote_configs.problems
-        self._erase_problem = ""
+        self._refused_exports = settings.remote_exports
+        self._remote_again_at = 0.0
+        self._key_is_followed = True
+        self._told: dict[str, str] = {}
         self._was_off = False
         self._journal: Journal | None = None
         self._ingest: Ingest | None = None
@@ -83,11 +101,13 @@ class Control:
         self._erase_if_asked()
 
     async def run(self) -> None:
-        """Looks and follows, until cancelled."""
+        """Looks and follows, until cancelled. What fails is told once, ends nothing, and is tried again."""
         while True:
-            await self._watch.next_look()
+            with self._outliving("whether telemetry is on could not be followed"):
+                await self._watch.next_look()
             self._erase_if_asked()
-            self._follow_key()
+            with self._outliving("the key of pseudonyms has changed and is not followed"):
+                self._follow_key()
             self._report_remote_problems()
             await self._follow_remote_exports()
 
@@ -117,39 +137,34 @@ class Control:
     def _erase_if_asked(self) -> None:
         if not self.is_off() or self._journal is None or self._ingest is None:
             return
-        if not self._evidence.off_file.asks_to_erase:
+        off_file = self._evidence.off_file
+        request = off_file.erase_request
+        if request is None or request == off_file.carried_out:
             return
-        try:
+        with self._outliving("what waits could not be erased and stays for now"):
             try:
-                erased: Erased = erase_waiting(self._journal, SpoolReader(self._settings.spool_directory))
+                erased = erase_waiting(self._journal, SpoolReader(self._settings.spool_directory))
             finally:
                 # It may have failed after the journal forgot.
                 self._ingest.begin_anew()
-            # Takes the request back, which is how whoever asked learns that it is done.
-            self._evidence.off_file.create()
-        except (JournalError, UndeletableFile, OSError, Unavailable, msgspec.MsgspecError) as error:
-            # Their texts name places and system errors; those of msgspec could quote what was read.
-            problem = type(error).__name__ if isinstance(error, msgspec.MsgspecError) else str(error)
-            if problem != self._erase_problem:
-                _logger.warning("what waits could not be erased and stays for now: %s", problem)
-            self._erase_problem = problem
-            return
-        self._erase_problem = ""
-        _logger.info("erased: %s", erased.describe())
+            # How whoever asked learns that it is done.
+            off_file.carry_out(request)
+            _logger.info("erased: %s", erased.describe())
 
     def _follow_key(self) -> None:
-        if not self._pseudonyms_file.look() or self._ingest is None:
+        if self._pseudonyms_file.look():
+            self._key_is_followed = False
+        if self._key_is_followed or self._ingest is None:
             return
-        try:
-            policy = installed_policy(self._settings.policy, self._settings.state_directory)
-            if policy == self.policy:
-                return
-            self.policy = policy
-            self._ingest.begin_anew()
-        except (PseudonymsFileError, Unavailable) as error:
-            _logger.warning("the key of pseudonyms has changed and is not followed: %s", error)
-            return
-        _logger.info("the key of pseudonyms has changed: names have others from now on")
+        former, self.policy = self.policy, installed_policy(self._settings.policy, self._settings.state_directory)
+        if self.policy != former:
+            try:
+                self._ingest.begin_anew()
+            except BaseException:
+                self.policy = former
+                raise
+            _logger.info("the key of pseudonyms has changed: names have others from now on")
+        self._key_is_followed = True
 
     def _report_remote_problems(self) -> None:
         problems = self._remote_configs.problems
@@ -162,22 +177,40 @@ class Control:
         exports = self._remote_configs.exports
         if exports == self._remote_exports or self._exporters is None:
             return
-        self._remote_exports = exports
-        try:
+        if exports == self._refused_exports and time.monotonic() < self._remote_again_at:
+            return
+        self._refused_exports, self._remote_again_at = exports, time.monotonic() + _REMOTE_AGAIN_AFTER_SECONDS
+        with self._outliving("the remote config has changed and is not followed"):
             settings = load_settings(
                 state_directory=self._settings.state_directory,
                 cline_directory=self._settings.cline_directory,
                 remote_exports=exports,
             )
             await self._exporters.replace(settings.exports)
-        except (SettingsError, DestinationError) as error:
-            _logger.warning("the remote config has changed and is not followed: %s", error)
-            return
-        for line in self._exporters.describe():
-            _logger.warning("the remote config has changed: %s", line)
+            self._remote_exports = exports
+            for line in self._exporters.describe():
+                _logger.warning("the remote config has changed: %s", line)
+
+    @contextmanager
+    def _outliving(self, matter: str) -> Iterator[None]:
+        """Within this block an error is told, once for as long as it lasts."""
+        try:
+            yield
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            problem = (
+                str(error)
+                if isinstance(error, _TELLING)
+                else f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+            )
+            if self._told.get(matter) != problem:
+                _logger.warning("%s: %s", matter, problem)
+            self._told[matter] = problem
+        else:
+            self._told.pop(matter, None)
 
 
-async def pass_over(journal: Journal, settings: Settings) -> None:
+async def pass_over(journal: Journal, spool: SpoolReader, cline_log: Path) -> None:
     """For when telemetry goes on while no bridge runs: the next one reads on from now, and closes what was open.
 
     Raises:
@@ -188,8 +221,7 @@ async def pass_over(journal: Journal, settings: Settings) -> None:
     async def submit(batch: Batch) -> None:
         journal.commit(Commit(cursors={**batch.cursors, INTERRUPTED_KEY: MARK}))
 
-    spool = SpoolReader(settings.spool_directory)
-    poller = FilePoller(submit, journal.cursors(), spool=spool, cline_log=settings.cline_log_path)
+    poller = FilePoller(submit, journal.cursors(), spool=spool, cline_log=cline_log)
     try:
         await poller.pass_over()
     finally:

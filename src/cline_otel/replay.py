@@ -5,6 +5,7 @@ The output is a function of the input alone: no clock, no environment but the re
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from heapq import merge
 from pathlib import Path
@@ -21,6 +22,7 @@ from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import SOURCE_RANK, Event, Source
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
+from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, count
 from cline_otel.sources.recording import Recording
 from cline_otel.translate.step import SILENCE_NS
@@ -138,12 +140,19 @@ def replay(
 
 
 def write(replayed: Replayed, directory: Path) -> list[Path]:
-    """Writes ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``, an OTLP JSON request a line; returns the paths."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Writes ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``, an OTLP JSON request a line; returns the paths.
+
+    The files have mode 0600, and the directory 0700 if it is made.
+
+    Raises:
+        OSError: one of them cannot be written.
+    """
+    make_private_directory(directory)
     paths = []
     for signal, requests in replayed.requests.items():
         path = directory / f"{signal}.jsonl"
-        path.write_bytes(b"".join(to_json_line(signal, request) + b"\n" for request in requests))
+        with os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(b"".join(to_json_line(signal, request) + b"\n" for request in requests))
         paths.append(path)
     return paths
 

@@ -14,6 +14,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from cline_otel.private_files import open_private
+from cline_otel.settings.privacy import Exposure
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows has no advisory locks of this kind
@@ -31,6 +34,7 @@ class Running(msgspec.Struct, frozen=True):
         listening_on: the URL of its OTLP receiver; None if it has none.
         telemetry: ``on``, ``off`` or ``held``.
         reasons: who decided, if it is not on.
+        exposures: what leaves only because the user said so.
     """
 
     process_id: int
@@ -38,6 +42,7 @@ class Running(msgspec.Struct, frozen=True):
     listening_on: str | None
     telemetry: Literal["on", "off", "held"] = "on"
     reasons: tuple[str, ...] = ()
+    exposures: tuple[Exposure, ...] = ()
 
 
 @contextmanager
@@ -48,7 +53,7 @@ def announced(state_directory: Path, running: Running) -> Iterator[Callable[[Run
         OSError: the file cannot be written.
     """
     path = state_directory / _NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
         if fcntl is not None:
             # Waits only while somebody looks.
@@ -82,5 +87,5 @@ def find_running(state_directory: Path) -> Running | None:
                 return None
         try:
             return msgspec.json.decode(file.read(), type=Running)
-        except (msgspec.DecodeError, UnicodeDecodeError, OSError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError):
             return None

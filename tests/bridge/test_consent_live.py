@@ -6,11 +6,14 @@ import json
 import signal
 import sqlite3
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from cline_otel.consent import OffFile
 from cline_otel.journal import Journal
+from cline_otel.settings.pseudonyms_file import ensure_pseudonyms
 from cline_otel.sources import tailing
 from cline_otel.sources.polling import cline_log_key, decode_position
 from cline_otel.sources.spool import KEY_PREFIX
@@ -177,7 +180,7 @@ def test_off_and_on_again_without_a_restart(tmp_path: Path, name: str) -> None:
         sent = b"".join(
             request.SerializeToString() for requests in endpoint.taken.values() for request in requests
         ) + b"".join(repr(row).encode() for row in rows(home)["state"])
-        ids = [_run_ids(life_part(number).spool) for number in (1, 2, 3, 4)]
+        ids = [_run_ids(home, life_part(number).spool) for number in (1, 2, 3, 4)]
         assert any(each in sent for each in ids[0])
         assert any(each in sent for each in ids[3])
         assert [each for each in ids[1] | ids[2] if each in sent] == []
@@ -188,8 +191,11 @@ def life_part(number: int) -> Recording:
     return Recording(recording.spool[-len(recording.spool) // number :])
 
 
-def _run_ids(spool: tuple[bytes, ...]) -> set[bytes]:
-    return {json.loads(line)["run_id"].encode() for line in spool if b'"run_id"' in line}
+def _run_ids(home: Home, spool: tuple[bytes, ...]) -> set[bytes]:
+    """As they were written, and as they leave: the copies' ids are not of the form that Cline generates."""
+    written = {json.loads(line)["run_id"] for line in spool if b'"run_id"' in line}
+    pseudonyms = ensure_pseudonyms(home.state)
+    return {each.encode() for run_id in written for each in (run_id, pseudonyms.of("id", run_id))}
 
 
 @pytest.mark.parametrize(
@@ -314,6 +320,57 @@ def journal_bytes(home: Home) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(home.state.glob("journal.db*")))
 
 
+@pytest.mark.parametrize("command", ["on", "off", "off --erase"])
+def test_erased_is_told_when_it_is_so_whatever_is_said_while_the_bridge_is_waited_for(
+    tmp_path: Path, command: str
+) -> None:
+    home = Home(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    home.cline_log.parent.mkdir(parents=True)
+    home.cline_log.write_bytes(b"".join(line + b"\n" for line in log_copies(1).cline_log))
+    off_file = OffFile(home.state / "off")
+    with Bridge(home) as bridge, ThreadPoolExecutor() as commands:
+        wait_until(lambda: waiting(home) > 0 and unread_bytes(home) == 0, lambda: bridge.said)
+        bridge.signal(signal.SIGSTOP)
+        try:
+            erasing = commands.submit(home.run, "off", "--erase")
+            wait_until(lambda: off_file.erase_request is not None, "the request")
+            second = commands.submit(home.run, *command.split())
+            if command != "off --erase":
+                assert second.result().returncode == 0
+            if command == "on":
+                assert erasing.result().returncode == 1
+        finally:
+            bridge.signal(signal.SIGCONT)
+        answer = erasing.result()
+        assert answer.stdout.startswith("Off: ")
+        if command == "on":
+            assert is_one_clear_line(answer.stderr, "`cline-otel on`", "`cline-otel off --erase` asks again")
+            assert "Erased" not in answer.stdout
+            assert waiting(home) > 0
+        else:
+            assert (answer.returncode, answer.stderr) == (0, "")
+            assert "Erased: all that waited" in answer.stdout
+            assert waiting(home) == 0
+            assert second.result().returncode == 0
+        assert bridge.stop() == 0
+
+
+def test_a_bridge_that_ends_while_it_is_to_erase_leaves_it_to_the_command(tmp_path: Path) -> None:
+    home = Home(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    home.cline_log.parent.mkdir(parents=True)
+    home.cline_log.write_bytes(b"".join(line + b"\n" for line in log_copies(1).cline_log))
+    with Bridge(home) as bridge, ThreadPoolExecutor() as commands:
+        wait_until(lambda: waiting(home) > 0 and unread_bytes(home) == 0, lambda: bridge.said)
+        bridge.signal(signal.SIGSTOP)
+        erasing = commands.submit(home.run, "off", "--erase")
+        wait_until(lambda: OffFile(home.state / "off").erase_request is not None, "the request")
+        bridge.kill()
+        answer = erasing.result()
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert "Erased: " in answer.stdout
+        assert waiting(home) == 0
+
+
 def test_nothing_of_the_time_off_is_read_by_a_bridge_that_did_not_run_then(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with WritingProcess() as cline:
@@ -333,8 +390,8 @@ def test_nothing_of_the_time_off_is_read_by_a_bridge_that_did_not_run_then(tmp_p
             assert events(home) > before
             assert bridge.stop() == 0
         written = b"".join(path.read_bytes() for path in home.telemetry.glob("*.jsonl"))
-        assert [each for each in _run_ids(life_part(2).spool) if each in written] == []
-        assert any(each in written for each in _run_ids(life_part(3).spool))
+        assert [each for each in _run_ids(home, life_part(2).spool) if each in written] == []
+        assert any(each in written for each in _run_ids(home, life_part(3).spool))
 
 
 def test_kill_9_while_off_does_not_bring_back_what_was_passed_over(tmp_path: Path) -> None:
@@ -440,6 +497,23 @@ def test_the_remote_config_is_followed_while_the_bridge_runs(tmp_path: Path) -> 
         assert "planted-header-of-this-test" not in bridge.said
         assert "planted-header-of-this-test" not in home.run("status").stdout
         assert b"planted-header-of-this-test" not in home.written_bytes()
+
+
+def test_files_that_nobody_can_read_end_no_bridge_and_what_was_said_before_stays(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    cline_settings(home, {"telemetryOptOut": True})
+    remote_config(home, {"telemetryEnabled": True})
+    monster = '{"telemetryEnabled": true, "telemetryOptOut": false, "a": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    with Bridge(home) as bridge:
+        assert "  off    telemetryOptOut is true" in bridge.said
+        home.cline.joinpath("data", "settings", "global-settings.json").write_text(monster)
+        home.cline.joinpath("data", "cache", "remote_config_org_1.json").write_text(monster)
+        line = bridge.wait_for_line("the remote config that Cline keeps: ")
+        assert "it is not JSON" in line
+        cline_settings(home, {"telemetryOptOut": False})
+        bridge.wait_for_line("telemetry is on")
+        assert bridge.stop() == 0
+        assert bridge.said.count("the remote config that Cline keeps: ") == 1
 
 
 # --- the commands -----------------------------------------------------------------------------------------

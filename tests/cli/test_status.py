@@ -92,6 +92,28 @@ def test_what_is_unread_is_told_in_lines_bytes_and_age(home: Home) -> None:
     assert "min ago" in shown
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"time":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"time":"0001-01-01T00:00:00+23:59"}',
+        b'{"time":"9999-12-31T23:59:59-23:59"}',
+        b'{"time":' + b"9" * 400 + b"}",
+        b'{"time_unix_ms":-1}',
+        b'{"time_unix_ms":1e300}',
+    ],
+    ids=["nested", "first year", "last year", "long", "negative", "vast"],
+)
+def test_an_unread_line_without_a_time_of_this_world_has_no_age(home: Home, line: bytes) -> None:
+    with Bridge(home) as bridge:
+        assert bridge.stop() == 0
+    home.cline_log.write_bytes(line + b"\n")
+    (home.spool / "9-1795357897000-0.jsonl").write_bytes(line + b"\n")
+    for source in home.status()["sources"][:2]:
+        assert (source["unread_lines"], source["oldest_unread_at_ns"]) == (1, None)
+    assert "1 line" in home.run("status").stdout
+
+
 def test_json_has_the_documented_keys_and_no_others(home: Home) -> None:
     home.cline_log.write_bytes((EXAMPLE / "cline.log").read_bytes() + b"{\n")
     with Bridge(home) as bridge:

@@ -188,7 +188,9 @@ def test_where_cline_may_use_one_of_several_files_each_counts(
 
 
 @pytest.mark.parametrize("decider", READ_FROM_FILES)
-@pytest.mark.parametrize("torn", [b"", b"{", b'{"telemetryOptOut": tr', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "torn", [b"", b"{", b'{"telemetryOptOut": tr', b"\xff\xfe", b"[]", b"null", b'"x"', b"[" * 99_999]
+)
 def test_a_file_that_is_just_being_written_says_what_it_said_before(
     tmp_path: Path, decider: Decider, torn: bytes
 ) -> None:
@@ -211,6 +213,8 @@ def test_what_could_never_be_read_holds_until_it_can_or_is_gone(tmp_path: Path, 
     installation = Installation(tmp_path)
     installation.say(decider, Answer.UNKNOWN)
     evidence = installation.evidence()
+    evidence.look()
+    # Looking again at what did not change makes nothing known.
     consent = decide(evidence.look())
     assert consent.state == "held"
     assert "put the file right, or remove it" in consent.reasons[0]
@@ -223,6 +227,38 @@ def test_what_could_never_be_read_holds_until_it_can_or_is_gone(tmp_path: Path, 
     for path in (installation.global_settings, installation.global_state, installation.remote_config):
         path.unlink(missing_ok=True)
     assert decide(evidence.look()).is_on
+
+
+WRONG: dict[Decider, list[object]] = {
+    Decider.CLINE_OPT_OUT: ["true", "false", 1, 0, [], {}],
+    Decider.CLINE_TELEMETRY_SETTING: [1, 0, ["disabled"], {"disabled": True}],
+    Decider.ORGANIZATION: ["false", 0, [], {}],
+}
+"""Values of types that a decider's key cannot have."""
+
+
+@pytest.mark.parametrize(("decider", "value"), [(decider, value) for decider in WRONG for value in WRONG[decider]])
+def test_a_value_of_a_wrong_type_says_what_was_said_before_and_holds_where_nothing_was(
+    tmp_path: Path, decider: Decider, value: object
+) -> None:
+    installation = Installation(tmp_path)
+    path, key = {
+        Decider.CLINE_OPT_OUT: (installation.global_settings, "telemetryOptOut"),
+        Decider.CLINE_TELEMETRY_SETTING: (installation.global_state, "telemetrySetting"),
+        Decider.ORGANIZATION: (installation.remote_config, "telemetryEnabled"),
+    }[decider]
+    write(path, {key: value})
+    evidence = installation.evidence()
+    for _ in range(3):
+        assert evidence.look()[decider] is Answer.UNKNOWN
+    for answer in (Answer.OFF, Answer.ON, Answer.SILENT):
+        installation.say(decider, answer)
+        assert evidence.look()[decider] is answer
+        write(path, {key: value, "longer each time": answer.name})
+        for _ in range(3):
+            assert evidence.look()[decider] is answer
+    path.unlink()
+    assert evidence.look()[decider] is Answer.SILENT
 
 
 def test_a_file_that_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
@@ -244,12 +280,95 @@ def test_the_off_file_is_the_users_alone(tmp_path: Path) -> None:
     off_file.create()
     assert off_file.path.stat().st_mode & 0o777 == 0o600
     assert off_file.path.parent.stat().st_mode & 0o777 == 0o700
-    assert not off_file.asks_to_erase
-    off_file.create(erase=True)
-    assert off_file.asks_to_erase
-    assert [path.name for path in off_file.path.parent.iterdir()] == ["off"]
+    off_file.carry_out(off_file.ask_to_erase())
+    assert {path.name for path in off_file.path.parent.iterdir()} == {"off", "erased"}
+    assert {path.stat().st_mode & 0o777 for path in off_file.path.parent.iterdir()} == {0o600}
+    off_file.path.chmod(0o644)
+    off_file.path.parent.chmod(0o755)
+    off_file.create()
+    assert off_file.path.stat().st_mode & 0o777 == 0o600
+    assert off_file.path.parent.stat().st_mode & 0o777 == 0o700
     assert off_file.remove()
     assert not off_file.remove()
+
+
+def test_a_request_to_erase_outlives_a_further_off_and_ends_with_on(tmp_path: Path) -> None:
+    off_file = OffFile(tmp_path / "off")
+    off_file.create()
+    assert off_file.erase_request is None
+    token = off_file.ask_to_erase()
+    off_file.create()
+    assert off_file.erase_request == token
+    off_file.remove()
+    assert off_file.erase_request is None
+    off_file.create()
+    assert off_file.erase_request is None
+
+
+def test_a_request_is_carried_out_by_its_own_token_alone(tmp_path: Path) -> None:
+    off_file, asked_elsewhere = OffFile(tmp_path / "off"), OffFile(tmp_path / "off")
+    first = off_file.ask_to_erase()
+    assert asked_elsewhere.ask_to_erase() == first, "one is pending"
+    assert off_file.carried_out is None
+    off_file.carry_out(first)
+    assert off_file.carried_out == first
+    assert off_file.erase_request == first
+    second = off_file.ask_to_erase()
+    assert second != first
+    assert off_file.carried_out == first
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"off\n", b"off, erase \n", b"off, erase " + b"0" * 31 + b"g\n", b"\xff" * 999]
+)
+def test_what_is_no_request_asks_for_nothing(tmp_path: Path, content: bytes) -> None:
+    off_file = OffFile(tmp_path / "off")
+    off_file.path.write_bytes(content)
+    assert off_file.exists
+    assert off_file.erase_request is None
+
+
+def make_unsearchable(directory: Path) -> None:
+    """Nobody, not even root, can look into a link to itself."""
+    directory.rename(directory.with_name("moved"))
+    directory.symlink_to(directory.name)
+
+
+def make_searchable(directory: Path) -> None:
+    directory.unlink()
+    directory.with_name("moved").rename(directory)
+
+
+@pytest.mark.parametrize("is_off", [True, False])
+def test_while_the_off_file_cannot_be_looked_for_it_is_as_it_was(tmp_path: Path, is_off: bool) -> None:
+    off_file = OffFile(tmp_path / "state" / "off")
+    off_file.path.parent.mkdir()
+    if is_off:
+        off_file.create()
+    assert off_file.exists is is_off
+    make_unsearchable(off_file.path.parent)
+    assert off_file.exists is is_off
+    make_searchable(off_file.path.parent)
+    assert off_file.exists is is_off
+    off_file.remove()
+    assert not off_file.exists
+
+
+def test_an_off_file_that_could_never_be_looked_for_keeps_telemetry_from_being_on(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.state.mkdir()
+    make_unsearchable(installation.state)
+    assert installation.consent().state == "held"
+    make_searchable(installation.state)
+    assert installation.consent().is_on
+
+
+@pytest.mark.parametrize("place", ["missing", "a file"])
+def test_where_there_is_no_state_directory_there_is_no_off_file(tmp_path: Path, place: str) -> None:
+    installation = Installation(tmp_path)
+    if place == "a file":
+        installation.state.touch()
+    assert installation.consent().is_on
 
 
 def test_no_reason_tells_a_path_or_a_value(tmp_path: Path) -> None:
@@ -299,6 +418,51 @@ async def test_a_further_reason_is_a_change_too(tmp_path: Path) -> None:
     installation.say(Decider.OFF_FILE, Answer.OFF)
     watch.look()
     assert told == [(Decider.CLINE_OPT_OUT.value,), (Decider.OFF_FILE.value, Decider.CLINE_OPT_OUT.value)]
+
+
+async def test_the_off_file_counts_whatever_fails_with_the_other_evidence(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    evidence = installation.evidence()
+    watch = ConsentWatch(evidence)
+
+    def fail() -> None:
+        raise RecursionError
+
+    evidence.remote_configs.look = fail  # type: ignore[method-assign]
+    with pytest.raises(RecursionError):
+        watch.look()
+    assert watch.consent.is_on
+    installation.say(Decider.OFF_FILE, Answer.OFF)
+    assert watch.look() == Consent("off", (Decider.OFF_FILE.value,))
+    installation.say(Decider.OFF_FILE, Answer.SILENT)
+    with pytest.raises(RecursionError):
+        watch.look()
+    assert watch.consent.state == "off", "nobody says that it is on"
+
+
+async def test_a_change_that_could_not_be_carried_out_is_carried_out_at_the_next_look(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    told: list[str] = []
+    failures = 2
+
+    def carry_out(before: Consent, now: Consent) -> None:
+        nonlocal failures
+        told.append(f"{before.state} {now.state}")
+        failures -= 1
+        if failures >= 0:
+            raise RecursionError
+
+    watch = ConsentWatch(installation.evidence(), carry_out)
+    installation.say(Decider.OFF_FILE, Answer.OFF)
+    with pytest.raises(RecursionError):
+        watch.look()
+    assert watch.consent.state == "off", "in force at once"
+    installation.say(Decider.OFF_FILE, Answer.SILENT)
+    with pytest.raises(RecursionError):
+        watch.look()
+    watch.look()
+    watch.look()
+    assert told == ["on off", "on on", "on on"]
 
 
 def test_the_readme_has_every_decider_in_its_table() -> None:

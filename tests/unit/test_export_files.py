@@ -40,6 +40,11 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def make_wide(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    directory.chmod(0o777)
+
+
 def names(path: Path) -> list[list[str]]:
     """The span names of each line."""
     return [
@@ -107,6 +112,30 @@ async def test_files_are_for_their_owner_alone(directory: Path) -> None:
         os.umask(old_umask)
     assert mode(directory / "logs.jsonl") == 0o600
     assert mode(directory) == 0o700
+
+
+@pytest.mark.parametrize("sends", [False, True])
+async def test_files_that_were_wider_are_taken_from_others_before_a_line_is_sent(directory: Path, sends: bool) -> None:
+    make_wide(directory)
+    paths = [directory / f"logs{rotated}.jsonl" for rotated in ("", ".1", ".4")]
+    for path in paths:
+        path.touch()
+        path.chmod(0o666)
+    sender = FileSender(FileTarget("logs", directory))
+    if sends:
+        await sender.send(batch(b""))
+    await sender.close()
+    assert mode(directory) == 0o700
+    assert [mode(path) for path in paths] == [0o600] * 3
+
+
+async def test_a_line_is_written_through_no_link(directory: Path, tmp_path: Path) -> None:
+    make_wide(directory)
+    (tmp_path / "precious").write_text("precious")
+    (directory / "traces.jsonl").symlink_to(tmp_path / "precious")
+    outcome = await FileSender(FileTarget("traces", directory)).send(batch(request_bytes("a")))
+    assert outcome == Retry(f"cannot write {directory / 'traces.jsonl'} (traces.jsonl is a symbolic link)")
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 async def test_a_full_file_is_rotated_and_only_so_many_are_kept(directory: Path) -> None:

@@ -13,7 +13,7 @@ from cline_otel.catalogue.load import load
 from cline_otel.cli.main import fail
 from cline_otel.cli.replay import draw
 from cline_otel.consent import decide, evidence_of
-from cline_otel.journal.lock import create_private_directory
+from cline_otel.private_files import private_directory
 from cline_otel.replay import replay, write
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.sources.recording import read_recording
@@ -39,7 +39,8 @@ def run_demo() -> None:
     replayed = replay(read_recording([example_directory()]), load(), shift_to_ns=time.time_ns())
     output = settings.state_directory / "demo"
     try:
-        create_private_directory(settings.state_directory)
+        private_directory(settings.state_directory)
+        private_directory(output)
         written = write(replayed, output)
     except OSError as error:
         fail(f"{output}: cannot be written ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR to another directory")

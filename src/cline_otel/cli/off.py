@@ -1,10 +1,11 @@
-"""``cline-otel off`` and ``on``: the user's own switch."""
+"""``cline-otel off`` and ``on``: the user's own switch. No other setting keeps it from working."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import Final
 
 import click
@@ -16,42 +17,49 @@ from cline_otel.control import pass_over
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory
 from cline_otel.journal.records import JournalError
 from cline_otel.journal.store import Journal
-from cline_otel.settings import Settings, SettingsError, load_settings
+from cline_otel.plugin.install import OFF_FILE_NAME, SPOOL_DIRECTORY_NAME
+from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings.load import JOURNAL_FILE_NAME, find_cline_log, find_state_directory
 from cline_otel.sources.spool import SpoolReader, UndeletableFile
 
 _ERASE_DEADLINE_SECONDS: Final = 15.0
 _ASK_EVERY_SECONDS: Final = 0.05
+_NO_LIMIT_BYTES: Final = 1 << 40
+"""Neither erasing nor passing over is to fail for want of room in the journal."""
 
 
 def switch_off(*, erase: bool) -> None:
     """Switches off; with ``erase`` what waits is gone when this returns."""
-    settings = _settings()
-    off_file = evidence_of(settings, os.environ).off_file
+    state_directory = _state_directory()
+    off_file = OffFile(state_directory / OFF_FILE_NAME)
     try:
         off_file.create()
-        if not erase:
-            click.echo("Off: the plugin writes nothing, and the bridge reads, stores and sends nothing.")
-            _tell_what_waits(settings)
-            return
-        erased = _erase(settings, off_file)
     except OSError as error:
-        fail(f"{settings.state_directory}: cannot be written ({error.strerror}); check who owns it")
+        fail(_not_written(state_directory, error))
     click.echo("Off: the plugin writes nothing, and the bridge reads, stores and sends nothing.")
-    click.echo(f"Erased: {erased}.")
+    if erase:
+        click.echo(f"Erased: {_erase(state_directory, off_file)}.")
+    else:
+        _tell_what_waits(state_directory / JOURNAL_FILE_NAME)
 
 
 def switch_on() -> None:
     """Takes the user's own off back; what another decider says stays in force."""
-    settings = _settings()
-    evidence = evidence_of(settings, os.environ)
+    state_directory = _state_directory()
+    off_file = OffFile(state_directory / OFF_FILE_NAME)
     try:
-        was_off = evidence.off_file.exists
+        was_off = off_file.exists
         if was_off:
-            _pass_over(settings)
-            evidence.off_file.remove()
+            _pass_over(state_directory)
+            off_file.remove()
     except OSError as error:
-        fail(f"{settings.state_directory}: cannot be written ({error.strerror}); check who owns it")
-    consent = decide(evidence.look())
+        fail(_not_written(state_directory, error))
+    try:
+        consent = decide(evidence_of(load_settings(), os.environ).look())
+    except SettingsError as error:
+        done = "Your off is taken back" if was_off else "You did not switch it off"
+        click.echo(f"{done}, but no bridge can start before this is put right: {error}")
+        return
     if consent.is_on:
         click.echo("On: it goes on from now." if was_off else "It was on already.")
     else:
@@ -59,19 +67,24 @@ def switch_on() -> None:
         click.echo(f"{taken_back} stays {consent.describe()}.")
 
 
-def _settings() -> Settings:
+def _state_directory() -> Path:
     try:
-        return load_settings()
+        return find_state_directory()
     except SettingsError as error:
         fail(str(error), 2)
 
 
-def _tell_what_waits(settings: Settings) -> None:
+def _not_written(state_directory: Path, error: OSError) -> str:
+    return f"{state_directory}: cannot be written ({error.strerror}); check who owns it"
+
+
+def _tell_what_waits(journal_path: Path) -> None:
     try:
-        with Journal.open_read_only(settings.journal_path) as journal:
+        with Journal.open_read_only(journal_path) as journal:
             signals = journal.status().signals
-    except JournalError:
-        # There is none yet, or `status` will say what is wrong with it; the switch works all the same.
+    except (JournalError, OSError, LookupError, ValueError):
+        if os.path.lexists(journal_path):
+            click.echo("What waits cannot be told; `cline-otel status` says why.")
         return
     waiting = sum(signals[name].pending_items for name in ("traces", "logs"))
     if waiting:
@@ -81,45 +94,63 @@ def _tell_what_waits(settings: Settings) -> None:
         )
 
 
-def _erase(settings: Settings, off_file: OffFile) -> str:
+def _erase(state_directory: Path, off_file: OffFile) -> str:
     """Erases, or has the bridge that runs do it; returns what is gone, in words."""
-    spool = SpoolReader(settings.spool_directory)
+    request = ""
+    give_up_at = time.monotonic() + _ERASE_DEADLINE_SECONDS
     try:
-        with hold_state_directory(settings.state_directory):
-            if not settings.journal_path.exists():
-                return f"{spool.erase()} spool files; nothing else was kept yet"
-            with Journal.open(settings.journal_path, limit_bytes=settings.journal_limit_bytes) as journal:
-                return erase_waiting(journal, spool).describe()
-    except StateDirectoryBusyError:
-        pass
+        while True:
+            try:
+                with hold_state_directory(state_directory):
+                    return _erase_here(state_directory)
+            except StateDirectoryBusyError:
+                pass
+            request = request or off_file.ask_to_erase()
+            # Asked before it is answered: a request that is gone may have been carried out until then.
+            asked = off_file.erase_request
+            if off_file.carried_out == request:
+                return "all that waited, by the bridge that runs"
+            if asked != request:
+                fail(
+                    "what waits is not erased: another `cline-otel on` or `off` took that back before the bridge had "
+                    "done it; `cline-otel off --erase` asks again"
+                )
+            if time.monotonic() > give_up_at:
+                fail(
+                    f"it is off, but the bridge did not erase what waits within {_ERASE_DEADLINE_SECONDS:g} s, and "
+                    "will when it can: see what it says, or stop it and try again"
+                )
+            time.sleep(_ASK_EVERY_SECONDS)
+    except OSError as error:
+        fail(f"it is off, but what waits is not erased: {_not_written(state_directory, error)}")
+
+
+def _erase_here(state_directory: Path) -> str:
+    journal_path = state_directory / JOURNAL_FILE_NAME
+    spool = SpoolReader(state_directory / SPOOL_DIRECTORY_NAME)
+    try:
+        if not journal_path.exists():
+            return f"{spool.erase()} spool files; nothing else was kept yet"
+        with Journal.open(journal_path, limit_bytes=_NO_LIMIT_BYTES) as journal:
+            return erase_waiting(journal, spool).describe()
     except (JournalError, UndeletableFile) as error:
         fail(f"it is off, but what waits is not erased: {error}")
     except (msgspec.MsgspecError, ValueError):
         fail(
-            f"it is off, but what waits is not erased: journal {settings.journal_path} holds state that this release "
+            f"it is off, but what waits is not erased: journal {journal_path} holds state that this release "
             "cannot read; delete the state directory to erase everything"
         )
-    off_file.create(erase=True)
-    give_up_at = time.monotonic() + _ERASE_DEADLINE_SECONDS
-    while off_file.asks_to_erase:
-        if time.monotonic() > give_up_at:
-            fail(
-                f"it is off, but the bridge did not erase what waits within {_ERASE_DEADLINE_SECONDS:g} s: "
-                "see what it says, or stop it and try again"
-            )
-        time.sleep(_ASK_EVERY_SECONDS)
-    return "all that waited, by the bridge that runs"
 
 
-def _pass_over(settings: Settings) -> None:
+def _pass_over(state_directory: Path) -> None:
     """What was written while it was off is not to be read by a bridge that starts later; one that runs sees to it."""
     try:
         with (
-            hold_state_directory(settings.state_directory),
-            Journal.open(settings.journal_path, limit_bytes=settings.journal_limit_bytes) as journal,
+            hold_state_directory(state_directory),
+            Journal.open(state_directory / JOURNAL_FILE_NAME, limit_bytes=_NO_LIMIT_BYTES) as journal,
         ):
-            asyncio.run(pass_over(journal, settings))
+            asyncio.run(pass_over(journal, SpoolReader(state_directory / SPOOL_DIRECTORY_NAME), find_cline_log()))
     except StateDirectoryBusyError:
         return
-    except (JournalError, ValueError) as error:
+    except (JournalError, SettingsError, ValueError) as error:
         fail(f"it stays off, because what was written meanwhile could not be passed over: {error}")

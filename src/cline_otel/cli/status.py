@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,12 +17,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cline_otel.catalogue.values import milliseconds
 from cline_otel.cli.main import fail
 from cline_otel.consent import Consent, decide, evidence_of
+from cline_otel.decode.cline_log import parse_time_ns
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
 from cline_otel.settings import Settings, SettingsError, load_settings
+from cline_otel.settings.privacy import Exposure, exposures
 from cline_otel.sources.polling import cline_log_key, decode_position
 from cline_otel.sources.spool import KEY_PREFIX
 from cline_otel.sources.tailing import Position, unread_bytes
@@ -84,8 +88,8 @@ class _Unread(msgspec.Struct):
 class _Times(msgspec.Struct):
     """The fields that say when a line was written: the plugin's, and the log's."""
 
-    time_unix_ms: int | None = None
-    time: str | int | None = None
+    time_unix_ms: int | float | None = None
+    time: str | int | float | None = None
 
 
 def show_status(*, as_json: bool) -> None:
@@ -198,12 +202,9 @@ def _unread(path: Path, position: Position | None) -> _Unread:
 def _written_at_ns(line: bytes) -> int | None:
     try:
         times = msgspec.json.decode(line, type=_Times)
-        if isinstance(times.time, str):
-            return int(datetime.fromisoformat(times.time).timestamp() * 1e9)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    milliseconds = times.time_unix_ms or times.time
-    return milliseconds * 1_000_000 if isinstance(milliseconds, int) else None
+    return parse_time_ns(times.time) if times.time_unix_ms is None else milliseconds(times.time_unix_ms)
 
 
 # --- for people -------------------------------------------------------------------------------------
@@ -216,7 +217,8 @@ def _rendered(
     consent: Consent,
     sources: list[SourceStatus],
 ) -> RenderableType:
-    parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent)]
+    leaving = running.exposures if running is not None else exposures(settings.policy)
+    parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent), *_exposure_lines(leaving)]
     parts += ["", _source_table(sources), "", _signal_table(status)]
     parts += _problems(status)
     counts = _count_table(status)
@@ -239,6 +241,12 @@ def _consent_line(consent: Consent) -> Text:
     color = {"on": "green", "off": "red", "held": "yellow"}[consent.state]
     reasons = f": {'; '.join(consent.reasons)}" if consent.reasons else ""
     return Text.assemble(("Telemetry ", "bold"), (consent.state, color), reasons)
+
+
+def _exposure_lines(leaving: Iterable[Exposure]) -> Iterator[Text]:
+    """What leaves only because the user said so; what is in the clear is red."""
+    for exposure in leaving:
+        yield Text.assemble(("Also sent ", "bold"), (exposure.text, "red" if exposure.is_content else ""))
 
 
 def _table(*columns: str, left: int) -> Table:

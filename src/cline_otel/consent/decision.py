@@ -38,6 +38,8 @@ class Decider(Enum):
 
 
 _UNREADABLE = {
+    Decider.OFF_FILE: "the state directory cannot be searched, so it is not known if there is a file `off`: "
+    "check who owns it",
     Decider.CLINE_OPT_OUT: "Cline's global-settings.json cannot be read, so its telemetryOptOut is not known: "
     "put the file right, or remove it",
     Decider.CLINE_TELEMETRY_SETTING: "Cline's globalState.json cannot be read, so its telemetrySetting is not known: "

@@ -10,21 +10,25 @@ from cline_otel.translate.state import Run, State
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """What is gone: spans and log records, and files of the plugin's spool."""
+    """What is gone: spans and log records, files of the plugin's spool, and copies of what had left before."""
 
     items: int
     files: int
+    remembered_items: int = 0
 
     def describe(self) -> str:
         """For people."""
-        return (
+        described = (
             f"{self.items} span{'' if self.items == 1 else 's'} and log records, "
             f"{self.files} spool file{'' if self.files == 1 else 's'}"
         )
+        return described + (f", the copies of {self.remembered_items} that had left" if self.remembered_items else "")
 
 
 def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
     """Erases what waits to be sent, what was refused, what is known of open runs, and the plugin's spool.
+
+    Also the copies that the journal keeps of what has left.
 
     The totals of metrics stay: they are numbers, and most of each was sent before. So does what
     remembers which facts were told already.
@@ -48,5 +52,6 @@ def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
             closed=True,
         )
         state.touch_run(run)
+    remembered_items = journal.remembered_items()
     items = journal.erase_pending(state.changes())
-    return Erased(items, spool.erase())
+    return Erased(items, spool.erase(), remembered_items)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from cline_otel.consent.decision import Consent, decide
+from cline_otel.consent.decision import Answer, Consent, Decider, decide
 from cline_otel.consent.evidence import Evidence
 
 WATCH_INTERVAL_SECONDS: Final = 0.25
@@ -30,22 +30,33 @@ class ConsentWatch:
     ) -> None:
         """Looks once, at once.
 
-        ``changed`` is called within the look that finds a change, with the consent before and now.
-        With ``interval_seconds`` None it looks only when ``wake`` is set.
+        ``changed`` is called within the look that finds a change, with the consent before and now; if it fails,
+        again at the next. With ``interval_seconds`` None it looks only when ``wake`` is set.
         """
         self._evidence = evidence
         self._changed = changed
         self._interval_seconds = interval_seconds
         self._wake = asyncio.Event() if wake is None else wake
-        self.consent = decide(evidence.look())
+        self.consent = self._carried_out = self._decided()
+        self._is_carrying_out = False
 
     def look(self) -> Consent:
         """Looks, carries out what changed, and returns what holds now."""
-        now = decide(self._evidence.look())
-        before, self.consent = self.consent, now
-        if now != before:
-            self._changed(before, now)
+        now = self.consent = self._decided()
+        if now != self._carried_out or self._is_carrying_out:
+            self._is_carrying_out = True
+            self._changed(self._carried_out, now)
+            self._carried_out, self._is_carrying_out = now, False
         return now
+
+    def _decided(self) -> Consent:
+        try:
+            return decide(self._evidence.look())
+        except Exception:
+            # Whatever is wrong with the other evidence, the user's own switch counts.
+            if not self._evidence.off_file.exists:
+                raise
+            return decide({Decider.OFF_FILE: Answer.OFF})
 
     async def next_look(self) -> Consent:
         """Waits for the next time to look, and looks."""

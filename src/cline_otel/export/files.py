@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Outcome, Refused, Retry
 from cline_otel.export.targets import FileTarget
+from cline_otel.private_files import keep_private, open_private, private_directory
 from cline_otel.signals import SignalName
 
 ROTATE_AT_BYTES: Final = 64 * 1024 * 1024
@@ -25,19 +27,25 @@ class FileSender:
     """Appends one signal's requests to ``<directory>/<signal>.jsonl``.
 
     At ``rotate_at_bytes`` the file becomes ``<signal>.1.jsonl``, that one ``<signal>.2.jsonl`` and so
-    on; ``kept_files`` such are kept. Files have mode 0600, a directory made for them 0700.
+    on; ``kept_files`` such are kept. Files have mode 0600, their directory 0700.
     """
 
     def __init__(
         self, target: FileTarget, *, rotate_at_bytes: int = ROTATE_AT_BYTES, kept_files: int = KEPT_FILES
     ) -> None:
-        """Prepare; the file is opened with the first line."""
+        """Prepare: others are kept out of what is there; the file is opened with the first line."""
         self._target = target
         self._path = target.directory / f"{target.signal}.jsonl"
         self._rotate_at_bytes = rotate_at_bytes
         self._kept_files = kept_files
         self._descriptor: int | None = None
         self._size_bytes = 0
+        # What cannot be done is told with the first line.
+        with suppress(OSError):
+            if target.directory.is_dir():
+                private_directory(target.directory)
+        for path in self._names():
+            keep_private(path)
 
     @property
     def description(self) -> str:
@@ -78,11 +86,9 @@ class FileSender:
         self._size_bytes += len(line)
 
     def _open(self) -> int:
-        self._target.directory.parent.mkdir(parents=True, exist_ok=True)
-        self._target.directory.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        private_directory(self._target.directory)
+        descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._descriptor = descriptor
-        os.fchmod(descriptor, 0o600)
         self._size_bytes = _whole_lines_bytes(descriptor)
         os.ftruncate(descriptor, self._size_bytes)
         _sync_directory(self._target.directory)
@@ -94,13 +100,15 @@ class FileSender:
             self._descriptor = None
 
     def _rotate(self) -> None:
-        names = [self._path, *(self._numbered(number) for number in range(1, self._kept_files + 1))]
+        names = self._names()
         for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
             if newer.exists():
                 newer.replace(older)
 
-    def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._target.signal}.{number}.jsonl")
+    def _names(self) -> list[Path]:
+        """The file, and those that it becomes, the newest first."""
+        numbers = range(1, self._kept_files + 1)
+        return [self._path, *(self._path.with_name(f"{self._target.signal}.{number}.jsonl") for number in numbers)]
 
 
 async def _line(signal: SignalName, payload: bytes) -> bytes:

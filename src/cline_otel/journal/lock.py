@@ -10,6 +10,8 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from cline_otel.private_files import keep_private, open_private, private_directory
+
 _LOCK_NAME: Final = "bridge.lock"
 _PID_NAME: Final = "bridge.pid"
 
@@ -18,21 +20,16 @@ class StateDirectoryBusyError(Exception):
     """Another bridge holds the state directory; the message names it and the remedy."""
 
 
-def create_private_directory(path: Path) -> None:
-    """Make ``path``, readable by its owner alone, unless it is there already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o700, exist_ok=True)
-
-
 @contextmanager
 def hold_state_directory(directory: Path) -> Iterator[None]:
     """Hold ``directory`` for this process until the block ends or the process does, however it does.
 
     Raises:
         StateDirectoryBusyError: another process holds it.
-        OSError: the directory cannot be made or written.
+        OSError: the directory cannot be made or written, or others cannot be kept out of it.
     """
-    create_private_directory(directory)
+    private_directory(directory)
+    keep_private(directory / _LOCK_NAME)
     lock = FileLock(directory / _LOCK_NAME, timeout=0, mode=0o600)
     pid_path = directory / _PID_NAME
     try:
@@ -44,7 +41,7 @@ def hold_state_directory(directory: Path) -> Iterator[None]:
         ) from None
     try:
         # The lock file itself stays empty: a process that waits for it may open it for writing.
-        descriptor = os.open(pid_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_private(pid_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
         yield

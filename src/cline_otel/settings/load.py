@@ -25,10 +25,12 @@ from cline_otel.signals import SignalName
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
 DEFAULT_SERVICE_NAME: Final = "cline"
+JOURNAL_FILE_NAME: Final = "journal.db"
 SMALLEST_JOURNAL_BYTES: Final = 8 * 1024 * 1024
 
 _BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
 _CLINE_PREFIX: Final = "CLINE_"
+_LOG_FILE: Final = Path("data", "logs", "cline.log")
 _WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
     ("OTEL_CONFIG_FILE", "declarative configuration is not read"),
     ("OTEL_TRACES_SAMPLER", "every run is exported; sample in the collector"),
@@ -44,8 +46,11 @@ _WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
-class _BridgeVariables(Variables):
+class _PlaceVariables(Variables):
     state_dir: str | None = None
+
+
+class _BridgeVariables(_PlaceVariables):
     claim_wait_seconds: Annotated[float, parsed(values.seconds)] = 2.0
     journal_limit_bytes: Annotated[int, parsed(lambda text: values.size_bytes(text, SMALLEST_JOURNAL_BYTES))] = (
         1024 * 1024 * 1024
@@ -137,7 +142,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def journal_path(self) -> Path:
         """The journal's file."""
-        return self.state_directory / "journal.db"
+        return self.state_directory / JOURNAL_FILE_NAME
 
     @property
     def spool_directory(self) -> Path:
@@ -164,7 +169,7 @@ def load_settings(
     bridge = _BridgeVariables.read(_BRIDGE_PREFIX)
     cline = _ClineVariables.read(_CLINE_PREFIX)
     standard = _StandardVariables.read("OTEL_")
-    state_directory = state_directory or _path(bridge, "state_dir") or platformdirs.user_state_path("cline-otel")
+    state_directory = state_directory or find_state_directory()
     cline_directory = cline_directory or _path(cline, "dir") or Path.home() / ".cline"
     attributes = dict(standard.resource_attributes)
     service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
@@ -186,7 +191,7 @@ def load_settings(
     return Settings(
         state_directory=state_directory,
         cline_directory=cline_directory,
-        cline_log_path=_path(cline, "log_path") or cline_directory / "data" / "logs" / "cline.log",
+        cline_log_path=_path(cline, "log_path") or cline_directory / _LOG_FILE,
         claim_wait_seconds=bridge.claim_wait_seconds,
         journal_limit_bytes=bridge.journal_limit_bytes,
         listen=bridge.listen,
@@ -210,6 +215,26 @@ def load_settings(
             *_notices_of_variables(os.environ),
         ),
     )
+
+
+def find_state_directory() -> Path:
+    """Where ours is, whatever the other variables hold.
+
+    Raises:
+        SettingsError: the variable that names it begins with a home directory that there is none of.
+    """
+    variables = _PlaceVariables.read(_BRIDGE_PREFIX)
+    return _path(variables, "state_dir") or platformdirs.user_state_path("cline-otel")
+
+
+def find_cline_log() -> Path:
+    """Where Cline's log is, whatever the other variables hold.
+
+    Raises:
+        SettingsError: a variable that names it begins with a home directory that there is none of.
+    """
+    variables = _ClineVariables.read(_CLINE_PREFIX)
+    return _path(variables, "log_path") or (_path(variables, "dir") or Path.home() / ".cline") / _LOG_FILE
 
 
 def data_directories(cline_directory: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -265,14 +290,14 @@ def _target(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directo
             return SdkTarget(signal, name)
 
 
-def _path(variables: _BridgeVariables | _ClineVariables, field: str) -> Path | None:
+def _path(variables: _PlaceVariables | _ClineVariables, field: str) -> Path | None:
     text: str | None = getattr(variables, field)
     if text is None:
         return None
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        prefix = _BRIDGE_PREFIX if isinstance(variables, _BridgeVariables) else _CLINE_PREFIX
+        prefix = _BRIDGE_PREFIX if isinstance(variables, _PlaceVariables) else _CLINE_PREFIX
         raise SettingsError(f"{prefix}{field.upper()}: {text!r} has no home directory: give the whole path") from None
 
 

@@ -19,6 +19,7 @@ from cline_otel.catalogue.load import load
 from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
+from cline_otel.private_files import open_private, private_directory
 
 _VERSION: Final = 1
 
@@ -96,9 +97,7 @@ def rotate_key(state_directory: Path) -> None:
 
 def _read(path: Path) -> _Content | None:
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                os.fchmod(file.fileno(), 0o600)
+        with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
             content = msgspec.json.decode(file.read(), type=_Content)
         if content.version != _VERSION or len(bytes.fromhex(content.key)) != KEY_BYTES:
             raise PseudonymsFileError(f"{path} is of another release: `cline-otel key rotate` makes a new one")
@@ -120,7 +119,7 @@ def _write(path: Path, content: _Content, *, replacing: bool) -> None:
     """Whole or not at all; where nothing is to be replaced, what another process has just made stays."""
     temporary: Path | None = None
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(path.parent)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from cline_otel.private_files import private_directory
 from cline_otel.sources.intake import ProcessKey
 from cline_otel.sources.processes import Presence, ProcessTable
 from cline_otel.sources.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
@@ -72,7 +73,7 @@ def parse_name(name: str) -> SpoolFile | None:
 
 
 class SpoolReader:
-    """Reads the spool directory, which it makes (mode 0700) if it is missing.
+    """Reads the spool directory, which it makes (mode 0700) if it is missing, and keeps others out of.
 
     Positions are given to each call and never kept here: they belong to whoever commits them.
     What can't be read is told in ``problems`` (a line by cursor key) and does not stop the others.
@@ -146,9 +147,12 @@ class SpoolReader:
         """Delete every file, read or not, of living processes too, which go on in new ones; how many that were.
 
         Raises:
-            UndeletableFile: one can't be deleted; those before it are.
+            UndeletableFile: one can't be deleted, and those before it are; or they can't be listed.
         """
+        self.problems.pop(KEY_PREFIX, None)
         files = self._list()
+        if KEY_PREFIX in self.problems:
+            raise UndeletableFile(self.problems[KEY_PREFIX])
         for file in files:
             self._unlink(self.directory / file.name)
         return len(files)
@@ -213,7 +217,7 @@ class SpoolReader:
 
     def _list(self) -> list[SpoolFile]:
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(self.directory)
             with os.scandir(self.directory) as entries:
                 parsed = [parse_name(entry.name) for entry in entries if entry.is_file(follow_symlinks=False)]
         except OSError as error:
