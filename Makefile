@@ -27,7 +27,7 @@ COLLECTOR := $(BIN)/python collector-config/find_or_build.py
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo test test-plugin test-python check check-lint check-format check-types check-imports \
-	check-repository format e2e bench fidelity collector lock picture clean
+	check-repository format e2e bench fidelity collector lock picture docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +81,11 @@ collector: setup ## find an OpenTelemetry Collector or build one, and print its 
 
 picture: setup ## draw the trace that the README shows
 	@$(PICTURE) $(ARGUMENTS)
+
+docs: setup ## write docs/privacy.md from the catalogue
+	@mkdir -p .out
+	@$(BIN)/python -m cline_otel.catalogue.document > .out/privacy.md
+	@cp .out/privacy.md docs/privacy.md
 
 lock: $(SETUP_DONE) ## resolve the requirements afresh and write constraints.txt
 	@set -e; \

@@ -619,7 +619,7 @@ test("a model is told by its name, and by none that tells of more", () => {
   const run = new RunCalls();
   const modelOf = (id) => only(mapped([run.afterModel({ assistantMessage: { modelInfo: { id } } })]), "model_call.finished").model;
   for (const name of ["gpt-5", "anthropic/claude-sonnet-4.6", "llama3:8b", "claude-opus-4@20250514", "a/b/c/d"]) assert.equal(modelOf(name), name);
-  for (const name of ["ft:gpt-4o:someone::id", "arn:aws:bedrock:x:12345:y", "who@where", "a/b/c/d/e", "x".repeat(129), ""]) assert.equal(modelOf(name), "_OTHER");
+  for (const name of ["ft:gpt-4o:someone::id", "arn:aws:bedrock:x:12345:y", "who@where", "a/b/c/d/e/f", "x".repeat(129), ""]) assert.equal(modelOf(name), "_OTHER");
   assert.equal(modelOf(undefined), undefined);
 });
 

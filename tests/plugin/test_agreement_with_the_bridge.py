@@ -78,7 +78,8 @@ def test_ids_keys_and_models_have_one_pattern_in_both() -> None:
     plugin = json.loads(node("--input-type=module", "-e", script, (PLUGIN / "cline-otel.js").as_uri()))
     catalogue = tomllib.loads(files("cline_otel.catalogue").joinpath("attributes.toml").read_text(encoding="utf-8"))
 
-    assert plugin["generatedId"] == f"^(?:{GENERATED_ID.pattern}|{PROVIDER_ID.pattern})$"
+    assert plugin["generatedId"] == f"^(?:{GENERATED_ID.pattern})$"
+    assert plugin["providerId"] == f"^(?:{PROVIDER_ID.pattern})$"
     assert plugin["key"] == re.sub(r"\s+(#.*)?", "", _KEY)
     assert plugin["version"] == f"^{catalogue['patterns']['version']}$"
     assert plugin["model"].replace(r"\/", "/") == f"^{catalogue['patterns']['model']}$"

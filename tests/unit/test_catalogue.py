@@ -13,7 +13,7 @@ from bench.fixed_key import CATALOGUE
 
 from cline_otel.catalogue import load as loading
 from cline_otel.catalogue import model
-from cline_otel.catalogue.load import CatalogueError, load
+from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli import explain
 from cline_otel.events import Kind
 from cline_otel.translate.derive import MODEL_CALL_SPAN, RUN_SPAN, TOOL_CALL_SPAN

@@ -86,7 +86,7 @@ def test_a_model_s_name_passes(name: str) -> None:
     "name",
     [
         "someone@somewhere.org", "https://a.host/v1", "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/x",
-        "/srv/models/x.gguf", "a model", "a\nb", "x" * 129, "a/b/c/d/e",
+        "/srv/models/x.gguf", "a model", "a\nb", "x" * 129, "a/b/c/d/e/f",
     ],
 )  # fmt: skip
 def test_what_is_no_model_s_name_does_not_pass(name: str) -> None:

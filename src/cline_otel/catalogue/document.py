@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from cline_otel.catalogue import model
+from cline_otel.catalogue.gates import IDENTIFIER
 from cline_otel.catalogue.load import _tables
 from cline_otel.privacy.policy import ALWAYS_INCLUDED, PrivacyClass, strictest
 
@@ -24,7 +25,6 @@ EVERY_EVENT: Final = "every event"
 WITHHELD: Final[tuple[PrivacyClass, ...]] = ("content", "pseudonym", "secret")
 """Classes of upstream fields that never leave unless an attribute says how."""
 
-_HASHED_KEYS: Final = frozenset({"gen_ai.conversation.id", "gen_ai.agent.id", "cline.run.id"})
 _SOURCE_NAMES: Final = {"cline.toml": "cline.log and OTLP", "plugin.toml": "plugin"}
 _MOST_VALUES_SHOWN: Final = 24
 
@@ -59,7 +59,7 @@ def privacy_sections(attributes: model.AttributesFile, sources: Mapping[str, mod
             "Safe: leaves always",
             _SAFE,
             ("Attribute", "Value", "Signals", "What it is"),
-            tuple(_row(name, _form_of(name, each), each) for name, each in of_class.get("safe", ())),
+            tuple(_row(name, _form_of(each), each) for name, each in of_class.get("safe", ())),
         ),
         Section(
             "bounded",
@@ -164,8 +164,8 @@ def _signals(attribute: model.Attribute) -> str:
     return ", ".join(sorted(attribute.serves))
 
 
-def _form_of(name: str, attribute: model.Attribute) -> Cell:
-    if name in _HASHED_KEYS:
+def _form_of(attribute: model.Attribute) -> Cell:
+    if attribute.pattern == IDENTIFIER:
         return "an id that a machine made up; of any other the keyed hash"
     if attribute.pattern is not None:
         return (attribute.pattern,)
@@ -285,9 +285,9 @@ same pseudonym for as long as the key stays, so two tools can be told apart and 
 nobody can try names against it, and those of two installations do not match. `cline-otel key rotate` makes a new key:
 from then on every name has another pseudonym, and nothing joins them with the old ones.
 
-**Ids** of sessions, agents and runs leave as they are if they have a form that Cline or a machine makes up.
-Applications on Cline's SDK may choose others, and then they are names: their pseudonyms of kind `id` leave instead, the
-same from every source.
+**Ids** of sessions, agents, runs, calls and answers leave as they are if they have a form that Cline, a provider or
+another machine makes up. Applications on Cline's SDK may choose others, and then they are names: their pseudonyms of
+kind `id` leave instead, the same from every source.
 """
 
 _CHOICES: Final = """\

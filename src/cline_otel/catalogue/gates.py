@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cline_otel.catalogue import model, values
-from cline_otel.privacy.policy import Policy, PrivacyClass
+from cline_otel.privacy.policy import ALWAYS_INCLUDED, Policy, PrivacyClass
 
 IDENTIFIER: Final = "identifier"
 """The pattern that is none: ids are let through by who made them (privacy/pseudonyms.py)."""
@@ -23,22 +23,28 @@ class Gates:
         self._table = table
         self._policy = policy
         self._made: dict[tuple[str, PrivacyClass], values.Gate] = {}
-        self.identifier = values.identifier(policy.pseudonyms)
+        self.identifier = values.identifier(policy.pseudonyms, by_providers=True)
+        self.key_identifier = values.identifier(policy.pseudonyms, by_providers=False)
 
     def of(self, name: str, *said: PrivacyClass) -> values.Gate:
         """The gate of an attribute, or of a field that only steers; ``said``: the classes that an event adds."""
         attribute = self._table.attributes.get(name)
         if attribute is None:
-            return _internal_gate(self._table.internal[name], self)
+            withheld = "content" in said or "secret" in said
+            return values.nothing if withheld else _internal_gate(self._table.internal[name], self)
         privacy = self._policy.effective(name, attribute.privacy, *said)
         key = (name, privacy)
         if key not in self._made:
             self._made[key] = self._gate(name, attribute, privacy)
         return self._made[key]
 
-    def of_free_text(self, name: str) -> values.Gate:
-        """The gate that finds an attribute's class in free text."""
-        if self._policy.effective(name, self._table.attributes[name].privacy) == "secret":
+    def of_made(self, name: str, *said: PrivacyClass) -> values.Gate:
+        """The gate of an attribute whose pseudonyms the plugin has made."""
+        return values.nothing if self.of(name, *said) is values.nothing else values.made_pseudonym
+
+    def of_free_text(self, name: str, *said: PrivacyClass) -> values.Gate:
+        """The gate that finds an attribute's class in free text, which is content, whatever its event says."""
+        if "secret" in (*said, self._policy.effective(name, self._table.attributes[name].privacy)):
             return values.nothing
         return values.classified(self._table.classes[name].items())
 
@@ -63,7 +69,10 @@ class Gates:
         if attribute.privacy != "pseudonym" or group not in self._policy.included:
             return values.nothing
         if attribute.pattern is not None:
-            return self.pattern(attribute.pattern) if self._policy.is_plain(group) else values.nothing
+            if not self._policy.is_plain(group):
+                return values.nothing
+            # Who it was is an id, or a hash of Cline's own; a name that is random is none.
+            return values.matching(self._table.patterns[attribute.pattern], may_be_random=group not in ALWAYS_INCLUDED)
         if attribute.hashes is None or pseudonyms is None or self._policy.is_plain(group):
             return values.nothing
         return values.hashed(pseudonyms, attribute.hashes, self._known_values(attribute))
@@ -92,5 +101,5 @@ class Gates:
 
 def _internal_gate(field: model.InternalField, gates: Gates) -> values.Gate:
     if field.type == "string":
-        return gates.pattern(field.pattern or IDENTIFIER)
+        return gates.pattern(field.pattern) if field.pattern is not None else gates.key_identifier
     return {"int": values.amount, "bool": values.boolean, "milliseconds": values.milliseconds}[field.type]

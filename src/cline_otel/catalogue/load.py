@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from cline_otel.catalogue import model, values
 from cline_otel.catalogue.checks import findings
 from cline_otel.catalogue.gates import Gates
-from cline_otel.privacy.policy import Policy, PrivacyClass
+from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
 from cline_otel.signals import MetricDefinition, Severity
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -145,16 +145,16 @@ def _read(name: str, shape: type[_Model]) -> _Model:
 
 
 def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
+    key_gates = {"iteration": values.amount, "call_id": gates.identifier}
     shared: dict[str, tuple[FieldHandler, ...]] = {
-        alias: (FieldHandler(KEYS.index(key), key, values.amount if key == "iteration" else gates.identifier),)
+        alias: (FieldHandler(KEYS.index(key), key, key_gates.get(key, gates.key_identifier)),)
         for key, aliases in table.keys.items()
         for alias in aliases
     }
     shared = dict.fromkeys(table.common.ignored, ()) | shared
-    common_classes = _class_by_field(table.common.private)
 
     def compiled(name: str, event: model.SourceEvent) -> SourceEvent:
-        private = common_classes | _class_by_field(event.private)
+        private = _class_by_field(table.common.private, event.private)
         fields = table.common.fields | event.fields
         handlers = shared | dict.fromkeys((*dict(event.when), *private), ())
         for field, targets in (fields | table.common.fallbacks).items():
@@ -163,10 +163,12 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
             handlers[field] = tuple(
                 FieldHandler(TEXT if gate is values.text else slot, target, gate)
                 for target in targets
-                if (gate := gates.of(target, *said)) is not values.nothing
+                if (gate := (gates.of_made if field in table.common.pseudonyms else gates.of)(target, *said))
+                is not values.nothing
             )
         for field, target in event.classified.items():
-            handlers[field] = (*handlers.get(field, ()), FieldHandler(FALLBACK, target, gates.of_free_text(target)))
+            gate = gates.of_free_text(target, *([private[field]] if field in private else []))
+            handlers[field] = (*handlers.get(field, ()), FieldHandler(FALLBACK, target, gate))
         return SourceEvent(
             name=name,
             kind=event.kind,
@@ -187,8 +189,14 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
     )
 
 
-def _class_by_field(private: Mapping[PrivacyClass, list[str]]) -> dict[str, PrivacyClass]:
-    return {field: privacy for privacy, fields in private.items() for field in fields}
+def _class_by_field(*tables: Mapping[PrivacyClass, list[str]]) -> dict[str, PrivacyClass]:
+    """The strictest class that any of the tables says of a field."""
+    said: dict[str, PrivacyClass] = {}
+    for table in tables:
+        for privacy, fields in table.items():
+            for field in fields:
+                said[field] = strictest(privacy, said.get(field, "safe"))
+    return said
 
 
 def _compile_fact(name: str, fact: model.Fact, common: list[str], excluded: frozenset[str]) -> Fact:

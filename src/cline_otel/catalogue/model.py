@@ -126,6 +126,7 @@ class SourceCommon(_Strict):
     fallbacks: dict[str, Targets] = {}
     ignored: list[str]
     private: dict[PrivacyClass, list[str]]
+    pseudonyms: frozenset[str] = frozenset()
 
 
 class LogMessages(_Strict):

@@ -13,7 +13,7 @@ from typing import Final
 
 from cline_otel.events import AttributeValue
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, PSEUDONYM, PseudonymKind, Pseudonyms
-from cline_otel.privacy.shapes import masked, shape_of
+from cline_otel.privacy.shapes import MASKED, masked, shape_of
 
 OTHER: Final = "_OTHER"
 """The conventions' word for a value outside the known set (semantic-conventions, ``error.type``)."""
@@ -33,6 +33,10 @@ MOST: Final = 10**11
 """No size, count, duration or cost that Cline means is larger, and no number of a card or an account is smaller."""
 
 _MOST_SIGNED: Final = (1 << 31) - 1
+_PATH: Final = re.compile(r"[\w.@~:-]*(?:[/\\][\w.@-]+)+")
+"""The words of a path say nothing of an error."""
+
+_LAST_WORD: Final = re.compile(r"\S+\Z")
 _MEMORY: Final = 8_192
 _LONGEST_REMEMBERED: Final = 256
 _INT64: Final = 1 << 63
@@ -65,14 +69,14 @@ def one_of(values: frozenset[str]) -> Gate:
     return remembered(lambda value: value if value in values else OTHER)
 
 
-def matching(pattern: str) -> Gate:
-    """Only strings that match in full and have no shape of a secret."""
+def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
+    """Only strings that match in full and have no shape of a secret; ids may be random, names may not."""
     fullmatch = re.compile(pattern).fullmatch
 
     def passes(value: str) -> str:
         if not fullmatch(value):
             return OTHER
-        return value if shape_of(value) is None else REDACTED
+        return value if shape_of(value, may_be_random=may_be_random) is None else REDACTED
 
     return remembered(passes)
 
@@ -84,23 +88,31 @@ def one_of_or_matching(values: frozenset[str], pattern: str) -> Gate:
 
 
 def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = frozenset()) -> Gate:
-    """The pseudonym of a name, or one that the plugin has made; nothing for names that are known to all."""
+    """The pseudonym of a name; nothing for names that are known to all."""
 
     def passes(name: str) -> str | None:
-        if name in known or name == OTHER or len(name) > LONGEST_NAME:
-            return None
-        return name if PSEUDONYM.fullmatch(name) else pseudonyms.of(kind, name)
+        return None if name in known or name == OTHER or len(name) > LONGEST_NAME else pseudonyms.of(kind, name)
 
     return remembered(passes)
 
 
-def identifier(pseudonyms: Pseudonyms | None) -> Gate:
-    """An id that a machine made up as it is; of one that somebody chose, the pseudonym."""
+def made_pseudonym(value: object) -> str | None:
+    """A pseudonym that the plugin has made; nothing that could be a name."""
+    return value if isinstance(value, str) and PSEUDONYM.fullmatch(value) else None
+
+
+def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
+    """An id that a machine made up as it is; of one that somebody chose, the pseudonym.
+
+    Args:
+        pseudonyms: the installation's.
+        by_providers: whether providers make such ids, too: of calls and answers, not of sessions, agents and runs.
+    """
 
     def passes(value: str) -> str:
         if GENERATED_ID.fullmatch(value):
             return value
-        if PROVIDER_ID.fullmatch(value):
+        if by_providers and PROVIDER_ID.fullmatch(value):
             return value if shape_of(value, may_be_random=True) is None else REDACTED
         return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
 
@@ -112,7 +124,7 @@ def classified(classes: Iterable[tuple[str, str]]) -> Gate:
     compiled = [(name, re.compile(pattern, re.IGNORECASE)) for name, pattern in classes]
 
     def passes(text: str) -> str | None:
-        head = text[:LONGEST_TEXT]
+        head = _PATH.sub(" ", text[:LONGEST_TEXT])
         return next((name for name, pattern in compiled if pattern.search(head)), None)
 
     return remembered(passes)
@@ -120,7 +132,12 @@ def classified(classes: Iterable[tuple[str, str]]) -> Gate:
 
 def text(value: object) -> str | None:
     """Free text that the user has opted in: its beginning, with everything masked that looks like a secret."""
-    return masked(value[: 2 * LONGEST_TEXT])[:LONGEST_TEXT] if isinstance(value, str) and value not in _ABSENT else None
+    if not isinstance(value, str) or value in _ABSENT:
+        return None
+    head = value[: 2 * LONGEST_TEXT]
+    if len(head) < len(value):
+        head = _LAST_WORD.sub(MASKED, head)  # of which only a beginning may be there, which has no shape
+    return masked(head)[:LONGEST_TEXT]
 
 
 def nothing(_: object) -> None:

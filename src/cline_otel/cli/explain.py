@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,15 +12,16 @@ from rich.table import Table
 
 from cline_otel.catalogue import model
 from cline_otel.catalogue.document import (
-    KEY_ATTRIBUTES,
     Cell,
     Section,
     catalogued_privacy,
+    leaves,
     privacy_sections,
     withheld_fields,
 )
-from cline_otel.catalogue.load import KEYS, Catalogue, SourceEvent, load
+from cline_otel.catalogue.load import ATTRIBUTE, Catalogue, SourceEvent, load
 from cline_otel.cli.main import fail
+from cline_otel.privacy.policy import PrivacyClass
 
 _KIND_MEANING = {
     "ignored": "nothing: bookkeeping",
@@ -47,18 +47,18 @@ _KIND_MEANING = {
 }
 
 
-_CLASS_MEANING = {
+_CLASS_MEANINGS = {
     "safe": "a number, or a string of a known form",
     "bounded": "one of a list of known values, else _OTHER",
-    "pseudonym": "a keyed hash, or plain, as you allow it",
-    "content": "only if you ask for it, masked",
+    "class": "what kind of error the text tells of, if nothing else says it; no text",
+    "pseudonym": "a keyed hash or plain, as far as you allow it",
+    "content": "only if you ask for it, and masked",
     "secret": "never",
     "internal": "steers the translator, never leaves",
-    "class of it": "what kind of error the text tells of, where no other field says it; never the text",
 }
 
 _COLUMNS = {"choices": 3, "safe": 2, "bounded": 2, "pseudonym": 3, "content": 2, "never": 3}
-"""How many columns of each table a terminal has room for."""
+"""The tables that a terminal shows, and for how many of their columns it has room."""
 
 _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
@@ -69,9 +69,13 @@ def explain_event(name: str | None) -> None:
     if name is None:
         _list_all(catalogue)
         return
+    attributes, sources = catalogued_privacy()
     found = [
-        (source, entry)
-        for source, vocabulary in (("plugin", catalogue.plugin), ("cline.log, otlp", catalogue.cline))
+        (source, entry, sources[file])
+        for source, vocabulary, file in (
+            ("plugin", catalogue.plugin, "plugin.toml"),
+            ("cline.log, otlp", catalogue.cline, "cline.toml"),
+        )
         if (entry := vocabulary.find(name)) is not None
     ]
     elsewhere = [
@@ -84,8 +88,12 @@ def explain_event(name: str | None) -> None:
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `cline-otel explain` lists all"
         fail(f"{name}: the catalogue knows no such event{hint}", 2)
     console = Console()
-    for source, entry in found:
+    for source, entry, table in found:
+        event = table.events.get(entry.name) or table.prefixes[entry.name]
         _print_entry(console, source, entry, catalogue)
+        _print_fields(console, entry, event, attributes)
+        if entry.kind != "ignored":
+            _print_shared_fields(console, entry, event, table.common, attributes)
     for source, meaning in elsewhere:
         console.print(f"[bold]{escape(name)}[/]  told by {source}, which is not read yet")
         console.print(f"  {escape(meaning)}")
@@ -94,12 +102,11 @@ def explain_event(name: str | None) -> None:
 
 def explain_privacy() -> None:
     """Prints every attribute that may leave, by class, and what never leaves."""
-    console = Console()
-    attributes, sources = catalogued_privacy()
-    for section in privacy_sections(attributes, sources):
+    console = Console(highlight=False)
+    for section in privacy_sections(*catalogued_privacy()):
         if section.key in _COLUMNS:
             _print_section(console, section, _COLUMNS[section.key])
-    console.print("[dim]docs/privacy.md has all of it: patterns, lists, classes of free text.[/]")
+    console.print("[dim]Patterns, lists and classes of free text: docs/privacy.md[/]")
 
 
 def _becomes(entry: SourceEvent) -> str:
@@ -127,57 +134,105 @@ def _list_all(catalogue: Catalogue) -> None:
 
 def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: Catalogue) -> None:
     console.print(f"[bold]{escape(entry.name)}[/]  told by {source}")
-    console.print(f"  {escape(entry.meaning)}")
-    console.print(f"  Becomes: {escape(_becomes(entry))}")
+    _say(console, entry.meaning)
+    _say(console, f"Becomes: {_becomes(entry)}")
     if entry.fact:
         fact = catalogue.facts[entry.fact]
         body = "".join(literal + (f"{{{name}}}" if name else "") for literal, name in fact.body_parts)
         counted = f"; counts in {fact.counts}" if fact.counts else ""
-        console.print(f"  {fact.severity.name}: {escape(body)}{counted}")
+        _say(console, f"{fact.severity.name}: {body}{counted}")
     if entry.known_to:
-        console.print(
-            f"  Not repeated from a run that the {', '.join(sorted(entry.known_to))} owns: it tells the same itself"
-        )
+        owners = ", ".join(sorted(entry.known_to))
+        _say(console, f"Not repeated from a run that the {owners} owns: it tells the same itself")
     for name, accepted in entry.when:
-        console.print(f"  Only if {name} is {' or '.join(sorted(accepted))}")
-    if entry.kind != "ignored":
-        _print_fields(console, entry)
-    _print_rest(console, entry)
+        _say(console, f"Only if {name} is {' or '.join(sorted(accepted))}")
 
 
-def _print_fields(console: Console, entry: SourceEvent) -> None:
+def _say(console: Console, text: str) -> None:
+    """A paragraph, all of it indented."""
+    console.print(Padding(escape(text), (0, 0, 0, 2)))
+
+
+def _print_fields(
+    console: Console, entry: SourceEvent, event: model.SourceEvent, attributes: model.AttributesFile
+) -> None:
     """The event's own fields, what each leaves as, and what the classes of privacy mean."""
-    attributes, sources = catalogued_privacy()
-    own = _own(entry, sources)
+    withheld = withheld_fields(event, attributes)
     rows: list[tuple[str, str, str]] = []
-    for field, targets in own.fields.items():
-        for number, target in enumerate(targets):
-            attribute = attributes.attributes.get(target)
-            privacy = attribute.privacy if attribute is not None else "internal"
-            rows.append(("" if number else field, target if attribute is not None else "-", privacy))
+    for field in dict.fromkeys([*event.fields, *event.classified]) if entry.kind != "ignored" else ():
+        said = entry.private.get(field, "safe")
+        leaves_as = [_leaving(target, said, attributes) for target in event.fields.get(field, ())]
+        leaves_as += [(event.classified[field], "class")] if field in event.classified else []
+        shown = [leaving for leaving in leaves_as if leaving[1]] or [("dropped", said)]
+        rows += [("" if number else field, *leaving) for number, leaving in enumerate(shown)]
+    rows += [(field, "dropped", privacy) for field, privacy in withheld.items() if field not in event.fields]
+    if not rows:
+        return
+    table = Table("  Field", "Leaves as", "Privacy class", box=None, pad_edge=False, header_style="dim")
+    for field, target, privacy in rows:
+        table.add_row(f"  {escape(field)}", "[dim]dropped[/]" if target == "dropped" else target, privacy)
+    console.print(table)
+    classes = {privacy for _, target, privacy in rows if target != "dropped"}
+    for privacy, meaning in _CLASS_MEANINGS.items():
+        if privacy in classes:
+            console.print(f"  [dim]{privacy}: {meaning}[/]", highlight=False)
+
+
+def _leaving(target: str, said: PrivacyClass, attributes: model.AttributesFile) -> tuple[str, str]:
+    """What a field leaves as, and the class; the class is empty if the field's own does not let it leave."""
+    attribute = attributes.attributes.get(target)
+    if attribute is None:
+        return "-", "internal"
+    return target, attribute.privacy if leaves(attribute.privacy, said) else ""
+
+
+def _print_shared_fields(
+    console: Console,
+    entry: SourceEvent,
+    event: model.SourceEvent,
+    common: model.SourceCommon,
+    attributes: model.AttributesFile,
+) -> None:
+    """Fields that any event of the source may have, and those that are not read, folded into some lines."""
+    keys = [field for field, read in entry.handlers.items() if any(handler.slot < ATTRIBUTE for handler in read)]
+    shared = [
+        field
+        for field in (common.fields | common.fallbacks)
+        if field not in event.fields and any(target in attributes.attributes for target in entry.fields[field])
+    ]
+    always = [
+        field
+        for field in shared
+        if any(attributes.attributes[target].privacy in ("safe", "bounded") for target in entry.fields[field])
+    ]
+    dropped = [field for field in withheld_fields(common, attributes) if field not in event.fields]
+    told = {*keys, *shared, *dropped, *event.fields, *event.classified, *withheld_fields(event, attributes)}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for label, fields in (
+        ("ids", keys),
+        ("also", always),
+        ("if included", [field for field in shared if field not in always]),
+        ("dropped", dropped),
+        ("not read", [field for field in entry.handlers if field not in told]),
+    ):
+        if fields:
+            table.add_row(f"  [dim]{label}[/]", f"[dim]{escape(', '.join(fields))}[/]")
+    console.print("  [dim]Besides, as any event of this source:[/]")
+    console.print(table)
+
+
+def _print_section(console: Console, section: Section, columns: int) -> None:
+    console.print(f"[bold]{escape(section.title)}[/]")
+    text = _LINK.sub(r"\1", section.text).replace("`", "").replace("\n", " ")
+    console.print(f"[dim]{escape(text)}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("  Field", "Leaves as", "Privacy class", "Values"):
-        table.add_column(column, overflow="fold")
-    for slot, key in enumerate(KEYS):
-        aliases = [field for field, read in entry.handlers.items() if any(handler.slot == slot for handler in read)]
-        if aliases:
-            target = _KEY_ATTRIBUTES[key]
-            class_of_key = catalogue.attributes[target].privacy
-            table.add_row(f"  {', '.join(aliases)}", target, class_of_key, "an identifier; spans are keyed by it")
-    for field, targets in entry.fields.items():
-        for target in targets:
-            attribute = catalogue.attributes.get(target)
-            if attribute is None:
-                table.add_row(f"  {field}", "-", "internal", "steers the translator, never leaves")
-            else:
-                table.add_row(f"  {field}", target, attribute.privacy, _limits(attribute))
-    for field, target in entry.classified.items():
-        table.add_row(f"  {field}", target, "bounded", "its class, where no other field says it; never the text")
-    for field, privacy in entry.private.items():
-        if field not in entry.fields:
-            table.add_row(f"  {field}", "[dim]dropped[/]", privacy, "")
-    if table.row_count:
-        console.print(table)
-    silent = [f for f, read in entry.handlers.items() if not read and f not in {*entry.private, *entry.fields}]
-    if silent:
-        console.print(f"  [dim]Never read: {escape(', '.join(silent))}[/]")
+    for number, head in enumerate(section.head[:columns]):
+        table.add_column(head, no_wrap=number == 0)
+    for row in section.rows:
+        table.add_row(*(escape(_plain(cell)) for cell in row[:columns]))
+    console.print(table)
+    console.print()
+
+
+def _plain(cell: Cell) -> str:
+    return cell.replace("`", "") if isinstance(cell, str) else ", ".join(cell)

@@ -50,8 +50,9 @@ const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 const MODEL_NAME = new RegExp(
   [
     "^(?!.*[Aa][Rr][Nn]:|ft:|projects/|accounts/(?!fireworks/)|localhost|[^/]*\\.[a-z]{2,}(?::[^/]*)?/)",
-    "(?!.*(?:[0-9]{9,}|:[0-9]{2,5}(?:/|$)|[0-9]+(?:\\.[0-9]+){3}))",
-    "(?=.{1,128}$)[A-Za-z0-9][A-Za-z0-9_.:+-]*(/[A-Za-z0-9_.:+-]+){0,3}(@[0-9][0-9A-Za-z.-]*)?$",
+    "(?!.*(?:[0-9]{9,}|:[0-9]{2,5}/|[0-9]+(?:\\.[0-9]+){3}))",
+    "(?=.{1,128}$)(?:~|@cf/)?[A-Za-z0-9][A-Za-z0-9_.:+-]*",
+    "(/[A-Za-z0-9_.:+-]+){0,4}(@(?:[0-9][0-9A-Za-z.-]*|default|latest|us|eu|apac|global))?$",
   ].join(""),
 );
 const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
@@ -71,7 +72,8 @@ const KEY_SHAPE = anyOf(
   "(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\\w-]{30,}", // AWS, Google
   "xox[abeoprs]-[\\w-]{10,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{30,}", // Slack, npm, Hugging Face
   "glrt-[\\w-]{16,}|dckr_pat_[\\w-]{16,}|shp(?:at|ss|ca|pa)_[A-Za-z0-9]{16,}", // GitLab, Docker, Shopify
-  "(?<![A-Za-z0-9])(?:xai|gsk|nvapi|pplx|tgp_v1|fw|r8|csk|dop_v1|pcsk|tvly)[-_][A-Za-z0-9_-]{20,}", // model providers
+  "(?<![A-Za-z0-9])(?:xai|gsk|pplx|tgp_v1|fw|r8|csk|dop_v1|pcsk|tvly)[-_][A-Za-z0-9]{20,}", // model providers
+  "(?<![A-Za-z0-9])nvapi-[\\w-]{20,}",
   "SG\\.[\\w-]{16,}\\.[\\w-]{16,}|(?<![A-Za-z0-9])hv[sb]\\.[\\w-]{16,}|ya29\\.[\\w-]{16,}", // SendGrid, Vault, Google
   "eyJ[\\w-]{8,}\\.[\\w-]{8,}\\.[\\w-]*", // JSON Web Token
 );
@@ -131,11 +133,12 @@ const ONE_PROVIDER_ID =
   "(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)" +
   "[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})";
 const PROVIDER_ID = new RegExp(`${ONE_PROVIDER_ID}(?:\\|${ONE_PROVIDER_ID})?`); // of answers and calls
-const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source}|${PROVIDER_ID.source})$`);
+const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source})$`);
+const WHOLE_PROVIDER_ID = new RegExp(`^(?:${PROVIDER_ID.source})$`);
 const KEY = /^[0-9a-f]{64}$/i;
 
 /** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/shapes.py. */
-export const PATTERNS = { version: CLIENT_VERSION, model: MODEL_NAME, generatedId: WHOLE_ID, key: KEY_SHAPE };
+export const PATTERNS = { version: CLIENT_VERSION, model: MODEL_NAME, generatedId: WHOLE_ID, providerId: WHOLE_PROVIDER_ID, key: KEY_SHAPE };
 
 const PSEUDONYM_DIGITS = 32;
 
@@ -167,7 +170,7 @@ export function createPseudonyms(content) {
     },
     /** An id that a machine made up as it is; of any other the pseudonym, or undefined while there is no key. */
     identifier: (id) => {
-      if (WHOLE_ID.test(id)) return KEY_SHAPE.test(id) ? undefined : id;
+      if (WHOLE_ID.test(id)) return id;
       const known = ids.get(id) ?? (key && pseudonym("id", id));
       if (known !== undefined) keep(ids, id, known, LIMITS.idPseudonyms);
       return known;
@@ -197,6 +200,14 @@ const ID_FIELDS = new Set([
   "response_id",
 ]);
 
+// Ids of calls and answers, which those who serve models make.
+const PROVIDER_ID_FIELDS = new Set(["parent_call_id", "call_id", "response_id"]);
+
+function providerId(id, pseudonyms) {
+  if (!WHOLE_PROVIDER_ID.test(id)) return pseudonyms.identifier(id);
+  return KEY_SHAPE.test(id) ? undefined : id;
+}
+
 /** A record as it may be written; undefined for one whose subject has no name that may be. */
 function published(entry, pseudonyms) {
   const result = {};
@@ -205,7 +216,7 @@ function published(entry, pseudonyms) {
     if (field === "tool_name") Object.assign(result, pseudonyms.tool(value));
     else if (!ID_FIELDS.has(field)) result[field] = value;
     else {
-      const id = pseudonyms.identifier(value);
+      const id = PROVIDER_ID_FIELDS.has(field) ? providerId(value, pseudonyms) : pseudonyms.identifier(value);
       if (id !== undefined) result[field] = id;
       else if (field === "agent_id" || field === "run_id" || entry.event === "session.claimed") return undefined;
     }

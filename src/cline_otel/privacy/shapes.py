@@ -24,7 +24,8 @@ _KEY: Final = r"""
     | (?:AKIA|ASIA)[A-Z0-9]{16} | AIza[\w-]{30,}                                     # AWS, Google
     | xox[abeoprs]-[\w-]{10,} | npm_[A-Za-z0-9]{30,} | hf_[A-Za-z0-9]{30,}           # Slack, npm, Hugging Face
     | glrt-[\w-]{16,} | dckr_pat_[\w-]{16,} | shp(?:at|ss|ca|pa)_[A-Za-z0-9]{16,}    # GitLab, Docker, Shopify
-    | (?<![A-Za-z0-9])(?:xai|gsk|nvapi|pplx|tgp_v1|fw|r8|csk|dop_v1|pcsk|tvly)[-_][A-Za-z0-9_-]{20,}  # model providers
+    | (?<![A-Za-z0-9])(?:xai|gsk|pplx|tgp_v1|fw|r8|csk|dop_v1|pcsk|tvly)[-_][A-Za-z0-9]{20,}  # model providers
+    | (?<![A-Za-z0-9])nvapi-[\w-]{20,}
     | SG\.[\w-]{16,}\.[\w-]{16,} | (?<![A-Za-z0-9])hv[sb]\.[\w-]{16,} | ya29\.[\w-]{16,}  # SendGrid, Vault, Google
     | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                                                # JSON Web Token
 """
@@ -39,10 +40,19 @@ _PATH: Final = r"""
     | (?<![^\s/\\])[^\s/\\]{1,128}?\.(?:                                              # a file, by its name
         gguf|ggml|safetensors|onnx|bin|pth?|py|ipynb|[cm]?[jt]sx?|json|ya?ml|toml|md|txt|csv|sql|env|pem|key)\b
 """
-_RELATIVE_PATH: Final = r"(?<![\w.@-])[\w.@-]{1,255}(?:[/\\][\w.@-]{1,255})+[/\\]?"
-_ASSIGNED: Final = (
-    r"(?i:api[_-]?key|secret|token|passw(?:or)?d|authorization|bearer)\b['\"]?\s*[=:\s]\s*['\"]?[^\s'\"]+"
-)
+_IN_TEXT: Final = r"""
+    (?m:^[ \t]+at[ ].*$|^[ \t]*File[ ]".*$)                                          # frames of a stack
+    | '[^'\n]*[/\\][^'\n]*' | "[^"\n]*[/\\][^"\n]*" | `[^`\n]*[/\\][^`\n]*`           # a path with spaces
+    | (?<![\w.@-])[\w.@-]{1,255}(?:[/\\][\w.@-]{1,255})+[/\\]?                       # relative
+    | \barn:\S+ | \b(?:org|proj|user|acct|cus|key)[-_][A-Za-z0-9]{8,}
+    | (?<![\w.%+-])[\w.%+-]{1,64}@[\w.-]+
+    | (?<![\w.-])\.?[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z][A-Za-z0-9-]{1,62}\b(?::\d+)?  # a host, a file
+    | \b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d+)?
+"""
+_ASSIGNED: Final = r"""
+    (?i:api[ _-]?key|access[_-]?key|secret|token|passw(?:or)?d|authorization|bearer|cookie)\b['"]?
+    (?:\s+(?i:is|was|provided|given|used))?\s*[=:\s]\s*['"]?(?:(?i:bearer|basic|token)\s+)?[^\s'"]+
+"""
 _PEM: Final = r"-----BEGIN[\s\S]*?(?:-----END[^-]*-----|\Z)"
 
 _SHAPES: Final[dict[Shape, re.Pattern[str]]] = {
@@ -51,12 +61,13 @@ _SHAPES: Final[dict[Shape, re.Pattern[str]]] = {
     "URL": re.compile(_URL, re.VERBOSE),
     "path": re.compile(_PATH, re.VERBOSE),
 }
-_PIECES: Final = re.compile("|".join((_PEM, _KEY, _ASSIGNED, _E_MAIL, _URL, _PATH, _RELATIVE_PATH)), re.VERBOSE)
+_PIECES: Final = re.compile("|".join((_PEM, _ASSIGNED, _KEY, _E_MAIL, _URL, _PATH, _IN_TEXT)), re.VERBOSE)
 
 _LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[0-9A-Z])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}")
 _MIXED_RUN: Final = re.compile(
     r"(?<![A-Za-z0-9])(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}"
 )
+_RUN: Final = re.compile(r"[A-Za-z0-9]{16,}")
 _RANDOM_BITS: Final = 3.7
 """Bits per character; twenty random letters and digits have 4.0 in the mean, words joined in a name 3 to 3.8."""
 _RANDOM_CHANGES: Final = 0.45
@@ -73,8 +84,13 @@ def shape_of(value: str, *, may_be_random: bool = False) -> Shape | None:
 
 def masked(text: str) -> str:
     """Free text with ``MASKED`` for every piece that has one of the shapes, random runs included."""
-    text = _PIECES.sub(MASKED, text)
-    return _LONG_RUN.sub(MASKED, _MIXED_RUN.sub(lambda run: MASKED if _looks_random(run[0]) else run[0], text))
+    return _RUN.sub(lambda run: MASKED if _may_be_random(run[0]) else run[0], _PIECES.sub(MASKED, text))
+
+
+def _may_be_random(run: str) -> bool:
+    """In free text rather too much than too little: words joined in capitals stay, as names of errors have them."""
+    has_digit, has_letter = any(map(str.isdigit, run)), any(map(str.isalpha, run))
+    return (has_digit and has_letter) or _changes_per_character(run) >= _RANDOM_CHANGES
 
 
 def _looks_random(value: str) -> bool:

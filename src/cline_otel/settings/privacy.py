@@ -68,7 +68,7 @@ def exposures(policy: Policy) -> tuple[Exposure, ...]:
     """What leaves beyond the default, a short text each."""
     asked = [group for group in _GROUPS if group in policy.included - ALWAYS_INCLUDED - policy.plain]
     return (
-        *(Exposure(f"content: {name}", is_content=True) for name in sorted(policy.content)),
+        *(Exposure(f"content: {name}", is_content=True) for name in sorted(policy.content - policy.excluded)),
         *(Exposure(f"in plain: {_IN_PLAIN[group]}", is_content=True) for group in _GROUPS if group in policy.plain),
         *(Exposure(f"pseudonyms: {group}", is_content=False) for group in asked),
     )

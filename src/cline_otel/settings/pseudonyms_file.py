@@ -34,6 +34,10 @@ class _Content(msgspec.Struct):
     built_in_tools: list[str]
     plain_names: bool
 
+    def __repr__(self) -> str:
+        """Never with the key."""
+        return "pseudonyms.json"
+
 
 def ensure_pseudonyms(state_directory: Path, *, plain_names: bool | None = None) -> Pseudonyms:
     """The installation's pseudonyms; the file is made if there is none, and brought up to date.
