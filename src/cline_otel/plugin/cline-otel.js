@@ -798,7 +798,8 @@ function statOf(file) {
 function readDictionary(file, found) {
   if (!found.isFile() || found.size > LIMITS.settingsBytes) throw new TypeError("not a file of settings");
   const value = JSON.parse(utf8.decode(fs.readFileSync(file)));
-  return isDictionary(value) ? value : {};
+  if (!isDictionary(value)) throw new TypeError("no settings");
+  return value;
 }
 
 /**
@@ -806,7 +807,7 @@ function readDictionary(file, found) {
  * where nothing changed. While the file is half written or `read` throws, it is what it was; undefined if it never was.
  */
 function watchedJson(file, read) {
-  let status = null;
+  let status = null; // of what was read
   let answer;
   return () => {
     try {
@@ -816,30 +817,37 @@ function watchedJson(file, read) {
       status = now;
       answer = read(found ? readDictionary(file, found) : {});
     } catch {
-      // being written, or not for us to read
+      status = null; // being written, or not for us to read: again at the next look
     }
     return answer;
   };
 }
 
+/** A setting of that type, or undefined where it is not there; throws where it is of another. */
+function typed(settings, key, isOfType) {
+  const value = settings[key] ?? undefined;
+  if (value !== undefined && !isOfType(value)) throw new TypeError(`${key}: of a type that it cannot have`);
+  return value;
+}
+const isBoolean = (value) => typeof value === "boolean";
+const isText = (value) => typeof value === "string";
+
 /** An organization's remote config within what Cline keeps of it or its service answers. */
 function remoteConfigIn(document) {
-  const envelope = isDictionary(document.data) ? document.data : document;
-  if (isDictionary(envelope.remoteConfig)) return envelope.remoteConfig;
-  if (typeof envelope.value !== "string") return envelope;
-  if (envelope.enabled === false) return {};
-  const config = JSON.parse(envelope.value);
-  return isDictionary(config) ? config : {};
+  const envelope = typed(document, "data", isDictionary) ?? document;
+  const bundled = typed(envelope, "remoteConfig", isDictionary);
+  if (bundled) return bundled;
+  const text = typed(envelope, "value", isText);
+  if (text === undefined) return envelope;
+  if (typed(envelope, "enabled", isBoolean) === false) return {};
+  return typed({ value: JSON.parse(text) ?? [] }, "value", isDictionary);
 }
 
 // Each gives true for off, and throws on what cannot be understood.
-const optedOut = ({ telemetryOptOut }) => telemetryOptOut === true;
-const settingDisabled = ({ telemetrySetting }) => telemetrySetting === "disabled" || telemetrySetting === false;
-const organizationOff = (document) => {
-  const { telemetryEnabled } = remoteConfigIn(document);
-  if (typeof (telemetryEnabled ?? true) !== "boolean") throw new TypeError("telemetryEnabled: neither true nor false");
-  return telemetryEnabled === false;
-};
+const optedOut = (settings) => typed(settings, "telemetryOptOut", isBoolean) === true;
+const settingDisabled = (settings) =>
+  [false, "disabled"].includes(typed(settings, "telemetrySetting", (value) => isBoolean(value) || isText(value)));
+const organizationOff = (document) => typed(remoteConfigIn(document), "telemetryEnabled", isBoolean) === false;
 
 const isSet = (value) => typeof value === "string" && !["", "0", "false"].includes(value.trim().toLowerCase());
 
