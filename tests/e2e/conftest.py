@@ -17,6 +17,8 @@ import pytest
 from .cline_release import install_cline
 from .evidence import Evidence
 from .launcher import SCENARIO_TIMEOUT_SECONDS
+from .live_evidence import LiveEvidence
+from .live_stage import LiveScenario
 from .matching import Matching
 from .namespace import NamespaceUnavailableError, namespace_command
 from .node_runtime import find_node
@@ -114,9 +116,9 @@ def theatre(
     wanted: dict[str, Scenario] = {}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            scenario = item.callspec.params.get("scenario")
-            if isinstance(scenario, Scenario):
-                wanted[scenario.name] = scenario
+            for scenario in item.callspec.params.values():
+                if isinstance(scenario, Scenario):
+                    wanted[scenario.name] = scenario
     theatre = Theatre(programs, tmp_path_factory.mktemp("e2e"), list(wanted.values()))
     yield theatre
     theatre.close()
@@ -156,6 +158,17 @@ def matching(evidence: Evidence, telemetry: Telemetry, pytestconfig: pytest.Conf
     matching = Matching(evidence, telemetry)
     pytestconfig.stash.setdefault(_SUMMARY, [HEADER]).append(summarise(matching))
     return matching
+
+
+@pytest.fixture(scope="session")
+def live(request: pytest.FixtureRequest, theatre: Theatre) -> LiveEvidence:
+    """What a live scenario left behind; to be parametrized indirectly with the scenario."""
+    scenario: LiveScenario = request.param
+    evidence = LiveEvidence(theatre.results(scenario), scenario)
+    assert not evidence.failure, f"{evidence.failure}; see {evidence.folder}"
+    expected = [(run.script, run.exit_code) for run in scenario.runs]
+    assert [(run["script"], run["exit_code"]) for run in evidence.runs] == expected, f"see {evidence.folder}"
+    return evidence
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -92,13 +92,14 @@ class SessionTokens:
 class Evidence:
     """The witnesses of one scenario's results folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scenario: Scenario | None = None) -> None:
+        """``scenario`` is what was played, where it is none of ``SCENARIOS``."""
         outcome = json.loads((folder / "outcome.json").read_text())
         self.folder = folder
         self.failure: str = outcome["failure"]
         self.runs: list[dict[str, Any]] = outcome["runs"]
         self.bridge_exit_code: int | None = outcome.get("bridge_exit_code")
-        self.scenario: Scenario = next(
+        self.scenario: Scenario = scenario or next(
             each for each in (*SCENARIOS, WITHOUT_PLUGIN) if each.name == outcome["scenario"]
         )
         self.words: dict[str, str] = json.loads((folder / "words.json").read_text())

@@ -13,6 +13,8 @@ from .scenarios import Scenario
 
 _README = "# The shop of {file_word}\n\nFor internal use by {file_word}.\n"
 _SHOP = "TOKEN = '{file_word}'\n\n\ndef price(net):\n    return net\n\n\nprint(price(2))\n"
+_SKILL = "---\nname: {skill_word}\ndescription: How the shop of {file_word} counts.\n---\nCount {file_word}.\n"
+_AGENT = "---\nname: {agent_word}\ndescription: Knows the shop of {file_word}.\n---\nYou know {file_word}.\n"
 _HOOK = '#!/bin/sh\ncat >"$(mktemp {folder}/XXXXXXXXXX)"\necho "{{}}"\n'
 
 
@@ -29,6 +31,11 @@ class IsolatedHome:
         """Cline's own folder."""
         return self.home / ".cline"
 
+    @property
+    def hub_record(self) -> Path:
+        """The file by which Cline's hub daemon says that it runs."""
+        return self.cline_directory / "data" / "locks" / "hub" / "production.json"
+
 
 def build_home(scenario: Scenario, folder: Path, words: Mapping[str, str], model_port: int) -> IsolatedHome:
     """Makes the home below ``folder``: provider settings, the tool hook, perhaps an MCP server, and a git workspace.
@@ -43,12 +50,16 @@ def build_home(scenario: Scenario, folder: Path, words: Mapping[str, str], model
     settings = places.cline_directory / "data" / "settings"
     _write_json(settings / "providers.json", _providers(scenario, words, model_port))
     if scenario.mcp_server:
-        server = {"command": sys.executable, "args": ["-I", str(Path(__file__).with_name("mcp_server.py"))]}
+        arguments = ["-I", str(Path(__file__).with_name("mcp_server.py")), words["mcp_tool_word"]]
+        server = {"command": sys.executable, "args": arguments}
         _write_json(settings / "cline_mcp_settings.json", {"mcpServers": {words["server_word"]: server}})
     hook = places.cline_directory / "hooks" / "PostToolUse"
     hook.parent.mkdir()
     hook.write_text(_HOOK.format(folder=places.tool_witness))
     hook.chmod(0o755)
+    for name, text in ((f"skills/{words['skill_word']}/SKILL.md", _SKILL), ("agents/own.yml", _AGENT)):
+        (places.cline_directory / name).parent.mkdir(parents=True)
+        (places.cline_directory / name).write_text(text.format(**words))
     _fill_workspace(places.workspace, words)
     return places
 

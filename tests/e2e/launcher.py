@@ -10,6 +10,7 @@ PROGRAMS is a JSON file of ``Programs``. FOLDER then holds:
 - ``cline/``: standard output and error of each Cline
 - ``collector/``: what reached the collector
 - ``bridge/``: the bridge's output and last status, its state directory with earlier copies, and every spool file
+- ``endpoint/`` and ``stock/``, of a live scenario: what was sent, and what there was at the moments that count
 - ``outcome.json``: when each Cline started and ended, and how
 """
 
@@ -26,6 +27,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from .live_scenarios import LIVE_SCENARIOS
+from .live_stage import LiveStage
 from .namespace import enter_network
 from .planted import plant
 from .scenarios import SCENARIOS, WITHOUT_PLUGIN
@@ -75,8 +78,12 @@ def main(name: str, folder: Path, programs: Programs) -> int:
     words = plant()
     socket.sethostname(words["host_word"])
     (folder / "words.json").write_text(json.dumps(words))
-    scenario = next(scenario for scenario in (*SCENARIOS, WITHOUT_PLUGIN) if scenario.name == name)
-    stage = Stage(scenario, folder, programs, words)
+    stage: Stage
+    if name in LIVE_SCENARIOS:
+        stage = LiveStage(LIVE_SCENARIOS[name], folder, programs, words)
+    else:
+        scenario = next(scenario for scenario in (*SCENARIOS, WITHOUT_PLUGIN) if scenario.name == name)
+        stage = Stage(scenario, folder, programs, words)
     try:
         asyncio.run(asyncio.wait_for(stage.play(), SCENARIO_TIMEOUT_SECONDS))
     except (OSError, TimeoutError) as error:

@@ -1,4 +1,7 @@
-"""An MCP server on standard input and output with two tools: one that answers and one that reports an error."""
+"""An MCP server on standard input and output: tools that answer, and one that reports an error.
+
+``mcp_server.py NAME`` has a tool ``NAME`` beside ``look_up`` and ``always_fail``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-_TOOLS = {"look_up": False, "always_fail": True}
+_TOOLS = {"look_up": False, "always_fail": True} | dict.fromkeys(sys.argv[1:], False)
 _SCHEMA = {"type": "object", "properties": {"customer": {"type": "string"}}}
 
 

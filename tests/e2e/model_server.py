@@ -80,6 +80,8 @@ class ModelServer:
         self._record = record
         self._sequence = 0
         self._attempts: Counter[tuple[str, str, int]] = Counter()
+        self._holding = asyncio.Event()
+        self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> int:
@@ -93,20 +95,37 @@ class ModelServer:
         await site.start()
         return int(self._runner.addresses[0][1])
 
+    async def wait_until_holding(self, seconds: float) -> None:
+        """Returns once an answer is given but for its end; one at a time can be held.
+
+        Raises:
+            TimeoutError: none was asked for within ``seconds``.
+        """
+        try:
+            await asyncio.wait_for(self._holding.wait(), seconds)
+        except TimeoutError:
+            raise TimeoutError(f"waited {seconds:.0f} s for Cline to ask for an answer that is held") from None
+
+    def release(self) -> None:
+        """Lets the answer that is held come to its end."""
+        self._holding.clear()
+        self._released.set()
+
     async def stop(self) -> None:
         """Stops listening."""
+        self._released.set()
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def _chat_completions(self, http: web.Request) -> web.StreamResponse:
         started_at_ns = time.time_ns()
         turn, asked = self._take_turn("openai", await http.json(), started_at_ns)
-        return await self._answer(http, asked, openai_events(turn, asked) if asked.status == OK else [])
+        return await self._answer(http, turn, asked, openai_events(turn, asked) if asked.status == OK else [])
 
     async def _messages(self, http: web.Request) -> web.StreamResponse:
         started_at_ns = time.time_ns()
         turn, asked = self._take_turn("anthropic", await http.json(), started_at_ns)
-        return await self._answer(http, asked, anthropic_events(turn, asked) if asked.status == OK else [])
+        return await self._answer(http, turn, asked, anthropic_events(turn, asked) if asked.status == OK else [])
 
     def _take_turn(self, dialect: str, body: dict[str, Any], started_at_ns: int) -> tuple[Turn, ModelRequest]:
         script, play, index = _whose_turn(body.get("messages", []))
@@ -133,7 +152,9 @@ class ModelServer:
         asked.cache_write_tokens = turn.cache_write_tokens
         return turn, asked
 
-    async def _answer(self, http: web.Request, asked: ModelRequest, events: list[str]) -> web.StreamResponse:
+    async def _answer(
+        self, http: web.Request, turn: Turn, asked: ModelRequest, events: list[str]
+    ) -> web.StreamResponse:
         try:
             if asked.status != OK:
                 return self._refuse(asked)
@@ -143,6 +164,10 @@ class ModelServer:
             for event in events[:-1]:
                 await response.write(event.encode())
                 await asyncio.sleep(_SECONDS_BETWEEN_WORDS)
+            if turn.held:
+                self._released.clear()
+                self._holding.set()
+                await self._released.wait()
             asked.ended_at_ns = time.time_ns()
             await response.write(events[-1].encode())
             await response.write_eof()

@@ -39,6 +39,7 @@ class Turn:
         input_tokens: the prompt's tokens, cache reads and writes included; counted from the request when None.
         cache_read_tokens: how many of them came from a cache.
         cache_write_tokens: how many of them were put into a cache.
+        held: whether all but the end of the answer is given, and the end when the model server is told to.
     """
 
     text: str = ""
@@ -48,6 +49,7 @@ class Turn:
     input_tokens: int | None = None
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    held: bool = False
 
 
 LAST_WORDS = Turn(text="There is nothing left to do.")
@@ -91,6 +93,8 @@ def _edit(path: str, old: str, new: str) -> ToolRequest:
 def _spawn(role: str, task: str) -> ToolRequest:
     return ToolRequest("spawn_agent", {"systemPrompt": f"{role} Never mention {{prompt_word}}.", "task": task})
 
+
+_WRONG_EDIT = _edit("shop.py", "{prompt_word} is not here", "x")
 
 SCRIPTS: dict[str, tuple[Turn, ...]] = {
     "many_tools": (
@@ -163,6 +167,40 @@ SCRIPTS: dict[str, tuple[Turn, ...]] = {
         Turn("One that answers.", (ToolRequest("{server_word}__look_up", {"customer": "{prompt_word}"}),)),
         Turn("One that fails.", (ToolRequest("{server_word}__always_fail", {"customer": "{prompt_word}"}),)),
         Turn("Asked both."),
+    ),
+    "pausing": (
+        Turn("A file.", (_read("README.md"),)),
+        Turn("A helper.", (_spawn("You look.", "Look at the code. {play:looking}"),)),
+        Turn("A pause before a command.", (_run("echo {prompt_word}"),), held=True),
+        Turn("Another one before a file.", (_read("shop.py"),), held=True),
+        Turn("Over, with {prompt_word}."),
+    ),
+    "telling_all": (
+        Turn(
+            "{prompt_word} first.", (ToolRequest("search_codebase", {"queries": ["{prompt_word}"]}), _read("shop.py"))
+        ),
+        Turn(
+            "An edit that fits, and one that does not.", (_edit("shop.py", "return net", "return net * 2"), _WRONG_EDIT)
+        ),
+        Turn(
+            "Commands.",
+            (_run("echo {prompt_word}; cat {workspace}/README.md", "cat {workspace}/{path_word} >&2; exit 3"),),
+        ),
+        Turn("A skill.", (ToolRequest("skills", {"skill": "{skill_word}", "args": "{prompt_word}"}),)),
+        Turn(
+            "An agent of the user's own.",
+            (ToolRequest("subagent_{agent_word}", {"prompt": "Look for {prompt_word}. {play:looking}"}),),
+        ),
+        Turn("A tool that does not exist.", (ToolRequest("consult_{tool_word}", {"about": "{prompt_word}"}),)),
+        Turn(
+            "An MCP server.",
+            (
+                ToolRequest("{server_word}__{mcp_tool_word}", {"customer": "{prompt_word}"}),
+                ToolRequest("{server_word}__always_fail", {"customer": "{prompt_word}"}),
+            ),
+        ),
+        Turn("A pause for {prompt_word}.", (_run("echo {prompt_word}"),), held=True),
+        Turn("Over, with {prompt_word}."),
     ),
     "with_a_cache": (
         Turn(

@@ -93,23 +93,25 @@ class Stage:
                 bridge = await self._start_bridge(home, running)
             if bridge is not None and collector is not None:
                 await self._wait_until_drained(home, bridge)
-                self.outcome.bridge_exit_code = await _stop(bridge)
+                self.outcome.bridge_exit_code = await stop_process(bridge)
                 self._snapshot()
-                await _stop(collector)
+                await stop_process(collector)
 
     async def _run_clines(self, home: IsolatedHome) -> None:
         number = 0
-        hub_record = home.cline_directory / "data" / "locks" / "hub" / "production.json"
         for position, step in enumerate(self.scenario.steps):
             if position:
-                await wait_until(hub_record.exists, START_TIMEOUT_SECONDS, "the hub daemon to announce itself")
+                await wait_until(home.hub_record.exists, START_TIMEOUT_SECONDS, "the hub daemon to announce itself")
             runs = []
             for run in step:
                 number += 1
                 runs.append(self._run_cline(home, run, f"p{number}"))
             self.outcome.runs += await asyncio.gather(*runs)
             self._snapshot()
-        if hub_record.exists():
+        await self._stop_hub(home)
+
+    async def _stop_hub(self, home: IsolatedHome) -> None:
+        if home.hub_record.exists():
             stop = await self._start_cline(home, "hub-stop", ["hub", "stop"])
             await asyncio.wait_for(stop.wait(), STOP_TIMEOUT_SECONDS)
 
@@ -140,7 +142,7 @@ class Stage:
             # Cline gives its plugins 4 s to load and then goes on without them: too short on a busy machine.
             "CLINE_PLUGIN_IMPORT_TIMEOUT_MS": "60000",
         }
-        return await _start(
+        return await start_process(
             [self.programs.cline, *arguments], environment, self.folder / "cline" / name, directory=home.workspace
         )
 
@@ -150,8 +152,8 @@ class Stage:
         output = self.folder / "collector"
         environment = {"CLINE_OTEL_COLLECTOR_OUTPUT_DIR": str(output)}
         command = [self.programs.collector, "--config", self.programs.collector_config]
-        process = await _start(command, environment, self.folder / "collector")
-        running.push_async_callback(_end, process)
+        process = await start_process(command, environment, self.folder / "collector")
+        running.push_async_callback(end_process, process)
         for port in (_OTLP_GRPC_PORT, _OTLP_HTTP_PORT):
             await _wait_for_port(port)
         return process
@@ -159,7 +161,7 @@ class Stage:
     async def _install_plugin(self, home: IsolatedHome) -> None:
         if self.programs.bridge and self.scenario.plugin:
             command = [self.programs.bridge, "install", "--cline-dir", str(home.cline_directory)]
-            process = await _start(command, self._environment(home), self.folder / "bridge" / "install")
+            process = await start_process(command, self._environment(home), self.folder / "bridge" / "install")
             if await asyncio.wait_for(process.wait(), START_TIMEOUT_SECONDS):
                 raise OSError(f"`cline-otel install` failed, see {self.folder / 'bridge' / 'install.stderr'}")
 
@@ -172,8 +174,8 @@ class Stage:
             "OTEL_EXPORTER_OTLP_PROTOCOL": self.scenario.protocol,
             "OTEL_METRIC_EXPORT_INTERVAL": "1000",
         }
-        process = await _start([self.programs.bridge, "run"], environment, self.folder / "bridge" / "run")
-        running.push_async_callback(_end, process)
+        process = await start_process([self.programs.bridge, "run"], environment, self.folder / "bridge" / "run")
+        running.push_async_callback(end_process, process)
         return process
 
     def _environment(self, home: IsolatedHome) -> dict[str, str]:
@@ -194,7 +196,7 @@ class Stage:
                 stdout=asyncio.subprocess.PIPE,
             )
             answer, _ = await process.communicate()
-            if process.returncode == 0 and _is_drained(json.loads(answer)):
+            if process.returncode == 0 and is_drained(json.loads(answer)):
                 (self.folder / "bridge" / "status.json").write_bytes(answer)
                 return
             if bridge.returncode is not None:
@@ -221,7 +223,8 @@ class Stage:
                 shutil.copytree(self._state, self.folder / "bridge" / f"snapshot-{self._snapshots}")
 
 
-def _is_drained(status: dict[str, Any]) -> bool:
+def is_drained(status: dict[str, Any]) -> bool:
+    """Whether, by what ``cline-otel status --json`` says, all is read and nothing waits to be delivered."""
     unread = sum(source["unread_bytes"] or 0 for source in status["sources"])
     waiting = sum(signal["pending_rows"] for signal in status["signals"].values())
     return unread == 0 and waiting == 0
@@ -250,7 +253,7 @@ async def _wait_for_port(port: int) -> None:
             return
 
 
-async def _start(
+async def start_process(
     command: list[str], environment: Mapping[str, str], log: Path, directory: Path | None = None
 ) -> asyncio.subprocess.Process:
     """Starts ``command`` in a process group of its own, its output in ``log`` with ``.stdout`` and ``.stderr``."""
@@ -270,12 +273,14 @@ async def _start(
         )
 
 
-async def _stop(process: asyncio.subprocess.Process) -> int:
+async def stop_process(process: asyncio.subprocess.Process) -> int:
+    """Asks a process to end and returns its exit code; raises ``TimeoutError`` if it does not end in time."""
     process.terminate()
     return await asyncio.wait_for(process.wait(), STOP_TIMEOUT_SECONDS)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def end_process(process: asyncio.subprocess.Process) -> None:
+    """``kill -9``, if it still runs."""
     if process.returncode is None:
         process.kill()
         await process.wait()

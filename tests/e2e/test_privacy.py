@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .evidence import Evidence
-from .planted import NAMES, PLACES, find_planted
+from .planted import PLACES, find_planted
 from .telemetry import Telemetry
 
 _TOLD_TO_THE_USER = ("run.stderr", "install.stdout", "status.json")
@@ -14,6 +14,7 @@ def test_every_word_is_planted_where_cline_meets_it(evidence: Evidence) -> None:
     is_team = "team_spawn_teammate" in asked
     planted = {
         "server_word": evidence.scenario.mcp_server,
+        "mcp_tool_word": evidence.scenario.mcp_server,
         "team_word": is_team,
         "teammate_word": is_team,
         "tool_word": "consult_" in asked,
@@ -30,10 +31,9 @@ def test_no_planted_word_reaches_the_collector(evidence: Evidence) -> None:
 
 
 def test_no_planted_word_is_in_the_spool(evidence: Evidence) -> None:
-    content = {name: word for name, word in evidence.words.items() if name not in NAMES}
     spool = evidence.folder / "bridge" / "spool"
     assert list(spool.iterdir())
-    assert find_planted(content, [spool]) == []
+    assert find_planted(evidence.words, [spool]) == []
 
 
 def test_no_planted_word_is_in_the_journal_or_the_bridges_log(evidence: Evidence) -> None:

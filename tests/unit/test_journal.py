@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.journal import Commit, Journal, JournalError, JournalFullError, OutboxItem
+from cline_otel.journal import Commit, Journal, JournalError, JournalFullError, OutboxItem, dead_letters, remembered
 from cline_otel.journal import store as store_module
 
 SECOND_NS = 1_000_000_000
@@ -156,7 +156,7 @@ def test_a_refused_row_keeps_its_payload_and_its_reason_in_one_line(path: Path) 
 
 
 def test_dead_letters_are_bounded_and_the_evicted_are_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "DEAD_LETTER_LIMIT_BYTES", 250)
+    monkeypatch.setattr(dead_letters, "LIMIT_BYTES", 250)
     with Journal.open(path) as journal:
         journal.commit(Commit(outbox=[spans(b"x" * 100, 2) for _ in range(4)]))
         rows = journal.pending("traces", limit_bytes=1 << 20, limit_rows=9)
@@ -196,6 +196,7 @@ def test_a_full_journal_says_so_before_it_refuses_and_can_still_be_emptied(path:
 
 def test_space_is_given_back_after_an_outage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_SPARE_BYTES_BEFORE_VACUUM", 100_000)
+    monkeypatch.setattr(remembered, "REMEMBERED_BYTES", 100_000)
     with Journal.open(path) as journal:
         journal.commit(Commit(outbox=[spans(b"x" * 10_000) for _ in range(300)]))
         while rows := journal.pending("traces", limit_bytes=100_000, limit_rows=100):

@@ -69,8 +69,12 @@ def test_everything_reported_is_there_and_whole_after_sigkill(tmp_path: Path, ro
             traces = status.signals["traces"]
             assert traces.pending_items + traces.delivered_items == committed
             assert status.signals["logs"].pending_items == committed
-            for row in journal.pending("traces", limit_bytes=1 << 30, limit_rows=1 << 20):
+            rows = journal.pending("traces", limit_bytes=1 << 30, limit_rows=1 << 20)
+            for row in rows:
                 assert row.payload == row.payload[:8] * 200
+            left = [request.payload for request in journal.newest(1 << 20) if request.state == "left"]
+            assert len(left) == traces.delivered_items
+            assert not set(left) & {row.payload for row in rows}, "what has left waits no more"
 
 
 def test_a_reader_opens_what_a_killed_bridge_left(tmp_path: Path) -> None:

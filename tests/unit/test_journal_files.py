@@ -21,6 +21,27 @@ from cline_otel.journal import (
 )
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022], ids=oct)
+def test_what_was_wider_is_taken_from_others_and_no_link_is_followed(tmp_path: Path, umask: int) -> None:
+    state, precious = tmp_path / "state", tmp_path / "precious"
+    before = os.umask(umask)
+    try:
+        Journal.open(state / "journal.db").close()
+        state.chmod(0o777)
+        (state / "journal.db").chmod(0o666)
+        with Journal.open(state / "journal.db") as journal:
+            journal.commit(Commit(state={"a": b"1"}))
+            assert {path.stat().st_mode & 0o777 for path in state.iterdir()} == {0o600}
+        assert state.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+    precious.touch()
+    (state / "linked.db").symlink_to(precious)
+    with pytest.raises(JournalError, match=r"linked\.db is a symbolic link"):
+        Journal.open(state / "linked.db")
+    assert precious.stat().st_size == 0
+
+
 def test_an_empty_file_of_version_0_becomes_a_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     sqlite3.connect(path).close()

@@ -129,6 +129,34 @@ def replay(
 
 
 @main.command()
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "--last",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="The newest N spans and log records of this installation that left or wait.",
+)
+@click.option("--only", type=click.Choice(["plugin", "cline-log", "otlp"]), help="Hear one source only.")
+@click.option("--json", "as_json", is_flag=True, help="For machines, a JSON object a line.")
+def preview(paths: tuple[Path, ...], last: int | None, only: RecordingSource | None, as_json: bool) -> None:
+    """Show exactly what would leave, or left, and what would not and why.
+
+    Of recordings (PATH as for `replay`): event by event, which fields are taken, which are not, and what comes
+    out, with its bytes. With --last: as it was sent. Values that do not leave are never shown.
+    """
+    from cline_otel.cli.preview import preview_last, preview_paths
+
+    if bool(paths) == (last is not None):
+        raise click.UsageError("name recordings, or --last N for what this installation sent, one of the two")
+    if last is None:
+        preview_paths(list(paths), only, as_json=as_json)
+    elif only is not None:
+        raise click.UsageError("--only is for recordings")
+    else:
+        preview_last(last, as_json=as_json)
+
+
+@main.command()
 def demo() -> None:
     """Replay a bundled run of the real Cline and draw its trace."""
     from cline_otel.cli.demo import run_demo
@@ -138,14 +166,20 @@ def demo() -> None:
 
 @main.command()
 @click.argument("event", required=False)
-def explain(event: str | None) -> None:
+@click.option("--privacy", is_flag=True, help="What leaves always, what if you ask for it, and what never.")
+def explain(event: str | None, privacy: bool) -> None:
     """Say what an event becomes, and what of it never leaves.
 
     Without EVENT, lists all events of all sources.
     """
-    from cline_otel.cli.explain import explain_event
+    from cline_otel.cli.explain import explain_event, explain_privacy
 
-    explain_event(event)
+    if not privacy:
+        explain_event(event)
+    elif event is None:
+        explain_privacy()
+    else:
+        raise click.UsageError("--privacy is of all events: name none")
 
 
 @main.command()
@@ -166,6 +200,19 @@ def on() -> None:
     from cline_otel.cli.off import switch_on
 
     switch_on()
+
+
+@main.group()
+def key() -> None:
+    """The key of this installation's pseudonyms."""
+
+
+@key.command()
+def rotate() -> None:
+    """Make a new key: names have other pseudonyms from now on, within a second."""
+    from cline_otel.cli.key import rotate as rotate_key
+
+    rotate_key()
 
 
 @main.command()

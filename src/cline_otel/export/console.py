@@ -31,6 +31,7 @@ _KINDS: Final[dict[DiagnosticKind, tuple[str, bool]]] = {
     "late": ("came after their run was closed", True),
     "dropped_field": ("fields that are not on the allowlist", False),
     "replaced_value": ("values outside their known set", False),
+    "redacted_value": ("values with the shape of a secret", False),
     "shadowed": ("told better by the run's owner", False),
     "duplicate": ("seen before", False),
     "unsupported_signal": ("signals of Cline's own", False),

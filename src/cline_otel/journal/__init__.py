@@ -13,8 +13,10 @@ from cline_otel.journal.records import (
     JournalError,
     JournalFullError,
     JournalStatus,
+    KeptRequest,
     OutboxItem,
     OutboxRow,
+    RequestState,
     SignalStatus,
 )
 from cline_otel.journal.store import Journal
@@ -27,8 +29,10 @@ __all__ = [
     "JournalError",
     "JournalFullError",
     "JournalStatus",
+    "KeptRequest",
     "OutboxItem",
     "OutboxRow",
+    "RequestState",
     "SignalStatus",
     "StateDirectoryBusyError",
     "hold_state_directory",

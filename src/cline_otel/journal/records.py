@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from cline_otel.signals import SignalName
+from cline_otel.signals import SignalName, Tally
 
 OutboxSignal = Literal["traces", "logs"]
 """The signals that queue. Metrics do not: a snapshot of the newest totals replaces any lost one."""
@@ -21,11 +21,15 @@ class JournalFullError(JournalError):
 
 
 class OutboxItem(msgspec.Struct, frozen=True):
-    """A serialized OTLP ``Export*ServiceRequest`` to deliver, and how many spans or log records it holds."""
+    """A serialized OTLP ``Export*ServiceRequest`` to deliver, and how many spans or log records it holds.
+
+    ``tally`` says what of the input did not become telemetry, or not as it was told, in the step that made it.
+    """
 
     signal: OutboxSignal
     payload: bytes
     item_count: int
+    tally: Tally = {}
 
 
 class Commit(msgspec.Struct):
@@ -53,6 +57,33 @@ class OutboxRow(msgspec.Struct, frozen=True):
     payload: bytes
     item_count: int
     created_at_ns: int
+
+
+RequestState = Literal["left", "refused", "waits"]
+"""Whether a request was taken by its destination, sent and refused for good, or is still to be delivered."""
+
+
+class KeptRequest(msgspec.Struct, frozen=True):
+    """A request that the journal still has.
+
+    Attributes:
+        payload: as it was sent, or is to be.
+        created_at_ns: when it was made.
+        left_at_ns: when its destination answered for it; None while it waits.
+        destination: who that was, in words without secrets; empty where it is not known.
+        reason: why it was refused; empty if it was not.
+        tally: what did not become telemetry, or not as it was told, in the step that made it.
+    """
+
+    signal: OutboxSignal
+    state: RequestState
+    payload: bytes
+    item_count: int
+    created_at_ns: int
+    left_at_ns: int | None = None
+    destination: str = ""
+    reason: str = ""
+    tally: Tally = {}
 
 
 class SignalStatus(msgspec.Struct):

@@ -65,7 +65,24 @@ CREATE TABLE delivery (
 INSERT INTO delivery (signal) VALUES ('traces'), ('metrics'), ('logs');
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL,)
+_DELIVERED: Final = """
+ALTER TABLE outbox ADD COLUMN tally BLOB;
+ALTER TABLE dead_letters ADD COLUMN tally BLOB;
+CREATE TABLE delivered (
+    id INTEGER PRIMARY KEY,
+    signal TEXT NOT NULL,
+    item_count INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    created_at_ns INTEGER NOT NULL,
+    delivered_at_ns INTEGER NOT NULL,
+    destination TEXT NOT NULL,
+    tally BLOB,
+    payload BLOB NOT NULL
+);
+CREATE INDEX delivered_by_age ON delivered (id, size_bytes, item_count);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED)
 """One script per version, applied in order; the first makes an empty file a journal."""
 
 

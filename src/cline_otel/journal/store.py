@@ -10,20 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from cline_otel.journal import report, schema
+from cline_otel.journal import dead_letters, remembered, report, schema
 from cline_otel.journal.failures import explained, one_line
-from cline_otel.journal.lock import create_private_directory
 from cline_otel.journal.records import (
     Commit,
     JournalError,
+    JournalFullError,
     JournalStatus,
+    KeptRequest,
     OutboxRow,
     OutboxSignal,
 )
+from cline_otel.private_files import keep_private, open_private, private_directory
 from cline_otel.signals import SignalName
 
 DEFAULT_LIMIT_BYTES: Final = 1024 * 1024 * 1024
-DEAD_LETTER_LIMIT_BYTES: Final = 16 * 1024 * 1024
 SEEN_WINDOW_SECONDS: Final = 600
 """How long a request's digest is remembered: longer than senders of OTLP go on with one request."""
 
@@ -45,6 +46,7 @@ class Journal:
         self._path = path
         self._clock_ns = clock_ns
         self._full_at_bytes = DEFAULT_LIMIT_BYTES
+        self._remembered_bytes = remembered.REMEMBERED_BYTES
         with self._guard():
             (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
             meta = dict(connection.execute("SELECT key, value FROM meta"))
@@ -61,16 +63,17 @@ class Journal:
     ) -> Self:
         """Open the journal at ``path``, make it if it is missing, bring it forward if it is older.
 
-        The file gets mode 0600 and a directory made for it 0700. ``limit_bytes`` bounds what is in use.
+        The file gets mode 0600 and its directory 0700. ``limit_bytes`` bounds what is in use.
 
         Raises:
             JournalError: unreadable, not a journal, or written by a newer release.
         """
         with explained(path):
-            create_private_directory(path.parent)
+            private_directory(path.parent)
             # SQLite gives its -wal and -shm files the mode of the main one.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
+            os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+            for suffix in ("-wal", "-shm"):
+                keep_private(path.with_name(path.name + suffix))
             connection = schema.connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
             try:
                 schema.check_identity(connection, path)
@@ -135,10 +138,17 @@ class Journal:
                 _put(connection, "state", "value", commit.state)
             if commit.outbox:
                 connection.executemany(
-                    "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload)"
-                    " VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload, tally)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
                     [
-                        (item.signal, item.item_count, len(item.payload), now_ns, item.payload)
+                        (
+                            item.signal,
+                            item.item_count,
+                            len(item.payload),
+                            now_ns,
+                            item.payload,
+                            remembered.encode_tally(item.tally),
+                        )
                         for item in commit.outbox
                         if item.payload
                     ],
@@ -184,10 +194,11 @@ class Journal:
         """Whether sources should stop: files keep what is in them, and OTLP senders are answered 429.
 
         True some way below the hard limit, so that what is under way can still be committed and
-        what is delivered can still be deleted.
+        what is delivered can still be deleted. What is remembered of deliveries does not count.
         """
         with self._guard():
-            return report.used_bytes(self._connection) >= self._full_at_bytes
+            over_bytes = report.used_bytes(self._connection) - self._full_at_bytes
+            return over_bytes >= 0 and over_bytes >= remembered.size_bytes(self._connection)
 
     def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> list[OutboxRow]:
         """The oldest queued requests of ``signal``, at least one if there is any, within the limits."""
@@ -208,39 +219,42 @@ class Journal:
         return rows
 
     def acknowledge(
-        self, signal: OutboxSignal, row_ids: Sequence[int], *, delivered: int, rejected: int = 0, message: str = ""
+        self,
+        signal: OutboxSignal,
+        row_ids: Sequence[int],
+        *,
+        delivered: int,
+        rejected: int = 0,
+        message: str = "",
+        destination: str = "",
     ) -> None:
-        """Delete delivered rows and count their items, in one transaction.
+        """Delete delivered rows, count their items and remember the newest of them, in one transaction.
 
         ``rejected`` of the items were named as not taken; ``message`` is what the destination said of that.
+        ``destination`` says for people, without secrets, who took them.
         """
-        with self._transaction() as connection:
-            _delete_rows(connection, row_ids)
-            self._count_delivered(connection, signal, delivered, rejected, message)
+        try:
+            with self._transaction() as connection:
+                rows = remembered.take_out(connection, row_ids, self._remembered_bytes)
+                _delete_rows(connection, row_ids)
+                remembered.remember(connection, rows, self._clock_ns(), one_line(destination), self._remembered_bytes)
+                self._count_delivered(connection, signal, delivered, rejected, message)
+        except JournalFullError:
+            # Delivery must make room; remembering it need not be.
+            with self._transaction() as connection:
+                remembered.forget_all(connection)
+                _delete_rows(connection, row_ids)
+                self._count_delivered(connection, signal, delivered, rejected, message)
         self._give_back_space()
 
     def dead_letter(self, signal: OutboxSignal, row_ids: Sequence[int], *, reason: str) -> None:
         """Move rows that the destination refused for good to the dead letters, in one transaction.
 
-        The dead letters are bounded (DEAD_LETTER_LIMIT_BYTES): the oldest go first, and are counted.
+        The dead letters are bounded (``dead_letters.LIMIT_BYTES``): the oldest go first, and are counted.
         """
-        now_ns = self._clock_ns()
-        reason = one_line(reason)
         with self._transaction() as connection:
-            for row_id in row_ids:
-                connection.execute(
-                    "UPDATE delivery SET refused_items = refused_items"
-                    " + coalesce((SELECT item_count FROM outbox WHERE id = ?), 0) WHERE signal = ?",
-                    (row_id, signal),
-                )
-                connection.execute(
-                    "INSERT INTO dead_letters"
-                    " (signal, reason, item_count, size_bytes, created_at_ns, refused_at_ns, payload)"
-                    " SELECT signal, ?, item_count, size_bytes, created_at_ns, ?, payload FROM outbox WHERE id = ?",
-                    (reason, now_ns, row_id),
-                )
+            dead_letters.put_aside(connection, signal, row_ids, one_line(reason), self._clock_ns())
             _delete_rows(connection, row_ids)
-            _evict_dead_letters(connection)
         self._give_back_space()
 
     def record_delivered(self, signal: SignalName, *, delivered: int, rejected: int = 0, message: str = "") -> None:
@@ -259,6 +273,7 @@ class Journal:
     def erase_pending(self, state: dict[str, bytes | None] | None = None) -> int:
         """Erase what waits and what was refused, from the disk too; how many items that was.
 
+        What is remembered of deliveries goes with it, uncounted: ``remembered_items`` says how much that is.
         ``state`` replaces values of the state, or deletes them, in the same transaction and as thoroughly.
 
         Raises:
@@ -274,6 +289,7 @@ class Journal:
                         "UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal)
                     )
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            remembered.forget_all(connection)
             if state:
                 _put(connection, "state", "value", state)
         with self._guard():
@@ -288,6 +304,19 @@ class Journal:
             )
         return erased
 
+    def remembered_items(self) -> int:
+        """Spans and log records that have left and that the journal still has."""
+        with self._guard():
+            return remembered.item_count(self._connection)
+
+    def newest(self, items: int) -> list[KeptRequest]:
+        """The requests with the newest ``items`` spans and log records, as far as they are kept.
+
+        First those that have left, in the order in which they left, then those that wait.
+        """
+        with self._guard():
+            return remembered.newest(self._connection, items)
+
     def status(self) -> JournalStatus:
         """All that ``cline-otel status`` tells of the journal."""
         with self._guard():
@@ -296,6 +325,8 @@ class Journal:
     def _bound(self, limit_bytes: int) -> None:
         headroom = min(max(limit_bytes // 16, 4 * 1024 * 1024), limit_bytes // 2)
         self._full_at_bytes = limit_bytes - headroom
+        # Well within the headroom, since it does not count as use.
+        self._remembered_bytes = min(remembered.REMEMBERED_BYTES, limit_bytes // 16)
         self._connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // self._page_size, 1)}")
 
     def _count_delivered(
@@ -348,14 +379,3 @@ def _put(
 
 def _delete_rows(connection: sqlite3.Connection, row_ids: Sequence[int]) -> None:
     connection.executemany("DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in row_ids])
-
-
-def _evict_dead_letters(connection: sqlite3.Connection) -> None:
-    (total_bytes,) = connection.execute("SELECT coalesce(sum(size_bytes), 0) FROM dead_letters").fetchone()
-    while total_bytes > DEAD_LETTER_LIMIT_BYTES:
-        row_id, signal, items, size_bytes = connection.execute(
-            "SELECT id, signal, item_count, size_bytes FROM dead_letters ORDER BY id LIMIT 1"
-        ).fetchone()
-        connection.execute("DELETE FROM dead_letters WHERE id = ?", (row_id,))
-        connection.execute("UPDATE delivery SET evicted_items = evicted_items + ? WHERE signal = ?", (items, signal))
-        total_bytes -= size_bytes

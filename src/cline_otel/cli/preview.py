@@ -1,0 +1,217 @@
+"""``cline-otel preview``: what of recordings would leave, and what of this installation did leave."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from cline_otel.catalogue.load import load
+from cline_otel.cli.main import fail
+from cline_otel.cli.preview_view import View
+from cline_otel.consent import Consent, decide, evidence_of
+from cline_otel.journal.records import JournalError, JournalStatus, KeptRequest
+from cline_otel.journal.store import Journal
+from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
+from cline_otel.preview import Item, Preview, Sender, Step, Summary, items_of, sender_of
+from cline_otel.running import find_running
+from cline_otel.settings import Settings, SettingsError, load_settings
+from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
+from cline_otel.signals import Tally
+from cline_otel.sources.recording import RecordingSource, UnreadableRecording, read_recording
+
+_NO_KEY: Final = (
+    "This installation has no key yet: `cline-otel install` makes one. With it, pseudonyms leave of names and ids that "
+    "somebody chose; here nothing of them does."
+)
+_CONTENT_KEYS: Final = {"traces": "span", "logs": "log_record"}
+
+
+class ShownRequest(msgspec.Struct, frozen=True):
+    """A request of the journal, opened: as many of its last items as are wanted.
+
+    ``problem`` says why it could not be opened; empty if it could.
+    """
+
+    kept: KeptRequest
+    sender: Sender
+    items: list[Item]
+    problem: str = ""
+
+
+def preview_paths(paths: list[Path], only: RecordingSource | None, *, as_json: bool) -> None:
+    """Goes through recordings and prints what would leave of them, event by event."""
+    try:
+        settings = load_settings()
+        policy = present_policy(settings.policy, settings.state_directory)
+        recording = read_recording(paths, only, settings.state_directory / PSEUDONYMS_FILE_NAME)
+    except (SettingsError, UnreadableRecording) as error:
+        fail(str(error), 2)
+    except PseudonymsFileError as error:
+        fail(str(error))
+    if not recording.read:
+        where = ", ".join(map(str, paths))
+        fail(f"{where}: nothing to preview there" + (f" for source {only}" if only else ""), 2)
+    preview = Preview(recording, load(policy), policy)
+    if as_json:
+        for step in preview.steps():
+            _print_json(_step_document(step))
+        _print_json({"summary": _summary_document(preview.summary)})
+        if policy.pseudonyms is None:
+            click.echo(_NO_KEY, err=True)
+        return
+    view = View()
+    for step in preview.steps():
+        view.print_step(step)
+    view.print_summary(preview.summary, preview.origin)
+    if policy.pseudonyms is None:
+        view.print_note(_NO_KEY)
+
+
+def preview_last(items: int, *, as_json: bool) -> None:
+    """Prints the newest spans and log records that left or wait, as the journal has them; a bridge may run."""
+    try:
+        settings = load_settings()
+        with Journal.open_read_only(settings.journal_path) as journal:
+            kept = journal.newest(items)
+            status = journal.status()
+        consent = _consent(settings)
+    except SettingsError as error:
+        fail(str(error), 2)
+    except (JournalError, ValueError, msgspec.MsgspecError) as error:
+        problem = "it cannot be read" if isinstance(error, msgspec.MsgspecError) else str(error)
+        fail(problem)
+    except OSError as error:
+        fail(f"{settings.state_directory}: cannot be read ({error.strerror}); check who owns it")
+    requests = list(_opened(kept, items))
+    if as_json:
+        for request in requests:
+            for document in _request_documents(request):
+                _print_json(document)
+        for note in _notes(requests, status, consent):
+            click.echo(note, err=True)
+        return
+    view = View()
+    for request in requests:
+        trouble = status.signals[request.kept.signal]
+        view.print_request(request.kept, request.sender, request.items, request.problem, trouble)
+    for note in _notes(requests, status, consent):
+        view.print_note(note)
+
+
+def _opened(kept: list[KeptRequest], items: int) -> Iterator[ShownRequest]:
+    """The requests with their last ``items`` items together."""
+    surplus = max(sum(request.item_count for request in kept) - items, 0)
+    for request in kept:
+        try:
+            found = items_of(request.signal, request.payload)
+            yield ShownRequest(request, sender_of(request.signal, request.payload), found[surplus:])
+        except ValueError as error:
+            yield ShownRequest(request, Sender({}, {}, ""), [], str(error))
+        surplus = 0
+
+
+def _notes(requests: list[ShownRequest], status: JournalStatus, consent: Consent) -> Iterator[str]:
+    """What there is to say besides: that nothing is there and why, that telemetry is off."""
+    if not requests:
+        before = sum(status.signals[signal].delivered_items for signal in ("traces", "logs"))
+        if before:
+            yield (
+                f"Nothing waits, and nothing of the {before:,} spans and log records that have left is kept: "
+                "it was erased, or left before this release."
+            )
+        else:
+            yield "Nothing has left and nothing waits."
+    if not consent.is_on:
+        yield f"Telemetry is {consent.describe()}: nothing leaves now."
+
+
+def _consent(settings: Settings) -> Consent:
+    running = find_running(settings.state_directory)
+    if running is not None:
+        return Consent(running.telemetry, running.reasons)
+    return decide(evidence_of(settings, os.environ).look())
+
+
+# --- for machines: docs/preview.md says what these mean ---------------------------------------------------
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+
+
+def _item_document(item: Item) -> dict[str, Any]:
+    return {"bytes": item.size_bytes, _CONTENT_KEYS[item.signal]: item.content}
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    return {
+        "at_ns": step.at_ns,
+        "source": step.source,
+        "event": step.event,
+        "outcome": step.outcome,
+        "taken": msgspec.to_builtins(step.taken),
+        "withheld": msgspec.to_builtins(step.withheld),
+        "around": list(step.around),
+        "spans": [_item_document(item) for item in step.spans],
+        "logs": [_item_document(item) for item in step.logs],
+        "measurements": [
+            {
+                "bytes": each.size_bytes,
+                "metric": each.metric,
+                "value": each.value,
+                "unit": each.unit,
+                "attributes": each.attributes,
+            }
+            for each in step.measurements
+        ],
+    }
+
+
+def _summary_document(summary: Summary) -> dict[str, Any]:
+    return {
+        "events": summary.events,
+        "lines_without_event": summary.lines_without_event,
+        "taken": summary.taken,
+        "withheld": summary.withheld,
+        "items": summary.items,
+        "item_bytes": summary.item_bytes,
+        "requests": summary.requests,
+        "request_bytes": summary.request_bytes,
+        "not_sent": _tally_document(summary.tally),
+    }
+
+
+def _tally_document(tally: Tally) -> list[dict[str, Any]]:
+    return [
+        {"kind": kind, "source": source, "name": name, "count": times} for (kind, source, name), times in tally.items()
+    ]
+
+
+def _request_documents(request: ShownRequest) -> Iterator[dict[str, Any]]:
+    kept = request.kept
+    of_request = {
+        "signal": kept.signal,
+        "state": kept.state,
+        "made_at_ns": kept.created_at_ns,
+        "left_at_ns": kept.left_at_ns,
+        "destination": kept.destination,
+        "reason": kept.reason,
+        "request": {
+            "bytes": len(kept.payload),
+            "items": kept.item_count,
+            "resource": request.sender.resource,
+            "scope": request.sender.scope,
+            "schema_url": request.sender.schema_url,
+            "not_sent": _tally_document(kept.tally),
+        },
+    }
+    if request.problem:
+        yield {**of_request, "problem": request.problem}
+    for item in request.items:
+        yield {**of_request, **_item_document(item)}

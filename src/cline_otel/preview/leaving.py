@@ -1,0 +1,113 @@
+"""What leaves, as it is on the wire: spans and log records of OTLP requests, and measurements."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from cline_otel.catalogue.load import Catalogue
+from cline_otel.encode.metrics import encode_metrics
+from cline_otel.encode.origin import Origin
+from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.events import AttributeValue
+from cline_otel.signals import MetricDelta, SignalName
+from cline_otel.translate.totals import Totals
+
+_PARTS: Final[dict[str, tuple[type[Any], tuple[str, str, str], tuple[str, str, str]]]] = {
+    "traces": (
+        ExportTraceServiceRequest,
+        ("resource_spans", "scope_spans", "spans"),
+        ("resourceSpans", "scopeSpans", "spans"),
+    ),
+    "logs": (
+        ExportLogsServiceRequest,
+        ("resource_logs", "scope_logs", "log_records"),
+        ("resourceLogs", "scopeLogs", "logRecords"),
+    ),
+}
+"""The levels of a request, as protobuf and JSON name them."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A span or log record: its own bytes in its request, and all of it as OTLP JSON has it."""
+
+    signal: SignalName
+    size_bytes: int
+    content: dict[str, Any]
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """A measurement, in the metric's unit, and the bytes of the data point that it would be alone.
+
+    It leaves within the total of its series, in the next snapshot.
+    """
+
+    metric: str
+    value: int | float
+    unit: str
+    attributes: dict[str, AttributeValue]
+    size_bytes: int
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """Of whom a request says that it is: resource, scope and the conventions that name their attributes."""
+
+    resource: dict[str, Any]
+    scope: dict[str, Any]
+    schema_url: str
+
+
+def items_of(signal: SignalName, request: bytes) -> list[Item]:
+    """The spans or log records of an export request, in their order.
+
+    Raises:
+        ValueError: the bytes are no such request.
+    """
+    message_type, of_message, of_json = _PARTS[signal]
+    message = message_type()
+    try:
+        message.ParseFromString(request)
+    except DecodeError:
+        raise ValueError(f"{signal} request of {len(request)} bytes: not an OTLP protobuf message") from None
+    sizes = [
+        item.ByteSize()
+        for resource in getattr(message, of_message[0])
+        for scope in getattr(resource, of_message[1])
+        for item in getattr(scope, of_message[2])
+    ]
+    resources = msgspec.json.decode(to_json_line(signal, request)).get(of_json[0], ())
+    contents = [
+        item for resource in resources for scope in resource.get(of_json[1], ()) for item in scope.get(of_json[2], ())
+    ]
+    return [Item(signal, size_bytes, content) for size_bytes, content in zip(sizes, contents, strict=True)]
+
+
+def sender_of(signal: SignalName, request: bytes) -> Sender:
+    """Of whom an export request says that it is; all that the journal keeps have one.
+
+    Raises:
+        ValueError: the bytes are no such request, or one of nobody.
+    """
+    _, _, of_json = _PARTS[signal]
+    try:
+        resource = msgspec.json.decode(to_json_line(signal, request))[of_json[0]][0]
+        scope = resource[of_json[1]][0]
+    except (KeyError, IndexError):
+        raise ValueError(f"{signal} request of {len(request)} bytes: it names no resource and scope") from None
+    return Sender(resource.get("resource", {}), scope.get("scope", {}), resource.get("schemaUrl", ""))
+
+
+def measurement_of(delta: MetricDelta, catalogue: Catalogue, origin: Origin) -> Measurement:
+    """A measurement as people read it."""
+    totals = Totals(catalogue.metrics)
+    totals.add(delta)
+    request = ExportMetricsServiceRequest.FromString(encode_metrics(totals.all(), catalogue.metrics, origin, 1, 1))
+    metric = request.resource_metrics[0].scope_metrics[0].metrics[0]
+    point = metric.sum.data_points[0] if metric.HasField("sum") else metric.histogram.data_points[0]
+    unit = catalogue.metrics[delta.metric].unit
+    return Measurement(delta.metric, delta.value, unit, dict(delta.attributes), point.ByteSize())

@@ -1,0 +1,242 @@
+"""A recording's way through the translator, one upstream event after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from cline_otel import __version__
+from cline_otel.catalogue.load import Catalogue
+from cline_otel.decode.fields import nameable
+from cline_otel.encode.logs import encode_logs
+from cline_otel.encode.metrics import encode_metrics
+from cline_otel.encode.origin import Origin
+from cline_otel.encode.traces import encode_traces
+from cline_otel.events import Event, tick
+from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME
+from cline_otel.preview.fields import Reason, Taken, Withheld, judged
+from cline_otel.preview.leaving import Item, Measurement, items_of, measurement_of
+from cline_otel.preview.upstream import UpstreamRecord, count_without_event, records_in_time
+from cline_otel.privacy.policy import Policy
+from cline_otel.replay import REPLAY_RESOURCE, claims, decode_recording
+from cline_otel.signals import Attributes, DiagnosticKind, LogRecord, Outputs, SignalName, SpanRecord, Tally, count
+from cline_otel.sources.recording import Recording
+from cline_otel.translate.step import SILENCE_NS, Translator
+from cline_otel.translate.totals import Totals
+
+Outcome = Literal[
+    "read", "ignored", "unknown", "bookkeeping", "malformed", "shadowed", "late", "duplicate", "defect", "clock"
+]
+"""What became of an upstream event.
+
+read: it was taken in. ignored: the catalogue calls it bookkeeping. unknown: the catalogue does not know it.
+bookkeeping: it counts only under a condition, which it does not meet. malformed: it could not be decoded.
+shadowed, late, duplicate, defect: it was read and nothing became of it (``DiagnosticKind``).
+clock: no event, but time that passed.
+"""
+
+_NOT_PASSED_ON: Final[tuple[Literal["shadowed", "late", "duplicate", "defect"], ...]] = (
+    "defect",
+    "shadowed",
+    "late",
+    "duplicate",
+)
+_ITEMS_PER_REQUEST: Final = 512
+"""As in a replay."""
+
+
+class Step(msgspec.Struct):
+    """What became of one upstream event, and what came out right after it.
+
+    A span comes out when it ends, so at the event that ends it.
+
+    Attributes:
+        at_ns: when it happened, nanoseconds since the Unix epoch; None if it does not say.
+        source: who told it; "clock" for time that passed.
+        event: its name, ``_OTHER`` for what looks like no name; empty if it has none.
+        meaning: what the catalogue says of it; empty if nothing.
+        around: names of what surrounds its fields and is never read.
+    """
+
+    at_ns: int | None
+    source: str
+    event: str
+    outcome: Outcome
+    meaning: str = ""
+    taken: list[Taken] = msgspec.field(default_factory=list)
+    withheld: list[Withheld] = msgspec.field(default_factory=list)
+    around: tuple[str, ...] = ()
+    spans: list[Item] = msgspec.field(default_factory=list)
+    logs: list[Item] = msgspec.field(default_factory=list)
+    measurements: list[Measurement] = msgspec.field(default_factory=list)
+
+
+class Summary(msgspec.Struct):
+    """What the steps so far add up to.
+
+    Attributes:
+        events: by outcome.
+        lines_without_event: lines of ``cline.log`` that are no telemetry, which are never read.
+        items: spans, measurements and log records, by signal.
+        item_bytes: of spans and log records, by signal, without the requests around them.
+        requests: how many there are, by signal, as a replay would send them; complete after the last step.
+        request_bytes: of those.
+        taken: fields that are read.
+        withheld: fields that do not leave, by reason.
+        tally: every reason for which something did not become telemetry, as a replay counts them.
+    """
+
+    events: dict[Outcome, int] = {}
+    lines_without_event: int = 0
+    items: dict[SignalName, int] = {}
+    item_bytes: dict[SignalName, int] = {}
+    requests: dict[SignalName, int] = {}
+    request_bytes: dict[SignalName, int] = {}
+    taken: int = 0
+    withheld: dict[Reason, int] = {}
+    tally: Tally = {}
+
+
+class Preview:
+    """A recording, previewed step by step.
+
+    Attributes:
+        origin: of whom every request says that it is.
+        summary: of the steps that were taken.
+    """
+
+    def __init__(
+        self, recording: Recording, catalogue: Catalogue, policy: Policy, resource: Attributes = REPLAY_RESOURCE
+    ) -> None:
+        """``catalogue`` is the one that ``policy`` makes."""
+        self.origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
+        self.summary = Summary(lines_without_event=count_without_event(recording))
+        self._recording = recording
+        self._catalogue = catalogue
+        self._policy = policy
+        self._translator = Translator(catalogue)
+        self._totals = Totals(catalogue.metrics)
+        self._spans: list[SpanRecord] = []
+        self._logs: list[LogRecord] = []
+
+    def steps(self) -> Iterator[Step]:
+        """A step for every upstream event, in time order, and one for what the end of the recording closes."""
+        tally = self.summary.tally
+        for signal, requests in self._recording.unsupported.items():
+            count(tally, "unsupported_signal", "otlp", signal, requests)
+        for source, lines in self._recording.malformed.items():
+            count(tally, "malformed", source, "line", lines)
+        # The owner of each run is decided from all that is there, so all is decoded once before.
+        streams = decode_recording(self._recording, self._catalogue, {})
+        first_ns = min((stream[0].occurred_at_ns for stream in streams if stream), default=0)
+        last_ns = max((event.occurred_at_ns for stream in streams for event in stream), default=0)
+        for event in (*claims(streams), tick(first_ns)):
+            self._translator.step(event)
+        del streams
+        yield from self._clock_step(first_ns)
+        for record in records_in_time(self._recording, self._catalogue):
+            yield self._step(record)
+        self._translator.step(tick(last_ns + SILENCE_NS + 1))
+        yield from self._clock_step(last_ns)
+        self._count_requests()
+        if metrics := encode_metrics(self._totals.all(), self._catalogue.metrics, self.origin, first_ns, last_ns):
+            self._count_request("metrics", metrics)
+
+    def _clock_step(self, at_ns: int) -> Iterator[Step]:
+        outputs = self._translator.take()
+        if outputs.spans or outputs.logs or outputs.metrics or outputs.tally:
+            step = Step(at_ns, "clock", "", "clock")
+            self._let_out(outputs, step)
+            yield step
+
+    def _step(self, record: UpstreamRecord) -> Step:
+        summary = self.summary
+        _add(summary.tally, record.tally)
+        event, entry = record.event, record.entry
+        name = nameable(record.name) if record.name else ""
+        step = Step(record.told_at_ns, record.source, name, "read", entry.meaning if entry is not None else "")
+        if event is None or entry is None:
+            step.outcome = _outcome_without_event(record)
+            summary.events[step.outcome] = summary.events.get(step.outcome, 0) + 1
+            return step
+        step.at_ns = event.occurred_at_ns
+        step.around = tuple(map(_nameable_part, record.around))
+        outputs = self._translated(event)
+        self._let_out(outputs, step)
+        if not (step.spans or step.logs or step.measurements):
+            told_of = ((kind, event.source, event.name) for kind in _NOT_PASSED_ON)
+            step.outcome = next((key[0] for key in told_of if key in outputs.tally), "read")
+        step.taken, step.withheld = judged(
+            record, event, entry, self._catalogue, self._policy, passed_on=step.outcome == "read"
+        )
+        summary.events[step.outcome] = summary.events.get(step.outcome, 0) + 1
+        summary.taken += len(step.taken)
+        for withheld in step.withheld:
+            summary.withheld[withheld.reason] = summary.withheld.get(withheld.reason, 0) + 1
+        return step
+
+    def _translated(self, event: Event) -> Outputs:
+        try:
+            self._translator.step(event)
+        except Exception:
+            # As live: a defect of the translator stops nothing and is counted.
+            outputs = self._translator.take()
+            count(outputs.tally, "defect", event.source, event.name)
+            return outputs
+        return self._translator.take()
+
+    def _let_out(self, outputs: Outputs, step: Step) -> None:
+        """Puts what came out into the step as it is on the wire, and counts it."""
+        summary = self.summary
+        _add(summary.tally, outputs.tally)
+        for delta in outputs.metrics:
+            self._totals.add(delta)
+            step.measurements.append(measurement_of(delta, self._catalogue, self.origin))
+        for span in outputs.spans:
+            step.spans += items_of("traces", encode_traces([span], self.origin))
+            self._spans.append(span)
+            self._count_requests(_ITEMS_PER_REQUEST)
+        for log in outputs.logs:
+            step.logs += items_of("logs", encode_logs([log], self.origin))
+            self._logs.append(log)
+            self._count_requests(_ITEMS_PER_REQUEST)
+        for item in (*step.spans, *step.logs):
+            summary.items[item.signal] = summary.items.get(item.signal, 0) + 1
+            summary.item_bytes[item.signal] = summary.item_bytes.get(item.signal, 0) + item.size_bytes
+        summary.items["metrics"] = summary.items.get("metrics", 0) + len(step.measurements)
+
+    def _count_requests(self, items: int = 1) -> None:
+        """Counts the requests that are made of what came out, once they have so many items, and lets go of it."""
+        if len(self._spans) >= items:
+            self._count_request("traces", encode_traces(self._spans, self.origin))
+            self._spans.clear()
+        if len(self._logs) >= items:
+            self._count_request("logs", encode_logs(self._logs, self.origin))
+            self._logs.clear()
+
+    def _count_request(self, signal: SignalName, request: bytes) -> None:
+        summary = self.summary
+        summary.requests[signal] = summary.requests.get(signal, 0) + 1
+        summary.request_bytes[signal] = summary.request_bytes.get(signal, 0) + len(request)
+
+
+def _outcome_without_event(record: UpstreamRecord) -> Outcome:
+    kinds: set[DiagnosticKind] = {kind for kind, _, _ in record.tally}
+    if "malformed" in kinds:
+        return "malformed"
+    if "unmapped_event" in kinds or record.entry is None:
+        return "unknown"
+    return "ignored" if record.entry.kind == "ignored" else "bookkeeping"
+
+
+def _nameable_part(name: str) -> str:
+    """A name, or one behind what it is a part of."""
+    part, _, rest = name.partition(" ")
+    return f"{part} {nameable(rest)}" if part == "resource" and rest else nameable(name)
+
+
+def _add(tally: Tally, more: Tally) -> None:
+    for key, times in more.items():
+        tally[key] = tally.get(key, 0) + times

@@ -1,0 +1,11 @@
+"""The live scenarios by name, for the launcher."""
+
+from __future__ import annotations
+
+from .live_stage import LiveScenario
+from .resting import AT_REST
+from .switching import BRIDGE_KILLED, ERASED, OFF_AND_ON, OPTED_OUT
+
+LIVE_SCENARIOS: dict[str, LiveScenario] = {
+    each.name: each for each in (AT_REST, *OPTED_OUT, OFF_AND_ON, ERASED, BRIDGE_KILLED)
+}
