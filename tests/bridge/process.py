@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
+
+from bench.fixed_key import pseudonyms_file
 
 from cline_otel.journal import Journal, JournalStatus, SignalStatus
 
@@ -86,6 +89,14 @@ class Home:
     def journal(self) -> Path:
         """The journal's file."""
         return self.state / "journal.db"
+
+    def take_key(self) -> None:
+        """Gives the installation the key that ``replay_of`` has, so that both make the same pseudonyms."""
+        path = self.state / "pseudonyms.json"
+        if not path.exists():
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copy(pseudonyms_file(), path)
+            path.chmod(0o600)
 
     def run(
         self,
@@ -179,6 +190,7 @@ class Bridge:
 
     def launch(self) -> None:
         """Starts it and does not wait."""
+        self.home.take_key()
         process = subprocess.Popen(
             [EXECUTABLE, *self._arguments],
             env=self._environment,

@@ -6,6 +6,7 @@ its clock which runs were silent for too long.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -143,8 +144,16 @@ def _iso_ms(text: bytes) -> int:
 
 
 def _moved(line: bytes, number: int, shift_ms: int) -> bytes:
-    line = _IDS.sub(lambda match: match[0] + b"c%d" % number, line)
+    line = _IDS.sub(lambda match: _copied(match[0], number), line)
     return json.dumps(_shifted(json.loads(line), shift_ms), separators=(",", ":")).encode()
+
+
+def _copied(identifier: bytes, number: int) -> bytes:
+    """Another id of the same form, as Cline generates them."""
+    copied = identifier + b"c%d" % number
+    if copied.startswith(b"run_"):
+        return b"run_" + hashlib.blake2b(copied, digest_size=4).hexdigest().encode()
+    return copied
 
 
 def _shifted(value: Any, shift_ms: int) -> Any:

@@ -28,10 +28,9 @@ class Erased(msgspec.Struct, frozen=True):
 def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
     """Erases what waits to be sent, what was refused, what is known of open runs, and the plugin's spool.
 
-    Also the copies that the journal keeps of what has left.
-
-    The totals of metrics stay: they are numbers, and most of each was sent before. So does what
-    remembers which facts were told already.
+    Also the copies that the journal keeps of what has left, and what is known of agents, facts and runs that
+    are over. The totals of metrics stay: they are numbers, and most of each was sent before. So do ids, which
+    let what comes of an erased run later be late instead of a run that begins in its middle.
 
     Raises:
         JournalError: the journal cannot be read or written; nothing of it was erased.
@@ -39,9 +38,7 @@ def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
         msgspec.MsgspecError: the journal's state is not one that this release can read.
     """
     state = State.restore(journal.load_state())
-    for key in state.open_runs | state.holding:
-        run = state.runs[key]
-        # Closed, so that what comes of it later is late instead of a run that begins in its middle.
+    for key, run in list(state.runs.items()):
         state.runs[key] = Run(
             run.agent_id,
             run.run_id,
@@ -52,6 +49,15 @@ def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
             closed=True,
         )
         state.touch_run(run)
+    for agent_id, agent in state.agents.items():
+        agent.attributes = {}
+        state.touch("agent", agent_id)
+    for session_id, session in state.sessions.items():
+        session.attributes = {}
+        state.touch("session", session_id)
+    for fact in list(state.tellings):
+        del state.tellings[fact]
+        state.touch("fact", fact)
     remembered_items = journal.remembered_items()
     items = journal.erase_pending(state.changes())
     return Erased(items, spool.erase(), remembered_items)

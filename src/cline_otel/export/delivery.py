@@ -31,9 +31,16 @@ class Outbox(Protocol):
         """The oldest rows within the limits, at least one if there is any."""
 
     def acknowledge(
-        self, signal: QueuedSignal, row_ids: Sequence[int], *, delivered: int, rejected: int = 0, message: str = ""
+        self,
+        signal: QueuedSignal,
+        row_ids: Sequence[int],
+        *,
+        delivered: int,
+        rejected: int = 0,
+        message: str = "",
+        destination: str = "",
     ) -> None:
-        """Delete rows that were taken, and count their items."""
+        """Delete rows that were taken, count their items, and remember where they went."""
 
     def dead_letter(self, signal: QueuedSignal, row_ids: Sequence[int], *, reason: str) -> None:
         """Put rows that were refused for good aside, and count their items."""
@@ -227,6 +234,7 @@ class Delivery:
             delivered=batch.item_count - rejected,
             rejected=rejected,
             message=outcome.message,
+            destination=self._sender.description,
         )
         # A warning that comes with every answer is worth one line, not one a batch.
         if rejected or outcome.message not in {"", self._last_message}:
