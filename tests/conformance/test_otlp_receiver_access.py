@@ -117,6 +117,57 @@ async def test_no_host_or_two_of_them_are_refused(pipeline: Pipeline) -> None:
     await receiver.stop(0)
 
 
+async def status_of(receiver: OtlpHttpReceiver, line: str, *headers: str) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
+    given = (line, "Host: 127.0.0.1", "Content-Type: application/json", "Content-Length: 2", *headers)
+    writer.write("\r\n".join(given).encode("latin-1") + b"\r\n\r\n{}")
+    answer = await reader.readline()
+    writer.close()
+    return int(answer.split()[1])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "POST http://127.0.0.1/v1/logs HTTP/1.1",
+        "POST http://rebound.example/v1/logs HTTP/1.1",
+        "POST http://rebound.example:1@127.0.0.1/v1/logs HTTP/1.1",
+        "POST //rebound.example/v1/logs HTTP/1.1",
+        "POST //v1/logs HTTP/1.1",
+        "POST v1/logs HTTP/1.1",
+        "POST * HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "CONNECT rebound.example:443 HTTP/1.1",
+        "POST /v1/logs HTTP/0.9",
+        "POST /v1/logs HTTP/1.2",
+        "POST /v1/logs HTTP/2.0",
+        "POST /v1/logs HTTP/3.0",
+        "PRI * HTTP/2.0",
+        "POST /v1/logs",
+    ],
+)
+async def test_a_request_for_a_proxy_or_of_another_version_is_400(pipeline: Pipeline, line: str) -> None:
+    receiver = OtlpHttpReceiver(pipeline, port=0)
+    await receiver.start()
+    assert await status_of(receiver, line) == 400
+    assert await status_of(receiver, "POST /v1/logs?a=//b HTTP/1.1") == 200
+    assert await status_of(receiver, "POST /v1/logs HTTP/1.0") == 200
+    assert pipeline.requests == 2
+    await receiver.stop(0)
+
+
+@pytest.mark.parametrize("token", [None, "right"])
+@pytest.mark.parametrize("second", ["Bearer right", "Bearer wrong", "Basic x", ""])
+async def test_two_authorizations_are_400(pipeline: Pipeline, token: str | None, second: str) -> None:
+    receiver = OtlpHttpReceiver(pipeline, port=0, bearer_token=token)
+    await receiver.start()
+    for both in (("Bearer right", second), (second, "Bearer right")):
+        headers = [f"Authorization: {value}" for value in both]
+        assert await status_of(receiver, "POST /v1/logs HTTP/1.1", *headers) == 400
+    assert pipeline.requests == 0
+    await receiver.stop(0)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_loopback_addresses_lead_to_this_machine_alone(address: str) -> None:
     assert is_loopback(address)

@@ -17,7 +17,8 @@ from cline_otel.settings import SettingsError, load_settings, values
 REFUSAL = re.compile(
     r"header \d+ (is not of the form name=value: separate headers by commas and percent-encode spaces, commas, "
     r"semicolons, quotes \(\"\) and backslashes in values|has control characters in it, or a name that is no "
-    r"header's: take them out)"
+    r"header's: take them out)|the header (connection|content-[a-z]+|expect|host|keep-alive|proxy-connection|te|"
+    r"trailer|transfer-encoding|upgrade) is set by the exporter itself: take it out"
 )
 
 
@@ -43,6 +44,33 @@ def test_any_headers_text_is_read_as_officially_or_refused(text: str) -> None:
         assert ours == dict(parse_env_headers(text, liberal=True))
         return
     assert REFUSAL.fullmatch(refusal)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "host",
+        "Content-Length",
+        "transfer-encoding",
+        "CONNECTION",
+        "content-type",
+        "content-encoding",
+        "te",
+        "upgrade",
+        "trailer",
+        "%68ost",
+    ],
+)
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_LOGS_HEADERS"])
+def test_headers_that_say_how_a_request_is_sent_are_refused_by_their_names(
+    name: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example")
+    monkeypatch.setenv(variable, f"x-key=a,{name}=planted-value")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    shown = name.lower().replace("%68", "h")
+    assert str(caught.value) == f"{variable}: the header {shown} is set by the exporter itself: take it out"
 
 
 @pytest.mark.parametrize(

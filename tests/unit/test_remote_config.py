@@ -204,6 +204,14 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_key_and_never_shown(
     assert secret not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "connection", "TE", "Upgrade"])
+@pytest.mark.parametrize("key", ["openTelemetryOtlpHeaders", "openTelemetryOtlpLogsHeaders"])
+def test_headers_that_say_how_a_request_is_sent_are_refused_by_their_names(key: str, name: str) -> None:
+    with pytest.raises(RemoteConfigError) as caught:
+        parse_exports({**ENABLED, key: {"x-key": "a", name: "planted-value"}})
+    assert str(caught.value) == f"{key}: the header {name.lower()} is set by the exporter itself: take it out"
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("openTelemetryOtlpHeaders", {"a-bin": "x"}), ("openTelemetryOtlpLogsHeaders", {"x": "caf\u00e9"})],
@@ -236,7 +244,7 @@ def test_every_form_in_which_it_is_kept_or_sent_is_read(document: dict[str, Any]
 
 def test_an_answer_that_is_not_enabled_says_nothing() -> None:
     assert unwrapped({"value": json.dumps(ENABLED), "enabled": False}) == {}
-    with pytest.raises(RemoteConfigError, match="value: it is not JSON"):
+    with pytest.raises(RemoteConfigError, match="value: it holds no JSON object"):
         unwrapped({"value": "{", "enabled": True})
 
 

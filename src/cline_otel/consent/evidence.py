@@ -9,7 +9,7 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +43,8 @@ class Evidence:
         """Nothing is looked at before :meth:`look`. The environment of a process does not change, so it is read now."""
         self.off_file = off_file
         self.remote_configs = remote_configs
-        self._global_settings = [WatchedFile(path) for path in dict.fromkeys(global_settings)]
-        self._global_states = [WatchedFile(path) for path in dict.fromkeys(global_states)]
+        self._global_settings = [_Said(path, _opt_out) for path in dict.fromkeys(global_settings)]
+        self._global_states = [_Said(path, _telemetry_setting) for path in dict.fromkeys(global_states)]
         self._fixed = {
             Decider.DO_NOT_TRACK: _said_by(environment.get("DO_NOT_TRACK", "")),
             Decider.SDK_DISABLED: _said_by(environment.get("OTEL_SDK_DISABLED", "")),
@@ -54,9 +54,9 @@ class Evidence:
         """What each decider says now. Costs a stat a file where nothing changed."""
         return {
             **self._fixed,
-            Decider.OFF_FILE: Answer.OFF if self.off_file.exists else Answer.SILENT,
-            Decider.CLINE_OPT_OUT: _strictest(_opted_out(file) for file in self._global_settings),
-            Decider.CLINE_TELEMETRY_SETTING: _strictest(_disabled(file) for file in self._global_states),
+            Decider.OFF_FILE: _switched_off(self.off_file),
+            Decider.CLINE_OPT_OUT: _strictest(said.look() for said in self._global_settings),
+            Decider.CLINE_TELEMETRY_SETTING: _strictest(said.look() for said in self._global_states),
             Decider.ORGANIZATION: self._organization(),
         }
 
@@ -92,22 +92,44 @@ def _said_by(value: str) -> Answer:
     return Answer.SILENT if value.strip().lower() in _NOT_SET else Answer.OFF
 
 
-def _opted_out(file: WatchedFile) -> Answer:
-    file.look()
-    return _answer(file, off=file.fields.get("telemetryOptOut") is True, on="telemetryOptOut" in file.fields)
+def _switched_off(file: OffFile) -> Answer:
+    if not file.exists:
+        return Answer.SILENT
+    return Answer.OFF if file.is_known else Answer.UNKNOWN
 
 
-def _disabled(file: WatchedFile) -> Answer:
-    file.look()
+class _Said:
+    """What one file of settings last said. What cannot be read, a value of a wrong type too, changes nothing of it."""
+
+    def __init__(self, path: Path, meaning: Callable[[Mapping[str, object]], Answer]) -> None:
+        """``meaning`` tells what the fields say; UNKNOWN where they cannot be understood."""
+        self._file = WatchedFile(path)
+        self._meaning = meaning
+        self._answer = Answer.UNKNOWN
+
+    def look(self) -> Answer:
+        self._file.look()
+        answer = self._meaning(self._file.fields) if self._file.is_known else Answer.UNKNOWN
+        if answer is not Answer.UNKNOWN:
+            self._answer = answer
+        return self._answer
+
+
+def _opt_out(fields: Mapping[str, object]) -> Answer:
+    value = fields.get("telemetryOptOut")
+    if value is None:
+        return Answer.SILENT
+    return (Answer.OFF if value else Answer.ON) if isinstance(value, bool) else Answer.UNKNOWN
+
+
+def _telemetry_setting(fields: Mapping[str, object]) -> Answer:
+    value = fields.get("telemetrySetting")
     # Older builds kept a boolean (Cline's sources: ``normalizeLegacyTelemetrySetting``).
-    setting = file.fields.get("telemetrySetting")
-    return _answer(file, off=setting == "disabled" or setting is False, on=setting == "enabled" or setting is True)
-
-
-def _answer(file: WatchedFile, *, off: bool, on: bool) -> Answer:
-    if not file.is_known:
+    if isinstance(value, bool):
+        return Answer.ON if value else Answer.OFF
+    if value is not None and not isinstance(value, str):
         return Answer.UNKNOWN
-    return Answer.OFF if off else Answer.ON if on else Answer.SILENT
+    return {"enabled": Answer.ON, "disabled": Answer.OFF}.get(value or "", Answer.SILENT)
 
 
 def _strictest(answers: Iterable[Answer]) -> Answer:

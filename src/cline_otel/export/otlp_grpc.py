@@ -17,7 +17,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel import __version__
 from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
-from cline_otel.export.responses import clipped, delivered_from_protobuf
+from cline_otel.export.responses import Repeater, delivered_from_protobuf
 from cline_otel.export.targets import OtlpTarget
 from cline_otel.export.tls import client_context
 from cline_otel.signals import SignalName
@@ -64,6 +64,7 @@ class OtlpGrpcSender:
             OSError: a certificate or key file cannot be read or used.
         """
         self._target = target
+        self._repeat = Repeater.of(target)
         self._credentials = None if target.insecure else _credentials(target)
         self._channel: grpc.aio.Channel | None = None
 
@@ -86,7 +87,7 @@ class OtlpGrpcSender:
         except grpc.aio.AioRpcError as error:
             return self._outcome(error)
         try:
-            return delivered_from_protobuf(self._target.signal, answer)
+            return delivered_from_protobuf(self._target.signal, answer, self._repeat)
         except ValueError:
             return Delivered(message=f"{self._target.shown_endpoint} did not answer in OTLP")
 
@@ -107,7 +108,7 @@ class OtlpGrpcSender:
 
     def _outcome(self, error: grpc.aio.AioRpcError) -> Outcome:
         code = error.code()
-        details = clipped(error.details() or "")
+        details = self._repeat(error.details() or "")
         reason = f"{code.name} from {self._target.shown_endpoint}" + (f": {details}" if details else "")
         wait_seconds = retry_info_seconds(error)
         if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_seconds is not None):

@@ -20,7 +20,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from cline_otel import __version__
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Hold, Outcome, Refused, Retry
-from cline_otel.export.responses import clipped, delivered_from_json, delivered_from_protobuf, retry_after_seconds
+from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.targets import OtlpTarget
 from cline_otel.export.tls import client_context
 
@@ -59,6 +59,7 @@ class OtlpHttpSender:
         # Two sets of credentials cannot be sent; the headers say what the user means today.
         self._url = _without_credentials(target.endpoint) if "authorization" in self._headers else target.endpoint
         self._proxy = _proxy(target.endpoint)
+        self._repeat = Repeater.of(target)
         self._tls = client_context(target) if target.endpoint.lower().startswith("https:") else None
         self._session: aiohttp.ClientSession | None = None
 
@@ -99,7 +100,7 @@ class OtlpHttpSender:
                 "check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, HTTP_PROXY and HTTPS_PROXY",
             )
         except (aiohttp.ClientError, OSError) as error:
-            return Retry(f"cannot reach {self._place} ({_cause(error)})")
+            return Retry(f"cannot reach {self._place} ({self._cause(error)})")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -131,7 +132,7 @@ class OtlpHttpSender:
     def _outcome(self, status: int, retry_after: str | None, content_type: str, body: bytes) -> Outcome:
         if 200 <= status < 300:
             return self._delivered(content_type, body)
-        reason = f"{_named(status)} from {self._place}{_said(content_type, body)}"
+        reason = f"{_named(status)} from {self._place}{self._said(content_type, body)}"
         if status in _RETRYABLE:
             return Retry(reason, retry_after_seconds(retry_after))
         if status in _ABOUT_THE_CONTENT:
@@ -143,13 +144,39 @@ class OtlpHttpSender:
     def _delivered(self, content_type: str, body: bytes) -> Delivered:
         try:
             if content_type == "application/json":
-                return delivered_from_json(self._target.signal, body)
+                return delivered_from_json(self._target.signal, body, self._repeat)
             if content_type in {"application/x-protobuf", "application/protobuf"} or not body:
-                return delivered_from_protobuf(self._target.signal, body)
+                return delivered_from_protobuf(self._target.signal, body, self._repeat)
         except ValueError:
             pass
         # The status says success, so sending again would double it; but somebody should look.
         return Delivered(message=f"{self._place} did not answer in OTLP: check OTEL_EXPORTER_OTLP_ENDPOINT")
+
+    def _said(self, content_type: str, body: bytes) -> str:
+        """What the answer says, for a person: the specification has a ``google.rpc.Status`` in it."""
+        if len(body) >= _RESPONSE_LIMIT_BYTES:
+            # Cut, so a secret at its end would not be known again; and no such page is written for people.
+            return ""
+        text = ""
+        if content_type in {"application/x-protobuf", "application/protobuf"}:
+            status = Status()
+            try:
+                status.ParseFromString(body)
+            except DecodeError:
+                return ""
+            text = status.message
+        elif content_type in {"application/json", "text/plain"}:
+            text = body.decode("utf-8", "replace")
+        text = self._repeat(text)
+        return f": {text}" if text else ""
+
+    def _cause(self, error: Exception) -> str:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            error = error.os_error
+        if isinstance(error, OSError) and error.strerror:
+            # asyncio's own text names the address instead of the reason; name resolution has codes of its own.
+            return os.strerror(error.errno) if error.errno and error.errno > 0 else self._repeat(error.strerror)
+        return type(error).__name__
 
     def _hold_for_certificate(self) -> Hold:
         return Hold(
@@ -206,28 +233,3 @@ def _named(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
-
-
-def _said(content_type: str, body: bytes) -> str:
-    """What the answer says, for a person: the specification has a ``google.rpc.Status`` in it."""
-    text = ""
-    if content_type in {"application/x-protobuf", "application/protobuf"}:
-        status = Status()
-        try:
-            status.ParseFromString(body)
-        except DecodeError:
-            return ""
-        text = status.message
-    elif content_type in {"application/json", "text/plain"}:
-        text = body.decode("utf-8", "replace")
-    text = clipped(text)
-    return f": {text}" if text else ""
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
-    if isinstance(error, OSError) and error.strerror:
-        # asyncio's own text names the address instead of the reason; name resolution has codes of its own.
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else clipped(error.strerror)
-    return type(error).__name__

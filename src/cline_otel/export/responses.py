@@ -1,11 +1,16 @@
-"""What a destination's answer says, as text for people and as counts."""
+"""What a destination's answer says, as text for people and as counts; none of it repeats a secret of ours."""
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import quote, quote_plus
+from urllib.request import getproxies
 
 import msgspec
 from google.protobuf.message import DecodeError, Message
@@ -14,9 +19,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from cline_otel.export.outcome import Delivered
+from cline_otel.export.targets import HIDDEN, OtlpTarget, secrets_of_url
 from cline_otel.signals import SignalName
 
 _TEXT_LIMIT: Final = 200
+_SHORTEST_IN_WORDS: Final = 4
+"""Characters of a secret from which on it is looked for within words, too."""
+_TELLING_LETTERS: Final = 8
+"""The beginning of a long secret that already counts as the secret."""
 
 _RESPONSES: Final[dict[SignalName, tuple[type[Message], str]]] = {
     "traces": (ExportTraceServiceResponse, "rejected_spans"),
@@ -30,13 +40,52 @@ _JSON_REJECTED: Final[dict[SignalName, str]] = {
 }
 
 
-def clipped(text: str) -> str:
-    """One line of at most 200 printable characters."""
-    cleaned = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(cleaned.split())[:_TEXT_LIMIT]
+class Repeater:
+    """Repeats what others say, without what was told them in confidence."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """``secrets`` are hidden wherever they stand; very short ones only where they stand by themselves."""
+        # The longest first: the rest of it would stay where a part of it was hidden before.
+        ordered = sorted(secrets, key=lambda secret: (-len(secret), secret))
+        patterns = [pattern for secret in ordered for pattern in _patterns(secret)]
+        self._secret = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
+
+    @classmethod
+    def of(cls, target: OtlpTarget) -> Repeater:
+        """One that keeps the secrets of the target, and those of the proxies that may stand before it."""
+        proxies = (secret for proxy in getproxies().values() for secret in secrets_of_url(proxy))
+        return cls(target.secrets.union(proxies))
+
+    def __call__(self, text: str) -> str:
+        """One line of at most 200 printable characters."""
+        printable = "".join(character if character.isprintable() else " " for character in self._hide(text))
+        # Once more: a secret may have been torn by what is no letter. Only then may it be cut.
+        return self._hide(" ".join(printable.split()))[:_TEXT_LIMIT]
+
+    def _hide(self, text: str) -> str:
+        return text if self._secret is None else self._secret.sub(HIDDEN, text)
 
 
-def delivered_from_protobuf(signal: SignalName, body: bytes) -> Delivered:
+def _patterns(secret: str) -> Iterator[str]:
+    """The spellings in which a text may have ``secret`` in it."""
+    secret = " ".join(secret.split())
+    if not secret.strip("*"):
+        return
+    spellings = (
+        secret,
+        json.dumps(secret)[1:-1],
+        quote(secret, errors="replace"),
+        quote_plus(secret, errors="replace"),
+    )
+    for spelling in spellings:
+        pattern = re.escape(spelling).replace(r"\ ", r"\s+").replace("/", r"\\?/")
+        yield pattern if len(secret) >= _SHORTEST_IN_WORDS else rf"(?<!\w){pattern}(?!\w)"
+    if len(secret) >= 2 * _TELLING_LETTERS:
+        # Some name a token by its beginning.
+        yield re.escape(secret[:_TELLING_LETTERS]) + r"[^\s\"'<>,;)]*"
+
+
+def delivered_from_protobuf(signal: SignalName, body: bytes, repeat: Repeater) -> Delivered:
     """The outcome told by an ``Export*ServiceResponse``; an empty body is full success.
 
     Raises:
@@ -51,10 +100,10 @@ def delivered_from_protobuf(signal: SignalName, body: bytes) -> Delivered:
     partial: Message = getattr(response, "partial_success")  # noqa: B009
     rejected: int = getattr(partial, rejected_field)
     message: str = getattr(partial, "error_message")  # noqa: B009
-    return Delivered(max(rejected, 0), clipped(message))
+    return Delivered(max(rejected, 0), repeat(message))
 
 
-def delivered_from_json(signal: SignalName, body: bytes) -> Delivered:
+def delivered_from_json(signal: SignalName, body: bytes, repeat: Repeater) -> Delivered:
     """As :func:`delivered_from_protobuf`, for OTLP's JSON encoding, where 64 bit integers are strings.
 
     Raises:
@@ -63,9 +112,9 @@ def delivered_from_json(signal: SignalName, body: bytes) -> Delivered:
     try:
         partial = msgspec.json.decode(body)["partialSuccess"] if body.strip() not in {b"", b"{}"} else {}
         return Delivered(
-            max(int(partial.get(_JSON_REJECTED[signal], 0)), 0), clipped(str(partial.get("errorMessage", "")))
+            max(int(partial.get(_JSON_REJECTED[signal], 0)), 0), repeat(str(partial.get("errorMessage", "")))
         )
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError):
         raise ValueError("not an OTLP response") from None
 
 
@@ -81,7 +130,7 @@ def retry_after_seconds(value: str | None, now: datetime | None = None) -> float
     except ValueError:
         try:
             when = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         seconds = (when - (now or datetime.now(UTC))).total_seconds()

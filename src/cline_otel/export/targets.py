@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Final, Literal
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -13,6 +16,41 @@ from cline_otel.signals import SignalName
 
 Protocol = Literal["http/protobuf", "http/json", "grpc"]
 Compression = Literal["none", "gzip", "deflate"]
+
+HIDDEN: Final = "***"
+"""Stands in a text for what is not shown."""
+
+_HARMLESS_SEGMENTS: Final = frozenset(
+    {
+        "v0.2",
+        "v1",
+        "v2",
+        "v3",
+        "api",
+        "collector",
+        "datapoint",
+        "ingest",
+        "insert",
+        "intake",
+        "integration",
+        "logs",
+        "loki",
+        "metrics",
+        "mimir",
+        "opentelemetry",
+        "otel",
+        "otlp",
+        "public",
+        "receiver",
+        "tempo",
+        "trace",
+        "traces",
+    }
+)
+"""Parts of paths that collectors and vendors give to everybody. Any other may be a token."""
+
+_GRPC_PLACE: Final = re.compile(r"(?:[^@/?#]*@)?(\[[0-9A-Za-z:.%]+\]|[\w.-]+)(:\d+)?(?:[/?#][^@]*)?")
+_GRPC_SCHEME: Final = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):")
 
 
 class OtlpTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +77,25 @@ class OtlpTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown_endpoint(self) -> str:
-        """The endpoint without credentials, query or fragment."""
+        """The endpoint without credentials, query, fragment, and parts of its path that could be a token."""
         if self.protocol == "grpc":
-            return self.endpoint.rpartition("@")[2]
-        parts = urlsplit(self.endpoint)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+            if place := _GRPC_PLACE.fullmatch(self.endpoint):
+                return f"{place[1]}{place[2] or ''}"
+            scheme = _GRPC_SCHEME.match(self.endpoint)
+            return f"{scheme[0] if scheme else ''}{HIDDEN}"
+        parts = _parts(self.endpoint)
+        segments = (
+            segment if not segment or segment.lower() in _HARMLESS_SEGMENTS else HIDDEN
+            for segment in parts.path.split("/")
+        )
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{'/'.join(segments)}"
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What is never repeated: the headers' values, and what of the endpoint is not shown, also in parts."""
+        return frozenset(secrets_of_url(self.endpoint)).union(
+            *(_secrets_of_header(value) for _, value in self.headers),
+        )
 
     def describe(self) -> str:
         """One line for people, without secrets."""
@@ -91,3 +143,42 @@ class ExportSettings(msgspec.Struct, frozen=True):
     targets: Mapping[SignalName, Sequence[Target]]
     metric_interval_seconds: float = 60.0
     metric_timeout_seconds: float = 30.0
+
+
+def secrets_of_url(url: str) -> Iterator[str]:
+    """The credentials, path segments that could be a token, query and fragment of ``url``, as written and decoded."""
+    parts = _parts(url)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    queries = [value for pair in re.split("[&;]", parts.query) for value in (pair, pair.partition("=")[2])]
+    segments = [segment for segment in parts.path.split("/") if segment.lower() not in _HARMLESS_SEGMENTS]
+    for text in (f"{user}:{password}", user, password, *segments, parts.query, *queries, parts.fragment):
+        if text.strip(":"):
+            yield text
+            yield unquote(text)
+    if user or password:
+        yield base64.b64encode(unquote(f"{user}:{password}").encode("utf-8", "replace")).decode()
+
+
+def _secrets_of_header(value: str) -> Iterator[str]:
+    # "Bearer token", "Basic credentials", "session=token; other=token" and the like.
+    scheme, _, credentials = value.partition(" ")
+    pieces = {value, credentials.strip(), *credentials.split(), *(piece.strip() for piece in re.split("[;,]", value))}
+    for piece in pieces:
+        yield piece
+        # An equals sign at the end is padding.
+        yield piece.partition("=")[2].strip("=")
+    if scheme.lower() == "basic":
+        try:
+            decoded = base64.b64decode(credentials.strip(), validate=True).decode("utf-8", "replace")
+        except (binascii.Error, ValueError):
+            return
+        yield decoded
+        yield from decoded.split(":", 1)
+
+
+def _parts(endpoint: str) -> SplitResult:
+    text = endpoint if "://" in endpoint else f"//{endpoint}"
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return SplitResult("", HIDDEN, "", text, "")

@@ -31,6 +31,9 @@ _CACHED_BUNDLE: Final = Path("remote-config-workspace", ".cline", "remote-config
 _DEFAULT_PROTOCOL: Final[Protocol] = "grpc"
 _SHORTEST_INTERVAL_MS: Final = 1000
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LONGEST_MS: Final = 2**31 - 1
+"""What a timer of Cline's runtime can wait (Node.js: ``setTimeout``)."""
+_HOST_AND_PORT: Final = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _WITHOUT_EFFECT: Final = ("openTelemetryLogBatchSize", "openTelemetryLogBatchTimeout", "openTelemetryLogMaxQueueSize")
 
 
@@ -115,7 +118,8 @@ class _ConfigFile:
 
     def look(self) -> None:
         if not self.watched.look() or self.watched.problem:
-            self.is_telemetry_known = self.is_telemetry_known or self.watched.is_known
+            if not self.watched.is_there:
+                self.is_telemetry_known = True
             return
         self._refused = ""
         try:
@@ -134,22 +138,22 @@ def unwrapped(document: Mapping[str, object]) -> Mapping[str, object]:
     Raises:
         RemoteConfigError: the envelope is not one of these.
     """
-    data = document.get("data")
-    if isinstance(data, dict):
-        document = data
-    bundled = document.get("remoteConfig")
-    if isinstance(bundled, dict):
+    document = _typed(document, "data", dict) or document
+    bundled: dict[str, object] | None = _typed(document, "remoteConfig", dict)
+    if bundled is not None:
         return bundled
-    text = document.get("value")
-    if not isinstance(text, str):
+    text: str | None = _typed(document, "value", str)
+    if text is None:
         return document
-    if document.get("enabled") is False:
+    if _typed(document, "enabled", bool) is False:
         return {}
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        raise RemoteConfigError("value: it is not JSON: give the remote config as Cline's service sends it") from None
-    return value if isinstance(value, dict) else {}
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise RemoteConfigError("value: it holds no JSON object: give the remote config as Cline's service sends it")
+    return value
 
 
 def parse_exports(fields: Mapping[str, object]) -> RemoteExports:
@@ -214,12 +218,12 @@ def _otlp_target(fields: Mapping[str, object], signal: SignalName, part: _Part) 
     may_be_insecure = _typed(fields, "openTelemetryOtlpInsecure", bool) is True
     try:
         if protocol == "grpc":
-            endpoint, insecure = _grpc_endpoint(text, may_be_insecure)
+            endpoint, insecure, host = _grpc_endpoint(text, may_be_insecure)
         else:
-            endpoint, insecure = _http_endpoint(text, signal)
+            endpoint, insecure, host = _http_endpoint(text, signal)
     except ValueError as error:
         raise RemoteConfigError(f"{endpoint_key}: {error}") from None
-    if insecure and not may_be_insecure and not _is_loopback(text):
+    if insecure and not may_be_insecure and not _is_loopback(host):
         raise RemoteConfigError(
             f"{endpoint_key}: it is an http endpoint on another machine: use https, or allow it with "
             "openTelemetryOtlpInsecure: true"
@@ -247,26 +251,31 @@ def _protocol(fields: Mapping[str, object], key: str) -> Protocol:
     raise RemoteConfigError(f"{key}: it is no OTLP protocol: use {', '.join(known)}")
 
 
-def _http_endpoint(text: str, signal: SignalName) -> tuple[str, bool]:
-    """Cline appends the signal's path to any endpoint that does not end with it (``ensurePathSuffix``)."""
+def _http_endpoint(text: str, signal: SignalName) -> tuple[str, bool, str]:
+    """What to dial, whether it is without TLS, and the host in it.
+
+    Cline appends the signal's path to any endpoint that does not end with it (``ensurePathSuffix``).
+    """
     parts = values.http_endpoint(text)
     path = parts.path.removesuffix("/")
     suffix = f"/v1/{signal}"
     path = path if path.endswith(suffix) else f"{path}{suffix}"
-    return parts._replace(path=path).geturl(), parts.scheme == "http"
+    dialled = parts._replace(path=path)
+    return dialled.geturl(), dialled.scheme == "http", dialled.hostname or ""
 
 
-def _grpc_endpoint(text: str, may_be_insecure: bool) -> tuple[str, bool]:
+def _grpc_endpoint(text: str, may_be_insecure: bool) -> tuple[str, bool, str]:
+    """As :func:`_http_endpoint`; of gRPC's names only a host and a port, which nobody can read in two ways."""
     endpoint, insecure = values.grpc_endpoint(text)
-    values.http_endpoint(f"http://{endpoint}")
-    return endpoint, may_be_insecure if insecure is None else insecure
+    if not _HOST_AND_PORT.fullmatch(endpoint):
+        raise ValueError("it is no host with a port: give one such as https://collector.example.com:4317")
+    host = values.http_endpoint(f"http://{endpoint}").hostname or ""
+    return endpoint, may_be_insecure if insecure is None else insecure, host
 
 
-def _is_loopback(text: str) -> bool:
-    _, _, rest = text.rpartition("://")
-    host = values.http_endpoint(f"http://{rest}").hostname or ""
+def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ("%" not in host and ipaddress.ip_address(host).is_loopback)
     except ValueError:
         return False
 
@@ -279,6 +288,8 @@ def _headers(fields: Mapping[str, object], key: str) -> tuple[tuple[str, str], .
             raise RemoteConfigError(
                 f"{key}: header {number} cannot be sent: its name must be a header's, its value text of one line"
             )
+        if values.is_set_by_exporter(name):
+            raise RemoteConfigError(f"{key}: {values.not_for_users(name)}")
         headers[name.lower()] = value.strip()
     return tuple(headers.items())
 
@@ -287,8 +298,8 @@ def _positive(fields: Mapping[str, object], key: str) -> float | None:
     value = fields.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise RemoteConfigError(f"{key}: it is no positive number: give one, or leave it out")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_MS:
+        raise RemoteConfigError(f"{key}: it is no positive number up to {_LONGEST_MS}: give one, or leave it out")
     return float(value)
 
 

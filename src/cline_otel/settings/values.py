@@ -36,6 +36,27 @@ _GRPC_METADATA_NAME: Final = re.compile(r"[0-9a-z_.-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _PLAIN_HEADER_VALUE: Final = re.compile(r"[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 
+_AUTHORITY: Final = re.compile(r"(?:[^@\s\\\[\]]*@)?(?:\[[0-9A-Fa-f:.]+(?:%[\w.~-]+)?\]|[\w.-]+)(?::\d{0,5})?")
+"""Of a URL, without what programs read in different ways; ``\\w`` lets internationalized names through."""
+
+_NOT_FOR_USERS: Final = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that belong to the request as it is sent (RFC 9110, sections 6 to 8 and 10)."""
+
 
 class SettingsError(Exception):
     """A setting cannot be used; one line that names the variable, the problem and the remedy."""
@@ -153,8 +174,20 @@ def headers(text: str) -> tuple[tuple[str, str], ...]:
             raise ValueError(
                 f"header {len(found) + 1} has control characters in it, or a name that is no header's: take them out"
             )
+        if is_set_by_exporter(name):
+            raise ValueError(not_for_users(name))
         found[name.lower()] = value
     return tuple(found.items())
+
+
+def is_set_by_exporter(header_name: str) -> bool:
+    """Whether a header says how a request is sent, so that nobody else can set it."""
+    return header_name.lower() in _NOT_FOR_USERS
+
+
+def not_for_users(header_name: str) -> str:
+    """What is wrong with a header that :func:`is_set_by_exporter`."""
+    return f"the header {header_name.lower()} is set by the exporter itself: take it out"
 
 
 def first_header_not_for_grpc(headers: tuple[tuple[str, str], ...]) -> int:
@@ -204,7 +237,12 @@ def http_endpoint(text: str) -> SplitResult:
     """The parts of an HTTP URL with a host."""
     try:
         parts = urlsplit(text.strip())
-        usable = parts.scheme.lower() in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = (
+            parts.scheme.lower() in {"http", "https"}
+            and _AUTHORITY.fullmatch(parts.netloc) is not None
+            and bool(parts.hostname)
+            and parts.port != 0
+        )
     except ValueError:
         usable = False
     if not usable:

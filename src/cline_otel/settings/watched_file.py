@@ -41,12 +41,15 @@ class WatchedFile:
         return self._status is not None or bool(self.problem)
 
     def look(self) -> bool:
-        """Reads the file if its status changed since the last look; returns whether it was read, or went away."""
+        """Reads the file if its status changed since the last look, or the system kept it from being read then.
+
+        Returns whether it was read, or went away, or a further reason keeps it from being read.
+        """
         try:
             found = self.path.stat()
         except OSError as error:
             if error.errno not in _ABSENT:
-                self._fail(os.strerror(error.errno or errno.EIO))
+                self._fail_for_now(error)
                 return False
             was_there = self.is_there
             self.fields, self.is_known, self.problem, self._status = {}, True, "", None
@@ -57,26 +60,31 @@ class WatchedFile:
         # The status is the older of the two: a change in between is found at the next look.
         self._status = status
         self.modified_at_ns = found.st_mtime_ns
+        before = self.problem
         self._read(found)
-        return True
+        return self._status is not None or self.problem != before
 
     def _read(self, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
-            self._fail("it is not a regular file")
+            self.problem = "it is not a regular file"
             return
         if found.st_size > MAX_BYTES:
-            self._fail(f"it is larger than {MAX_BYTES} bytes")
+            self.problem = f"it is larger than {MAX_BYTES} bytes"
             return
         try:
             value = msgspec.json.decode(self.path.read_bytes())
         except OSError as error:
-            self._fail(os.strerror(error.errno or errno.EIO))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._fail_for_now(error)
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
             # Cline writes such files in place, so one may be seen half written.
-            self._fail("it is not JSON")
+            self.problem = "it is not JSON, or too deep"
         else:
-            self.fields = value if isinstance(value, dict) else {}
-            self.is_known, self.problem = True, ""
+            if isinstance(value, dict):
+                self.fields, self.is_known, self.problem = value, True, ""
+            else:
+                self.problem = "it holds no JSON object"
 
-    def _fail(self, problem: str) -> None:
-        self.problem = problem
+    def _fail_for_now(self, error: OSError) -> None:
+        self.problem = os.strerror(error.errno or errno.EIO)
+        # What comes of the process or the disk passes without a change of the file.
+        self._status = None

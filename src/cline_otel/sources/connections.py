@@ -1,14 +1,18 @@
-"""The connections of the OTLP/HTTP receiver: how many, and how long each may take to send its headers."""
+"""The connections of the OTLP/HTTP receiver: how many, and how long each may take to send headers and read answers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from cline_otel.sources.otlp_answers import Refusal, RpcCode, refused
+
+_UNREAD_BYTES = 16 * 1024
+"""What the system takes for a sender that does not read; more than any answer."""
 
 _FULL_BODY = b'{"code":14,"message":"Too many connections."}'
 _FULL = (
@@ -23,7 +27,7 @@ _silent.propagate = False
 
 
 class Connection(web.RequestHandler):
-    """One connection: cut when the headers of a request take too long, whatever trickles in."""
+    """One connection: cut when the headers of a request take too long, or its answer is not read."""
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class Connection(web.RequestHandler):
         header_seconds: float,
         idle_seconds: float,
         linger_seconds: float,
+        write_seconds: float,
         on_closed: Callable[[Connection], None],
     ) -> None:
         super().__init__(
@@ -47,11 +52,18 @@ class Connection(web.RequestHandler):
         self._event_loop = loop
         self._header_seconds = header_seconds
         self._header_deadline: asyncio.TimerHandle | None = None
+        self._write_seconds = write_seconds
+        self._write_deadline: asyncio.TimerHandle | None = None
         self._is_in_request = False
         self._on_closed = on_closed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock for the first request."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - tells mypy what asyncio guarantees
+        # Any byte that the sender does not take starts the other clock, soon and not after megabytes of answers.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
+        transport.set_write_buffer_limits(high=0)
+        self._stream = transport
         super().connection_made(transport)
         self._start_clock()
 
@@ -62,10 +74,21 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop the clock and make room for another connection."""
+        """Stop the clocks and make room for another connection."""
         self._stop_clock()
+        self._stop_write_clock()
         self._on_closed(self)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """An answer waits for the sender to read; a close would wait with it, without end."""
+        super().pause_writing()
+        self._write_deadline = self._event_loop.call_later(self._write_seconds, self._stream.abort)
+
+    def resume_writing(self) -> None:
+        """All was taken."""
+        self._stop_write_clock()
+        super().resume_writing()
 
     def begin_request(self) -> None:
         """The headers are complete."""
@@ -95,6 +118,11 @@ class Connection(web.RequestHandler):
             self._header_deadline.cancel()
             self._header_deadline = None
 
+    def _stop_write_clock(self) -> None:
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
+
 
 class _TurnedAway(asyncio.Protocol):
     """A connection too many: told so and closed, without reading what it sends."""
@@ -116,6 +144,7 @@ class ConnectionFactory:
         header_seconds: float,
         idle_seconds: float,
         linger_seconds: float,
+        write_seconds: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.server = web.Server(handler)
@@ -125,6 +154,7 @@ class ConnectionFactory:
         self._header_seconds = header_seconds
         self._idle_seconds = idle_seconds
         self._linger_seconds = linger_seconds
+        self._write_seconds = write_seconds
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of one new connection."""
@@ -136,6 +166,7 @@ class ConnectionFactory:
             header_seconds=self._header_seconds,
             idle_seconds=self._idle_seconds,
             linger_seconds=self._linger_seconds,
+            write_seconds=self._write_seconds,
             on_closed=self._open.discard,
         )
         self._open.add(connection)

@@ -1,9 +1,10 @@
 """The OTLP/HTTP receiver: POST /v1/logs, /v1/metrics and /v1/traces, in JSON and protobuf.
 
 It answers as the OTLP specification 1.x says ("OTLP/HTTP Response"), and acknowledges log records
-only after the pipeline has committed them. Metrics and traces are accepted, counted and dropped.
+only after the pipeline has committed them. Requests of metrics and traces are accepted, counted and
+dropped undecoded.
 
-Every request passes the same gates, cheapest first: Origin and Host, token, path, method,
+Every request passes the same gates, cheapest first: form, Origin and Host, token, path, method,
 Content-Type, then the body within its bounds. What is refused at a gate never reaches the pipeline.
 """
 
@@ -12,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from cline_otel.sources.access import is_allowed_host, is_authorized, is_loopback
 from cline_otel.sources.connections import Connection, ConnectionFactory
@@ -38,13 +40,13 @@ from cline_otel.sources.otlp_answers import (
     retry_later,
     success,
 )
-from cline_otel.sources.otlp_items import count_items
 from cline_otel.sources.request_body import BodyReader, MemoryBudget
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4319
 _UNSUPPORTED_PATHS: dict[str, UnsupportedSignal] = {"/v1/metrics": "metrics", "/v1/traces": "traces"}
 _LOGS_PATH = "/v1/logs"
+_ORIGIN_FORM = re.compile(r"/(?!/)")
 
 
 class ReceiverRefused(Exception):  # noqa: N818 - it refuses to start
@@ -62,6 +64,7 @@ class ReceiverLimits(msgspec.Struct, frozen=True, kw_only=True):
         header_seconds: from the first byte of a request to the end of its headers.
         body_seconds: from there to the end of its body.
         idle_seconds: between two requests of one connection.
+        write_seconds: for which an answer may wait for a sender that does not read.
         linger_seconds: for which the rest of a refused body is thrown away, so that its sender sees the answer.
     """
 
@@ -72,6 +75,7 @@ class ReceiverLimits(msgspec.Struct, frozen=True, kw_only=True):
     header_seconds: float = 10
     body_seconds: float = 30
     idle_seconds: float = 75
+    write_seconds: float = 10
     linger_seconds: float = 2
 
 
@@ -136,6 +140,7 @@ class OtlpHttpReceiver:
             connection_limit=self._limits.connections,
             header_seconds=self._limits.header_seconds,
             idle_seconds=self._limits.idle_seconds,
+            write_seconds=self._limits.write_seconds,
             linger_seconds=self._limits.linger_seconds,
         )
         try:
@@ -216,6 +221,13 @@ class OtlpHttpReceiver:
             reader.release()
 
     def _let_in(self, request: web.BaseRequest) -> None:
+        # RFC 9112, section 3.2: other forms of the target are for proxies, and would name a host besides Host.
+        if request.version not in (HttpVersion10, HttpVersion11) or not _ORIGIN_FORM.match(request.raw_path):
+            message = "The request must be HTTP/1.1, with a path as its target."
+            raise Refusal(400, RpcCode.INVALID_ARGUMENT, message, is_final=True)
+        if len(request.headers.getall("Authorization", [])) > 1:
+            message = "There must be one Authorization header at most."
+            raise Refusal(400, RpcCode.INVALID_ARGUMENT, message, is_final=True)
         if "Origin" in request.headers:
             message = "Requests of web pages are not accepted."
             raise Refusal(403, RpcCode.PERMISSION_DENIED, message, is_final=True)
@@ -234,7 +246,7 @@ class OtlpHttpReceiver:
     ) -> web.Response:
         try:
             if signal is not None:
-                await self._logs_receiver.count_unsupported(signal, count_items(signal, body, content_type))
+                await self._logs_receiver.count_unsupported(signal, None)
                 return accepted_and_dropped(content_type)
             return success(await self._logs_receiver.receive_logs(body, content_type), content_type)
         except MalformedPayload:
