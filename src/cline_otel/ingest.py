@@ -138,10 +138,10 @@ class Ingest:
             self._worker = asyncio.create_task(self._take_waiting(), name="ingest-otlp")
         return await answered
 
-    async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
+    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
         """Metrics and traces that Cline itself sends: counted, not kept."""
         if not self._drops():
-            self._commit(Commit(counts={("unsupported_signal", "otlp", signal): item_count or 1}))
+            self._commit(Commit(counts={("unsupported_signal", "otlp", signal): 1}))
 
     def _drops(self, requests: int = 1) -> bool:
         """Whether requests are dropped, because telemetry is off. Counted, and written when the files' places are.

@@ -32,7 +32,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.taken: list[tuple[bytes, ContentType]] = []
-        self.unsupported: list[tuple[UnsupportedSignal, int | None]] = []
+        self.unsupported: list[UnsupportedSignal] = []
         self.answer: Callable[[], ReceiveResult] = lambda: ReceiveResult(1)
         self.reached = asyncio.Event()
         self.commit = asyncio.Event()
@@ -44,8 +44,8 @@ class Pipeline:
         await self.commit.wait()
         return self.answer()
 
-    async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
-        self.unsupported.append((signal, item_count))
+    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
+        self.unsupported.append(signal)
         self.answer()
 
     def fail_with(self, error: Exception) -> None:
@@ -254,7 +254,7 @@ async def test_requests_of_metrics_and_traces_are_accepted_counted_and_dropped_w
     else:
         empty.ParseFromString(answer)
     assert not empty.ListFields()
-    assert (pipeline.unsupported, pipeline.taken) == ([(signal, None)], [])
+    assert (pipeline.unsupported, pipeline.taken) == ([signal], [])
 
 
 async def test_a_connection_serves_many_requests(client: aiohttp.ClientSession, pipeline: Pipeline) -> None:

@@ -21,7 +21,7 @@ class Pipeline:
         self.requests += 1
         return ReceiveResult(1)
 
-    async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
+    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
         self.requests += 1
 
 

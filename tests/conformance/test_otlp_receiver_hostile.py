@@ -35,7 +35,7 @@ class Pipeline:
         await self.commit.wait()
         return ReceiveResult(1)
 
-    async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
+    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
         raise AssertionError("not sent here")
 
 

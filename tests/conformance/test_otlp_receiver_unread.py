@@ -19,7 +19,7 @@ class Pipeline:
     async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
         return ReceiveResult(1)
 
-    async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
+    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
         raise AssertionError("not sent here")
 
 

@@ -108,7 +108,7 @@ def _read(path: Path) -> _Content | None:
         return content
     except FileNotFoundError:
         return None
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
         # Not "from error", which could quote the key.
         raise PseudonymsFileError(f"{path} does not hold a key: `cline-otel key rotate` makes a new one") from None
     except OSError as error:

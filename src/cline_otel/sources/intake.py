@@ -62,8 +62,8 @@ class LogsReceiver(Protocol):
             Unavailable: nothing was taken because it can't be committed.
         """
 
-    async def count_unsupported(self, signal: UnsupportedSignal, item_count: int | None) -> None:
-        """Count a request that is accepted and dropped; ``item_count`` is None where it could not be told."""
+    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
+        """Count a request that is accepted and dropped."""
 
 
 class ProcessKey(msgspec.Struct, frozen=True, order=True, array_like=True):

@@ -246,7 +246,7 @@ class OtlpHttpReceiver:
     ) -> web.Response:
         try:
             if signal is not None:
-                await self._logs_receiver.count_unsupported(signal, None)
+                await self._logs_receiver.count_unsupported(signal)
                 return accepted_and_dropped(content_type)
             return success(await self._logs_receiver.receive_logs(body, content_type), content_type)
         except MalformedPayload:

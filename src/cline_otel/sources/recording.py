@@ -105,7 +105,7 @@ def _kind(lines: list[bytes]) -> Literal["plugin", "capture", "cline-log", "otlp
     for line in lines[:50]:
         try:
             keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if "time_unix_ms" in keys and "event" in keys:
             return "plugin"
@@ -125,7 +125,7 @@ def _request_of(keys: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
         return keys
     try:
         body = msgspec.json.decode(keys.get("body", msgspec.Raw(b"{}")), type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return body if "resourceLogs" in body or _SIGNALS.keys() & body.keys() else {}
 
@@ -136,7 +136,7 @@ def _take_otlp(lines: list[bytes], recording: Recording) -> None:
             continue
         try:
             request = _request_of(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             request = {}
         if "resourceLogs" in request:
             recording.otlp_logs.append(msgspec.json.encode(request))
