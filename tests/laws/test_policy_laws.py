@@ -52,7 +52,6 @@ IDENTITY: Final[dict[str, tuple[Group, str, PseudonymKind | None]]] = {
 NAMED: Final = {
     ("cline.skill.hash", "cline.skill.name"): "planted skill",
     ("cline.team.hash", "cline.team.name"): "planted team",
-    ("cline.teammate.hash", "cline.teammate.name"): "planted mate",
     ("cline.mcp.server.hash", "cline.mcp.server.name"): "planted server",
 }
 RUN: Final = {"agentId": "planted agent", "runId": "planted run", "ulid": "planted session", "iteration": 1}

@@ -10,7 +10,7 @@ import hmac
 import re
 from typing import Final, Literal
 
-PseudonymKind = Literal["tool", "skill", "team", "teammate", "mcp_server", "user", "device", "organization", "id"]
+PseudonymKind = Literal["tool", "skill", "team", "mcp_server", "user", "device", "organization", "id"]
 """What is named. Equal names of two kinds have different pseudonyms."""
 
 PSEUDONYM_DIGITS: Final = 32

@@ -24,8 +24,6 @@ from cline_otel.signals import (
 from cline_otel.translate.state import ModelCall, Run, RunKey, ToolCall
 
 IDENTITY: Final = (
-    "cline.teammate.hash",
-    "cline.teammate.name",
     "user.hash",
     "user.id",
     "cline.device.hash",
@@ -34,7 +32,7 @@ IDENTITY: Final = (
     "cline.organization.id",
     "cline.organization.name",
 )
-"""Who an agent is and works for, as far as the user lets it leave. Not every source says it."""
+"""Who an agent works for, as far as the user lets it leave. Not every source says it."""
 
 RUN_SPAN: Final = (
     "gen_ai.operation.name",
