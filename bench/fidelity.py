@@ -20,10 +20,10 @@ from typing import Final
 
 import msgspec
 
-from bench.fixed_key import CATALOGUE, replay_of
+from bench.fixed_key import CATALOGUE, recording_of, replay_of
 from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
 from cline_otel.signals import SpanRecord
-from cline_otel.sources.recording import RecordingSource, read_recording
+from cline_otel.sources.recording import RecordingSource
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BUNDLED: Final = ROOT / "tests" / "data" / "captures"
@@ -328,7 +328,7 @@ def measure_all(captures: Path) -> list[Measured]:
         measure(folder, source, table[folder.name][source])
         for folder in sorted(captures.iterdir())
         for source in SOURCES
-        if source in table.get(folder.name, {}) and read_recording([folder], source).read
+        if source in table.get(folder.name, {}) and recording_of([folder], source).read
     ]
 
 
