@@ -14,8 +14,7 @@ from cline_otel.privacy.shapes import MASKED, shape_of
 from cline_otel.signals import Tally, count
 
 _LONGEST_NAME: Final = 64
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z]*[0-9]{0,3}(?:[._:-][A-Za-z]+[0-9]{0,3}){0,6}")
-
+_NAME: Final = re.compile(r"[A-Za-z]+[0-9]{0,3}(?:[._:-][A-Za-z]+[0-9]{0,3}){0,6}")
 
 VAGUE: Final = frozenset({OTHER, "Error", "unknown", "AI_APICallError", "AI_RetryError"})
 """Classes of errors that say less than the class of the error's text: none at all, and Cline's catch-alls."""
