@@ -16,7 +16,7 @@ import msgspec
 
 from cline_otel import __version__
 from cline_otel.catalogue.load import load
-from cline_otel.consent import Consent
+from cline_otel.consent import Consent, Erased, erase_if_less_is_allowed
 from cline_otel.control import Control
 from cline_otel.encode.origin import Origin
 from cline_otel.export.destinations import Destinations
@@ -84,6 +84,7 @@ class Bridge:
         self._settings = settings
         self._observer = observer or Observer()
         self._stopping = asyncio.Event()
+        self._erased: Erased | None = None
 
     def stop(self) -> None:
         """Asks for a stop; ``run`` returns when what can be sent in time is sent."""
@@ -113,6 +114,8 @@ class Bridge:
         origin, metric_origin = _origins(settings, journal.instance_id)
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
         control = Control(settings)
+        with _readable(settings.journal_path):
+            self._erased = erase_if_less_is_allowed(journal, control.policy)
 
         def new_pipeline() -> Pipeline:
             with _readable(settings.journal_path):
@@ -228,6 +231,11 @@ class Bridge:
         notices = list(settings.notices)
         if not settings.has_endpoint:
             notices.append("no endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT): nothing leaves this machine")
+        if self._erased is not None:
+            notices.append(
+                f"less is allowed to leave than at the last start: {self._erased.items} spans and log records that "
+                "waited are erased, what was open is closed untold, and metrics count from now"
+            )
         if not plugin_file_of(settings.cline_directory).exists():
             notices.append("the plugin is not installed: `cline-otel install` lets Cline tell of every agent and call")
         return Started(

@@ -18,6 +18,7 @@ from .process import Bridge, Home, is_one_clear_line, wait_until
 SKILL, USER, ORGANIZATION = "a-skill-of-theirs", "user_of_theirs", "organization of theirs"
 ERROR = "Incorrect API key provided: sk-" + "Ab1" * 12
 PREFIX = "CLINE_OTEL_BRIDGE_"
+ERROR_TEXT = "exception.message"
 
 _numbers = count(1)
 
@@ -134,3 +135,36 @@ def test_a_word_that_says_nothing_is_refused_at_the_start(tmp_path: Path, name: 
     answer = Home(tmp_path).run("run", environment={f"{PREFIX}{name}": value})
     assert answer.returncode == 2
     assert is_one_clear_line(answer.stderr, f"{PREFIX}{name}", says)
+
+
+def test_what_was_gathered_while_more_was_allowed_does_not_leave_when_less_is(tmp_path: Path) -> None:
+    """Neither what waits, nor what was open, nor the totals of metrics."""
+    wide = {f"{PREFIX}INCLUDE": "user", f"{PREFIX}INCLUDE_PLAIN": "user,names", f"{PREFIX}INCLUDE_CONTENT": ERROR_TEXT}
+    nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    home = Home(tmp_path)
+    with Bridge(home, environment=wide | nowhere) as bridge:
+        assert post(bridge.endpoint, body())[0] == 200
+        assert post(bridge.endpoint, tool_call("theirs__tool"))[0] == 200
+        assert bridge.stop() == 0
+    assert home.pending("logs") >= 2
+    assert b"theirs__tool" in home.written_bytes()
+    with Bridge(home, environment={f"{PREFIX}EXCLUDE": "cline.skill.source"}) as bridge:
+        assert "less is allowed to leave than at the last start" in bridge.said
+        told(bridge)
+        assert bridge.stop() == 0
+    assert home.pending("logs") == 0
+    assert [word for word in (USER, SKILL, "theirs__tool", "Incorrect") if word.encode() in home.written_bytes()] == []
+    with Bridge(home, environment={f"{PREFIX}EXCLUDE": "cline.skill.source"}) as bridge:
+        assert "less is allowed" not in bridge.said
+
+
+def tool_call(name: str) -> bytes:
+    """A request with classic Cline's record of a tool that was used, which counts in a metric alone."""
+    fields = {"ulid": "01M8254YNZCYK8RYMK53AWN6BZ", "tool": name}
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in fields.items()]
+    record = {
+        "timeUnixNano": "1795358814000000000",
+        "body": {"stringValue": "task.tool_used"},
+        "attributes": attributes,
+    }
+    return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()

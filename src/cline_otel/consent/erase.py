@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from cline_otel.journal.store import Journal
+from cline_otel.privacy.policy import Policy
 from cline_otel.sources.spool import SpoolReader
 from cline_otel.translate.state import Run, State
+from cline_otel.translate.totals import TOTAL_PREFIX
 
 
 class Erased(msgspec.Struct, frozen=True):
     """What is gone: spans and log records, files of the plugin's spool, and copies of what had left before."""
 
     items: int
-    files: int
+    files: int = 0
     remembered_items: int = 0
 
     def describe(self) -> str:
@@ -29,15 +33,49 @@ def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
     """Erases what waits to be sent, what was refused, what is known of open runs, and the plugin's spool.
 
     Also the copies that the journal keeps of what has left, and what is known of agents, facts and runs that
-    are over. The totals of metrics stay: they are numbers, and most of each was sent before. So do ids, which
-    let what comes of an erased run later be late instead of a run that begins in its middle.
+    are over. Metrics count from now. Ids stay: they let what comes of an erased run later be late instead of a
+    run that begins in its middle.
 
     Raises:
         JournalError: the journal cannot be read or written; nothing of it was erased.
         UndeletableFile: a spool file cannot be deleted.
         msgspec.MsgspecError: the journal's state is not one that this release can read.
     """
-    state = State.restore(journal.load_state())
+    items, remembered_items = _erase_gathered(journal)
+    return Erased(items, spool.erase(), remembered_items)
+
+
+def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> Erased | None:
+    """Erases what was gathered while the user let more leave; the spool stays, its lines pass today's gates.
+
+    Returns:
+        What is gone; None if no less is allowed than at the last call.
+
+    Raises:
+        JournalError: the journal cannot be read or written.
+        msgspec.MsgspecError: what it holds is not what this release can read.
+    """
+    decisions = {name: sorted(getattr(policy, name)) for name in _DECISIONS}
+    written = journal.note(_POLICY_NOTE)
+    told = msgspec.json.decode(written, type=dict[str, frozenset[str]]) if written is not None else {}
+    before = Policy(**{name: told[name] for name in _DECISIONS if name in told})  # type: ignore[arg-type]
+    erased = None
+    if policy.allows_less_than(before) and any(True for _ in journal.load_state()):
+        items, remembered_items = _erase_gathered(journal)
+        erased = Erased(items, remembered_items=remembered_items)
+    if erased is not None or msgspec.json.encode(decisions) != written:
+        journal.write_note(_POLICY_NOTE, msgspec.json.encode(decisions))
+    return erased
+
+
+_POLICY_NOTE: Final = "policy"
+_DECISIONS: Final = ("included", "plain", "content", "excluded")
+
+
+def _erase_gathered(journal: Journal) -> tuple[int, int]:
+    """How many spans and log records that waited are gone, and how many copies of what had left."""
+    rows = list(journal.load_state())
+    state = State.restore(rows)
     for key, run in list(state.runs.items()):
         state.runs[key] = Run(
             run.agent_id,
@@ -58,6 +96,6 @@ def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
     for fact in list(state.tellings):
         del state.tellings[fact]
         state.touch("fact", fact)
+    totals: dict[str, bytes | None] = {key: None for key, _ in rows if key.startswith(TOTAL_PREFIX)}
     remembered_items = journal.remembered_items()
-    items = journal.erase_pending(state.changes())
-    return Erased(items, spool.erase(), remembered_items)
+    return journal.erase_pending(state.changes() | totals), remembered_items

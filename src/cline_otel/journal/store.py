@@ -50,7 +50,7 @@ class Journal:
         with self._guard():
             (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
             meta = dict(connection.execute("SELECT key, value FROM meta"))
-        self.started_at_ns: Final = int(meta["started_at_ns"])
+        self.started_at_ns = int(meta["started_at_ns"])
         self.instance_id: Final = str(meta["instance_id"])
 
     @classmethod
@@ -176,6 +176,17 @@ class Journal:
             row = self._connection.execute("SELECT position FROM cursors WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
+    def note(self, key: str) -> bytes | None:
+        """What was last written down under ``key``; None if nothing was."""
+        with self._guard():
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (f"note/{key}",)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def write_note(self, key: str, value: bytes) -> None:
+        """Write down something that is not of the state; erasing leaves it."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (f"note/{key}", value))
+
     def cursors(self) -> dict[str, bytes]:
         """The committed position of every source."""
         with self._guard():
@@ -271,7 +282,7 @@ class Journal:
             )
 
     def erase_pending(self, state: dict[str, bytes | None] | None = None) -> int:
-        """Erase what waits and what was refused, from the disk too; how many items that was.
+        """Erase what waits and what was refused, from the disk too; how many items that was. Metrics count from now.
 
         What is remembered of deliveries goes with it, uncounted: ``remembered_items`` says how much that is.
         ``state`` replaces values of the state, or deletes them, in the same transaction and as thoroughly.
@@ -292,6 +303,9 @@ class Journal:
             remembered.forget_all(connection)
             if state:
                 _put(connection, "state", "value", state)
+            started_at_ns = self._clock_ns()
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'started_at_ns'", (started_at_ns,))
+        self.started_at_ns = started_at_ns
         with self._guard():
             # Pages hold remnants of earlier deletions too, so all are written anew.
             self._connection.execute("PRAGMA temp_store = MEMORY")

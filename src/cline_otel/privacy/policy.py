@@ -43,6 +43,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     content: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
 
+    def allows_less_than(self, other: Policy) -> bool:
+        """Whether something may not leave that another policy lets leave, or not in that form."""
+        return bool(
+            other.included - self.included
+            or other.plain - self.plain
+            or other.content - self.content
+            or self.excluded - other.excluded
+        )
+
     def is_plain(self, group: Group | None) -> bool:
         """Whether the names of a group leave in the clear."""
         return group in self.plain and group in self.included

@@ -16,6 +16,8 @@ import msgspec
 from cline_otel import ids
 from cline_otel.signals import Attributes, MetricDefinition, MetricDelta, MetricTotal
 
+TOTAL_PREFIX: Final = "total/"
+
 MAX_SERIES: Final = 2_000
 """Series per metric, the SDK specification's default."""
 
@@ -69,7 +71,7 @@ class Totals:
     def changes(self) -> dict[str, bytes | None]:
         """What changed since the last call, by stored key."""
         saved: dict[str, bytes | None] = {
-            "total/" + ids.log_record_uid(metric, repr(attributes)): _encode(self._series[metric, attributes])
+            TOTAL_PREFIX + ids.log_record_uid(metric, repr(attributes)): _encode(self._series[metric, attributes])
             for metric, attributes in self._changed
         }
         self._changed.clear()
@@ -78,7 +80,7 @@ class Totals:
     def restore(self, rows: Iterable[tuple[str, bytes]]) -> None:
         """Takes over stored totals; rows of other kinds, and of metrics that no longer exist, are left alone."""
         for key, value in rows:
-            if not key.startswith("total/"):
+            if not key.startswith(TOTAL_PREFIX):
                 continue
             total = _decoder.decode(value)
             definition = self._definitions.get(total.metric)
