@@ -54,6 +54,7 @@ class Started(msgspec.Struct, frozen=True):
     state_directory: Path
     consent: Consent
     exposures: tuple[Exposure, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 class Observer:
@@ -245,11 +246,20 @@ class Bridge:
             settings.state_directory,
             consent,
             exposures(settings.policy),
+            tuple(sorted(settings.policy.excluded)),
         )
 
 
 def _running(consent: Consent, listening_on: str | None, policy: Policy) -> Running:
-    return Running(os.getpid(), time.time_ns(), listening_on, consent.state, consent.reasons, exposures(policy))
+    return Running(
+        os.getpid(),
+        time.time_ns(),
+        listening_on,
+        consent.state,
+        consent.reasons,
+        exposures(policy),
+        tuple(sorted(policy.excluded)),
+    )
 
 
 class _Room:

@@ -35,6 +35,7 @@ class Running(msgspec.Struct, frozen=True):
         telemetry: ``on``, ``off`` or ``held``.
         reasons: who decided, if it is not on.
         exposures: what leaves only because the user said so.
+        excluded: attributes that do not leave because the user said so.
     """
 
     process_id: int
@@ -43,6 +44,7 @@ class Running(msgspec.Struct, frozen=True):
     telemetry: Literal["on", "off", "held"] = "on"
     reasons: tuple[str, ...] = ()
     exposures: tuple[Exposure, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 @contextmanager

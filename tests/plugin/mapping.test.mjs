@@ -84,7 +84,7 @@ test("the entry point prints the lines of a recording and counts what is none", 
 test("without a file of pseudonyms that can be read the entry point converts nothing and says what it wants", () => {
   const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
   for (const [given, said] of [
-    [[], /^usage: node spool_from_capture\.mjs PSEUDONYMS_FILE < plugin\.jsonl\n$/],
+    [[], /^usage: node spool_from_capture\.mjs PSEUDONYMS_FILE \[--plain-names\] < plugin\.jsonl\n$/],
     [[PSEUDONYMS_FILE, "another"], /^usage: /],
     [["no such file"], /^spool_from_capture: no such file is no pseudonyms\.json .*`cline-otel install` makes one\n$/],
     [[script], /is no pseudonyms\.json/],

@@ -31,6 +31,11 @@ TEXTS = {
     "key in JSON": '{"api_key": "<w>", "model": "gpt-5"}',
     "key in words": "The API key <w> was not found",
     "password in words": "The password is <w>",
+    "password in quotes with spaces": '{"password": "<w> <w> <w>", "user": 1}',
+    "password of a command": "mysql -uroot -p<w> failed",
+    "user of a command": "curl -u <w>:<w> answered 401",
+    "short names of passwords": "pwd=<w> PASS=<w> DB_PASS: <w> passphrase: <w>",
+    "key in camel case": "accountKey=<w>== secret_key='<w> <w>'",
     "AWS": "The security token included in the request is invalid: AWS_SECRET_ACCESS_KEY=<t40>",
     "AWS key": "An error occurred (InvalidAccessKeyId): AKIA<T16>",
     "AWS account": "User: arn:aws:iam::<w>:user/<w> is not authorized to perform: bedrock:InvokeModel",
@@ -115,6 +120,8 @@ def test_no_piece_of_a_secret_survives_in_masked_text(name: str, around: str) ->
         "prompt is too long: 213462 tokens > 200000 maximum",
         "Too Many Requests (429)",
         "The operation was aborted",
+        "Invalid tool call: key not found",
+        "Rate limit reached: 30000 tokens per min",
     ],
 )
 def test_text_that_has_nothing_of_a_secret_stays_readable(whole: str) -> None:
@@ -151,3 +158,19 @@ def test_no_more_of_a_text_leaves_than_the_longest(size: int) -> None:
 
 def test_a_number_or_a_list_is_no_text() -> None:
     assert [text(value) for value in (None, 1, True, ["a"], {"a": "b"}, "undefined", "null", "")] == [None] * 8
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "+49 151 23456789",
+        "DE89 3704 0044 0532 0130 00",
+        "fe80::1ff:abcd",
+        "::1",
+    ],
+)
+def test_a_number_of_a_card_a_phone_an_account_or_a_machine_is_masked(number: str) -> None:
+    shown = masked(f"refused for {number}")
+    assert [part for part in number.replace("-", " ").split() if len(part) > 2 and part in shown] == []

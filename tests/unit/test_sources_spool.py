@@ -154,6 +154,25 @@ def test_a_process_that_cannot_be_seen_is_gone_only_after_all_its_files_were_sil
     assert spool.finished() == [(rolled.name, True), (last.name, True)]
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_gone"),
+    [
+        (b'{"v":1,"event":"process.exited","time_unix_ms":1,"reason":"terminated"}\n', True),
+        (b'{"v":1,"event":"process.exited"}\n{"v":1,"event":"run.started"}\n', False),
+        (b'{"v":1,"event":"process.exited","time_un', False),
+        (b"a" * 10_000 + b"\n", False),
+        (b"", False),
+    ],
+)
+def test_a_process_that_cannot_be_seen_is_gone_when_its_last_line_says_so(
+    spool: Spool, lines: bytes, is_gone: bool
+) -> None:
+    path = spool.write(FIRST, 0, lines)
+    spool.presences.told[FIRST] = Presence.UNKNOWN
+    spool.drain()
+    assert spool.finished() == ([(path.name, True)] if is_gone else [])
+
+
 def test_a_living_process_may_be_silent_for_as_long_as_it_likes(spool: Spool) -> None:
     path = spool.write(FIRST, 0, b"a\n")
     os.utime(path, ns=(0, 0))

@@ -283,7 +283,7 @@ value.
 installation and never leaves it (`pseudonyms.json` in the state directory; only its owner can read it). A name has the
 same pseudonym for as long as the key stays, so two tools can be told apart and one can be followed. Without the key
 nobody can try names against it, and those of two installations do not match. `cline-otel key rotate` makes a new key:
-from then on every name has another pseudonym, and nothing joins them with the old ones.
+from then on every name has another pseudonym. What waits keeps the old ones, and ids that a machine made stay the same.
 
 **Ids** of sessions, agents, runs, calls and answers leave as they are if they have a form that Cline, a provider or
 another machine makes up. Applications on Cline's SDK may choose others, and then they are names: their pseudonyms of

@@ -39,8 +39,10 @@ class Gates:
         return self._made[key]
 
     def of_made(self, name: str, *said: PrivacyClass) -> values.Gate:
-        """The gate of an attribute whose pseudonyms the plugin has made."""
-        return values.nothing if self.of(name, *said) is values.nothing else values.made_pseudonym
+        """The gate of an attribute whose pseudonyms the plugin has made; it had no plain name where it made one."""
+        attribute = self._table.attributes[name]
+        privacy = self._policy.effective(name, attribute.privacy, *said)
+        return values.made_pseudonym if privacy == "pseudonym" else values.nothing
 
     def of_free_text(self, name: str, *said: PrivacyClass) -> values.Gate:
         """The gate that finds an attribute's class in free text, which is content, whatever its event says."""

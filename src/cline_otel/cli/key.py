@@ -17,4 +17,7 @@ def rotate() -> None:
         fail(str(error), 2)
     except PseudonymsFileError as error:
         fail(str(error))
-    click.echo("The key is new: names have other pseudonyms from now on, and nothing joins them with the old ones.")
+    click.echo(
+        "The key is new: names get other pseudonyms, from a running bridge within a second. "
+        "What waits to be sent keeps the old ones."
+    )

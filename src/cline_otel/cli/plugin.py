@@ -29,7 +29,9 @@ def install_plugin(cline_directory: Path | None) -> None:
     except (PluginInstallError, PseudonymsFileError) as error:
         fail(str(error))
     click.echo(f"{_SAID[report.outcome]} {report.plugin_file}")
-    click.echo(f"It writes ids, names, times, usage and status to {report.spool_directory}; never content.")
+    click.echo(
+        f"It writes ids, pseudonyms of names, times, usage and status to {report.spool_directory}; never content."
+    )
     versions = find_cline_versions()
     for version in versions:
         click.echo(f"Found {_PRODUCTS[version.product]} {version.version or ''}: {version.advice}")

@@ -26,7 +26,12 @@ def replay_paths(
     try:
         settings = load_settings()
         policy = present_policy(settings.policy, settings.state_directory)
-        recording = read_recording(paths, only, settings.state_directory / PSEUDONYMS_FILE_NAME)
+        recording = read_recording(
+            paths,
+            only,
+            settings.state_directory / PSEUDONYMS_FILE_NAME,
+            plain_names=policy.is_plain("names"),
+        )
     except (SettingsError, UnreadableRecording) as error:
         fail(str(error), 2)
     except PseudonymsFileError as error:

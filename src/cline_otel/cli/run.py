@@ -78,6 +78,8 @@ class _Said(Observer):
         for exposure in started.exposures:
             line = f"  also   {exposure.text}"
             _say(click.style(line, fg="red") if exposure.is_content else line)
+        if started.excluded:
+            self._tell("not", (", ".join(started.excluded),))
         self._tell("never", (NEVER_SENT + (", but for what it also sends" if started.exposures else ""),))
         self._tell("keeps", (str(started.state_directory),))
         self._tell("note", started.notices)

@@ -218,7 +218,10 @@ def _rendered(
     sources: list[SourceStatus],
 ) -> RenderableType:
     leaving = running.exposures if running is not None else exposures(settings.policy)
+    excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
     parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent), *_exposure_lines(leaving)]
+    if excluded:
+        parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
     parts += ["", _source_table(sources), "", _signal_table(status)]
     parts += _problems(status)
     counts = _count_table(status)

@@ -123,7 +123,7 @@ function record(event, timeMs, fields) {
 
 // Ids that a machine made up. Any other is a name.
 const GENERATED_ID = anyOf(
-  "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?[0-9]{13}(?:_[a-z0-9]{4,12})?",
+  "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?",
   "run_[A-Za-z0-9_-]{8}",
   "[0-9A-HJKMNP-TV-Z]{26}", // ULID
   "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID

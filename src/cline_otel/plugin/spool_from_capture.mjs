@@ -1,6 +1,6 @@
 // The spool lines that the plugin would have written, from a recording of the hooks it was called with.
 //
-//   node spool_from_capture.mjs PSEUDONYMS_FILE < plugin.jsonl
+//   node spool_from_capture.mjs PSEUDONYMS_FILE [--plain-names] < plugin.jsonl
 //
 // A recording has one JSON object a line: `kind` (the hook's name, for events `onEvent:<type>`), `t_ns` (when it was
 // called, nanoseconds since the Unix epoch), `pid` and `ctx` (its argument, where an array of messages may be cut to
@@ -13,6 +13,7 @@ import { pathToFileURL } from "node:url";
 import { createMapping, createPseudonyms, createState, SPOOL_VERSION } from "./cline-otel.js";
 
 const MOST_MESSAGES = 100_000;
+const PLAIN_NAMES = "--plain-names";
 
 const times = (count, value) => new Array(Math.min(Math.max(count, 0), MOST_MESSAGES)).fill(value);
 
@@ -68,14 +69,15 @@ function fail(message) {
 
 /** Reads a recording on stdin and prints the spool lines. */
 export function main() {
-  const [, , file, ...more] = process.argv;
-  if (file === undefined || more.length > 0) {
-    fail("usage: node spool_from_capture.mjs PSEUDONYMS_FILE < plugin.jsonl");
+  const [, , file, plain, ...more] = process.argv;
+  if (file === undefined || (plain ?? PLAIN_NAMES) !== PLAIN_NAMES || more.length > 0) {
+    fail(`usage: node spool_from_capture.mjs PSEUDONYMS_FILE [${PLAIN_NAMES}] < plugin.jsonl`);
     return;
   }
   let pseudonyms;
   try {
-    pseudonyms = createPseudonyms(JSON.parse(fs.readFileSync(file, "utf8")));
+    const content = JSON.parse(fs.readFileSync(file, "utf8"));
+    pseudonyms = createPseudonyms({ ...content, plain_names: plain !== undefined });
   } catch {
     fail(`spool_from_capture: ${file} is no pseudonyms.json that can be read; \`cline-otel install\` makes one`);
     return;

@@ -213,8 +213,9 @@ def _why_held_back(
         return "never_read", attribute.privacy
     if attribute.group not in policy.included:
         return "not_included", "pseudonym"
-    hashed = attribute.hashes is not None and not policy.is_plain(attribute.group)
-    return "no_key" if hashed else "not_plain", "pseudonym"
+    if attribute.hashes is None:
+        return "not_plain", "pseudonym"
+    return "said_better" if policy.is_plain(attribute.group) else "no_key", "pseudonym"
 
 
 def _withheld(

@@ -18,7 +18,7 @@ PSEUDONYM: Final = re.compile(f"[0-9a-f]{{{PSEUDONYM_DIGITS}}}")
 KEY_BYTES: Final = 32
 
 GENERATED_ID: Final = re.compile(
-    r"(?:(?:agent|run|conv|session|subagent|teammate|task)_)?[0-9]{13}(?:_[a-z0-9]{4,12})?"  # Cline's, with the time
+    r"(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?"  # Cline's, with the time
     r"|run_[A-Za-z0-9_-]{8}"  # Cline's runs
     r"|[0-9A-HJKMNP-TV-Z]{26}"  # ULID: classic Cline's tasks
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID

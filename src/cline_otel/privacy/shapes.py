@@ -47,11 +47,18 @@ _IN_TEXT: Final = r"""
     | \barn:\S+ | \b(?:org|proj|user|acct|cus|key)[-_][A-Za-z0-9]{8,}
     | (?<![\w.%+-])[\w.%+-]{1,64}@[\w.-]+
     | (?<![\w.-])\.?[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z][A-Za-z0-9-]{1,62}\b(?::\d+)?  # a host, a file
-    | \b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d+)?
+    | \b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d+)? | (?<![\w:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:%\w+)?  # IPv4, 6
+    | (?<![\w.])\+?\d(?:[ -]?\d){8,24}(?![\w.]) | \b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){3,8}\b  # cards, phones, accounts
 """
-_ASSIGNED: Final = r"""
-    (?i:api[ _-]?key|access[_-]?key|secret|token|passw(?:or)?d|authorization|bearer|cookie)\b['"]?
-    (?:\s+(?i:is|was|provided|given|used))?\s*[=:\s]\s*['"]?(?:(?i:bearer|basic|token)\s+)?[^\s'"]+
+_VALUE: Final = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s'"]+)"""
+_ASSIGNED: Final = rf"""
+    (?i:
+        [\w-]{{0,32}}(?:key|secret|token|passw(?:or)?d|passphrase|credentials?|authorization|cookie)[\w-]{{0,32}}
+        | \w{{0,32}}(?<![a-z])(?:pwd|pass)
+    )['"]?\s*[=:]\s*(?:(?i:bearer|basic|token)\s+)?{_VALUE}
+    | (?i:api[ _-]?key|bearer|basic)['"]?\s+(?:(?i:is|was|provided|given|used)[:\s]\s*)?{_VALUE}
+    | (?i:secret|token|passw(?:or)?d|passphrase)\s+(?i:is|was|provided|given|used)[:\s]\s*{_VALUE}
+    | (?<!\S)-[up]\s?[^\s-]\S*                                                       # of a command: who and how
 """
 _PEM: Final = r"-----BEGIN[\s\S]*?(?:-----END[^-]*-----|\Z)"
 

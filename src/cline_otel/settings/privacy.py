@@ -66,10 +66,17 @@ def policy_of(
 
 def exposures(policy: Policy) -> tuple[Exposure, ...]:
     """What leaves beyond the default, a short text each."""
-    asked = [group for group in _GROUPS if group in policy.included - ALWAYS_INCLUDED - policy.plain]
+    leaving = [attribute for name, attribute in load().attributes.items() if name not in policy.excluded]
+    hashed = {attribute.group for attribute in leaving if attribute.hashes is not None}
+    plain = {attribute.group for attribute in leaving if attribute.group is not None and attribute.pattern is not None}
+    asked = [group for group in _GROUPS if group in (policy.included - ALWAYS_INCLUDED - policy.plain) & hashed]
     return (
         *(Exposure(f"content: {name}", is_content=True) for name in sorted(policy.content - policy.excluded)),
-        *(Exposure(f"in plain: {_IN_PLAIN[group]}", is_content=True) for group in _GROUPS if group in policy.plain),
+        *(
+            Exposure(f"in plain: {_IN_PLAIN[group]}", is_content=True)
+            for group in _GROUPS
+            if group in policy.plain & plain
+        ),
         *(Exposure(f"pseudonyms: {group}", is_content=False) for group in asked),
     )
 
@@ -78,5 +85,8 @@ def _known(word: str, among: Sequence[_Word], variable: str) -> _Word:
     for known in among:
         if word == known:
             return known
-    shown = ", ".join(among) if len(among) < 10 else "the attributes that `cline-otel explain --privacy` lists"
-    raise SettingsError(f"{variable}: {word!r} is not known: there are {shown}")
+    many = "the attributes that `cline-otel explain --privacy` lists"
+    shown = (
+        f"there are {', '.join(among) if len(among) < 10 else many}" if len(among) > 1 else f"there is only {among[0]}"
+    )
+    raise SettingsError(f"{variable}: {word!r} is not known: {shown}")

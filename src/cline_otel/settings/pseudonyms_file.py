@@ -85,7 +85,7 @@ def present_policy(policy: Policy, state_directory: Path) -> Policy:
 
 
 def rotate_key(state_directory: Path) -> None:
-    """A new key: from now on every name has another pseudonym, and nothing joins them with the old ones.
+    """A new key: from now on every name has another pseudonym.
 
     Raises:
         PseudonymsFileError: the file cannot be written.

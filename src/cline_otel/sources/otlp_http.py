@@ -69,7 +69,7 @@ class ReceiverLimits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     compressed_bytes: int = 4 * 1024 * 1024
-    body_bytes: int = 16 * 1024 * 1024
+    body_bytes: int = 8 * 1024 * 1024
     held_bytes: int = 64 * 1024 * 1024
     connections: int = 64
     header_seconds: float = 10

@@ -34,6 +34,7 @@ class Recording(msgspec.Struct):
         read: the files, with what they were taken for.
         passed_over: files of a folder that are no recording of a source.
         pseudonyms_file: the key that recorded hook calls are read with.
+        plain_names: whether the names in them are not to be pseudonyms.
     """
 
     plugin: list[tuple[str, list[bytes]]] = msgspec.field(default_factory=list)
@@ -44,10 +45,15 @@ class Recording(msgspec.Struct):
     read: list[tuple[Path, str]] = msgspec.field(default_factory=list)
     passed_over: list[Path] = msgspec.field(default_factory=list)
     pseudonyms_file: Path | None = None
+    plain_names: bool = False
 
 
 def read_recording(
-    paths: Iterable[Path], only: RecordingSource | None = None, pseudonyms_file: Path | None = None
+    paths: Iterable[Path],
+    only: RecordingSource | None = None,
+    pseudonyms_file: Path | None = None,
+    *,
+    plain_names: bool = False,
 ) -> Recording:
     """Reads files and folders; a folder's own files and those of its ``spool`` folder count.
 
@@ -55,11 +61,12 @@ def read_recording(
         paths: what to read.
         only: the one source that counts.
         pseudonyms_file: the installation's key, for recorded hook calls: the plugin's mapping writes no chosen names.
+        plain_names: whether it does, because the user lets them leave.
 
     Raises:
         UnreadableRecording: a path does not exist, cannot be read, or a file named outright is of no known kind.
     """
-    recording = Recording(pseudonyms_file=pseudonyms_file)
+    recording = Recording(pseudonyms_file=pseudonyms_file, plain_names=plain_names)
     for path in paths:
         if path.is_dir():
             members = [*sorted(path.iterdir()), *sorted((path / "spool").glob("*.jsonl"))]
@@ -92,7 +99,7 @@ def _read_file(path: Path, recording: Recording, only: str | None) -> bool:
     if kind == "plugin":
         recording.plugin.append((path.stem.rpartition("-")[0] or path.stem, lines))
     elif kind == "capture":
-        recording.plugin.append((path.parent.name, _spool_lines(path, recording.pseudonyms_file)))
+        recording.plugin.append((path.parent.name, _spool_lines(path, recording)))
     elif kind == "cline-log":
         recording.cline_log.append(lines)
     else:
@@ -147,7 +154,7 @@ def _take_otlp(lines: list[bytes], recording: Recording) -> None:
             recording.malformed["otlp"] = recording.malformed.get("otlp", 0) + 1
 
 
-def _spool_lines(capture: Path, pseudonyms_file: Path | None) -> list[bytes]:
+def _spool_lines(capture: Path, recording: Recording) -> list[bytes]:
     """What the plugin would have written for the hook calls of a capture: by the plugin's own mapping, in node."""
     node = shutil.which("node", path=str(Path(sys.executable).parent)) or shutil.which("node")
     if node is None:
@@ -155,6 +162,7 @@ def _spool_lines(capture: Path, pseudonyms_file: Path | None) -> list[bytes]:
             f"{capture}: holds recorded hook calls, which the plugin's own mapping turns into spool lines; "
             "that needs Node.js 20 or newer on PATH (or use --only cline-log or --only otlp)"
         )
+    pseudonyms_file = recording.pseudonyms_file
     if pseudonyms_file is None or not pseudonyms_file.exists():
         raise UnreadableRecording(
             f"{capture}: holds recorded hook calls, which the plugin's own mapping reads with the installation's key: "
@@ -163,7 +171,7 @@ def _spool_lines(capture: Path, pseudonyms_file: Path | None) -> list[bytes]:
     converter = files("cline_otel.plugin").joinpath("spool_from_capture.mjs")
     with capture.open("rb") as stdin:
         converted = subprocess.run(  # noqa: S603 - our own script, by the node that was found
-            [node, str(converter), str(pseudonyms_file)],
+            [node, str(converter), str(pseudonyms_file), *(["--plain-names"] if recording.plain_names else [])],
             stdin=stdin,
             capture_output=True,
             timeout=_CONVERSION_TIMEOUT_SECONDS,

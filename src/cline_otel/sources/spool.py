@@ -26,6 +26,8 @@ from cline_otel.sources.tailing import READ_LIMIT_BYTES, Position, UnreadableFil
 KEY_PREFIX = "spool/"
 SILENT_AFTER_NS = 24 * 3600 * 10**9
 
+_LAST_LINE_BYTES = 256
+
 _NAME = re.compile(r"([1-9]\d{0,9})-(\d{1,15})-(\d{1,10})\.jsonl", re.ASCII)
 
 
@@ -234,9 +236,21 @@ class SpoolReader:
         for process, presence in presences.items():
             if presence is Presence.UNKNOWN:
                 its_files = [file for file in files if file.process == process]
-                if all(self._modified_at_ns(file) < silent_since_ns for file in its_files):
+                is_silent = all(self._modified_at_ns(file) < silent_since_ns for file in its_files)
+                if is_silent or self._says_it_exited(its_files[-1]):
                     gone.add(process)
         return gone
+
+    def _says_it_exited(self, newest: SpoolFile) -> bool:
+        """Whether the last line tells of the process's end: it writes nothing after it."""
+        try:
+            descriptor = os.open(self.directory / newest.name, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(max(self._size(newest) - _LAST_LINE_BYTES, 0))
+            *_, last, end = [b"", *file.read(_LAST_LINE_BYTES).split(b"\n")]
+        return end == b"" and b'"event":"process.exited"' in last
 
     def _modified_at_ns(self, file: SpoolFile) -> int:
         try:
