@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +13,16 @@ import msgspec
 from cline_otel.catalogue.load import load
 from cline_otel.cli.main import fail
 from cline_otel.cli.preview_view import View
-from cline_otel.consent import Consent, decide, evidence_of
+from cline_otel.cli.reading import read_paths
+from cline_otel.cli.status import consent_now
+from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalError, JournalStatus, KeptRequest
 from cline_otel.journal.store import Journal
-from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.preview import Item, Preview, Sender, Step, Summary, items_of, sender_of
 from cline_otel.running import find_running
-from cline_otel.settings import Settings, SettingsError, load_settings
-from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
+from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import Tally
-from cline_otel.sources.recording import RecordingSource, UnreadableRecording, read_recording
+from cline_otel.sources.recording import RecordingSource
 
 _NO_KEY: Final = (
     "This installation has no key yet: `cline-otel install` makes one. With it, pseudonyms leave of names and ids that "
@@ -46,22 +45,7 @@ class ShownRequest(msgspec.Struct, frozen=True):
 
 def preview_paths(paths: list[Path], only: RecordingSource | None, *, as_json: bool) -> None:
     """Goes through recordings and prints what would leave of them, event by event."""
-    try:
-        settings = load_settings()
-        policy = present_policy(settings.policy, settings.state_directory)
-        recording = read_recording(
-            paths,
-            only,
-            settings.state_directory / PSEUDONYMS_FILE_NAME,
-            plain_names=policy.is_plain("names"),
-        )
-    except (SettingsError, UnreadableRecording) as error:
-        fail(str(error), 2)
-    except PseudonymsFileError as error:
-        fail(str(error))
-    if not recording.read:
-        where = ", ".join(map(str, paths))
-        fail(f"{where}: nothing to preview there" + (f" for source {only}" if only else ""), 2)
+    recording, policy = read_paths(paths, only, purpose="preview")
     preview = Preview(recording, load(policy), policy)
     if as_json:
         for step in preview.steps():
@@ -85,7 +69,7 @@ def preview_last(items: int, *, as_json: bool) -> None:
         with Journal.open_read_only(settings.journal_path) as journal:
             kept = journal.newest(items)
             status = journal.status()
-        consent = _consent(settings)
+        consent = consent_now(settings, find_running(settings.state_directory))
     except SettingsError as error:
         fail(str(error), 2)
     except (JournalError, ValueError, msgspec.MsgspecError) as error:
@@ -134,13 +118,6 @@ def _notes(requests: list[ShownRequest], status: JournalStatus, consent: Consent
             yield "Nothing has left and nothing waits."
     if not consent.is_on:
         yield f"Telemetry is {consent.describe()}: nothing leaves now."
-
-
-def _consent(settings: Settings) -> Consent:
-    running = find_running(settings.state_directory)
-    if running is not None:
-        return Consent(running.telemetry, running.reasons)
-    return decide(evidence_of(settings, os.environ).look())
 
 
 # --- for machines: docs/preview.md says what these mean ---------------------------------------------------

@@ -9,12 +9,10 @@ from rich.console import Console
 
 from cline_otel.catalogue.load import load
 from cline_otel.cli.main import fail
+from cline_otel.cli.reading import read_paths
 from cline_otel.export import console as view
-from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.replay import Replayed, replay, write
-from cline_otel.settings import SettingsError, load_settings
-from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
-from cline_otel.sources.recording import RecordingSource, UnreadableRecording, read_recording
+from cline_otel.sources.recording import RecordingSource
 
 
 def replay_paths(
@@ -23,22 +21,7 @@ def replay_paths(
     """Replays, and writes or draws what came of it."""
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
-    try:
-        settings = load_settings()
-        policy = present_policy(settings.policy, settings.state_directory)
-        recording = read_recording(
-            paths,
-            only,
-            settings.state_directory / PSEUDONYMS_FILE_NAME,
-            plain_names=policy.is_plain("names"),
-        )
-    except (SettingsError, UnreadableRecording) as error:
-        fail(str(error), 2)
-    except PseudonymsFileError as error:
-        fail(str(error))
-    if not recording.read:
-        where = ", ".join(map(str, paths))
-        fail(f"{where}: nothing to replay there" + (f" for source {only}" if only else ""), 2)
+    recording, policy = read_paths(paths, only, purpose="replay")
     replayed = replay(recording, load(policy))
     if output is None:
         draw(replayed)

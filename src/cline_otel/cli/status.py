@@ -100,7 +100,7 @@ def show_status(*, as_json: bool) -> None:
             status = journal.status()
         running = find_running(settings.state_directory)
         sources = _sources(settings, status, running)
-        consent = _consent(settings, running)
+        consent = consent_now(settings, running)
     except SettingsError as error:
         fail(str(error), 2)
     except (JournalError, ValueError) as error:
@@ -142,7 +142,7 @@ def status_line(status: JournalStatus, open_runs: int) -> str:
     return line + (f" ({'; '.join(sorted(errors))})" if errors else "")
 
 
-def _consent(settings: Settings, running: Running | None) -> Consent:
+def consent_now(settings: Settings, running: Running | None) -> Consent:
     """What the bridge that runs goes by; its environment need not be ours. Without one, what would hold now."""
     if running is not None:
         return Consent(running.telemetry, running.reasons)

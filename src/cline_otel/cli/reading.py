@@ -1,0 +1,39 @@
+"""What ``replay`` and ``preview`` begin with: the recordings that were named, and what the user lets leave of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cline_otel.cli.main import fail
+from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
+from cline_otel.privacy.policy import Policy
+from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
+from cline_otel.sources.recording import Recording, RecordingSource, UnreadableRecording, read_recording
+
+
+def read_paths(paths: list[Path], only: RecordingSource | None, *, purpose: str) -> tuple[Recording, Policy]:
+    """The recordings, and the user's decisions with the installation's pseudonyms; what prevents it is one line.
+
+    Args:
+        paths: files and folders.
+        only: the one source that counts; None for all.
+        purpose: what is to be done with them, for the line that says that nothing is there.
+    """
+    try:
+        settings = load_settings()
+        policy = present_policy(settings.policy, settings.state_directory)
+        recording = read_recording(
+            paths,
+            only,
+            settings.state_directory / PSEUDONYMS_FILE_NAME,
+            plain_names=policy.is_plain("names"),
+        )
+    except (SettingsError, UnreadableRecording) as error:
+        fail(str(error), 2)
+    except PseudonymsFileError as error:
+        fail(str(error))
+    if not recording.read:
+        where = ", ".join(map(str, paths))
+        fail(f"{where}: nothing to {purpose} there" + (f" for source {only}" if only else ""), 2)
+    return recording, policy
