@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.catalogue.load import load
+from cline_otel.catalogue.load import load, read_tables
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
 from cline_otel.replay import Replayed, replay
@@ -33,7 +33,7 @@ def replay_of(paths: Iterable[Path], only: RecordingSource | None = None) -> Rep
 @lru_cache(1)
 def pseudonyms_file() -> Path:
     """The key as the plugin's mapping reads it."""
-    content = {"version": 1, "key": KEY.hex(), "plain_names": False, "built_in_tools": sorted(CATALOGUE.built_in_tools)}
+    content = {"version": 1, "key": KEY.hex(), "plain_names": False, "built_in_tools": read_tables().built_in_tools}
     path = Path(tempfile.mkdtemp(prefix="cline-otel-")) / "pseudonyms.json"
     path.write_bytes(msgspec.json.encode(content))
     return path

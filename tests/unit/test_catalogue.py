@@ -37,7 +37,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[dict[str
 
         monkeypatch.setattr(loading, "_read", edited)
         with pytest.raises(CatalogueError) as raised:
-            loading._tables.__wrapped__()
+            loading.read_tables.__wrapped__()
         return str(raised.value)
 
     return change

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cline_otel.catalogue import document, model
+from cline_otel.catalogue import model
 from cline_otel.catalogue.document import catalogued_privacy, privacy_document, privacy_sections, withheld_fields
-from cline_otel.privacy.policy import Group
-from cline_otel.settings import privacy
+from cline_otel.privacy.policy import CONTENT_VARIABLE, EXCLUDE_VARIABLE, INCLUDE_VARIABLE, PLAIN_VARIABLE, Group
+from cline_otel.settings import SettingsError, load_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 ATTRIBUTES, SOURCES = catalogued_privacy()
@@ -87,13 +87,13 @@ def test_a_bounded_attribute_says_where_its_values_come_from() -> None:
 @pytest.mark.parametrize("group", ["names", "user", "device", "organization"])
 def test_a_pseudonym_says_its_group_its_kind_and_what_it_has_to_be_asked_for_with(group: Group) -> None:
     said = {row[0]: row[1:4] for row in rows(SECTIONS["pseudonym"].title)}
-    include = [] if group == "names" else [f"{privacy.INCLUDE_VARIABLE}={group}"]
+    include = [] if group == "names" else [f"{INCLUDE_VARIABLE}={group}"]
     for name, attribute in ATTRIBUTES.attributes.items():
         if attribute.privacy == "pseudonym" and attribute.group == group:
             if attribute.hashes:
                 wanted = [f"hash of kind {attribute.hashes}", ", ".join(include) or "nothing"]
             else:
-                asked = ", ".join([*include, f"{privacy.PLAIN_VARIABLE}={group}"])
+                asked = ", ".join([*include, f"{PLAIN_VARIABLE}={group}"])
                 wanted = [f"itself, if it matches {attribute.pattern}", asked]
             assert said[name] == [group, *wanted]
 
@@ -102,7 +102,7 @@ def test_content_says_its_opt_in_and_every_field_it_comes_from() -> None:
     said = {row[0]: row[1:3] for row in rows(SECTIONS["content"].title)}
     assert said.keys() == {name for name, each in ATTRIBUTES.attributes.items() if each.privacy == "content"}
     for name, (asked, origins) in said.items():
-        assert asked == f"{privacy.CONTENT_VARIABLE}={name}"
+        assert asked == f"{CONTENT_VARIABLE}={name}"
         assert set(origins.split(", ")) == {
             f"{event_name}: {field}"
             for table in SOURCES.values()
@@ -164,13 +164,15 @@ def test_a_secret_attribute_stands_in_no_table_of_what_leaves() -> None:
     assert ("exception.message",) not in shown
 
 
-def test_the_variables_are_those_that_the_settings_read() -> None:
-    assert (document.INCLUDE, document.INCLUDE_PLAIN, document.INCLUDE_CONTENT, document.EXCLUDE) == (
-        privacy.INCLUDE_VARIABLE,
-        privacy.PLAIN_VARIABLE,
-        privacy.CONTENT_VARIABLE,
-        privacy.EXCLUDE_VARIABLE,
-    )
+def test_the_variables_are_those_that_the_settings_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = SECTIONS["choices"].rows
+    shown = [row[0][0] for row in rows]
+    assert shown == [INCLUDE_VARIABLE, PLAIN_VARIABLE, CONTENT_VARIABLE, EXCLUDE_VARIABLE]
+    for variable in shown:
+        monkeypatch.setenv(variable, "no such word")
+        with pytest.raises(SettingsError, match=variable):
+            load_settings()
+        monkeypatch.delenv(variable)
 
 
 def test_every_page_and_heading_that_is_linked_is_there() -> None:

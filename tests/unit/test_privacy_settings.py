@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.catalogue.load import load
-from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy
-from cline_otel.settings import Settings, SettingsError, load_settings
-from cline_otel.settings.privacy import (
+from cline_otel.privacy.policy import (
+    ALWAYS_INCLUDED,
     CONTENT_VARIABLE,
     EXCLUDE_VARIABLE,
     INCLUDE_VARIABLE,
     PLAIN_VARIABLE,
-    exposures,
-    policy_of,
-    words,
+    Group,
+    Policy,
 )
+from cline_otel.settings import Settings, SettingsError, load_settings
+from cline_otel.settings.privacy import exposures, policy_of, words
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 ATTRIBUTES = load().attributes

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cline_otel.catalogue.load import load
+from cline_otel.catalogue.load import read_tables
 from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
@@ -59,7 +59,7 @@ def write(state: Path, content: object, mode: int = 0o600) -> Path:
 
 def whole(**changes: object) -> dict[str, object]:
     """A file's content as it should be, with changes."""
-    tools = sorted(load().built_in_tools)
+    tools = read_tables().built_in_tools
     return {"version": 1, "key": KEY, "built_in_tools": tools, "plain_names": False, **changes}
 
 
@@ -72,7 +72,7 @@ def test_the_file_holds_what_the_plugin_needs_and_only_its_owner_can_read_it(sta
     content = content_of(state)
     assert content.keys() == {"version", "key", "built_in_tools", "plain_names"}
     assert (content["version"], content["plain_names"]) == (1, False)
-    assert content["built_in_tools"] == sorted(load().built_in_tools)
+    assert content["built_in_tools"] == read_tables().built_in_tools
     assert pseudonyms == Pseudonyms(bytes.fromhex(content["key"]))
     assert mode_of(state / PSEUDONYMS_FILE_NAME) == 0o600
     assert mode_of(state) == 0o700

@@ -11,13 +11,16 @@ from typing import Final, NamedTuple
 
 from cline_otel.catalogue import model
 from cline_otel.catalogue.gates import IDENTIFIER
-from cline_otel.catalogue.load import _tables
-from cline_otel.privacy.policy import ALWAYS_INCLUDED, PrivacyClass, strictest
-
-INCLUDE: Final = "CLINE_OTEL_BRIDGE_INCLUDE"
-INCLUDE_PLAIN: Final = "CLINE_OTEL_BRIDGE_INCLUDE_PLAIN"
-INCLUDE_CONTENT: Final = "CLINE_OTEL_BRIDGE_INCLUDE_CONTENT"
-EXCLUDE: Final = "CLINE_OTEL_BRIDGE_EXCLUDE"
+from cline_otel.catalogue.load import read_tables
+from cline_otel.privacy.policy import (
+    ALWAYS_INCLUDED,
+    CONTENT_VARIABLE,
+    EXCLUDE_VARIABLE,
+    INCLUDE_VARIABLE,
+    PLAIN_VARIABLE,
+    PrivacyClass,
+    strictest,
+)
 
 EVERY_EVENT: Final = "every event"
 """Stands for an event's name where a field is common to all of a source."""
@@ -131,7 +134,7 @@ def catalogued_privacy() -> tuple[model.AttributesFile, dict[str, model.SourceFi
     Raises:
         CatalogueError: the catalogue contradicts itself.
     """
-    tables = _tables()
+    tables = read_tables()
     return tables.attributes, {"plugin.toml": tables.plugin, "cline.toml": tables.cline}
 
 
@@ -180,16 +183,16 @@ def _known_values(attribute: model.Attribute, table: model.AttributesFile) -> Ce
     known = f"the {count} of the list `{attribute.values_from}`"
     if attribute.group is None:
         return known
-    return f"{known}; with `{INCLUDE_PLAIN}={attribute.group}` also what matches `{attribute.pattern}`"
+    return f"{known}; with `{PLAIN_VARIABLE}={attribute.group}` also what matches `{attribute.pattern}`"
 
 
 def _pseudonym_row(name: str, attribute: model.Attribute) -> tuple[Cell, ...]:
     group = attribute.group or ""
-    asked = [] if group in ALWAYS_INCLUDED else [f"{INCLUDE}={group}"]
+    asked = [] if group in ALWAYS_INCLUDED else [f"{INCLUDE_VARIABLE}={group}"]
     if attribute.hashes is not None:
         form = f"hash of kind `{attribute.hashes}`"
     else:
-        form, asked = f"itself, if it matches `{attribute.pattern}`", [*asked, f"{INCLUDE_PLAIN}={group}"]
+        form, asked = f"itself, if it matches `{attribute.pattern}`", [*asked, f"{PLAIN_VARIABLE}={group}"]
     return (name,), group, form, tuple(asked) or "nothing", _signals(attribute), attribute.description
 
 
@@ -205,7 +208,7 @@ def _content_row(name: str, attribute: model.Attribute, sources: Mapping[str, mo
         for field, targets in sorted(event.fields.items())
         if name in targets
     ]
-    return (name,), (f"{INCLUDE_CONTENT}={name}",), tuple(origins), _signals(attribute), attribute.description
+    return (name,), (f"{CONTENT_VARIABLE}={name}",), tuple(origins), _signals(attribute), attribute.description
 
 
 def _withheld_rows(
@@ -296,14 +299,18 @@ Lists are separated by commas; a word that is none of those is an error at the s
 never on a metric, whatever is included."""
 
 _CHOICES_ROWS: Final[tuple[tuple[Cell, ...], ...]] = (
-    ((INCLUDE,), ("user", "device", "organization"), "whose run it was leaves too, as pseudonyms"),
+    ((INCLUDE_VARIABLE,), ("user", "device", "organization"), "whose run it was leaves too, as pseudonyms"),
     (
-        (INCLUDE_PLAIN,),
+        (PLAIN_VARIABLE,),
         ("names", "user", "device", "organization"),
         "these leave as they are, not as pseudonyms; all but `names` have to be included as well",
     ),
-    ((INCLUDE_CONTENT,), "attributes of class content", "these leave, with everything masked that looks like a secret"),
-    ((EXCLUDE,), "attributes of any class", "these do not leave, whatever the others say"),
+    (
+        (CONTENT_VARIABLE,),
+        "attributes of class content",
+        "these leave, with everything masked that looks like a secret",
+    ),
+    ((EXCLUDE_VARIABLE,), "attributes of any class", "these do not leave, whatever the others say"),
 )
 
 _SAFE: Final = """\
@@ -316,8 +323,8 @@ their [names](#lists)."""
 
 _PSEUDONYM: Final = f"""\
 Names that people or organizations chose, and who they are. The group `names` leaves as hashes; another group leaves not
-at all without `{INCLUDE}=` and the group, and then as hashes. With
-`{INCLUDE_PLAIN}=` and the group the names leave instead, never both together."""
+at all without `{INCLUDE_VARIABLE}=` and the group, and then as hashes. With
+`{PLAIN_VARIABLE}=` and the group the names leave instead, never both together."""
 
 _CONTENT: Final = """\
 What somebody wrote or a tool answered. At most 1,024 characters leave, with `[masked]` for every piece that looks like

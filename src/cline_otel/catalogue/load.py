@@ -123,17 +123,23 @@ class Catalogue(msgspec.Struct, frozen=True):
     cline: SourceVocabulary
     plugin: SourceVocabulary
     other_sources: dict[str, model.OtherSource]
-    built_in_tools: frozenset[str]
     excluded: frozenset[str]
 
 
-class _Tables(NamedTuple):
+class Tables(NamedTuple):
+    """The catalogue's files as they are written, checked."""
+
     attributes: model.AttributesFile
     metrics: model.MetricsFile
     facts: model.FactsFile
     cline: model.SourceFile
     plugin: model.SourceFile
     others: model.OtherSourcesFile
+
+    @property
+    def built_in_tools(self) -> list[str]:
+        """Names of Cline's own tools, sorted."""
+        return sorted(self.attributes.values["tools"])
 
 
 def _read(name: str, shape: type[_Model]) -> _Model:
@@ -219,8 +225,13 @@ def _compile_fact(name: str, fact: model.Fact, common: list[str], excluded: froz
 
 
 @lru_cache(1)
-def _tables() -> _Tables:
-    tables = _Tables(
+def read_tables() -> Tables:
+    """The catalogue's files, read once per process; enough where only names are asked for.
+
+    Raises:
+        CatalogueError: a file does not fit its model or contradicts another; all findings are named.
+    """
+    tables = Tables(
         attributes=_read("attributes.toml", model.AttributesFile),
         metrics=_read("metrics.toml", model.MetricsFile),
         facts=_read("facts.toml", model.FactsFile),
@@ -244,7 +255,7 @@ def load(policy: Policy = Policy()) -> Catalogue:  # noqa: B008 - immutable
     Raises:
         CatalogueError: a file does not fit its model or contradicts another; all findings are named.
     """
-    tables = _tables()
+    tables = read_tables()
     gates = Gates(tables.attributes, policy)
     return Catalogue(
         attributes=tables.attributes.attributes,
@@ -270,6 +281,5 @@ def load(policy: Policy = Policy()) -> Catalogue:  # noqa: B008 - immutable
         cline=_compile_source(tables.cline, gates),
         plugin=_compile_source(tables.plugin, gates),
         other_sources=tables.others.sources,
-        built_in_tools=frozenset(tables.attributes.values["tools"]),
         excluded=policy.excluded,
     )

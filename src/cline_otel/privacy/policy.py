@@ -15,6 +15,11 @@ Group = Literal["names", "user", "device", "organization"]
 """What belongs together when a user decides: the names that people choose for tools, skills and teams, and
 whose run it was."""
 
+INCLUDE_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE"
+PLAIN_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE_PLAIN"
+CONTENT_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE_CONTENT"
+EXCLUDE_VARIABLE: Final = "CLINE_OTEL_BRIDGE_EXCLUDE"
+
 ALWAYS_INCLUDED: Final[frozenset[Group]] = frozenset({"names"})
 """Groups whose pseudonyms leave unless they are excluded; the others have to be asked for."""
 

@@ -7,14 +7,17 @@ from typing import Final, TypeVar, get_args
 
 import msgspec
 
-from cline_otel.catalogue.load import load
-from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy
+from cline_otel.catalogue.load import read_tables
+from cline_otel.privacy.policy import (
+    ALWAYS_INCLUDED,
+    CONTENT_VARIABLE,
+    EXCLUDE_VARIABLE,
+    INCLUDE_VARIABLE,
+    PLAIN_VARIABLE,
+    Group,
+    Policy,
+)
 from cline_otel.settings.values import SettingsError
-
-INCLUDE_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE"
-PLAIN_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE_PLAIN"
-CONTENT_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE_CONTENT"
-EXCLUDE_VARIABLE: Final = "CLINE_OTEL_BRIDGE_EXCLUDE"
 
 _GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 _IN_PLAIN: Final[dict[Group, str]] = {
@@ -48,7 +51,7 @@ def policy_of(
     Raises:
         SettingsError: a word is none of those that can be given.
     """
-    attributes = load().attributes
+    attributes = read_tables().attributes.attributes
     groups = list(_GROUPS)
     included = frozenset(ALWAYS_INCLUDED | {_known(word, groups, INCLUDE_VARIABLE) for word in include})
     in_plain = frozenset(_known(word, groups, PLAIN_VARIABLE) for word in plain)
@@ -66,7 +69,9 @@ def policy_of(
 
 def exposures(policy: Policy) -> tuple[Exposure, ...]:
     """What leaves beyond the default, a short text each."""
-    leaving = [attribute for name, attribute in load().attributes.items() if name not in policy.excluded]
+    leaving = [
+        attribute for name, attribute in read_tables().attributes.attributes.items() if name not in policy.excluded
+    ]
     hashed = {attribute.group for attribute in leaving if attribute.hashes is not None}
     plain = {attribute.group for attribute in leaving if attribute.group is not None and attribute.pattern is not None}
     asked = [group for group in _GROUPS if group in (policy.included - ALWAYS_INCLUDED - policy.plain) & hashed]

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.catalogue.load import load
+from cline_otel.catalogue.load import read_tables
 from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
@@ -116,7 +116,7 @@ def _read(path: Path) -> _Content | None:
 
 
 def _content(key: bytes, *, plain_names: bool) -> _Content:
-    return _Content(_VERSION, key.hex(), sorted(load().built_in_tools), plain_names)
+    return _Content(_VERSION, key.hex(), read_tables().built_in_tools, plain_names)
 
 
 def _write(path: Path, content: _Content, *, replacing: bool) -> None:
