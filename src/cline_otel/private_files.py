@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +72,29 @@ def open_private(path: Path, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextmanager
+def written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A file of mode 0600 beside ``path``, which holds ``content`` on the disk and is to be put in its place.
+
+    Nobody sees half of it. What is not put in place by the end of the block is gone; its name begins with a dot
+    and ends with ``.tmp``.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def keep_private(path: Path) -> None:

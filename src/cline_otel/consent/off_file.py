@@ -11,12 +11,11 @@ import errno
 import os
 import re
 import secrets
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from cline_otel.private_files import keep_private, open_private, private_directory
+from cline_otel.private_files import keep_private, open_private, private_directory, written_beside
 
 _OFF: Final = b"off\n"
 _ERASED_NAME: Final = "erased"
@@ -115,15 +114,8 @@ class OffFile:
 
     def _write(self, path: Path, content: bytes) -> None:
         self._make_directory()
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink(missing_ok=True)
-            raise
+        with written_beside(path, content) as temporary:
+            temporary.replace(path)
 
 
 def _token(path: Path, pattern: re.Pattern[bytes]) -> str | None:

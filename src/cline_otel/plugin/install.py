@@ -7,10 +7,7 @@ environment of its own.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -18,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
-from cline_otel.private_files import private_directory
+from cline_otel.private_files import private_directory, written_beside
 
 __all__ = [
     "ClineVersion",
@@ -199,19 +196,10 @@ def _make_private(directory: Path) -> None:
 
 def _write_atomically(plugin_file: Path, content: bytes) -> None:
     """Writes beside the file under a name that Cline does not take for a plugin, then renames."""
-    temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{PLUGIN_FILE_NAME}.", suffix=".tmp", dir=plugin_file.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(plugin_file)
+        with written_beside(plugin_file, content) as temporary:
+            temporary.replace(plugin_file)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
         raise PluginInstallError(
             f"cannot write {plugin_file}: {error.strerror}; check the directory's owner and the free space"
         ) from error

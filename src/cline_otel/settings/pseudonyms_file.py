@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,7 @@ from cline_otel.catalogue.load import read_tables
 from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
-from cline_otel.private_files import open_private, private_directory
+from cline_otel.private_files import open_private, private_directory, written_beside
 
 _VERSION: Final = 1
 
@@ -121,23 +120,13 @@ def _content(key: bytes, *, plain_names: bool) -> _Content:
 
 def _write(path: Path, content: _Content, *, replacing: bool) -> None:
     """Whole or not at all; where nothing is to be replaced, what another process has just made stays."""
-    temporary: Path | None = None
     try:
         private_directory(path.parent)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if replacing:
-            temporary.replace(path)
-        else:
-            with suppress(FileExistsError):
-                path.hardlink_to(temporary)
+        with written_beside(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n") as temporary:
+            if replacing:
+                temporary.replace(path)
+            else:
+                with suppress(FileExistsError):
+                    path.hardlink_to(temporary)
     except OSError as error:
         raise PseudonymsFileError(f"cannot write {path}: {error.strerror}; check who owns the directory") from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
