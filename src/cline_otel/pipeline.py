@@ -20,7 +20,7 @@ from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
-from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally, count
+from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally, add, count
 from cline_otel.translate.state import State
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from cline_otel.translate.totals import Totals
@@ -127,8 +127,7 @@ class Pipeline:
         tally: Tally = {}
         for (kind, source, name), times in told.items():
             count(tally, kind, source, self._bounded(name), times)
-        for key, times in outputs.tally.items():
-            tally[key] = tally.get(key, 0) + times
+        add(tally, outputs.tally)
         return Flushed(
             spans=outputs.spans,
             logs=outputs.logs,

@@ -23,7 +23,7 @@ from cline_otel.encode.traces import encode_traces
 from cline_otel.events import SOURCE_RANK, Event, Source
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
-from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, count
+from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, add, count
 from cline_otel.sources.recording import Recording
 from cline_otel.translate.step import SILENCE_NS
 
@@ -35,7 +35,7 @@ REPLAY_RESOURCE: Final[Attributes] = (
 )
 """Replays and demos have an instance id of their own, so that they never mix with an installation's totals."""
 
-_ITEMS_PER_REQUEST: Final = 512
+ITEMS_PER_REQUEST: Final = 512
 
 
 class Replayed(msgspec.Struct):
@@ -122,8 +122,7 @@ def replay(
     pipeline.take_events(events)
     pipeline.tell_time(last_ns + SILENCE_NS + 1)
     flushed = pipeline.flush()
-    for key, times in flushed.tally.items():
-        tally[key] = tally.get(key, 0) + times
+    add(tally, flushed.tally)
     metrics = pipeline.metrics_request(first_ns, last_ns)
     return Replayed(
         spans=flushed.spans,
@@ -169,4 +168,4 @@ _TIMES: Final = frozenset({"started_at_ns", "ended_at_ns", "first_chunk_at_ns"})
 
 
 def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
-    return (items[start : start + _ITEMS_PER_REQUEST] for start in range(0, len(items), _ITEMS_PER_REQUEST))
+    return (items[start : start + ITEMS_PER_REQUEST] for start in range(0, len(items), ITEMS_PER_REQUEST))

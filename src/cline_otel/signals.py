@@ -154,6 +154,12 @@ def count(tally: Tally, kind: DiagnosticKind, source: str, name: str, times: int
     tally[kind, source, name] = tally.get((kind, source, name), 0) + times
 
 
+def add(tally: Tally, more: Tally) -> None:
+    """Adds what ``more`` counted to ``tally``."""
+    for (kind, source, name), times in more.items():
+        count(tally, kind, source, name, times)
+
+
 class Outputs(msgspec.Struct):
     """What a step produced, in order."""
 

@@ -20,8 +20,8 @@ from cline_otel.preview.fields import Reason, Taken, Withheld, judged
 from cline_otel.preview.leaving import Item, Measurement, items_of, measurement_of
 from cline_otel.preview.upstream import UpstreamRecord, count_without_event, records_in_time
 from cline_otel.privacy.policy import Policy
-from cline_otel.replay import REPLAY_RESOURCE, claims, decode_recording
-from cline_otel.signals import Attributes, DiagnosticKind, LogRecord, Outputs, SignalName, SpanRecord, Tally, count
+from cline_otel.replay import ITEMS_PER_REQUEST, REPLAY_RESOURCE, claims, decode_recording
+from cline_otel.signals import Attributes, DiagnosticKind, LogRecord, Outputs, SignalName, SpanRecord, Tally, add, count
 from cline_otel.sources.recording import Recording
 from cline_otel.translate.step import SILENCE_NS, Translator
 from cline_otel.translate.totals import Totals
@@ -43,8 +43,6 @@ _NOT_PASSED_ON: Final[tuple[Literal["shadowed", "late", "duplicate", "defect"], 
     "late",
     "duplicate",
 )
-_ITEMS_PER_REQUEST: Final = 512
-"""As in a replay."""
 
 
 class Step(msgspec.Struct):
@@ -153,7 +151,7 @@ class Preview:
 
     def _step(self, record: UpstreamRecord) -> Step:
         summary = self.summary
-        _add(summary.tally, record.tally)
+        add(summary.tally, record.tally)
         event, entry = record.event, record.entry
         name = nameable(record.name) if record.name else ""
         step = Step(record.told_at_ns, record.source, name, "read", entry.meaning if entry is not None else "")
@@ -190,18 +188,18 @@ class Preview:
     def _let_out(self, outputs: Outputs, step: Step) -> None:
         """Puts what came out into the step as it is on the wire, and counts it."""
         summary = self.summary
-        _add(summary.tally, outputs.tally)
+        add(summary.tally, outputs.tally)
         for delta in outputs.metrics:
             self._totals.add(delta)
             step.measurements.append(measurement_of(delta, self._catalogue, self.origin))
         for span in outputs.spans:
             step.spans += items_of("traces", encode_traces([span], self.origin))
             self._spans.append(span)
-            self._count_requests(_ITEMS_PER_REQUEST)
+            self._count_requests(ITEMS_PER_REQUEST)
         for log in outputs.logs:
             step.logs += items_of("logs", encode_logs([log], self.origin))
             self._logs.append(log)
-            self._count_requests(_ITEMS_PER_REQUEST)
+            self._count_requests(ITEMS_PER_REQUEST)
         for item in (*step.spans, *step.logs):
             summary.items[item.signal] = summary.items.get(item.signal, 0) + 1
             summary.item_bytes[item.signal] = summary.item_bytes.get(item.signal, 0) + item.size_bytes
@@ -235,8 +233,3 @@ def _nameable_part(name: str) -> str:
     """A name, or one behind what it is a part of."""
     part, _, rest = name.partition(" ")
     return f"{part} {nameable(rest)}" if part == "resource" and rest else nameable(name)
-
-
-def _add(tally: Tally, more: Tally) -> None:
-    for key, times in more.items():
-        tally[key] = tally.get(key, 0) + times
