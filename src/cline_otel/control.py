@@ -60,9 +60,10 @@ class Control:
         Raises:
             PseudonymsFileError: the installation's key cannot be read or made.
         """
+        # Looked at before it is read, so that a key which changes in between is followed at the next look.
         self._pseudonyms_file = WatchedFile(settings.state_directory / PSEUDONYMS_FILE_NAME)
-        self.policy = installed_policy(settings.policy, settings.state_directory)
         self._pseudonyms_file.look()
+        self.policy = installed_policy(settings.policy, settings.state_directory)
         self.poll_now = asyncio.Event()
         self.tell: Callable[[Consent], None] = lambda consent: None
         self._settings = settings
