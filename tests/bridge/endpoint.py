@@ -68,6 +68,18 @@ class Endpoint:
             self._thread.join()
         self._socket.close()
 
+    def hold(self) -> tuple[threading.Event, threading.Event]:
+        """From now on a request is answered by 503, and only when it is let go: set when one came; to be set."""
+        asked, end = threading.Event(), threading.Event()
+
+        def held(signal: str, request: Message) -> Answer:
+            asked.set()
+            end.wait(60)
+            return 503, b""
+
+        self.answer = held
+        return asked, end
+
     def listen(self) -> Self:
         """From now on requests are answered."""
         endpoint = self

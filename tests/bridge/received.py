@@ -89,6 +89,13 @@ def start_times(request: ExportMetricsServiceRequest) -> set[int]:
     return {point.start_time_unix_nano for _, point in _points(request)}
 
 
+def assert_tells(received: Received, expected: Received) -> None:
+    """The same spans, log records and totals; of a log record only that it is there."""
+    assert received.bare_spans == expected.bare_spans
+    assert received.logs.keys() == expected.logs.keys()
+    assert received.totals == expected.totals
+
+
 def totals_of(request: ExportMetricsServiceRequest) -> Totals:
     """The series of one request."""
     totals: Totals = {}

@@ -13,7 +13,7 @@ import pytest
 from .endpoint import Answer, Endpoint
 from .feeding import post
 from .process import Bridge, Home, is_one_clear_line, wait_until
-from .received import Received, start_times
+from .received import Received, assert_tells, start_times
 from .workload import Recording, log_copies, otlp_copies
 
 
@@ -104,14 +104,7 @@ def test_a_signal_ends_it_with_0_when_all_is_sent(tmp_path: Path, number: signal
 def test_what_cannot_be_sent_within_5_s_waits_for_the_next_start(tmp_path: Path) -> None:
     recording = log_copies(2)
     with Endpoint() as endpoint:
-        asked, end = threading.Event(), threading.Event()
-
-        def never(name: str, request: object) -> Answer:
-            asked.set()
-            end.wait(60)
-            return 503, b""
-
-        endpoint.answer = never
+        asked, end = endpoint.hold()
         home = Home(tmp_path / "home", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url})
         give_log(home, recording)
         with Bridge(home) as bridge:
@@ -134,14 +127,7 @@ def test_what_cannot_be_sent_within_5_s_waits_for_the_next_start(tmp_path: Path)
 def test_a_second_signal_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> None:
     recording = otlp_copies(1)
     with Endpoint() as endpoint:
-        asked, end = threading.Event(), threading.Event()
-
-        def never(name: str, request: object) -> Answer:
-            asked.set()
-            end.wait(60)
-            return 503, b""
-
-        endpoint.answer = never
+        asked, end = endpoint.hold()
         home = Home(tmp_path / "home", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url})
         with Bridge(home) as bridge:
             for body in recording.otlp_logs:
@@ -159,9 +145,7 @@ def test_a_second_signal_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> No
             assert bridge.stop() == 0
         received = Received(endpoint.traces(), endpoint.metrics(), endpoint.logs())
         expected = Received.in_requests(recording.replayed(tmp_path / "recording").requests)
-        assert received.bare_spans == expected.bare_spans
-        assert received.logs.keys() == expected.logs.keys()
-        assert received.totals == expected.totals
+        assert_tells(received, expected)
 
 
 def test_everything_acknowledged_before_a_signal_is_journalled(tmp_path: Path) -> None:
@@ -178,9 +162,7 @@ def test_everything_acknowledged_before_a_signal_is_journalled(tmp_path: Path) -
         wait_until(lambda: Received.in_files(home.telemetry).spans.keys() >= expected.spans.keys(), lambda: bridge.said)
         assert bridge.stop() == 0
     received = Received.in_files(home.telemetry)
-    assert received.bare_spans == expected.bare_spans
-    assert received.logs.keys() == expected.logs.keys()
-    assert received.totals == expected.totals
+    assert_tells(received, expected)
 
 
 def test_a_restart_resets_no_counter_and_keeps_the_instance_id(tmp_path: Path) -> None:

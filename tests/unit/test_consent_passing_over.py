@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessGone, ProcessKey
 from cline_otel.sources.polling import INTERRUPTED_KEY, PASSING_OVER_KEY, FilePoller
-from cline_otel.sources.processes import Presence, ProcessTable
 from cline_otel.sources.spool import SpoolReader
+from presences import Presences
 
 PROCESS = ProcessKey(1_000, 11)
 NAME = "11-1000-0.jsonl"
-
-
-class Presences(ProcessTable):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gone: set[ProcessKey] = set()
-
-    def presences(self, processes: Iterable[ProcessKey]) -> dict[ProcessKey, Presence]:
-        return {process: Presence.GONE if process in self.gone else Presence.ALIVE for process in processes}
 
 
 class Station:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,21 +18,12 @@ from cline_otel.sources.intake import (
     Unavailable,
 )
 from cline_otel.sources.polling import FilePoller, cline_log_key, decode_position
-from cline_otel.sources.processes import Presence, ProcessTable
 from cline_otel.sources.spool import SpoolReader
+from presences import Presences
 
 _NOW_NS = 1_800_000_000 * 10**9
 PROCESS = ProcessKey(1_000, 11)
 NAME = "11-1000-0.jsonl"
-
-
-class Presences(ProcessTable):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gone: set[ProcessKey] = set()
-
-    def presences(self, processes: Iterable[ProcessKey]) -> dict[ProcessKey, Presence]:
-        return {process: Presence.GONE if process in self.gone else Presence.ALIVE for process in processes}
 
 
 class Journal:

@@ -1,0 +1,20 @@
+"""Processes that are gone when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cline_otel.sources.intake import ProcessKey
+from cline_otel.sources.processes import Presence, ProcessTable
+
+
+class Presences(ProcessTable):
+    """Every process is alive but those in ``gone``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone: set[ProcessKey] = set()
+
+    def presences(self, processes: Iterable[ProcessKey]) -> dict[ProcessKey, Presence]:
+        """As the bridge asks."""
+        return {process: Presence.GONE if process in self.gone else Presence.ALIVE for process in processes}
