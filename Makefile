@@ -27,10 +27,10 @@ COLLECTOR := $(BIN)/python collector-config/find_or_build.py
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo test test-plugin test-python check check-lint check-format check-types check-imports \
-	check-repository format e2e bench fidelity collector lock picture docs clean
+	check-repository format e2e freeze-journal bench fidelity collector lock picture docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(SETUP_DONE) ## install what the project needs into .venv (once, until its requirements change)
 
@@ -86,6 +86,9 @@ docs: setup ## write docs/privacy.md from the catalogue
 	@mkdir -p .out
 	@$(BIN)/python -m cline_otel.catalogue.document > .out/privacy.md
 	@cp .out/privacy.md docs/privacy.md
+
+freeze-journal: setup ## keep a journal of today's layout for the tests of later releases: ARGUMENTS=tests/data/journals/NAME
+	@PYTHONPATH=tests:. $(BIN)/python -m bridge.freeze $(ARGUMENTS)
 
 lock: $(SETUP_DONE) ## resolve the requirements afresh and write constraints.txt
 	@set -e; \
