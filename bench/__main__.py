@@ -19,7 +19,7 @@ from bench.workload import records_per_run, requests
 from cline_otel.catalogue import values
 from cline_otel.catalogue.load import Catalogue, load
 from cline_otel.encode.origin import Origin
-from cline_otel.events import Event
+from cline_otel.events import AttributeValue, ModelCallStarted, RunStarted
 from cline_otel.journal.records import Commit, OutboxItem
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
@@ -146,20 +146,15 @@ def memory() -> None:
     pipeline = _new_pipeline()
     for number in range(runs):
         agent, run = f"agent_{number}", f"run_{number}"
-        attributes = {"cline.mode": "act", "gen_ai.request.model": "gpt-5", "gen_ai.provider.name": "openai"}
+        attributes: dict[str, AttributeValue] = {
+            "cline.mode": "act",
+            "gen_ai.request.model": "gpt-5",
+            "gen_ai.provider.name": "openai",
+        }
         pipeline.take_events(
             [
-                Event(
-                    "run.started",
-                    "plugin",
-                    10**18,
-                    "run.started",
-                    f"s{number}",
-                    agent,
-                    run,
-                    attributes=dict(attributes),
-                ),
-                Event("model_call.started", "plugin", 10**18 + 1, "model_call.started", f"s{number}", agent, run, 1),
+                RunStarted("plugin", 10**18, "run.started", "", attributes, f"s{number}", agent, run),
+                ModelCallStarted("plugin", 10**18 + 1, "model_call.started", "", {}, f"s{number}", agent, run, 1),
             ]
         )
         if number % 500 == 0:

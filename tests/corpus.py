@@ -7,7 +7,7 @@ a folder with further ones; every law is then held over them too.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ import msgspec
 from bench.fixed_key import CATALOGUE, recording_of
 
 from cline_otel.decode import otlp
-from cline_otel.events import Event, Source, tick
+from cline_otel.events import EVENT_TYPES, AttributeValue, Event, RunClaimed, steering_fields, tick
 from cline_otel.replay import decode_recording
 from cline_otel.signals import Outputs, Tally
 from cline_otel.translate.step import SILENCE_NS, Translator
@@ -40,7 +40,7 @@ FACT_METRICS: Final = frozenset(
 class Stream(msgspec.Struct, frozen=True):
     """What one source told, in its own order."""
 
-    source: Source
+    source: str
     events: tuple[Event, ...]
 
 
@@ -92,6 +92,27 @@ def closing_ticks(steps: Iterable[Event]) -> list[Event]:
     return [tick(end_ns + HOUR_NS), tick(end_ns + 2 * HOUR_NS + SILENCE_NS)]
 
 
-def claim(agent_id: str, run_id: str, owner: Source) -> Event:
+def claim(agent_id: str, run_id: str, owner: str) -> Event:
     """The decision who owns a root run, made beforehand."""
-    return Event("run.claimed", owner, 0, "run.claimed", agent_id=agent_id, run_id=run_id)
+    return RunClaimed(owner, 0, "run.claimed", agent_id=agent_id, run_id=run_id)
+
+
+def event_of(
+    kind: str,
+    source: str,
+    occurred_at_ns: int,
+    name: str = "",
+    session_id: str = "",
+    agent_id: str = "",
+    run_id: str = "",
+    iteration: int = 0,
+    call_id: str = "",
+    process: str = "",
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Event:
+    """An event of a kind; what of ``attributes`` steers the translator becomes a field of its own."""
+    values = dict(attributes or {})
+    event_type = EVENT_TYPES[kind]
+    steering = {field: values.pop(field) for field in steering_fields(event_type) if field in values}
+    own = (session_id, agent_id, run_id, iteration, call_id)
+    return event_type(source, occurred_at_ns, name, process, values, *own, **steering)

@@ -120,7 +120,15 @@ class Bridge:
 
         def new_pipeline() -> Pipeline:
             with _readable(settings.journal_path):
-                return Pipeline(load(control.policy), origin, metric_origin, journal.load_state(), claim_wait_ns)
+                pipeline = Pipeline(load(control.policy), origin, metric_origin, journal.load_state(), claim_wait_ns)
+            for kind, rows in pipeline.unreadable.items():
+                _logger.warning(
+                    "the journal holds %d %s record%s that this release cannot read: discarded, the rest is kept",
+                    rows,
+                    kind,
+                    "" if rows == 1 else "s",
+                )
+            return pipeline
 
         def newest_metrics() -> Snapshot | None:
             request = ingest.pipeline.metrics_request(journal.started_at_ns, time.time_ns())

@@ -19,10 +19,11 @@ from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.traces import encode_traces
-from cline_otel.events import Event, tick
+from cline_otel.events import Event, ProcessExited, tick
 from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally, add, count
+from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.state import State
-from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
+from cline_otel.translate.step import Translator
 from cline_otel.translate.totals import Totals
 
 SCOPE_NAME: Final = "cline-otel"
@@ -53,6 +54,9 @@ class Pipeline:
         metric_origin: resource and scope of metrics; no version on it, it would split the totals.
         rows: stored state, as ``flush`` gave it.
         claim_wait_ns: how long a weaker source waits for the plugin, nanoseconds.
+
+    Attributes:
+        unreadable: how many rows could not be read and are discarded with the next flush, by kind.
     """
 
     def __init__(
@@ -69,8 +73,11 @@ class Pipeline:
         self._metric_origin = metric_origin
         self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
         self._totals = Totals(catalogue.metrics)
-        self._totals.restore(rows)
         self._tally: Tally = {}
+        lost = self._totals.restore(rows)
+        self.unreadable = self._translator.state.unreadable | ({"total": lost} if lost else {})
+        for kind, number in self.unreadable.items():
+            count(self._tally, "unreadable", "journal", kind, number)
         self._names: set[str] = set()
 
     def take_cline_log(self, lines: Iterable[bytes]) -> int:
@@ -104,7 +111,7 @@ class Pipeline:
 
     def end_process(self, process: str, now_ns: int) -> None:
         """A plugin's process is gone and all it wrote was taken."""
-        self._translator.step(Event("process.exited", "plugin", now_ns, "process.exited", process=process))
+        self._translator.step(ProcessExited("plugin", now_ns, ProcessExited.kind, process))
 
     def tell_time(self, now_ns: int) -> None:
         """What time it is, nanoseconds since the Unix epoch."""

@@ -20,7 +20,7 @@ from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.traces import encode_traces
-from cline_otel.events import SOURCE_RANK, Event, Source
+from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, add, count
@@ -62,23 +62,22 @@ def decode_recording(recording: Recording, catalogue: Catalogue, tally: Tally) -
     return [*streams, requests]
 
 
-def claims(streams: Iterable[Sequence[Event]]) -> list[Event]:
+def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[RunClaimed]:
     """Who shall own each root run: with all of the past at hand, the source that knows it best."""
-    told: dict[tuple[str, str], dict[Source, int]] = {}
+    told: dict[tuple[str, str], dict[str, int]] = {}
     nested: set[tuple[str, str]] = set()
     for stream in streams:
         for event in stream:
-            if event.run_id and event.agent_id and event.kind != "fact":
+            if event.run_id and event.agent_id and not isinstance(event, LogEvent):
                 by_source = told.setdefault((event.agent_id, event.run_id), {})
                 by_source[event.source] = by_source.get(event.source, 0) + 1
-                if "parent_agent_id" in event.attributes:
+                if isinstance(event, RunStarted) and event.parent_agent_id is not None:
                     nested.add((event.agent_id, event.run_id))
     return [
-        Event(
-            "run.claimed",
-            max(by_source, key=lambda source: (SOURCE_RANK[source], by_source[source], source)),
+        RunClaimed(
+            max(by_source, key=lambda source: (catalogue.sources[source].rank, by_source[source], source)),
             0,
-            "run.claimed",
+            RunClaimed.kind,
             agent_id=agent_id,
             run_id=run_id,
         )
@@ -110,7 +109,7 @@ def replay(
         count(tally, "malformed", source, "line", lines)
     origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
     pipeline = Pipeline(catalogue, origin, origin)
-    pipeline.take_events(claims(streams))
+    pipeline.take_events(claims(streams, catalogue))
     events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
     first_ns = events[0].occurred_at_ns if events else 0
     last_ns = max((event.occurred_at_ns for event in events), default=0)
@@ -157,14 +156,11 @@ def write(replayed: Replayed, directory: Path) -> list[Path]:
 
 
 def _shifted(event: Event, shift_ns: int) -> Event:
-    attributes = {
-        name: value + shift_ns if name in _TIMES and isinstance(value, int) else value
-        for name, value in event.attributes.items()
-    }
-    return msgspec.structs.replace(event, occurred_at_ns=event.occurred_at_ns + shift_ns, attributes=attributes)
+    times = {name: value for name in _TIMES if (value := getattr(event, name, None)) is not None}
+    return msgspec.structs.replace(event, **{name: value + shift_ns for name, value in times.items()})
 
 
-_TIMES: Final = frozenset({"started_at_ns", "ended_at_ns", "first_chunk_at_ns"})
+_TIMES: Final = ("occurred_at_ns", "started_at_ns", "ended_at_ns", "first_chunk_at_ns")
 
 
 def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:

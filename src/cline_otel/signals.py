@@ -131,6 +131,7 @@ DiagnosticKind = Literal[
     "late",
     "unsupported_signal",
     "missing",
+    "unreadable",
     "defect",
 ]
 """Why something did not become telemetry.
@@ -142,6 +143,7 @@ shadowed: the run's owner tells it better. duplicate: seen before.
 late: it came after its run was closed. unsupported_signal: metrics and traces that Cline itself sends.
 defect: the translator failed on it, which should be reported.
 missing: the plugin's spool was full and so many records were never written.
+unreadable: a stored row that this release cannot read; it is deleted, and what it held is lost.
 """
 
 

@@ -24,6 +24,8 @@ from google.protobuf.message import Message
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from cline_otel.translate.ownership import CLAIMED_WAIT_NS
+
 from .endpoint import Answer, Endpoint
 from .feeding import post
 from .process import Bridge, Home, wait_until
@@ -36,6 +38,8 @@ CLINE_LOG: Final = "cline.log"
 EXPECTED: Final = "expected.json"
 ENVIRONMENT: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "3600000"}
 """Totals are told once, at the end."""
+
+QUIET_SECONDS: Final = CLAIMED_WAIT_NS / 1e9 + 5
 
 PARTS: Final = 12
 PLUGIN_CUTS: Final = (2, 4, 6, 8)
@@ -109,7 +113,7 @@ def continued(folder: Path, directory: Path, is_all: Callable[[Received], bool])
 
 
 def _stays_the_same() -> Callable[[Received], bool]:
-    """Nobody knows yet what will come: all that has come when for ten seconds nothing more does."""
+    """Nobody knows yet what will come: all that has come when nothing more does for longer than any source waits."""
     last, since = 0, time.monotonic()
 
     def is_all(received: Received) -> bool:
@@ -117,7 +121,7 @@ def _stays_the_same() -> Callable[[Received], bool]:
         now = len(received.spans) + len(received.logs)
         if now != last:
             last, since = now, time.monotonic()
-        return time.monotonic() - since > 10
+        return time.monotonic() - since > QUIET_SECONDS
 
     return is_all
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from .freeze import EXPECTED, continued
+from cline_otel.journal import Journal
+
+from .endpoint import Endpoint
+from .freeze import EXPECTED, JOURNAL, continued
+from .process import Bridge, Home, wait_until
 from .received import Received
 
 FROZEN = sorted(path for path in (Path(__file__).parents[1] / "data" / "journals").iterdir() if path.is_dir())
@@ -27,3 +33,26 @@ def test_a_frozen_journal_is_opened_continued_and_delivered(folder: Path, tmp_pa
         differing = {key for key, value in expected[kind].items() if delivered[kind][key] != value}
         assert not differing, kind
     assert delivered["totals"] == expected["totals"]
+
+
+def test_an_unreadable_row_is_said_and_counted_and_everything_else_goes_on(tmp_path: Path) -> None:
+    expected = json.loads((FROZEN[0] / EXPECTED).read_text(encoding="utf-8"))
+    with Endpoint() as endpoint:
+        home = Home(tmp_path / "home", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url})
+        home.state.mkdir(mode=0o700, parents=True)
+        shutil.copyfile(FROZEN[0] / JOURNAL, home.journal)
+        with sqlite3.connect(home.journal) as connection:
+            for kind in ("run", "agent", "session", "total"):
+                first = f"SELECT min(key) FROM state WHERE key LIKE '{kind}/%'"
+                assert connection.execute(f"UPDATE state SET value = x'c1' WHERE key = ({first})").rowcount == 1
+        with Journal.open(home.journal):
+            pass  # brought forward, so that it can be looked at
+        waiting = home.pending("traces")
+        with Bridge(home) as bridge:
+            bridge.wait_for_line("holds 1 run record that this release cannot read: discarded, the rest is kept")
+            wait_until(lambda: home.delivered("traces") >= waiting, lambda: f"what waited delivered\n{bridge.said}")
+            wait_until(lambda: home.counted("unreadable", "journal") == 4, "four rows counted")
+            assert bridge.stop() == 0
+        spans = {span_id.hex() for span_id in Received(endpoint.traces(), (), ()).spans}
+    assert spans & expected["spans"].keys()
+    assert "not readable, so discarded" in home.run("status").stdout

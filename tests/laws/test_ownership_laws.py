@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel import ids
-from cline_otel.events import Event, Source, tick
+from cline_otel.events import Event, tick
 from cline_otel.signals import LogRecord, Outputs, SpanRecord
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from corpus import (
@@ -25,6 +25,7 @@ from corpus import (
     capture_paths,
     claim,
     closing_ticks,
+    event_of,
     streams_of,
     translate,
 )
@@ -105,11 +106,11 @@ def owners(outputs: Outputs) -> list[Event]:
     ]
 
 
-def source_of(root: SpanRecord) -> Source:
+def source_of(root: SpanRecord) -> str:
     return attribute(root, "cline.telemetry.source")  # type: ignore[return-value]
 
 
-def alone(delivery: Delivery, outputs: Outputs) -> dict[Source, Outputs]:
+def alone(delivery: Delivery, outputs: Outputs) -> dict[str, Outputs]:
     """What each source says by itself, of the runs that it owns."""
     decisions = owners(outputs)
     return {
@@ -223,10 +224,10 @@ def test_the_best_source_owns_every_run_when_all_is_there(path: Path) -> None:
 
 
 def test_a_session_that_the_plugin_claimed_waits_for_it() -> None:
-    claimed = Event("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
-    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
-    plugin = Event("run.started", "plugin", 2 * SECOND_NS, "run.started", "s", "a", "r", process="p")
-    ended = Event("run.finished", "plugin", 3 * SECOND_NS, "run.finished", "s", "a", "r", process="p")
+    claimed = event_of("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
+    log = event_of("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
+    plugin = event_of("run.started", "plugin", 2 * SECOND_NS, "run.started", "s", "a", "r", process="p")
+    ended = event_of("run.finished", "plugin", 3 * SECOND_NS, "run.finished", "s", "a", "r", process="p")
     spans = translate([claimed, log, tick(100 * SECOND_NS), plugin, ended], CLAIM_WAIT_NS).spans
     assert [source_of(span) for span in spans] == ["plugin"]
 
@@ -239,21 +240,21 @@ def told_so_far(steps: list[Event]) -> list[SpanRecord]:
 
 
 def test_a_claim_is_void_when_its_process_is_gone() -> None:
-    claimed = Event("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
-    described = Event("agent.described", "cline-log", 2 * SECOND_NS, "task.agent_created", "s", "a")
-    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "", "a", "r")
-    gone = Event("process.exited", "plugin", 3 * SECOND_NS, "process.exited", process="p")
+    claimed = event_of("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
+    described = event_of("agent.described", "cline-log", 2 * SECOND_NS, "task.agent_created", "s", "a")
+    log = event_of("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "", "a", "r")
+    gone = event_of("process.exited", "plugin", 3 * SECOND_NS, "process.exited", process="p")
     steps = [tick(SECOND_NS), claimed, described, log, tick(30 * SECOND_NS)]
     assert told_so_far(steps) == []
-    ended = Event("run.finished", "cline-log", 3 * SECOND_NS, "agent.run-finished", "", "a", "r")
+    ended = event_of("run.finished", "cline-log", 3 * SECOND_NS, "agent.run-finished", "", "a", "r")
     spans = told_so_far([*steps, gone, tick(31 * SECOND_NS), ended])
     assert [source_of(span) for span in spans] == ["cline-log"]
 
 
 def test_a_claim_that_the_plugin_does_not_make_good_is_void_after_a_minute() -> None:
-    claimed = Event("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
-    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
-    ended = Event("run.finished", "cline-log", 3 * SECOND_NS, "agent.run-finished", "s", "a", "r")
+    claimed = event_of("session.claimed", "plugin", 1 * SECOND_NS, "session.claimed", session_id="s", process="p")
+    log = event_of("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
+    ended = event_of("run.finished", "cline-log", 3 * SECOND_NS, "agent.run-finished", "s", "a", "r")
     steps = [tick(SECOND_NS), claimed, log, ended, tick(59 * SECOND_NS)]
     assert told_so_far(steps) == []
     spans = told_so_far([*steps, tick(62 * SECOND_NS)])
@@ -261,15 +262,15 @@ def test_a_claim_that_the_plugin_does_not_make_good_is_void_after_a_minute() -> 
 
 
 def test_a_weaker_source_waits_before_the_bridge_has_told_the_time() -> None:
-    log = Event("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
-    plugin = Event("run.started", "plugin", 2 * SECOND_NS, "run.started", "s", "a", "r", process="p")
+    log = event_of("run.started", "cline-log", 2 * SECOND_NS, "agent.run-started", "s", "a", "r")
+    plugin = event_of("run.started", "plugin", 2 * SECOND_NS, "run.started", "s", "a", "r", process="p")
     spans = translate([log, tick(9 * SECOND_NS), plugin], CLAIM_WAIT_NS).spans
     assert [source_of(span) for span in spans] == ["plugin"]
 
 
 def test_ids_are_the_same_whoever_tells() -> None:
     for source in ("plugin", "cline-log", "otlp"):
-        event = Event("run.started", source, 2 * SECOND_NS, "agent.run-started", "s", "a", "r")  # type: ignore[arg-type]
+        event = event_of("run.started", source, 2 * SECOND_NS, "agent.run-started", "s", "a", "r")  # type: ignore[arg-type]
         (span,) = translate([tick(0), event, *closing_ticks([event])]).spans
         assert (span.trace_id, span.span_id) == (ids.trace_id("a", "r"), ids.run_span_id("a", "r"))
 

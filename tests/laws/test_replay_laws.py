@@ -38,7 +38,7 @@ def in_time(path: Path) -> list[Event]:
     """All sources of a recording by time, decisions about ownership first."""
     streams = [stream.events for stream in streams_of(path)]
     merged = sorted((event for events in streams for event in events), key=lambda event: event.occurred_at_ns)
-    return [*claims(streams), *merged]
+    return [*claims(streams, CATALOGUE), *merged]
 
 
 def comparable(outputs: Outputs) -> tuple[list[SpanRecord], list[LogRecord], Counter[object]]:

@@ -10,7 +10,6 @@ from bench.fixed_key import CATALOGUE, replay_of
 
 from cline_otel.events import AttributeValue, tick
 from cline_otel.signals import Outputs, Severity, SpanKind, StatusCode
-from cline_otel.translate.derive import MODEL_CALL_SPAN, RUN_SPAN, TOOL_CALL_SPAN
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
 from corpus import capture_paths, decoded, streams_of, translate
@@ -68,11 +67,7 @@ def test_every_metric_attribute_is_one_of_the_metric_s(path: Path) -> None:
 
 @each
 def test_spans_are_what_the_conventions_say(path: Path) -> None:
-    shapes = {
-        "invoke_agent": (SpanKind.INTERNAL, RUN_SPAN),
-        "chat": (SpanKind.CLIENT, MODEL_CALL_SPAN),
-        "execute_tool": (SpanKind.INTERNAL, TOOL_CALL_SPAN),
-    }
+    kinds = {"invoke_agent": SpanKind.INTERNAL, "chat": SpanKind.CLIENT, "execute_tool": SpanKind.INTERNAL}
     required = {
         "invoke_agent": {
             "gen_ai.operation.name",
@@ -89,8 +84,8 @@ def test_spans_are_what_the_conventions_say(path: Path) -> None:
         for span in outputs.spans:
             attributes = dict(span.attributes)
             operation = span.name.split(" ")[0]
-            kind, names = shapes[operation]
-            assert (attributes["gen_ai.operation.name"], span.kind) == (operation, kind)
+            names = CATALOGUE.spans[operation].attributes
+            assert (attributes["gen_ai.operation.name"], span.kind) == (operation, kinds[operation])
             assert [name for name in names if name in attributes] == list(attributes)
             assert required[operation] <= attributes.keys()
             assert (span.status == StatusCode.ERROR) == ("error.type" in attributes)
@@ -166,5 +161,7 @@ def test_forgetting_leaves_no_trace_of_old_runs(path: Path) -> None:
         translator.step(tick(last_ns + days * 86_400_000_000_000))
         translator.forget()
     gone = {key for key, value in state.changes().items() if value is None}
-    assert not any((state.runs, state.agents, state.sessions, state.tellings, state.open_runs, state.holding))
+    assert not any(
+        (state.runs, state.agents, state.sessions, state.observations, state.open_runs, state.awaiting_owner)
+    )
     assert saved.keys() <= gone

@@ -11,6 +11,7 @@ from cline_otel.encode.origin import Origin
 from cline_otel.events import Event
 from cline_otel.pipeline import MAX_TALLY_NAMES, Pipeline
 from cline_otel.translate.step import Translator
+from corpus import event_of
 
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", "")
 
@@ -29,9 +30,9 @@ def test_an_event_that_the_translator_fails_on_is_counted_and_what_follows_goes_
     pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
     pipeline.take_events(
         [
-            Event("run.started", "plugin", 1, "run.started", "s", "a", "bad"),
-            Event("run.started", "plugin", 1, "run.started", "s", "a", "good"),
-            Event("run.finished", "plugin", 2, "run.finished", "s", "a", "good"),
+            event_of("run.started", "plugin", 1, "run.started", "s", "a", "bad"),
+            event_of("run.started", "plugin", 1, "run.started", "s", "a", "good"),
+            event_of("run.finished", "plugin", 2, "run.finished", "s", "a", "good"),
         ]
     )
     flushed = pipeline.flush()

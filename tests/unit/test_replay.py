@@ -11,11 +11,11 @@ from bench.fixed_key import CATALOGUE, recording_of, replay_of
 from cline_otel.events import Event
 from cline_otel.replay import claims, decode_recording, replay, write
 from cline_otel.sources.recording import Recording
-from corpus import CAPTURES
+from corpus import CAPTURES, event_of
 
 
 def told(source: str, agent_id: str, number: int = 1, **attributes: str) -> list[Event]:
-    return [Event("run.started", source, 1, "x", "s", agent_id, "r", attributes=dict(attributes))] * number  # type: ignore[arg-type]
+    return [event_of("run.started", source, 1, "x", "s", agent_id, "r", attributes=dict(attributes))] * number  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,13 @@ def told(source: str, agent_id: str, number: int = 1, **attributes: str) -> list
 def test_a_replay_gives_a_run_to_the_better_source_then_to_the_one_that_says_more(
     streams: list[list[Event]], owner: str
 ) -> None:
-    assert [(claim.source, claim.agent_id) for claim in claims(streams)] == [(owner, "a")]
+    assert [(claim.source, claim.agent_id) for claim in claims(streams, CATALOGUE)] == [(owner, "a")]
 
 
 def test_a_run_within_another_is_not_claimed() -> None:
     assert [
-        claim.agent_id for claim in claims([[*told("plugin", "a"), *told("plugin", "c", parent_agent_id="a")]])
+        claim.agent_id
+        for claim in claims([[*told("plugin", "a"), *told("plugin", "c", parent_agent_id="a")]], CATALOGUE)
     ] == ["a"]
 
 

@@ -8,11 +8,12 @@ import pytest
 from bench.fixed_key import CATALOGUE
 
 from cline_otel import ids
-from cline_otel.events import Event, Kind, Source, tick
+from cline_otel.events import Event, tick
 from cline_otel.signals import Outputs, SpanRecord, StatusCode
-from cline_otel.translate.facts import MAX_SPAN_EVENTS
-from cline_otel.translate.step import CLAIM_WAIT_NS, MEMORY_NS, SILENCE_NS, Translator
-from corpus import HOUR_NS, SECOND_NS, closing_ticks, translate
+from cline_otel.translate.log_events import MAX_SPAN_EVENTS
+from cline_otel.translate.ownership import CLAIM_WAIT_NS
+from cline_otel.translate.step import MEMORY_NS, SILENCE_NS, Translator
+from corpus import HOUR_NS, SECOND_NS, closing_ticks, event_of, translate
 
 START_NS = 1_790_000_000 * SECOND_NS
 
@@ -21,7 +22,7 @@ def at(seconds: float) -> int:
     return START_NS + round(seconds * SECOND_NS)
 
 
-def told(kind: Kind, seconds: float, source: Source = "plugin", run: str = "a/r", **fields: Any) -> Event:
+def told(kind: str, seconds: float, source: str = "plugin", run: str = "a/r", **fields: Any) -> Event:
     """An event of a run ``AGENT/RUN``; ``name`` is needed for facts only."""
     agent_id, _, run_id = run.partition("/")
     known = {
@@ -33,7 +34,7 @@ def told(kind: Kind, seconds: float, source: Source = "plugin", run: str = "a/r"
     }
     event = {**known, **{key: fields.pop(key) for key in list(fields) if key in known}}
     attributes = {key.replace("__", "."): value for key, value in fields.items()}
-    return Event(
+    return event_of(
         kind, source, at(seconds), event["name"], event["session_id"], agent_id, run_id, event["iteration"],
         event["call_id"], event["process"], attributes,
     )  # fmt: skip
@@ -56,7 +57,7 @@ def tool(seconds: float, iteration: int, ordinal: int, name: str = "spawn_agent"
 def exited(seconds: float, process: str, **attributes: str) -> Event:
     """A plugin's process is gone."""
     told_so = dict(attributes)
-    return Event("process.exited", "plugin", at(seconds), "process.exited", process=process, attributes=told_so)  # type: ignore[arg-type]
+    return event_of("process.exited", "plugin", at(seconds), "process.exited", process=process, attributes=told_so)  # type: ignore[arg-type]
 
 
 def by_name(outputs: Outputs, name: str) -> list[SpanRecord]:
@@ -139,7 +140,7 @@ def test_runs_of_another_session_are_not_linked() -> None:
 # --- ends -----------------------------------------------------------------------------------------------
 
 
-def log(kind: Kind, seconds: float, **fields: Any) -> Event:
+def log(kind: str, seconds: float, **fields: Any) -> Event:
     return told(kind, seconds, "cline-log", **fields)
 
 
@@ -205,7 +206,7 @@ def test_a_subagent_s_sign_of_life_is_its_root_s() -> None:
 
 def test_a_process_that_is_gone_ends_its_own_runs_only() -> None:
     other = told("run.started", 0, run="b/r", session_id="t", process="q")
-    gone = Event("process.exited", "plugin", at(9), "process.exited", process="p")
+    gone = event_of("process.exited", "plugin", at(9), "process.exited", process="p")
     outputs = translate_open([tick(START_NS), told("run.started", 0), other, gone])
     assert [attribute(span, "gen_ai.agent.id") for span in outputs.spans] == ["a"]
 
@@ -224,7 +225,7 @@ def test_a_call_whose_start_was_lost_begins_when_the_plugin_says() -> None:
 
 
 @pytest.mark.parametrize("source", ["plugin", "cline-log"])
-def test_a_model_that_is_asked_again_within_an_iteration_is_two_calls(source: Source) -> None:
+def test_a_model_that_is_asked_again_within_an_iteration_is_two_calls(source: str) -> None:
     steps = [told("run.started", 0, source), told("model_call.started", 1, source, iteration=1)]
     if source == "plugin":
         steps.append(told("model_call.finished", 2, iteration=1, error__type="context_window_exceeded"))

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator, Mapping
-from typing import get_args
+from typing import Final
 
 from cline_otel.catalogue import model
 from cline_otel.catalogue.gates import IDENTIFIER
-from cline_otel.events import Kind
+from cline_otel.events import EVENT_TYPES, Event, steering_fields
+
+OVERFLOW: Final = "otel.metric.overflow"
+"""Set by the metrics themselves, on any of them (metrics SDK specification, cardinality limits)."""
 
 
 def findings(
     attributes: model.AttributesFile,
     metrics: model.MetricsFile,
+    spans: model.SpansFile,
     facts: model.FactsFile,
     sources: Mapping[str, model.SourceFile],
 ) -> list[str]:
-    """Every contradiction, as a line that names the file, the entry and what is wrong; ``sources`` by file name."""
+    """Every contradiction, as a line that names the file, the entry, what is wrong and where the mend belongs.
+
+    ``sources`` are by file name.
+    """
     return [
         *_check_attributes(attributes),
         *_check_metrics(metrics, attributes.attributes),
+        *_check_spans(spans, attributes.attributes),
+        *_check_served(attributes.attributes, metrics, spans, facts),
+        *_check_steering(attributes),
         *_check_facts(facts, attributes.attributes, metrics),
         *(finding for name, table in sources.items() for finding in _check_source(name, table, attributes, facts)),
     ]
@@ -71,6 +81,63 @@ def _check_metrics(table: model.MetricsFile, attributes: Mapping[str, model.Attr
             yield f"metrics.toml: boundaries {name}: must ascend"
 
 
+def _check_spans(table: model.SpansFile, attributes: Mapping[str, model.Attribute]) -> Iterator[str]:
+    for name, span in table.spans.items():
+        where = f"spans.toml: {name}"
+        parts = list(string.Formatter().parse(span.name))
+        if len(parts) != 1 or parts[0][0] != f"{name} " or not parts[0][1]:
+            yield f"{where}: its name is '{name} ' and one attribute in braces"
+        for parent in span.parent:
+            if parent not in table.spans:
+                yield f"{where}: no span {parent!r} to be its parent"
+        named = {field for _, field, _, _ in parts if field}
+        for attribute in sorted({*span.attributes, *span.inherits, *span.error_when, *named}):
+            if attribute not in attributes or "span" not in attributes[attribute].serves:
+                yield f"{where}: {attribute} is no span attribute: add it to attributes.toml, or 'span' to its serves"
+        for attribute in sorted({*span.inherits, *span.error_when, *named} - {*span.attributes}):
+            yield f"{where}: uses {attribute} but does not carry it: add it to its attributes"
+        for attribute in sorted({each for each in span.attributes if span.attributes.count(each) > 1}):
+            yield f"{where}: carries {attribute} twice"
+        for attribute, accepted in span.error_when.items():
+            known = attributes[attribute].values if attribute in attributes else None
+            for value in sorted({*accepted} - (known or {*accepted})):
+                yield f"{where}: {attribute} is never {value!r}: add the value in attributes.toml"
+
+
+def _check_served(
+    attributes: Mapping[str, model.Attribute],
+    metrics: model.MetricsFile,
+    spans: model.SpansFile,
+    facts: model.FactsFile,
+) -> Iterator[str]:
+    on_span_events = {name for fact in facts.facts.values() if fact.span_event for name in fact.carries}
+    carried = {
+        "span": {name for span in spans.spans.values() for name in span.attributes} | on_span_events,
+        "log": {*facts.common.carries} | {name for fact in facts.facts.values() for name in fact.carries},
+        "metric": {name for metric in metrics.metrics.values() for name in metric.attributes},
+    }
+    where = {
+        "span": "a span's attributes in spans.toml, or to a log record that is a span event too",
+        "log": "what a log record carries in facts.toml",
+        "metric": "a metric's attributes in metrics.toml",
+    }
+    for name, attribute in attributes.items():
+        for signal in sorted(attribute.serves):
+            if name not in carried[signal] and name != OVERFLOW:
+                yield (
+                    f"attributes.toml: {name} serves {signal} and no {signal} carries it: add it to {where[signal]}, "
+                    f"or take {signal!r} out of its serves"
+                )
+
+
+def _check_steering(table: model.AttributesFile) -> Iterator[str]:
+    steering = {field for event_type in EVENT_TYPES.values() for field in steering_fields(event_type)}
+    for name in sorted(steering - table.internal.keys()):
+        yield f"attributes.toml: internal: {name} is a field of an event and has no type: add it"
+    for name in sorted(table.internal.keys() - steering):
+        yield f"attributes.toml: internal: no event has a field {name}: add it to a class in events.py, or take it out"
+
+
 def _check_facts(
     table: model.FactsFile, attributes: Mapping[str, model.Attribute], metrics: model.MetricsFile
 ) -> Iterator[str]:
@@ -101,7 +168,7 @@ def _check_source(
     name: str, table: model.SourceFile, attributes: model.AttributesFile, facts: model.FactsFile
 ) -> Iterator[str]:
     names = {*attributes.attributes, *attributes.internal}
-    kinds = {*get_args(Kind), "ignored"}
+    kinds = {*EVENT_TYPES, "ignored"}
     for event_name, event in (table.events | table.prefixes).items():
         where = f"{name}: {event_name}"
         targets = {target for field_targets in event.fields.values() for target in field_targets}
@@ -117,7 +184,10 @@ def _check_source(
             for target in targets - allowed:
                 yield f"{where}: {event.fact} does not carry {target}"
         for target in targets - names:
-            yield f"{where}: no attribute {target!r}"
+            yield f"{where}: no attribute {target!r}: add it to attributes.toml"
+        own = steering_fields(EVENT_TYPES.get(event.kind, Event))
+        for target in (targets & attributes.internal.keys()) - {*own}:
+            yield f"{where}: an event {event.kind} has no field {target}: add it to its class in events.py"
         for target in set(event.classified.values()) - attributes.classes.keys():
             yield f"{where}: there are no classes of free text for {target}"
     for targets_of_field in (*table.common.fields.values(), *table.common.fallbacks.values()):

@@ -15,19 +15,18 @@ from pydantic import BaseModel, ValidationError
 from cline_otel.catalogue import model, values
 from cline_otel.catalogue.checks import findings
 from cline_otel.catalogue.gates import Gates
+from cline_otel.catalogue.values import OTHER
+from cline_otel.events import EVENT_TYPES, KEYS, AttributeValue, Event, steering_fields
 from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
-from cline_otel.signals import MetricDefinition, Severity
+from cline_otel.signals import MetricDefinition, Severity, SpanKind
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-KEYS: Final = ("session_id", "agent_id", "run_id", "iteration", "call_id")
-"""The parts of an event's key, in the order of their slots."""
-
-ATTRIBUTE: Final = len(KEYS)
-TEXT: Final = ATTRIBUTE + 1
-FALLBACK: Final = ATTRIBUTE + 2
-"""A handler's slot is an index into ``KEYS``, or one of these three: an attribute; one with free text that the user
-has opted in; one that is only set where no other field says it."""
+ATTRIBUTE: Final = -1
+TEXT: Final = -2
+FALLBACK: Final = -3
+"""A handler's slot is the place of a key or steering field among the event's own fields, or one of these three: an
+attribute; one with free text that the user has opted in; one that is only set where no other field says it."""
 
 
 class CatalogueError(Exception):
@@ -35,12 +34,14 @@ class CatalogueError(Exception):
 
 
 class FieldHandler(NamedTuple):
-    """What becomes of one upstream field: the slot it fills, by which gate, under which attribute name."""
+    """What becomes of one upstream field: the slot it fills, by which gate, under which name."""
 
     slot: int
     name: str
     gate: values.Gate
 
+
+_NO_KEY: Final = ("", "", "", 0, "")
 
 Plan = tuple[tuple[tuple[str, FieldHandler], ...], tuple[str, ...]]
 """Fields with who reads them, and fields that are not listed."""
@@ -54,10 +55,13 @@ class SourceEvent(msgspec.Struct, frozen=True):
     """One upstream event, compiled.
 
     ``handlers`` knows every field that the event may have, and what becomes of it: nothing, or one thing or more.
+    ``blank`` has the values of the event's own fields where no upstream field says them.
     """
 
     name: str
     kind: str
+    event_type: type[Event]
+    blank: tuple[object, ...]
     meaning: str
     fact: str
     known_to: frozenset[str]
@@ -100,6 +104,34 @@ class SourceVocabulary(msgspec.Struct, frozen=True):
         return found
 
 
+class SourceTraits(msgspec.Struct, frozen=True):
+    """What a source is able to do."""
+
+    rank: int
+    claims_sessions: bool
+    knows_mode: bool
+    vocabulary: SourceVocabulary
+
+
+class SpanDefinition(msgspec.Struct, frozen=True):
+    """A span's recipe. ``attributes`` is ordered; its name is ``operation`` and the value of ``named_by``."""
+
+    operation: str
+    named_by: str
+    kind: SpanKind
+    attributes: tuple[str, ...]
+    inherits: tuple[str, ...]
+    error_when: tuple[tuple[str, frozenset[str]], ...]
+
+    def name_of(self, values: Mapping[str, AttributeValue]) -> str:
+        """The name of a span with these values."""
+        return f"{self.operation} {values.get(self.named_by, OTHER)}"
+
+    def is_error(self, values: Mapping[str, AttributeValue]) -> bool:
+        """Whether the status of a span with these values is ERROR."""
+        return any(name in values and (not accepted or values[name] in accepted) for name, accepted in self.error_when)
+
+
 class Fact(msgspec.Struct, frozen=True):
     """A log record's recipe. ``carries`` is ordered; ``body_parts`` alternates literal text and attribute names."""
 
@@ -114,14 +146,20 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True):
-    """Everything the product knows of names, compiled."""
+    """Everything the product knows of names, compiled.
+
+    ``identity`` are the attributes that say who an agent works for.
+    """
 
     attributes: dict[str, model.Attribute]
     metrics: dict[str, MetricDefinition]
     metric_attributes: dict[str, tuple[str, ...]]
+    spans: dict[str, SpanDefinition]
+    identity: tuple[str, ...]
     facts: dict[str, Fact]
     cline: SourceVocabulary
     plugin: SourceVocabulary
+    sources: dict[str, SourceTraits]
     other_sources: dict[str, model.OtherSource]
     excluded: frozenset[str]
 
@@ -131,6 +169,7 @@ class Tables(NamedTuple):
 
     attributes: model.AttributesFile
     metrics: model.MetricsFile
+    spans: model.SpansFile
     facts: model.FactsFile
     cline: model.SourceFile
     plugin: model.SourceFile
@@ -160,6 +199,8 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
     shared = dict.fromkeys(table.common.ignored, ()) | shared
 
     def compiled(name: str, event: model.SourceEvent) -> SourceEvent:
+        event_type = EVENT_TYPES.get(event.kind, Event)
+        steering = steering_fields(event_type)
         private = _class_by_field(table.common.private, event.private)
         fields = table.common.fields | event.fields
         handlers = shared | dict.fromkeys((*dict(event.when), *private), ())
@@ -167,7 +208,11 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
             said = [private[field]] if field in private else []
             slot = ATTRIBUTE if field in fields else FALLBACK
             handlers[field] = tuple(
-                FieldHandler(TEXT if gate is values.text else slot, target, gate)
+                FieldHandler(
+                    len(KEYS) + steering.index(target) if target in steering else TEXT if gate is values.text else slot,
+                    target,
+                    gate,
+                )
                 for target in targets
                 if (gate := (gates.of_made if field in table.common.pseudonyms else gates.of)(target, *said))
                 is not values.nothing
@@ -178,6 +223,8 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
         return SourceEvent(
             name=name,
             kind=event.kind,
+            event_type=event_type,
+            blank=(*_NO_KEY, *(None for _ in steering)),
             meaning=event.meaning,
             fact=event.fact or "",
             known_to=event.known_to,
@@ -203,6 +250,18 @@ def _class_by_field(*tables: Mapping[PrivacyClass, list[str]]) -> dict[str, Priv
             for field in fields:
                 said[field] = strictest(privacy, said.get(field, "safe"))
     return said
+
+
+def _compile_span(span: model.Span, excluded: frozenset[str]) -> SpanDefinition:
+    ((literal, field, _, _),) = string.Formatter().parse(span.name)
+    return SpanDefinition(
+        operation=literal.strip(),
+        named_by=field or "",
+        kind=SpanKind[span.kind],
+        attributes=tuple(name for name in span.attributes if name not in excluded),
+        inherits=tuple(span.inherits),
+        error_when=tuple((name, frozenset(accepted)) for name, accepted in span.error_when.items()),
+    )
 
 
 def _compile_fact(name: str, fact: model.Fact, common: list[str], excluded: frozenset[str]) -> Fact:
@@ -234,13 +293,14 @@ def read_tables() -> Tables:
     tables = Tables(
         attributes=_read("attributes.toml", model.AttributesFile),
         metrics=_read("metrics.toml", model.MetricsFile),
+        spans=_read("spans.toml", model.SpansFile),
         facts=_read("facts.toml", model.FactsFile),
         cline=_read("cline.toml", model.SourceFile),
         plugin=_read("plugin.toml", model.SourceFile),
         others=_read("other_sources.toml", model.OtherSourcesFile),
     )
     sources = {"cline.toml": tables.cline, "plugin.toml": tables.plugin}
-    if found := findings(tables.attributes, tables.metrics, tables.facts, sources):
+    if found := findings(tables.attributes, tables.metrics, tables.spans, tables.facts, sources):
         raise CatalogueError("\n".join(found))
     return tables
 
@@ -257,6 +317,7 @@ def load(policy: Policy = Policy()) -> Catalogue:  # noqa: B008 - immutable
     """
     tables = read_tables()
     gates = Gates(tables.attributes, policy)
+    cline, plugin = _compile_source(tables.cline, gates), _compile_source(tables.plugin, gates)
     return Catalogue(
         attributes=tables.attributes.attributes,
         metrics={
@@ -274,12 +335,23 @@ def load(policy: Policy = Policy()) -> Catalogue:  # noqa: B008 - immutable
             name: tuple(attribute for attribute in metric.attributes if attribute not in policy.excluded)
             for name, metric in tables.metrics.metrics.items()
         },
+        spans={name: _compile_span(span, policy.excluded) for name, span in tables.spans.spans.items()},
+        identity=tuple(
+            name
+            for name, attribute in tables.attributes.attributes.items()
+            if attribute.group in ("user", "device", "organization")
+        ),
         facts={
             name: _compile_fact(name, fact, tables.facts.common.carries, policy.excluded)
             for name, fact in tables.facts.facts.items()
         },
-        cline=_compile_source(tables.cline, gates),
-        plugin=_compile_source(tables.plugin, gates),
+        cline=cline,
+        plugin=plugin,
+        sources={
+            "plugin": SourceTraits(2, True, True, plugin),
+            "cline-log": SourceTraits(1, False, False, cline),
+            "otlp": SourceTraits(1, False, False, cline),
+        },
         other_sources=tables.others.sources,
         excluded=policy.excluded,
     )

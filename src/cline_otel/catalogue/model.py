@@ -77,6 +77,26 @@ class MetricsFile(_Strict):
     metrics: dict[str, Metric]
 
 
+class Span(_Strict):
+    """A span: its name, what it carries and when it is an error."""
+
+    name: str
+    kind: Literal["INTERNAL", "CLIENT"]
+    parent: list[str]
+    convention: Literal["semconv", "genai", "cline"]
+    since: str
+    description: str
+    attributes: list[str]
+    inherits: list[str] = []
+    error_when: dict[str, list[str]]
+
+
+class SpansFile(_Strict):
+    """``spans.toml``, by the operation that the span is."""
+
+    spans: dict[str, Span]
+
+
 class Fact(_Strict):
     """A log record that a fact becomes."""
 

@@ -19,8 +19,9 @@ from cline_otel.catalogue.document import (
     privacy_sections,
     withheld_fields,
 )
-from cline_otel.catalogue.load import ATTRIBUTE, Catalogue, SourceEvent, load
+from cline_otel.catalogue.load import Catalogue, SourceEvent, load
 from cline_otel.cli.main import fail
+from cline_otel.events import KEYS
 from cline_otel.privacy.policy import PrivacyClass
 
 _KIND_MEANING = {
@@ -194,7 +195,7 @@ def _print_shared_fields(
     attributes: model.AttributesFile,
 ) -> None:
     """Fields that any event of the source may have, and those that are not read, folded into some lines."""
-    keys = [field for field, read in entry.handlers.items() if any(handler.slot < ATTRIBUTE for handler in read)]
+    keys = [field for field, read in entry.handlers.items() if any(handler.name in KEYS for handler in read)]
     shared = [
         field
         for field in (common.fields | common.fallbacks)

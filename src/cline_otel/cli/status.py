@@ -43,8 +43,9 @@ _KIND_MEANINGS: Final = {
     "unsupported_signal": "metrics and traces that Cline itself sends",
     "defect": "the translator failed on it: please report",
     "missing": "the plugin's spool was full",
+    "unreadable": "stored by another release and not readable, so discarded",
 }
-_PROBLEMS: Final = frozenset({"malformed", "defect", "missing"})
+_PROBLEMS: Final = frozenset({"malformed", "defect", "missing", "unreadable"})
 
 _SCAN_BYTES: Final = 1024 * 1024
 _PIPE_WIDTH: Final = 160

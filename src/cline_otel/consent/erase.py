@@ -9,7 +9,7 @@ import msgspec
 from cline_otel.journal.store import Journal
 from cline_otel.privacy.policy import Policy
 from cline_otel.sources.spool import SpoolReader
-from cline_otel.translate.state import Run, State
+from cline_otel.translate.state import Run, RunState, State
 from cline_otel.translate.totals import TOTAL_PREFIX
 
 
@@ -84,7 +84,7 @@ def _erase_gathered(journal: Journal) -> tuple[int, int]:
             owner=run.owner,
             session_id=run.session_id,
             last_at_ns=run.last_at_ns,
-            closed=True,
+            state=RunState.CLOSED,
         )
         state.touch_run(run)
     for agent_id, agent in state.agents.items():
@@ -93,8 +93,8 @@ def _erase_gathered(journal: Journal) -> tuple[int, int]:
     for session_id, session in state.sessions.items():
         session.attributes = {}
         state.touch("session", session_id)
-    for fact in list(state.tellings):
-        del state.tellings[fact]
+    for fact in list(state.observations):
+        del state.observations[fact]
         state.touch("fact", fact)
     totals: dict[str, bytes | None] = {key: None for key, _ in rows if key.startswith(TOTAL_PREFIX)}
     remembered_items = journal.remembered_items()

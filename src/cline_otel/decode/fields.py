@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from cline_otel.catalogue.load import ATTRIBUTE, FALLBACK, KEYS, TEXT, FieldHandler, SourceEvent
+from cline_otel.catalogue.load import ATTRIBUTE, FALLBACK, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
-from cline_otel.events import AttributeValue, Event, Kind, Source
+from cline_otel.events import KEYS, AttributeValue, Event
 from cline_otel.privacy.shapes import MASKED, shape_of
 from cline_otel.signals import Tally, count
 
@@ -37,7 +37,7 @@ def _nameable(name: str) -> str:
 
 def to_event(
     entry: SourceEvent,
-    source: Source,
+    source: str,
     occurred_at_ns: int,
     fields: Iterable[tuple[str, object]],
     tally: Tally,
@@ -68,21 +68,21 @@ def meets_conditions(entry: SourceEvent, present: Mapping[str, object]) -> bool:
     return all(isinstance(value := present.get(name), str) and value in accepted for name, accepted in entry.when)
 
 
-def count_dropped(entry: SourceEvent, source: Source, key: str, tally: Tally) -> None:
+def count_dropped(entry: SourceEvent, source: str, key: str, tally: Tally) -> None:
     """A field that the entry does not list."""
     count(tally, "dropped_field", source, f"{entry.name}:{nameable(key)}")
 
 
 def build_event(
     entry: SourceEvent,
-    source: Source,
+    source: str,
     occurred_at_ns: int,
     answers: Iterable[Answer],
     tally: Tally,
     process: str = "",
 ) -> Event:
     """The event of an entry from its fields' handlers (none that is ignored) and what their gates answered."""
-    keys: list[Any] = ["", "", "", 0, ""]  # the gates, checked with the catalogue, give what an Event's keys are
+    own: list[Any] = [*entry.blank]  # the gates, checked with the catalogue, give what the event's fields are
     attributes: dict[str, AttributeValue] = {}
     fallbacks: list[tuple[str, AttributeValue]] = []
     for (slot, name, _), answer in answers:
@@ -90,36 +90,20 @@ def build_event(
             continue
         if answer in _REFUSED:
             count(tally, "replaced_value" if answer == OTHER else "redacted_value", source, name)
-            if slot < ATTRIBUTE:
+            if 0 <= slot < len(KEYS):
                 continue
         if slot == ATTRIBUTE:
             attributes[name] = answer
-        elif slot < ATTRIBUTE:
-            if not keys[slot]:
-                keys[slot] = answer
+        elif slot >= 0:
+            if not own[slot]:
+                own[slot] = answer
         elif slot == FALLBACK:
             fallbacks.append((name, answer))
-        elif slot == TEXT:
+        else:
             if MASKED in str(answer):
                 count(tally, "redacted_value", source, name)
             attributes[name] = answer
     for name, answer in fallbacks:
         if attributes.get(name, OTHER) in VAGUE:
             attributes[name] = answer
-    session_id, agent_id, run_id, iteration, call_id = keys
-    return Event(
-        cast(Kind, entry.kind),
-        source,
-        occurred_at_ns,
-        entry.name,
-        session_id,
-        agent_id,
-        run_id,
-        iteration,
-        call_id,
-        process,
-        attributes,
-    )
-
-
-assert KEYS == ("session_id", "agent_id", "run_id", "iteration", "call_id")  # noqa: S101 - the order of a handler's slots
+    return entry.event_type(source, occurred_at_ns, entry.name, process, attributes, *own)

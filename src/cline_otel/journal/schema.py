@@ -82,8 +82,15 @@ CREATE TABLE delivered (
 CREATE INDEX delivered_by_age ON delivered (id, size_bytes, item_count);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED)
-"""One script per version, applied in order; the first makes an empty file a journal."""
+_STATE_2: Final = ""
+"""No table changes. Rows of the state have versions from here on, and layouts that older releases cannot read."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _STATE_2)
+"""One script per version, applied in order; the first makes an empty file a journal.
+
+A new version of any stored struct adds one too, if only an empty one, so that older releases refuse the file
+instead of taking its rows for unreadable.
+"""
 
 
 def connect(path: Path, *, busy_timeout_ms: int) -> sqlite3.Connection:

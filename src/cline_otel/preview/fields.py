@@ -7,10 +7,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from cline_otel.catalogue.load import ATTRIBUTE, KEYS, TEXT, Catalogue, FieldHandler, SourceEvent
+from cline_otel.catalogue.load import TEXT, Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.decode.fields import nameable
-from cline_otel.events import AttributeValue, Event
+from cline_otel.events import KEYS, AttributeValue, Event
 from cline_otel.preview.upstream import UpstreamRecord
 from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
 from cline_otel.signals import DiagnosticKind, Tally
@@ -165,23 +165,23 @@ def _handled(
     """What one of a field's readers made of it; None if it had nothing to say."""
     slot, name, _ = handler
     refused = next((why for kind, why in _TALLIED.items() if (kind, record.source, name) in tally), None)
+    is_key = 0 <= slot < len(KEYS)
+    attribute = KEY_ATTRIBUTES[name] if is_key else name
     value: AttributeValue | None
-    if slot < ATTRIBUTE:
-        attribute = KEY_ATTRIBUTES[KEYS[slot]]
-        value, final = (getattr(of, KEYS[slot]) if of is not None else None for of in (alone, event))
+    if slot >= 0:
+        value, final = (getattr(of, name) if of is not None else None for of in (alone, event))
     else:
-        attribute = name
         value, final = (of.attributes.get(name) if of is not None else None for of in (alone, event))
     if refused is not None and slot != TEXT:
         stands = str(value) if value in (OTHER, REDACTED) and final == value else ""
         return _withheld(key, record, refused, attribute, stands)
-    if value is None or (slot < ATTRIBUTE and not value):
+    if value is None or (is_key and not value):
         return None
-    if name not in catalogue.attributes and slot >= ATTRIBUTE:
+    if slot >= len(KEYS):
         return _withheld(key, record, "steers")
     if final != value:
         return _withheld(key, record, "said_better", attribute)
-    return Taken(nameable(key), attribute, value, is_key=slot < ATTRIBUTE, is_masked=refused is not None)
+    return Taken(nameable(key), attribute, value, is_key=is_key, is_masked=refused is not None)
 
 
 def _held_back(

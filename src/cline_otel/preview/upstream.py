@@ -11,7 +11,7 @@ import msgspec
 from cline_otel.catalogue.load import Catalogue, SourceEvent
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode import cline_log, otlp, plugin
-from cline_otel.events import Event, Source
+from cline_otel.events import Event
 from cline_otel.signals import Tally
 from cline_otel.sources.recording import Recording
 
@@ -40,7 +40,7 @@ class UpstreamRecord(msgspec.Struct):
         decode: decodes the record as if it had these fields only.
     """
 
-    source: Source
+    source: str
     name: str
     entry: SourceEvent | None
     event: Event | None

@@ -8,61 +8,92 @@ without a slash (catalogue pattern ``identifier``).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, TypeVar
 
 import msgspec
 
-from cline_otel.events import AttributeValue, Event
+from cline_otel.events import AttributeValue, BufferedEvent
 from cline_otel.signals import SpanEvent
+from cline_otel.state_format import Format, UnreadableRow
+from cline_otel.translate import migrations
+
+_Struct = TypeVar("_Struct")
 
 RunKey = tuple[str, str]
 """(agent id, run id)"""
 
 
+class RunState(StrEnum):
+    """Where a run stands; ``lifecycle.RUN`` is the table."""
+
+    NEW = "new"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class CallState(StrEnum):
+    """Where a model call or tool call stands; ``lifecycle.MODEL_CALL`` and ``TOOL_CALL`` are the tables.
+
+    One that is absent or closed is not stored.
+    """
+
+    ABSENT = "absent"
+    OPEN = "open"
+    ENDED = "ended"
+    CLOSED = "closed"
+
+
 class ModelCall(msgspec.Struct, array_like=True):
-    """A model call that is open, or over and waiting for its usage."""
+    """A model call that is open, or ended and waiting for its usage. Times are nanoseconds since the Unix epoch."""
 
     started_at_ns: int
-    first_chunk_at_ns: int = 0
-    ended_at_ns: int = 0
+    state: CallState = CallState.OPEN
+    first_chunk_at_ns: int | None = None
+    ended_at_ns: int | None = None
     attempt: int = 1
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
 
 
 class ToolCall(msgspec.Struct, array_like=True):
-    """A tool call that is open, or over and waiting for its name."""
+    """A tool call that is open, or ended and waiting for its name. Times are nanoseconds since the Unix epoch."""
 
     iteration: int
     ordinal: int
     started_at_ns: int
-    ended_at_ns: int = 0
+    state: CallState = CallState.OPEN
+    ended_at_ns: int | None = None
     call_id: str = ""
+    is_mcp: bool = False
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
 
 
 class Run(msgspec.Struct, array_like=True):
     """One agent's work on one prompt. ``owner`` counts on the root run only.
 
-    ``last_at_ns`` is when its last event occurred, ``heard_at_ns`` when the bridge heard of it: the bridge may
-    be late by days. It is 0 until the next tick if no time was told yet; so is ``held_since_ns``.
+    ``last_at_ns`` is when its last event occurred, ``seen_at_ns`` when the bridge learnt of it: the bridge may
+    be late by days. It is None until the next tick if no time was told yet; so is ``buffered_since_ns``.
+    ``buffered`` are the events that wait until the run has an owner.
     """
 
     agent_id: str
     run_id: str
     root: RunKey
+    state: RunState = RunState.NEW
     owner: str = ""
     session_id: str = ""
     agent_name: str = "cline"
     parent_span_id: bytes = b""
-    previous: RunKey = ("", "")
+    previous: RunKey | None = None
     process: str = ""
     started_at_ns: int = 0
     last_at_ns: int = 0
-    closed: bool = False
+    seen_at_ns: int | None = None
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
     model_calls: dict[int, ModelCall] = msgspec.field(default_factory=dict)
     tool_calls: list[ToolCall] = msgspec.field(default_factory=list)
     tools_started: dict[int, int] = msgspec.field(default_factory=dict)
-    models_asked: dict[int, int] = msgspec.field(default_factory=dict)
+    model_attempts: dict[int, int] = msgspec.field(default_factory=dict)
     span_events: list[SpanEvent] = msgspec.field(default_factory=list)
     model_call_count: int = 0
     tool_call_count: int = 0
@@ -70,10 +101,9 @@ class Run(msgspec.Struct, array_like=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
-    held: list[Event] = msgspec.field(default_factory=list)
-    held_since_ns: int = 0
-    mode_noted: bool = False
-    heard_at_ns: int = 0
+    buffered: list[BufferedEvent] = msgspec.field(default_factory=list)
+    buffered_since_ns: int | None = None
+    has_reported_mode: bool = False
 
     @property
     def key(self) -> RunKey:
@@ -88,7 +118,7 @@ class Run(msgspec.Struct, array_like=True):
     def forget_details(self) -> None:
         """Keeps what later events may still ask of a closed run: its root, owner and session."""
         self.attributes, self.model_calls, self.tool_calls = {}, {}, []
-        self.tools_started, self.models_asked, self.span_events, self.held = {}, {}, [], []
+        self.tools_started, self.model_attempts, self.span_events, self.buffered = {}, {}, [], []
 
 
 class Agent(msgspec.Struct, array_like=True):
@@ -101,44 +131,50 @@ class Agent(msgspec.Struct, array_like=True):
 
 
 class Session(msgspec.Struct, array_like=True):
-    """What is known of a session. ``claimed_by`` holds the plugin processes that will tell its runs."""
+    """What is known of a session. ``claimed_by`` holds the plugin processes that will report its runs."""
 
     claimed_by: list[str] = msgspec.field(default_factory=list)
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
     current_run: dict[str, RunKey] = msgspec.field(default_factory=dict)
-    last_root: RunKey = ("", "")
+    last_root: RunKey | None = None
     mode: dict[str, str] = msgspec.field(default_factory=dict)
-    fact_ordinals: dict[str, int] = msgspec.field(default_factory=dict)
+    log_event_ordinals: dict[str, int] = msgspec.field(default_factory=dict)
     last_at_ns: int = 0
 
 
-class Telling(msgspec.Struct, array_like=True):
-    """One fact that was passed on: when it happened, when the bridge last heard of it, and which sources told it."""
+class Observation(msgspec.Struct, array_like=True):
+    """One log event that was passed on: when it happened, when the bridge last learnt of it, and from which sources."""
 
     occurred_at_ns: int
-    touched_at_ns: int
-    told_by: list[str]
+    seen_at_ns: int
+    seen_from: list[str]
 
 
-_run_decoder = msgspec.msgpack.Decoder(Run)
-_agent_decoder = msgspec.msgpack.Decoder(Agent)
-_session_decoder = msgspec.msgpack.Decoder(Session)
-_tellings_decoder = msgspec.msgpack.Decoder(list[Telling])
-_encode = msgspec.msgpack.Encoder().encode
+RUN: Final = Format("run", Run, migrations.run_1_to_2)
+AGENT: Final = Format("agent", Agent, migrations.unchanged)
+SESSION: Final = Format("session", Session, migrations.session_1_to_2)
+OBSERVATIONS: Final = Format("observations", list[Observation], migrations.unchanged)
 
 
 class State:
-    """The translator's memory."""
+    """The translator's memory.
+
+    Attributes:
+        now_ns: the last time that was told; 0 before the first tick.
+        unreadable: how many stored rows could not be read, by kind; the next save deletes them.
+    """
 
     def __init__(self) -> None:
         self.now_ns = 0
         self.runs: dict[RunKey, Run] = {}
         self.agents: dict[str, Agent] = {}
         self.sessions: dict[str, Session] = {}
-        self.tellings: dict[str, list[Telling]] = {}
+        self.observations: dict[str, list[Observation]] = {}
         self.open_runs: set[RunKey] = set()
-        self.holding: set[RunKey] = set()
+        self.awaiting_owner: set[RunKey] = set()
+        self.unreadable: dict[str, int] = {}
         self._changed: set[tuple[str, str | RunKey]] = set()
+        self._unreadable_keys: set[str] = set()
 
     def touch_run(self, run: Run) -> None:
         """Marks a run for the next save."""
@@ -166,38 +202,48 @@ class State:
 
     def changes(self) -> dict[str, bytes | None]:
         """What changed since the last call, by stored key; None where it is gone."""
-        saved: dict[str, bytes | None] = {}
+        saved: dict[str, bytes | None] = dict.fromkeys(self._unreadable_keys)
         for kind, key in self._changed:
-            if kind == "run":
-                assert isinstance(key, tuple)  # noqa: S101 - runs, and only they, have two keys
-                run = self.runs.get(key)
-                saved[f"run/{key[0]}/{key[1]}"] = None if run is None else _encode(run)
+            if isinstance(key, tuple):
+                saved[f"run/{key[0]}/{key[1]}"] = _stored(RUN, self.runs.get(key))
+            elif kind == "agent":
+                saved[f"agent/{key}"] = _stored(AGENT, self.agents.get(key))
+            elif kind == "session":
+                saved[f"session/{key}"] = _stored(SESSION, self.sessions.get(key))
             else:
-                assert isinstance(key, str)  # noqa: S101
-                table: dict[str, Agent] | dict[str, Session] | dict[str, list[Telling]]
-                table = {"agent": self.agents, "session": self.sessions, "fact": self.tellings}[kind]  # type: ignore[assignment]
-                value = table.get(key)
-                saved[f"{kind}/{key}"] = None if value is None else _encode(value)
+                saved[f"fact/{key}"] = _stored(OBSERVATIONS, self.observations.get(key))
         self._changed.clear()
+        self._unreadable_keys.clear()
         return saved
 
     @classmethod
     def restore(cls, rows: Iterable[tuple[str, bytes]]) -> State:
-        """The state from stored rows; rows of other kinds are left alone."""
+        """The state from stored rows; rows of other kinds are left alone, unreadable ones counted."""
         state = cls()
         for key, value in rows:
             kind, _, rest = key.partition("/")
-            if kind == "run":
-                run = _run_decoder.decode(value)
-                state.runs[run.key] = run
-                if run.started_at_ns and not run.closed:
-                    state.open_runs.add(run.key)
-                if run.held:
-                    state.holding.add(run.key)
-            elif kind == "agent":
-                state.agents[rest] = _agent_decoder.decode(value)
-            elif kind == "session":
-                state.sessions[rest] = _session_decoder.decode(value)
-            elif kind == "fact":
-                state.tellings[rest] = _tellings_decoder.decode(value)
+            try:
+                state._restore_row(kind, rest, value)
+            except UnreadableRow:
+                state.unreadable[kind] = state.unreadable.get(kind, 0) + 1
+                state._unreadable_keys.add(key)
         return state
+
+    def _restore_row(self, kind: str, key: str, value: bytes) -> None:
+        if kind == "run":
+            run = RUN.decode(value)
+            self.runs[run.key] = run
+            if run.state is RunState.OPEN:
+                self.open_runs.add(run.key)
+            if run.buffered:
+                self.awaiting_owner.add(run.key)
+        elif kind == "agent":
+            self.agents[key] = AGENT.decode(value)
+        elif kind == "session":
+            self.sessions[key] = SESSION.decode(value)
+        elif kind == "fact":
+            self.observations[key] = OBSERVATIONS.decode(value)
+
+
+def _stored(form: Format[_Struct], value: _Struct | None) -> bytes | None:
+    return None if value is None else form.encode(value)

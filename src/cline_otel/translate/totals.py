@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import msgspec
-
 from cline_otel import ids
 from cline_otel.signals import Attributes, MetricDefinition, MetricDelta, MetricTotal
+from cline_otel.state_format import Format, UnreadableRow
+from cline_otel.translate import migrations
 
 TOTAL_PREFIX: Final = "total/"
 
@@ -23,8 +23,7 @@ MAX_SERIES: Final = 2_000
 
 OVERFLOW: Final[Attributes] = (("otel.metric.overflow", True),)
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(MetricTotal)
+TOTAL: Final = Format("total", MetricTotal, migrations.unchanged)
 
 
 class Totals:
@@ -36,6 +35,7 @@ class Totals:
         self._series: dict[tuple[str, Attributes], MetricTotal] = {}
         self._series_count: dict[str, int] = {}
         self._changed: set[tuple[str, Attributes]] = set()
+        self._unreadable_keys: set[str] = set()
 
     def add(self, delta: MetricDelta) -> None:
         """One measurement."""
@@ -70,19 +70,27 @@ class Totals:
 
     def changes(self) -> dict[str, bytes | None]:
         """What changed since the last call, by stored key."""
-        saved: dict[str, bytes | None] = {
-            TOTAL_PREFIX + ids.log_record_uid(metric, repr(attributes)): _encode(self._series[metric, attributes])
+        saved: dict[str, bytes | None] = dict.fromkeys(self._unreadable_keys) | {
+            TOTAL_PREFIX + ids.log_record_uid(metric, repr(attributes)): TOTAL.encode(self._series[metric, attributes])
             for metric, attributes in self._changed
         }
         self._changed.clear()
+        self._unreadable_keys.clear()
         return saved
 
-    def restore(self, rows: Iterable[tuple[str, bytes]]) -> None:
-        """Takes over stored totals; rows of other kinds, and of metrics that no longer exist, are left alone."""
+    def restore(self, rows: Iterable[tuple[str, bytes]]) -> int:
+        """Takes over stored totals; returns how many could not be read, which the next save deletes.
+
+        Rows of other kinds, and of metrics that no longer exist, are left alone.
+        """
         for key, value in rows:
             if not key.startswith(TOTAL_PREFIX):
                 continue
-            total = _decoder.decode(value)
+            try:
+                total = TOTAL.decode(value)
+            except UnreadableRow:
+                self._unreadable_keys.add(key)
+                continue
             definition = self._definitions.get(total.metric)
             if definition is None or (
                 definition.boundaries and len(total.bucket_counts) != len(definition.boundaries) + 1
@@ -92,3 +100,4 @@ class Totals:
             total.attributes = attributes
             self._series[total.metric, attributes] = total
             self._series_count[total.metric] = self._series_count.get(total.metric, 0) + 1
+        return len(self._unreadable_keys)

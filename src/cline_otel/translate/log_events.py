@@ -1,0 +1,157 @@
+"""What is reported beside the run's own life: log records, counters and span events, each once.
+
+Several sources report the same log event, at slightly different times and without a common id. A report is
+matched to the nearest observation of the same event (same name, session and attributes) that its source has
+not made yet. So the order in which sources report does not matter, and two identical events of one source
+stay two.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Mapping
+from typing import Final
+
+from cline_otel import ids
+from cline_otel.catalogue.load import Catalogue, Fact
+from cline_otel.events import AttributeValue, LogEvent
+from cline_otel.signals import SpanEvent, count
+from cline_otel.translate.output import Output
+from cline_otel.translate.state import Observation, Run, RunState, State
+
+SAME_MOMENT_NS: Final = 2_000_000_000
+"""Times of one event differ by 0 to 13 ms between log and OTLP; a plugin's mode comes up to 500 ms later."""
+
+REMEMBERED_NS: Final = 600_000_000_000
+"""How long an observation waits for another source's, by the bridge's clock: OTLP comes seconds after the log."""
+
+MOST_OBSERVATIONS: Final = 256
+"""Of one event with the same attributes in a session; beyond it the oldest are no longer matched."""
+
+_LOOK_EVERY_NS: Final = 60_000_000_000
+
+MAX_SPAN_EVENTS: Final = 128
+"""OpenTelemetry's default limit (OTEL_SPAN_EVENT_COUNT_LIMIT)."""
+
+
+class LogEvents:
+    """Passes log events on, once each."""
+
+    def __init__(self, state: State, output: Output, catalogue: Catalogue) -> None:
+        self._state = state
+        self._output = output
+        self._catalogue = catalogue
+        self._compared_not = frozenset({"cline.duration_ms", "cline.version", *catalogue.identity})
+        self._on_the_span = frozenset(
+            {
+                "gen_ai.agent.id",
+                "cline.run.id",
+                "gen_ai.conversation.id",
+                "cline.telemetry.source",
+                "cline.version",
+                *catalogue.identity,
+            }
+        )
+        self._forget_again_at_ns = 0
+
+    def report(self, event: LogEvent, fact_name: str, run: Run | None, session_id: str) -> None:
+        """One source's report of it; ``run`` is the agent's run it falls into, if one is known."""
+        values = event.attributes
+        if fact_name == "cline.mode.switched":
+            if not self._is_switch(event, session_id):
+                return
+            values = {"cline.mode": values["cline.mode"]}
+        key = self._key(event, fact_name, values)
+        if self._was_reported(event, key):
+            count(self._output.tally, "duplicate", event.source, event.name)
+            return
+        fact = self._catalogue.facts[fact_name]
+        if run is not None:
+            values = {**values, "gen_ai.agent.id": run.agent_id, "cline.run.id": run.run_id}
+        if session_id:
+            values = {**values, "gen_ai.conversation.id": session_id}
+        if event.iteration:
+            values = {**values, "cline.iteration": event.iteration}
+        uid = self._uid(fact_name, session_id, key, event.occurred_at_ns)
+        span_id = ids.run_span_id(run.agent_id, run.run_id) if run is not None else b""
+        self._output.log(fact, event.occurred_at_ns, dict(values), run, span_id, uid, event.source)
+        if fact.span_event and run is not None and run.state is not RunState.CLOSED:
+            self._add_span_event(run, fact, event.occurred_at_ns, values)
+
+    def _add_span_event(self, run: Run, fact: Fact, occurred_at_ns: int, values: Mapping[str, AttributeValue]) -> None:
+        if len(run.span_events) >= MAX_SPAN_EVENTS:
+            return
+        shown = tuple(
+            (name, values[name])
+            for name in fact.carries
+            if name in values and "span" in self._catalogue.attributes[name].serves and name not in self._on_the_span
+        )
+        run.span_events.append(SpanEvent(fact.name, occurred_at_ns, shown))
+        self._state.touch_run(run)
+
+    def forget(self, now_ns: int) -> None:
+        """Drops observations that no other source will still match; looks once a minute."""
+        if now_ns < self._forget_again_at_ns:
+            return
+        self._forget_again_at_ns = now_ns + _LOOK_EVERY_NS
+        before_ns = now_ns - REMEMBERED_NS
+        for key, observations in list(self._state.observations.items()):
+            kept = [each for each in observations if each.seen_at_ns >= before_ns]
+            if len(kept) == len(observations):
+                continue
+            self._state.touch("fact", key)
+            if kept:
+                self._state.observations[key] = kept
+            else:
+                del self._state.observations[key]
+
+    def _is_switch(self, event: LogEvent, session_id: str) -> bool:
+        """``task.mode`` comes with every prompt; only a mode other than the session's last is a switch."""
+        mode = event.attributes.get("cline.mode")
+        if not session_id or not isinstance(mode, str):
+            return False
+        session = self._state.session(session_id)
+        last = session.mode.get(event.source)
+        session.mode[event.source] = mode
+        return last is not None and last != mode
+
+    def _key(self, event: LogEvent, fact_name: str, values: dict[str, AttributeValue]) -> str:
+        shared = sorted((name, repr(value)) for name, value in values.items() if name not in self._compared_not)
+        return f"{fact_name}/{event.session_id}/{shared}"
+
+    def _was_reported(self, event: LogEvent, key: str) -> bool:
+        """Whether another source has reported it; remembers the observation either way."""
+        observations = self._state.observations.setdefault(key, [])
+        self._state.touch("fact", key)
+        occurred_at_ns = event.occurred_at_ns
+        first = bisect_left(observations, occurred_at_ns - SAME_MOMENT_NS, key=_occurred_at_ns)
+        nearest: Observation | None = None
+        for observation in observations[first:]:
+            distance_ns = abs(observation.occurred_at_ns - occurred_at_ns)
+            if distance_ns > SAME_MOMENT_NS:
+                break
+            if event.source not in observation.seen_from and (
+                nearest is None or distance_ns < abs(nearest.occurred_at_ns - occurred_at_ns)
+            ):
+                nearest = observation
+        if nearest is None:
+            observed = Observation(occurred_at_ns, self._state.now_ns, [event.source])
+            insort(observations, observed, key=_occurred_at_ns)
+            del observations[:-MOST_OBSERVATIONS]
+            return False
+        nearest.seen_at_ns = self._state.now_ns
+        nearest.seen_from.append(event.source)
+        return True
+
+    def _uid(self, fact_name: str, session_id: str, key: str, occurred_at_ns: int) -> str:
+        """By its place in its session; one without any key has only its time and its place there (docs/adr/0002)."""
+        if not session_id:
+            same_moment = [each for each in self._state.observations[key] if each.occurred_at_ns == occurred_at_ns]
+            return ids.log_record_uid(fact_name, "at", str(occurred_at_ns), key, str(len(same_moment)))
+        session = self._state.session(session_id)
+        ordinal = session.log_event_ordinals[fact_name] = session.log_event_ordinals.get(fact_name, 0) + 1
+        return ids.log_record_uid(fact_name, session_id, str(ordinal))
+
+
+def _occurred_at_ns(observation: Observation) -> int:
+    return observation.occurred_at_ns

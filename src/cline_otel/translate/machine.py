@@ -1,0 +1,34 @@
+"""What the tables of the lifecycle are made of: inputs, transitions."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Generic, NamedTuple, TypeVar
+
+_State = TypeVar("_State", bound=StrEnum)
+_Action = TypeVar("_Action")
+
+
+class Cue(StrEnum):
+    """What an event means for a run or a call that it does not name. Further inputs are the kinds of events."""
+
+    MOVED_ON = "moved_on"
+    """A later call began, or the run is over: what an ended call waits for will not come."""
+
+    RUN_FAILED = "run_failed"
+    """The run failed while the call was open."""
+
+    RUN_OVER = "run_over"
+    """The run is over, or its end will never be reported."""
+
+
+class Transition(NamedTuple, Generic[_State, _Action]):
+    """What an input does in a state.
+
+    Attributes:
+        to: the state that follows; where there are several, what the event says decides.
+        action: the method that brings it about; its docstring says how.
+    """
+
+    to: tuple[_State, ...]
+    action: _Action

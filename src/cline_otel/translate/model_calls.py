@@ -1,0 +1,187 @@
+"""The model calls of a run: what each input does to a call, and ``MODEL_CALL``, the table that says which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, cast
+
+from cline_otel.events import LifecycleEvent, ModelCallFinished, ModelCallStarted, ModelCallUsage
+from cline_otel.signals import count
+from cline_otel.translate.conventions import number, with_inclusive_input
+from cline_otel.translate.machine import Cue, Transition
+from cline_otel.translate.spans import SpanBuilder
+from cline_otel.translate.state import CallState, ModelCall, Run
+
+
+class Given(NamedTuple):
+    """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch."""
+
+    run: Run
+    iteration: int
+    call: ModelCall
+    at_ns: int
+    event: LifecycleEvent | None
+
+
+class ModelCalls:
+    """Takes model calls through their states; those that are over go to the span builder."""
+
+    def __init__(self, spans: SpanBuilder) -> None:
+        self._spans = spans
+
+    def step(self, run: Run, iteration: int, given: str, at_ns: int = 0, event: LifecycleEvent | None = None) -> None:
+        """An input for the call of an iteration: the kind of ``event``, or a cue."""
+        call = run.model_calls.get(iteration)
+        state = CallState.ABSENT if call is None else call.state
+        MODEL_CALL[state][given].action(self, Given(run, iteration, call or _ABSENT, at_ns, event))
+
+    def step_all(self, run: Run, cue: Cue, at_ns: int = 0, *, but: int | None = None) -> None:
+        """A cue for every call of a run, except that of the iteration ``but``."""
+        for iteration in list(run.model_calls):
+            if iteration != but:
+                self.step(run, iteration, cue, at_ns)
+
+    def step_ended(self, run: Run, event: ModelCallUsage) -> None:
+        """Usage is that of the call that has ended; without one it is a subagent's, which has no span here."""
+        ended = (iteration for iteration, call in run.model_calls.items() if call.state is CallState.ENDED)
+        self.step(run, next(ended, _NO_ITERATION), event.kind, event.occurred_at_ns, event)
+
+    # --- actions ----------------------------------------------------------------------------------
+
+    def open(self, given: Given) -> None:
+        """opens the call; the same iteration once more is another attempt"""
+        run, event = given.run, cast(ModelCallStarted, given.event)
+        attempt = event.attempt
+        if attempt is None:
+            attempt = run.model_attempts.get(given.iteration, 0) + 1
+        run.model_attempts = {given.iteration: attempt}
+        run.model_calls[given.iteration] = ModelCall(given.at_ns, attempt=attempt, attributes=dict(event.attributes))
+
+    def cut_and_open(self, given: Given) -> None:
+        """Cline asks again: closes the first attempt as incomplete and opens another"""
+        self.cut(given)
+        self.open(given)
+
+    def complete_and_open(self, given: Given) -> None:
+        """Cline asks again: closes the first attempt without its usage and opens another"""
+        self.complete(given)
+        self.open(given)
+
+    def note_first_chunk(self, given: Given) -> None:
+        """remembers when the first chunk came"""
+        if given.call.first_chunk_at_ns is None:
+            given.call.first_chunk_at_ns = given.at_ns
+
+    def end(self, given: Given) -> None:
+        """remembers the end; the usage comes in an event of its own"""
+        given.call.ended_at_ns = given.at_ns
+        given.call.state = CallState.ENDED
+
+    def complete_with_usage(self, given: Given) -> None:
+        """closes the call with its usage"""
+        given.call.attributes |= with_inclusive_input(cast(ModelCallUsage, given.event))
+        self.complete(given)
+
+    def measure_usage(self, given: Given) -> None:
+        """counts the tokens of a call that has no span here"""
+        self._spans.output.usage(with_inclusive_input(cast(ModelCallUsage, given.event)))
+
+    def finish_unseen(self, given: Given) -> None:
+        """closes a call whose start was not seen: the end says when it began, else it is as long as nothing"""
+        event = cast(ModelCallFinished, given.event)
+        attempt = 1 if event.attempt is None else event.attempt
+        call = given.run.model_calls[given.iteration] = ModelCall(event.started_at_ns or given.at_ns, attempt=attempt)
+        self.finish(given._replace(call=call))
+
+    def finish(self, given: Given) -> None:
+        """closes the call with its usage or its error"""
+        call, event = given.call, cast(ModelCallFinished, given.event)
+        call.first_chunk_at_ns = event.first_chunk_at_ns
+        call.ended_at_ns = given.at_ns
+        call.attributes |= event.attributes
+        reasons = event.attributes.get("gen_ai.response.finish_reasons")
+        if isinstance(reasons, tuple) and "error" in reasons and "error.type" not in event.attributes:
+            call.attributes["error.type"] = "_OTHER"
+        self.complete(given)
+
+    def fail(self, given: Given) -> None:
+        """closes the call with the run's error: the failed run took it along"""
+        given.call.ended_at_ns = given.at_ns
+        given.call.attributes.setdefault("error.type", given.run.attributes.get("error.type", "_OTHER"))
+        self.complete(given)
+
+    def complete(self, given: Given) -> None:
+        """closes the call; nothing more is expected"""
+        self._close(given, incomplete=False)
+
+    def cut(self, given: Given) -> None:
+        """closes the call as incomplete: its end will not be reported"""
+        given.call.ended_at_ns = given.at_ns
+        self._close(given, incomplete=True)
+
+    def go_on(self, given: Given) -> None:
+        """nothing: it says nothing of this call"""
+
+    def count_late(self, given: Given) -> None:
+        """counts it as late: the call is closed or was never seen"""
+        event = cast(LifecycleEvent, given.event)
+        count(self._spans.output.tally, "late", event.source, event.name)
+
+    def _close(self, given: Given, *, incomplete: bool) -> None:
+        run, call = given.run, given.call
+        del run.model_calls[given.iteration]
+        call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
+        values = call.attributes
+        run.model_call_count += 1
+        run.input_tokens += number(values.get("gen_ai.usage.input_tokens"))
+        run.output_tokens += number(values.get("gen_ai.usage.output_tokens"))
+        cost = values.get("cline.cost_usd")
+        run.cost_usd += cost if isinstance(cost, float) else 0.0
+        for name in ("gen_ai.request.model", "gen_ai.provider.name"):
+            if name in values:
+                run.attributes.setdefault(name, values[name])
+        if "error.type" in values:
+            run.attributes["error.type"] = values["error.type"]
+        self._spans.model_call(run, given.iteration, call, incomplete=incomplete)
+
+
+_NO_ITERATION: Final = -1
+_ABSENT: Final = ModelCall(0)
+"""Stands for the call in actions that the table gives to an absent one; they do not look at it."""
+
+_To = Transition[CallState, Callable[[ModelCalls, Given], None]]
+_ABSENT_, _OPEN, _ENDED, _CLOSED = CallState.ABSENT, CallState.OPEN, CallState.ENDED, CallState.CLOSED
+
+MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
+    CallState.ABSENT: {
+        "model_call.started": _To((_OPEN,), ModelCalls.open),
+        "model_call.first_chunk": _To((_ABSENT_,), ModelCalls.go_on),
+        "model_call.ended": _To((_ABSENT_,), ModelCalls.count_late),
+        "model_call.usage": _To((_ABSENT_,), ModelCalls.measure_usage),
+        "model_call.finished": _To((_CLOSED,), ModelCalls.finish_unseen),
+        Cue.MOVED_ON: _To((_ABSENT_,), ModelCalls.go_on),
+        Cue.RUN_FAILED: _To((_ABSENT_,), ModelCalls.go_on),
+        Cue.RUN_OVER: _To((_ABSENT_,), ModelCalls.go_on),
+    },
+    CallState.OPEN: {
+        "model_call.started": _To((_OPEN,), ModelCalls.cut_and_open),
+        "model_call.first_chunk": _To((_OPEN,), ModelCalls.note_first_chunk),
+        "model_call.ended": _To((_ENDED,), ModelCalls.end),
+        "model_call.usage": _To((_OPEN,), ModelCalls.measure_usage),
+        "model_call.finished": _To((_CLOSED,), ModelCalls.finish),
+        Cue.MOVED_ON: _To((_OPEN,), ModelCalls.go_on),
+        Cue.RUN_FAILED: _To((_CLOSED,), ModelCalls.fail),
+        Cue.RUN_OVER: _To((_CLOSED,), ModelCalls.cut),
+    },
+    CallState.ENDED: {
+        "model_call.started": _To((_OPEN,), ModelCalls.complete_and_open),
+        "model_call.first_chunk": _To((_ENDED,), ModelCalls.note_first_chunk),
+        "model_call.ended": _To((_ENDED,), ModelCalls.end),
+        "model_call.usage": _To((_CLOSED,), ModelCalls.complete_with_usage),
+        "model_call.finished": _To((_CLOSED,), ModelCalls.finish),
+        Cue.MOVED_ON: _To((_CLOSED,), ModelCalls.complete),
+        Cue.RUN_FAILED: _To((_CLOSED,), ModelCalls.complete),
+        Cue.RUN_OVER: _To((_CLOSED,), ModelCalls.complete),
+    },
+}
+"""What every input does to a model call in every state. A closed call is forgotten, so it is absent again."""

@@ -1,0 +1,85 @@
+"""What the translator has made and nobody has taken yet: spans, log records, measurements and diagnostics."""
+
+from __future__ import annotations
+
+from cline_otel import ids
+from cline_otel.catalogue.load import Catalogue, Fact
+from cline_otel.events import AttributeValue
+from cline_otel.signals import Attributes, LogRecord, MetricDelta, Outputs, SpanRecord, Tally
+from cline_otel.translate.state import Run
+
+
+class Output:
+    """Collects signals. Of the values that are handed in, the catalogue says which each signal carries."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._metric_attributes = catalogue.metric_attributes
+        self._outputs = Outputs()
+
+    def take(self) -> Outputs:
+        """Everything since the last call."""
+        outputs, self._outputs = self._outputs, Outputs()
+        return outputs
+
+    @property
+    def tally(self) -> Tally:
+        """The diagnostics, to count in."""
+        return self._outputs.tally
+
+    def span(self, span: SpanRecord) -> None:
+        """A span that is over."""
+        self._outputs.spans.append(span)
+
+    def measure(self, metric: str, value: int | float, values: dict[str, AttributeValue]) -> None:
+        """One measurement; of ``values``, the metric's own attributes are taken."""
+        self._outputs.metrics.append(MetricDelta(metric, value, pick(self._metric_attributes[metric], values)))
+
+    def usage(self, values: dict[str, AttributeValue]) -> None:
+        """Tokens and cost of one model call."""
+        values = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "_OTHER", **values}
+        for token_type, name in (("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens")):
+            tokens = values.get(name)
+            if isinstance(tokens, int):
+                values["gen_ai.token.type"] = token_type
+                self.measure("gen_ai.client.token.usage", tokens, values)
+        cost = values.get("cline.cost_usd")
+        if isinstance(cost, float) and cost > 0:
+            self.measure("cline.cost", cost, values)
+
+    def log(
+        self,
+        fact: Fact,
+        occurred_at_ns: int,
+        values: dict[str, AttributeValue],
+        run: Run | None,
+        span_id: bytes,
+        uid: str,
+        source: str = "",
+    ) -> None:
+        """A log record of a fact; of ``values``, which it takes over, what the fact carries is taken."""
+        values.update(fact.sets)
+        values["event.name"] = fact.name
+        values["log.record.uid"] = uid
+        values["cline.telemetry.source"] = source or (run.owner if run is not None else "")
+        severity = fact.severity
+        for name, by_value in fact.severity_by:
+            severity = by_value.get(str(values.get(name)), severity)
+        body = "".join([literal + (_readable(values.get(name)) if name else "") for literal, name in fact.body_parts])
+        trace_id = ids.trace_id(*run.root) if run is not None else b""
+        attributes = pick(fact.carries, values)
+        self._outputs.logs.append(
+            LogRecord(occurred_at_ns, fact.name, severity, body, attributes, trace_id, span_id if trace_id else b"")
+        )
+        if fact.counts:
+            self.measure(fact.counts, 1, values)
+
+
+def pick(names: tuple[str, ...], values: dict[str, AttributeValue]) -> Attributes:
+    """Those of ``values`` that have one of the names, in the order of the names."""
+    return tuple([(name, values[name]) for name in names if name in values])
+
+
+def _readable(value: AttributeValue | None) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}"
+    return "unknown" if value is None else str(value)

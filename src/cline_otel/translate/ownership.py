@@ -1,0 +1,100 @@
+"""Whose run it is.
+
+Several sources report the same run, at different times; spans once emitted cannot be taken back. So each
+root run has one owner, decided before its first output and never revised: the source that claims sessions
+(the plugin), if it speaks or has claimed this one; else whichever source spoke first, after waiting a
+little for the plugin. Until then its events are buffered. What another source reports of an owned run is
+superseded and counted, unless it is a log event that the owner cannot know (docs/adr/0003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from cline_otel.catalogue.load import Catalogue
+from cline_otel.events import BufferedEvent, RunClaimed
+from cline_otel.translate.state import Run, State
+
+CLAIM_WAIT_NS: Final = 2_000_000_000
+"""How long a weaker source waits for the plugin; it claims 166 to 437 ms before a run starts (captures)."""
+
+CLAIMED_WAIT_NS: Final = 60_000_000_000
+"""How long it waits where the plugin has claimed the session: should its spool be full, it never speaks."""
+
+
+class Ownership:
+    """Buffers what is reported of a run that has no owner yet, and decides who that is.
+
+    Args:
+        state: the translator's memory.
+        catalogue: what each source can do.
+        deliver: takes each event that was buffered, once its run has an owner.
+        claim_wait_ns: how long a weaker source waits.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        catalogue: Catalogue,
+        deliver: Callable[[Run, BufferedEvent], None],
+        claim_wait_ns: int = CLAIM_WAIT_NS,
+    ) -> None:
+        self._state = state
+        self._sources = catalogue.sources
+        self._top_rank = max(source.rank for source in catalogue.sources.values())
+        self._deliver = deliver
+        self._claim_wait_ns = claim_wait_ns
+
+    def has_owner(self, root: Run, event: BufferedEvent) -> bool:
+        """Whether the event may be delivered now; if not it is buffered, or was but a claim."""
+        if root.owner:
+            return True
+        if isinstance(event, RunClaimed):
+            root.owner = event.source
+            self._state.touch_run(root)
+            return False
+        if self._sources[event.source].rank < self._top_rank:
+            self._buffer(root, event)
+            return False
+        self.decide(root, event.source)
+        return True
+
+    def decide(self, root: Run, owner: str) -> None:
+        """The run is the owner's; what was buffered is delivered."""
+        root.owner = owner
+        buffered, root.buffered = root.buffered, []
+        self._state.awaiting_owner.discard(root.key)
+        self._state.touch_run(root)
+        for event in buffered:
+            self._deliver(root, event)
+
+    def decide_waiting(self, now_ns: int) -> None:
+        """Decides for the runs whose sources have waited long enough."""
+        for key in sorted(self._state.awaiting_owner):
+            root = self._state.runs[key]
+            if root.buffered_since_ns is None:
+                root.buffered_since_ns = now_ns
+                self._state.touch_run(root)
+            if now_ns - root.buffered_since_ns >= self._wait_ns(root):
+                self.decide(root, root.buffered[0].source)
+
+    def decide_all(self) -> None:
+        """Every run that waits is the first's that spoke of it."""
+        for key in sorted(self._state.awaiting_owner):
+            root = self._state.runs[key]
+            self.decide(root, root.buffered[0].source)
+
+    def _wait_ns(self, root: Run) -> int:
+        session_id = root.buffered[0].session_id or self._state.agent(root.agent_id).session_id
+        session = self._state.sessions.get(session_id)
+        if session is not None and session.claimed_by:
+            return max(self._claim_wait_ns, CLAIMED_WAIT_NS)
+        return self._claim_wait_ns
+
+    def _buffer(self, root: Run, event: BufferedEvent) -> None:
+        if not root.buffered:
+            root.buffered_since_ns = self._state.now_ns or None
+            self._state.awaiting_owner.add(root.key)
+        root.buffered.append(event)
+        self._state.touch_run(root)

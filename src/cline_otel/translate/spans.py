@@ -1,0 +1,195 @@
+"""Runs, model calls and tool calls that are over, as spans with their metrics and log records.
+
+Which name, kind, attributes and status a span has stands in ``catalogue/spans.toml``; here is where the values
+come from.
+"""
+
+from __future__ import annotations
+
+from cline_otel import ids
+from cline_otel.catalogue.load import Catalogue, SpanDefinition
+from cline_otel.events import AttributeValue
+from cline_otel.signals import SpanEvent, SpanLink, SpanRecord, StatusCode
+from cline_otel.translate.output import Output, pick
+from cline_otel.translate.state import ModelCall, Run, RunKey, ToolCall
+
+
+class SpanBuilder:
+    """Turns what the lifecycle closes into signals.
+
+    Attributes:
+        output: where they go.
+    """
+
+    def __init__(self, output: Output, catalogue: Catalogue) -> None:
+        self.output = output
+        self._log_events = catalogue.facts
+        self._run_span = catalogue.spans["invoke_agent"]
+        self._model_call_span = catalogue.spans["chat"]
+        self._tool_call_span = catalogue.spans["execute_tool"]
+
+    def model_call(self, run: Run, iteration: int, call: ModelCall, *, incomplete: bool) -> None:
+        """A model call that is over, with its metrics, and a log record if it failed."""
+        output, ended_at_ns = self.output, call.ended_at_ns or call.started_at_ns
+        seconds = (ended_at_ns - call.started_at_ns) / 1e9
+        values = call.attributes
+        values["gen_ai.operation.name"] = "chat"
+        values.setdefault("gen_ai.provider.name", run.attributes.get("gen_ai.provider.name", "_OTHER"))
+        if "gen_ai.request.model" not in values and "gen_ai.request.model" in run.attributes:
+            values["gen_ai.request.model"] = run.attributes["gen_ai.request.model"]
+        _identify(values, run)
+        values["cline.iteration"] = iteration
+        if call.first_chunk_at_ns is not None and call.first_chunk_at_ns > call.started_at_ns:
+            first_chunk_seconds = (call.first_chunk_at_ns - call.started_at_ns) / 1e9
+            values["gen_ai.response.time_to_first_chunk"] = first_chunk_seconds
+            output.measure("gen_ai.client.operation.time_to_first_chunk", first_chunk_seconds, values)
+        if incomplete:
+            values["cline.incomplete"] = True
+        else:
+            output.measure("gen_ai.client.operation.duration", seconds, values)
+        output.usage(values)
+        span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
+        parent = ids.run_span_id(run.agent_id, run.run_id)
+        output.span(_span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
+        if self._model_call_span.is_error(values):
+            values["cline.duration_ms"] = seconds * 1e3
+            uid = ids.log_record_uid("cline.model_call.failed", span_id.hex())
+            output.log(self._log_events["cline.model_call.failed"], ended_at_ns, values, run, span_id, uid)
+
+    def tool_call(self, run: Run, call: ToolCall, *, incomplete: bool) -> None:
+        """A tool call that is over, with its metrics, and a log record if it failed."""
+        output, ended_at_ns = self.output, call.ended_at_ns or call.started_at_ns
+        seconds = (ended_at_ns - call.started_at_ns) / 1e9
+        values = call.attributes
+        values["gen_ai.operation.name"] = "execute_tool"
+        values.setdefault("gen_ai.tool.name", "_OTHER")
+        values["gen_ai.tool.type"] = "extension" if call.is_mcp else "function"
+        if call.is_mcp:
+            values["mcp.method.name"] = "tools/call"
+        _identify(values, run)
+        values["cline.iteration"] = call.iteration
+        if call.call_id:
+            values["gen_ai.tool.call.id"] = call.call_id
+        if incomplete:
+            values["cline.incomplete"] = True
+            values["cline.outcome"] = "incomplete"
+        values.setdefault("cline.outcome", "unverified")
+        is_error = self._tool_call_span.is_error(values)
+        if is_error:
+            values.setdefault("error.type", "_OTHER")
+        else:
+            values.pop("error.type", None)
+        if not incomplete:
+            output.measure("gen_ai.execute_tool.duration", seconds, values)
+        output.measure("cline.tool.calls", 1, values)
+        if call.is_mcp:
+            output.measure("cline.feature.used", 1, {"cline.feature.kind": "mcp"})
+        span_id = ids.tool_call_span_id(run.agent_id, run.run_id, call.iteration, call.ordinal)
+        parent = ids.run_span_id(run.agent_id, run.run_id)
+        output.span(_span(self._tool_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
+        if is_error:
+            values["cline.duration_ms"] = seconds * 1e3
+            uid = ids.log_record_uid("cline.tool_call.failed", span_id.hex())
+            output.log(self._log_events["cline.tool_call.failed"], ended_at_ns, values, run, span_id, uid)
+
+    def run_started(self, run: Run) -> None:
+        """A root run begins: a count and a log record. Subagents and teammates are counted as features in use."""
+        if run.is_root:
+            self.output.measure("cline.run.started", 1, run.attributes)
+        elif run.agent_name in ("subagent", "teammate"):
+            self.output.measure("cline.feature.used", 1, {"cline.feature.kind": run.agent_name})
+        values = dict(run.attributes)
+        _identify(values, run)
+        uid = ids.log_record_uid("cline.run.started", run.agent_id, run.run_id)
+        span_id = ids.run_span_id(run.agent_id, run.run_id)
+        self.output.log(self._log_events["cline.run.started"], run.started_at_ns, values, run, span_id, uid)
+
+    def run_finished(self, run: Run, ended_at_ns: int) -> None:
+        """An agent's run is over: its span, a log record and, for a root run, its counters."""
+        output = self.output
+        seconds = (ended_at_ns - run.started_at_ns) / 1e9
+        values = run.attributes
+        outcome = values["cline.outcome"]
+        incomplete = outcome == "incomplete"
+        values["gen_ai.operation.name"] = "invoke_agent"
+        values["cline.telemetry.source"] = run.owner
+        values.setdefault("gen_ai.provider.name", "_OTHER")
+        _identify(values, run)
+        values["cline.run.model_calls"] = run.model_call_count
+        values["cline.run.tool_calls"] = run.tool_call_count
+        values["cline.run.failed_tool_calls"] = run.failed_tool_call_count
+        values["cline.run.input_tokens"] = run.input_tokens
+        values["cline.run.output_tokens"] = run.output_tokens
+        if run.cost_usd > 0:
+            values["cline.cost_usd"] = run.cost_usd
+        if incomplete:
+            values["cline.incomplete"] = True
+        is_error = self._run_span.is_error(values)
+        if is_error:
+            values.setdefault("error.type", "_OTHER")
+        else:
+            values.pop("error.type", None)
+        if not incomplete:
+            output.measure("gen_ai.invoke_agent.duration", seconds, values)
+        if run.is_root:
+            output.measure("cline.run.completed", 1, values)
+            if not incomplete:
+                output.measure("cline.run.duration", seconds, values)
+            if is_error:
+                output.measure("cline.errors", 1, {"cline.error.kind": "run", "error.type": values["error.type"]})
+        span_id = ids.run_span_id(run.agent_id, run.run_id)
+        links = () if run.previous is None else (_link(run.previous),)
+        output.span(
+            _span(
+                self._run_span,
+                run,
+                span_id,
+                run.parent_span_id,
+                run.started_at_ns,
+                ended_at_ns,
+                values,
+                tuple(run.span_events),
+                links,
+            )
+        )
+        values["cline.duration_ms"] = seconds * 1e3
+        uid = ids.log_record_uid("cline.run.finished", run.agent_id, run.run_id)
+        output.log(self._log_events["cline.run.finished"], ended_at_ns, values, run, span_id, uid)
+
+
+def _span(
+    definition: SpanDefinition,
+    run: Run,
+    span_id: bytes,
+    parent_span_id: bytes,
+    started_at_ns: int,
+    ended_at_ns: int,
+    values: dict[str, AttributeValue],
+    events: tuple[SpanEvent, ...] = (),
+    links: tuple[SpanLink, ...] = (),
+) -> SpanRecord:
+    return SpanRecord(
+        ids.trace_id(*run.root),
+        span_id,
+        parent_span_id,
+        definition.name_of(values),
+        definition.kind,
+        started_at_ns,
+        ended_at_ns,
+        pick(definition.attributes, values),
+        events,
+        links,
+        StatusCode.ERROR if definition.is_error(values) else StatusCode.UNSET,
+    )
+
+
+def _identify(values: dict[str, AttributeValue], run: Run) -> None:
+    values["gen_ai.agent.name"] = run.agent_name
+    values["gen_ai.agent.id"] = run.agent_id
+    values["cline.run.id"] = run.run_id
+    if run.session_id:
+        values["gen_ai.conversation.id"] = run.session_id
+
+
+def _link(key: RunKey) -> SpanLink:
+    return SpanLink(ids.trace_id(*key), ids.run_span_id(*key))

@@ -1,0 +1,164 @@
+"""The tool calls of a run: what each input does to a call, and ``TOOL_CALL``, the table that says which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, cast
+
+from cline_otel.events import LifecycleEvent, ToolCallFinished, ToolCallNamed, ToolCallStarted
+from cline_otel.signals import count
+from cline_otel.translate.conventions import with_reported_outcome
+from cline_otel.translate.machine import Cue, Transition
+from cline_otel.translate.spans import SpanBuilder
+from cline_otel.translate.state import CallState, Run, ToolCall
+
+
+class Given(NamedTuple):
+    """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch."""
+
+    run: Run
+    call: ToolCall
+    at_ns: int
+    event: LifecycleEvent | None
+
+
+class ToolCalls:
+    """Takes tool calls through their states; those that are over go to the span builder."""
+
+    def __init__(self, spans: SpanBuilder) -> None:
+        self._spans = spans
+
+    def step(
+        self, run: Run, call: ToolCall | None, given: str, at_ns: int = 0, event: LifecycleEvent | None = None
+    ) -> None:
+        """An input for a call: the kind of ``event``, or a cue."""
+        state = CallState.ABSENT if call is None else call.state
+        TOOL_CALL[state][given].action(self, Given(run, call or _ABSENT, at_ns, event))
+
+    def step_all(self, run: Run, cue: Cue, at_ns: int = 0) -> None:
+        """A cue for every call of a run."""
+        for call in list(run.tool_calls):
+            self.step(run, call, cue, at_ns)
+
+    def step_meant(self, run: Run, event: ToolCallFinished) -> None:
+        """The plugin names the call that finished; of the others it is the one that has waited longest."""
+        self.step(run, _meant(run, event), event.kind, event.occurred_at_ns, event)
+
+    def step_ended(self, run: Run, event: ToolCallNamed) -> None:
+        """A name is that of the call that has ended; without one it is a subagent's, which has no span here."""
+        ended = (call for call in run.tool_calls if call.state is CallState.ENDED)
+        call = next(ended, None) if event.agent_id in ("", run.agent_id) else None
+        self.step(run, call, event.kind, event.occurred_at_ns, event)
+
+    # --- actions ----------------------------------------------------------------------------------
+
+    def open(self, given: Given) -> None:
+        """opens the call; its ordinal is its place among the iteration's tool starts"""
+        run, event = given.run, cast(ToolCallStarted, given.event)
+        iteration, ordinal = event.iteration, event.ordinal
+        if ordinal is None:
+            ordinal = run.tools_started.get(iteration, 0)
+        run.tools_started = {iteration: max(run.tools_started.get(iteration, 0), ordinal + 1)}
+        run.tool_calls.append(
+            ToolCall(iteration, ordinal, given.at_ns, call_id=event.call_id, attributes=dict(event.attributes))
+        )
+
+    def finish_unseen(self, given: Given) -> None:
+        """as if it were open, if the event says which call it was and when it began; else counts it as late"""
+        event = cast(ToolCallFinished, given.event)
+        if event.ordinal is None or event.started_at_ns is None:
+            count(self._spans.output.tally, "late", event.source, event.name)
+            return
+        call = ToolCall(event.iteration, event.ordinal, event.started_at_ns, call_id=event.call_id)
+        given.run.tool_calls.append(call)
+        self.finish(given._replace(call=call))
+
+    def finish(self, given: Given) -> None:
+        """closes the call if its name is known; else remembers the end and waits for the name"""
+        call, event = given.call, cast(ToolCallFinished, given.event)
+        if event.started_at_ns is not None:
+            call.started_at_ns = event.started_at_ns
+        call.ended_at_ns = given.at_ns if event.ended_at_ns is None else event.ended_at_ns
+        if event.is_mcp is not None:
+            call.is_mcp = event.is_mcp
+        call.attributes |= event.attributes
+        call.state = CallState.ENDED
+        if "gen_ai.tool.name" in call.attributes:
+            self.complete(given)
+
+    def name(self, given: Given) -> None:
+        """closes the call with its name"""
+        given.call.attributes |= with_reported_outcome(cast(ToolCallNamed, given.event))
+        self.complete(given)
+
+    def measure(self, given: Given) -> None:
+        """counts a call that has no span here"""
+        self._spans.output.measure("cline.tool.calls", 1, with_reported_outcome(cast(ToolCallNamed, given.event)))
+
+    def complete(self, given: Given) -> None:
+        """closes the call; nothing more is expected"""
+        self._close(given, incomplete=False)
+
+    def cut(self, given: Given) -> None:
+        """closes the call as incomplete: its end will not be reported"""
+        given.call.ended_at_ns = given.at_ns
+        self._close(given, incomplete=True)
+
+    def go_on(self, given: Given) -> None:
+        """nothing: it says nothing of this call"""
+
+    def _close(self, given: Given, *, incomplete: bool) -> None:
+        run, call = given.run, given.call
+        run.tool_calls.remove(call)
+        call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
+        run.tool_call_count += 1
+        self._spans.tool_call(run, call, incomplete=incomplete)
+        if call.attributes["cline.outcome"] in ("error", "rejected"):
+            run.failed_tool_call_count += 1
+
+
+def _meant(run: Run, event: ToolCallFinished) -> ToolCall | None:
+    for call in run.tool_calls:
+        if event.call_id:
+            if call.call_id == event.call_id:
+                return call
+        elif call.iteration == event.iteration and (
+            call.ordinal == event.ordinal if event.ordinal is not None else call.state is CallState.OPEN
+        ):
+            return call
+    return None
+
+
+_ABSENT: Final = ToolCall(0, 0, 0)
+"""Stands for the call in actions that the table gives to an absent one; they do not look at it."""
+
+_To = Transition[CallState, Callable[[ToolCalls, Given], None]]
+_ABSENT_, _OPEN, _ENDED, _CLOSED = CallState.ABSENT, CallState.OPEN, CallState.ENDED, CallState.CLOSED
+
+TOOL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
+    CallState.ABSENT: {
+        "tool_call.started": _To((_OPEN,), ToolCalls.open),
+        "tool_call.finished": _To((_CLOSED, _ENDED, _ABSENT_), ToolCalls.finish_unseen),
+        "tool_call.named": _To((_ABSENT_,), ToolCalls.measure),
+        Cue.MOVED_ON: _To((_ABSENT_,), ToolCalls.go_on),
+        Cue.RUN_OVER: _To((_ABSENT_,), ToolCalls.go_on),
+    },
+    CallState.OPEN: {
+        "tool_call.started": _To((_OPEN,), ToolCalls.go_on),
+        "tool_call.finished": _To((_CLOSED, _ENDED), ToolCalls.finish),
+        "tool_call.named": _To((_OPEN,), ToolCalls.measure),
+        Cue.MOVED_ON: _To((_OPEN,), ToolCalls.go_on),
+        Cue.RUN_OVER: _To((_CLOSED,), ToolCalls.cut),
+    },
+    CallState.ENDED: {
+        "tool_call.started": _To((_ENDED,), ToolCalls.go_on),
+        "tool_call.finished": _To((_CLOSED, _ENDED), ToolCalls.finish),
+        "tool_call.named": _To((_CLOSED,), ToolCalls.name),
+        Cue.MOVED_ON: _To((_CLOSED,), ToolCalls.complete),
+        Cue.RUN_OVER: _To((_CLOSED,), ToolCalls.complete),
+    },
+}
+"""What every input does to a tool call in every state. A closed call is forgotten, so it is absent again.
+
+Every start is that of another call; what the table says of one in another state is that nothing happens to it.
+"""
