@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 from bench.fixed_key import CATALOGUE, recording_of
 
-from cline_otel.decode import otlp
-from cline_otel.events import Event, Source, tick
+from cline_otel.events import Event, tick
 from cline_otel.replay import decode_recording
 from cline_otel.signals import Outputs, Tally
+from cline_otel.sources.otlp import decode as otlp
 from cline_otel.translate.step import SILENCE_NS, Translator
 
 DATA: Final = Path(__file__).parent / "data"
@@ -40,7 +40,7 @@ FACT_METRICS: Final = frozenset(
 class Stream(msgspec.Struct, frozen=True):
     """What one source told, in its own order."""
 
-    source: Source
+    source: str
     events: tuple[Event, ...]
 
 
@@ -92,6 +92,6 @@ def closing_ticks(steps: Iterable[Event]) -> list[Event]:
     return [tick(end_ns + HOUR_NS), tick(end_ns + 2 * HOUR_NS + SILENCE_NS)]
 
 
-def claim(agent_id: str, run_id: str, owner: Source) -> Event:
+def claim(agent_id: str, run_id: str, owner: str) -> Event:
     """The decision who owns a root run, made beforehand."""
     return Event("run.claimed", owner, 0, "run.claimed", agent_id=agent_id, run_id=run_id)

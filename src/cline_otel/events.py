@@ -7,15 +7,12 @@ knows no other input. Time enters the core only here: every event carries when i
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 AttributeValue = str | bool | int | float | tuple[str, ...]
 """A value that OpenTelemetry can carry: scalar, or an array of strings."""
-
-Source = Literal["plugin", "cline-log", "otlp", "clock"]
-"""Who tells: the Cline plugin's spool, ``cline.log``, OTLP log records, or the bridge's own clock."""
 
 Kind = Literal[
     "session.claimed",
@@ -38,16 +35,13 @@ Kind = Literal[
 ]
 """The role an event plays in a run's life; ``translate.lifecycle`` holds the transition table."""
 
-SOURCE_RANK: Final[dict[str, int]] = {"plugin": 2, "cline-log": 1, "otlp": 1}
-"""Who owns a run when several sources tell of it: the higher rank; equals by who speaks first."""
-
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing that happened, as one source tells it.
 
     Attributes:
         kind: the role in the lifecycle.
-        source: who told it.
+        source: who told it: the name of a source in the catalogue, or ``clock``.
         occurred_at_ns: when it happened, nanoseconds since the Unix epoch.
         name: the catalogue's name of the upstream event, for example ``task.tokens``.
         session_id: Cline's session (``ulid``, ``sessionId``); empty when the record has none.
@@ -61,7 +55,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     kind: Kind
-    source: Source
+    source: str
     occurred_at_ns: int
     name: str = ""
     session_id: str = ""

@@ -15,15 +15,17 @@ import msgspec
 
 from cline_otel import __version__
 from cline_otel.catalogue.load import Catalogue
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.traces import encode_traces
-from cline_otel.events import SOURCE_RANK, Event, Source
+from cline_otel.events import Event
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, add, count
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 from cline_otel.sources.recording import Recording
 from cline_otel.translate.step import SILENCE_NS
 
@@ -62,9 +64,9 @@ def decode_recording(recording: Recording, catalogue: Catalogue, tally: Tally) -
     return [*streams, requests]
 
 
-def claims(streams: Iterable[Sequence[Event]]) -> list[Event]:
+def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Event]:
     """Who shall own each root run: with all of the past at hand, the source that knows it best."""
-    told: dict[tuple[str, str], dict[Source, int]] = {}
+    told: dict[tuple[str, str], dict[str, int]] = {}
     nested: set[tuple[str, str]] = set()
     for stream in streams:
         for event in stream:
@@ -76,7 +78,7 @@ def claims(streams: Iterable[Sequence[Event]]) -> list[Event]:
     return [
         Event(
             "run.claimed",
-            max(by_source, key=lambda source: (SOURCE_RANK[source], by_source[source], source)),
+            max(by_source, key=lambda source: (catalogue.sources[source].rank, by_source[source], source)),
             0,
             "run.claimed",
             agent_id=agent_id,
@@ -110,7 +112,7 @@ def replay(
         count(tally, "malformed", source, "line", lines)
     origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
     pipeline = Pipeline(catalogue, origin, origin)
-    pipeline.take_events(claims(streams))
+    pipeline.take_events(claims(streams, catalogue))
     events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
     first_ns = events[0].occurred_at_ns if events else 0
     last_ns = max((event.occurred_at_ns for event in events), default=0)

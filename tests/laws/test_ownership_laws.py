@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel import ids
-from cline_otel.events import Event, Source, tick
+from cline_otel.events import Event, tick
 from cline_otel.signals import LogRecord, Outputs, SpanRecord
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from corpus import (
@@ -105,11 +105,11 @@ def owners(outputs: Outputs) -> list[Event]:
     ]
 
 
-def source_of(root: SpanRecord) -> Source:
+def source_of(root: SpanRecord) -> str:
     return attribute(root, "cline.telemetry.source")  # type: ignore[return-value]
 
 
-def alone(delivery: Delivery, outputs: Outputs) -> dict[Source, Outputs]:
+def alone(delivery: Delivery, outputs: Outputs) -> dict[str, Outputs]:
     """What each source says by itself, of the runs that it owns."""
     decisions = owners(outputs)
     return {

@@ -29,12 +29,13 @@ def told(source: str, agent_id: str, number: int = 1, **attributes: str) -> list
 def test_a_replay_gives_a_run_to_the_better_source_then_to_the_one_that_says_more(
     streams: list[list[Event]], owner: str
 ) -> None:
-    assert [(claim.source, claim.agent_id) for claim in claims(streams)] == [(owner, "a")]
+    assert [(claim.source, claim.agent_id) for claim in claims(streams, CATALOGUE)] == [(owner, "a")]
 
 
 def test_a_run_within_another_is_not_claimed() -> None:
     assert [
-        claim.agent_id for claim in claims([[*told("plugin", "a"), *told("plugin", "c", parent_agent_id="a")]])
+        claim.agent_id
+        for claim in claims([[*told("plugin", "a"), *told("plugin", "c", parent_agent_id="a")]], CATALOGUE)
     ] == ["a"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from bench.fixed_key import CATALOGUE
 
 from cline_otel import ids
-from cline_otel.events import Event, Kind, Source, tick
+from cline_otel.events import Event, Kind, tick
 from cline_otel.signals import Outputs, SpanRecord, StatusCode
 from cline_otel.translate.facts import MAX_SPAN_EVENTS
 from cline_otel.translate.step import CLAIM_WAIT_NS, MEMORY_NS, SILENCE_NS, Translator
@@ -21,7 +21,7 @@ def at(seconds: float) -> int:
     return START_NS + round(seconds * SECOND_NS)
 
 
-def told(kind: Kind, seconds: float, source: Source = "plugin", run: str = "a/r", **fields: Any) -> Event:
+def told(kind: Kind, seconds: float, source: str = "plugin", run: str = "a/r", **fields: Any) -> Event:
     """An event of a run ``AGENT/RUN``; ``name`` is needed for facts only."""
     agent_id, _, run_id = run.partition("/")
     known = {
@@ -224,7 +224,7 @@ def test_a_call_whose_start_was_lost_begins_when_the_plugin_says() -> None:
 
 
 @pytest.mark.parametrize("source", ["plugin", "cline-log"])
-def test_a_model_that_is_asked_again_within_an_iteration_is_two_calls(source: Source) -> None:
+def test_a_model_that_is_asked_again_within_an_iteration_is_two_calls(source: str) -> None:
     steps = [told("run.started", 0, source), told("model_call.started", 1, source, iteration=1)]
     if source == "plugin":
         steps.append(told("model_call.finished", 2, iteration=1, error__type="context_window_exceeded"))

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from cline_otel.catalogue.load import ATTRIBUTE, FALLBACK, KEYS, TEXT, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
-from cline_otel.events import AttributeValue, Event, Kind, Source
+from cline_otel.events import AttributeValue, Event, Kind
 from cline_otel.privacy.shapes import MASKED, shape_of
 from cline_otel.signals import Tally, count
 
@@ -37,7 +37,7 @@ def _nameable(name: str) -> str:
 
 def to_event(
     entry: SourceEvent,
-    source: Source,
+    source: str,
     occurred_at_ns: int,
     fields: Iterable[tuple[str, object]],
     tally: Tally,
@@ -68,14 +68,14 @@ def meets_conditions(entry: SourceEvent, present: Mapping[str, object]) -> bool:
     return all(isinstance(value := present.get(name), str) and value in accepted for name, accepted in entry.when)
 
 
-def count_dropped(entry: SourceEvent, source: Source, key: str, tally: Tally) -> None:
+def count_dropped(entry: SourceEvent, source: str, key: str, tally: Tally) -> None:
     """A field that the entry does not list."""
     count(tally, "dropped_field", source, f"{entry.name}:{nameable(key)}")
 
 
 def build_event(
     entry: SourceEvent,
-    source: Source,
+    source: str,
     occurred_at_ns: int,
     answers: Iterable[Answer],
     tally: Tally,

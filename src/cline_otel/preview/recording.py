@@ -130,7 +130,7 @@ class Preview:
         streams = decode_recording(self._recording, self._catalogue, {})
         first_ns = min((stream[0].occurred_at_ns for stream in streams if stream), default=0)
         last_ns = max((event.occurred_at_ns for stream in streams for event in stream), default=0)
-        for event in (*claims(streams), tick(first_ns)):
+        for event in (*claims(streams, self._catalogue), tick(first_ns)):
             self._translator.step(event)
         del streams
         yield from self._clock_step(first_ns)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from cline_otel.catalogue.load import Catalogue, SourceEvent
-from cline_otel.events import SOURCE_RANK, Event
+from cline_otel.events import Event
 from cline_otel.signals import Outputs, count
 from cline_otel.translate.derive import IDENTITY, Deriver
 from cline_otel.translate.facts import Facts
@@ -39,7 +39,6 @@ MEMORY_NS: Final = 30 * 24 * 3_600_000_000_000
 """Sessions, agents and closed runs without a sign of life for this long are forgotten."""
 
 _LOOK_EVERY_NS: Final = 60_000_000_000
-_TOP_RANK: Final = max(SOURCE_RANK.values())
 
 
 class Translator:
@@ -95,7 +94,7 @@ class Translator:
                 root.owner = event.source
                 self.state.touch_run(root)
                 return
-            if SOURCE_RANK[event.source] < _TOP_RANK:
+            if not self._catalogue.sources[event.source].claims_sessions:
                 self._hold(root, event)
                 return
             self._decide(root, event.source)
@@ -112,8 +111,8 @@ class Translator:
                 self._facts.tell(event, entry.fact, run, event.session_id or self._session_of(root))
         elif root.owner == event.source:
             self._lifecycle.apply(run, event)
-            if event.source == "plugin" and not run.mode_noted:
-                self._note_mode(run)
+            if self._catalogue.sources[event.source].knows_mode and not run.mode_noted:
+                self._note_mode(run, event.source)
         else:
             count(self._deriver.outputs.tally, "shadowed", event.source, event.name)
 
@@ -122,8 +121,7 @@ class Translator:
         return root.session_id or (agent.session_id if agent is not None else "")
 
     def _entry(self, event: Event) -> SourceEvent:
-        vocabulary = self._catalogue.plugin if event.source == "plugin" else self._catalogue.cline
-        return vocabulary.events[event.name]
+        return self._catalogue.sources[event.source].vocabulary.events[event.name]
 
     def _find_run(self, event: Event) -> Run | None:
         """The run that the event is about: by its own ids, else the one that this source last said started."""
@@ -178,13 +176,13 @@ class Translator:
         elif event.kind == "tool_call.named":
             self._deriver.measure("cline.tool.calls", 1, with_reported_outcome(event.attributes))
 
-    def _note_mode(self, run: Run) -> None:
-        """The plugin knows each run's mode: the same switch that ``task.mode`` tells, once the session is known."""
+    def _note_mode(self, run: Run, source: str) -> None:
+        """A source that knows each run's mode: the same switch that ``task.mode`` tells, once the session is known."""
         mode = run.attributes.get("cline.mode")
         if run.session_id and run.is_root and mode is not None:
             run.mode_noted = True
             switch = Event(
-                "fact", "plugin", run.started_at_ns, "run.started", run.session_id, attributes={"cline.mode": mode}
+                "fact", source, run.started_at_ns, "run.started", run.session_id, attributes={"cline.mode": mode}
             )
             self._facts.tell(switch, "cline.mode.switched", run, run.session_id)
 
