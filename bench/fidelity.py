@@ -148,7 +148,7 @@ def _match_tool_calls(
 
 def _has_its_name(tool: SpanRecord, call: ToolCallTruth) -> bool:
     """Names that users choose are ``_OTHER``."""
-    known = CATALOGUE.cline.events["task.tool_used"].handlers["tool"][0].gate(call.tool_name)
+    known = CATALOGUE.vocabularies["cline"].events["task.tool_used"].handlers["tool"][0].gate(call.tool_name)
     return dict(tool.attributes)["gen_ai.tool.name"] == known
 
 

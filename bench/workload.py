@@ -29,7 +29,7 @@ _COMMON = {
 @lru_cache(1)
 def _run() -> list[tuple[int, str, dict[str, object]]]:
     """One recorded run: time in nanoseconds, event name, attributes."""
-    from cline_otel.decode.cline_log import parse_time_ns
+    from cline_otel.sources.cline_log.decode import parse_time_ns
 
     records: list[tuple[int, str, dict[str, object]]] = []
     for line in _LOG.read_text(encoding="utf-8").splitlines():

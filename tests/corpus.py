@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 from bench.fixed_key import CATALOGUE, recording_of
 
-from cline_otel.decode import otlp
 from cline_otel.events import EVENT_TYPES, AttributeValue, Event, RunClaimed, steering_fields, tick
 from cline_otel.replay import decode_recording
 from cline_otel.signals import Outputs, Tally
+from cline_otel.sources.otlp import decode as otlp
 from cline_otel.translate.step import SILENCE_NS, Translator
 
 DATA: Final = Path(__file__).parent / "data"

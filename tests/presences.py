@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cline_otel.sources.files.processes import Presence, ProcessTable
 from cline_otel.sources.intake import ProcessKey
-from cline_otel.sources.processes import Presence, ProcessTable
 
 
 class Presences(ProcessTable):

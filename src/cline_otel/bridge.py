@@ -33,9 +33,9 @@ from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import Exposure, exposures
 from cline_otel.signals import Attributes
-from cline_otel.sources.otlp_http import OtlpHttpReceiver
-from cline_otel.sources.polling import FilePoller
-from cline_otel.sources.spool import SpoolReader
+from cline_otel.sources.files.polling import FilePoller
+from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
+from cline_otel.sources.plugin.spool import SpoolReader
 
 _logger = logging.getLogger(__name__)
 

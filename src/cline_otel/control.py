@@ -22,9 +22,9 @@ from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, installed_policy
 from cline_otel.settings.watched_file import WatchedFile
+from cline_otel.sources.files.polling import INTERRUPTED_KEY, MARK, FilePoller
 from cline_otel.sources.intake import Batch, Busy, Unavailable
-from cline_otel.sources.polling import INTERRUPTED_KEY, MARK, FilePoller
-from cline_otel.sources.spool import SpoolReader, UndeletableFile
+from cline_otel.sources.plugin.spool import SpoolReader, UndeletableFile
 
 _logger = logging.getLogger(__name__)
 

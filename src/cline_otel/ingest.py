@@ -19,10 +19,10 @@ from typing import Final
 import msgspec
 
 from cline_otel.consent.decision import State
-from cline_otel.decode.otlp import MalformedPayload as MalformedRequest
 from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem, OutboxSignal
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import Flushed, Pipeline
+from cline_otel.sources.files.polling import INTERRUPTED_KEY
 from cline_otel.sources.intake import (
     Batch,
     Busy,
@@ -36,7 +36,7 @@ from cline_otel.sources.intake import (
     Unavailable,
     UnsupportedSignal,
 )
-from cline_otel.sources.polling import INTERRUPTED_KEY
+from cline_otel.sources.otlp.decode import MalformedPayload as MalformedRequest
 
 MAX_WAITING_REQUESTS: Final = 256
 """More requests than this at once are answered with 429."""

@@ -14,13 +14,15 @@ import msgspec
 
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.catalogue.values import OTHER
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, ProcessExited, tick
 from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally, add, count
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator

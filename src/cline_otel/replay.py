@@ -15,7 +15,6 @@ import msgspec
 
 from cline_otel import __version__
 from cline_otel.catalogue.load import Catalogue
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import to_json_line
@@ -24,6 +23,9 @@ from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, add, count
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 from cline_otel.sources.recording import Recording
 from cline_otel.translate.step import SILENCE_NS
 

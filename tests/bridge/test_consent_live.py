@@ -14,9 +14,9 @@ import pytest
 from cline_otel.consent import OffFile
 from cline_otel.journal import Journal
 from cline_otel.settings.pseudonyms_file import ensure_pseudonyms
-from cline_otel.sources import tailing
-from cline_otel.sources.polling import cline_log_key, decode_position
-from cline_otel.sources.spool import KEY_PREFIX
+from cline_otel.sources.files import tailing
+from cline_otel.sources.files.polling import cline_log_key, decode_position
+from cline_otel.sources.plugin.spool import KEY_PREFIX
 
 from .endpoint import Endpoint
 from .feeding import post

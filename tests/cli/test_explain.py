@@ -9,20 +9,18 @@ from click.testing import CliRunner
 
 from bridge.process import Home
 from cline_otel.catalogue import model
-from cline_otel.catalogue.document import catalogued_privacy, withheld_fields
-from cline_otel.catalogue.load import SourceEvent, load
+from cline_otel.catalogue.document import withheld_fields
+from cline_otel.catalogue.load import SourceEvent, load, read_tables
 from cline_otel.cli.explain import explain_privacy
 from cline_otel.cli.main import main
 
 CATALOGUE = load()
-ATTRIBUTES, SOURCES = catalogued_privacy()
+TABLES = read_tables()
+ATTRIBUTES = TABLES.attributes
 ENTRIES = [
-    (source, entry, SOURCES[file])
-    for source, vocabulary, file in (
-        ("plugin", CATALOGUE.plugin, "plugin.toml"),
-        ("cline.log, otlp", CATALOGUE.cline, "cline.toml"),
-    )
-    for entry in vocabulary.events.values()
+    (source, entry, TABLES.vocabularies[vocabulary])
+    for source, vocabulary in (("plugin", "plugin"), ("cline.log, OTLP", "cline"))
+    for entry in CATALOGUE.vocabularies[vocabulary].events.values()
 ]
 IDS = [f"{source}: {entry.name}" for source, entry, _ in ENTRIES]
 

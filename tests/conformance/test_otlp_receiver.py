@@ -21,7 +21,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 
 from cline_otel.sources.intake import Busy, ContentType, MalformedPayload, ReceiveResult, Unavailable, UnsupportedSignal
-from cline_otel.sources.otlp_http import OtlpHttpReceiver, ReceiverRefused
+from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverRefused
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 BOTH = pytest.mark.parametrize("media_type", [JSON, PROTOBUF])

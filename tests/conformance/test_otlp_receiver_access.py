@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiohttp
 import pytest
 
-from cline_otel.sources.access import is_allowed_host, is_authorized, is_loopback
 from cline_otel.sources.intake import ContentType, ReceiveResult, UnsupportedSignal
-from cline_otel.sources.otlp_http import OtlpHttpReceiver
+from cline_otel.sources.otlp.access import is_allowed_host, is_authorized, is_loopback
+from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
 
 
 class Pipeline:

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from cline_otel.sources.intake import ContentType, ReceiveResult, UnsupportedSignal
-from cline_otel.sources.otlp_http import OtlpHttpReceiver, ReceiverLimits
+from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
 
 zipped = partial(gzip.compress, mtime=0)
 

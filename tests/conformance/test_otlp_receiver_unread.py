@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cline_otel.sources.intake import ContentType, ReceiveResult, UnsupportedSignal
-from cline_otel.sources.otlp_http import OtlpHttpReceiver, ReceiverLimits
+from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
 
 REQUEST = b"POST /v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 ENOUGH = 2_000

@@ -54,7 +54,7 @@ def test_providers_become_well_known_values_only() -> None:
 
 def test_a_provider_that_has_a_well_known_value_gets_it() -> None:
     """An id that is not the well-known value itself, but its vendor's, is renamed."""
-    gate = CATALOGUE.cline.events["task.tokens"].handlers["provider"][0].gate
+    gate = CATALOGUE.vocabularies["cline"].events["task.tokens"].handlers["provider"][0].gate
     expected = {
         "anthropic": "anthropic", "openai-native": "openai", "openai-codex": "openai", "gemini": "gcp.gemini",
         "vertex": "gcp.vertex_ai", "bedrock": "aws.bedrock", "mistral": "mistral_ai", "xai": "x_ai",

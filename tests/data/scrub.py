@@ -101,7 +101,7 @@ def dumped(record: Any) -> bytes:
 
 def cline_log(path: Path, scrubber: Scrubber) -> Iterator[bytes]:
     """Lines of ``cline.log``."""
-    known_messages = set(scrubber.catalogue.cline.log_messages)
+    known_messages = set(scrubber.catalogue.vocabularies["cline"].log_messages)
     for number, line in enumerate(path.read_bytes().split(b"\n")):
         if not line.strip():
             continue
@@ -110,11 +110,11 @@ def cline_log(path: Path, scrubber: Scrubber) -> Iterator[bytes]:
         if number < 3:
             kept |= {"pid": 1, "hostname": "host", "name": "cline.cli", "component": "main"}
         name = record.get("event")
-        entry = scrubber.catalogue.cline.find(name) if name else None
+        entry = scrubber.catalogue.vocabularies["cline"].find(name) if name else None
         if name and entry is not None and scrubber.repeats(entry, "cline-log"):
             continue
         if name and entry is not None:
-            shown_name = name if name in scrubber.catalogue.cline.events else f"{entry.name}something"
+            shown_name = name if name in scrubber.catalogue.vocabularies["cline"].events else f"{entry.name}something"
             kept["event"] = shown_name
             kept["properties"] = scrubber.fields("cline-log", entry, record["properties"].items())
             kept["msg"] = "telemetry.event"
@@ -161,12 +161,12 @@ def otlp_logs(path: Path, scrubber: Scrubber) -> Iterator[bytes]:
 def scrubber_record(scrubber: Scrubber) -> Any:
     def scrub(record: dict[str, Any]) -> dict[str, Any] | None:
         name = record["body"]["stringValue"]
-        entry = scrubber.catalogue.cline.find(name)
+        entry = scrubber.catalogue.vocabularies["cline"].find(name)
         if entry is None:
             raise SystemExit(f"{name}: the catalogue does not know this event")
         if scrubber.repeats(entry, "otlp"):
             return None
-        shown_name = name if name in scrubber.catalogue.cline.events else f"{entry.name}something"
+        shown_name = name if name in scrubber.catalogue.vocabularies["cline"].events else f"{entry.name}something"
         pairs = [(pair["key"], plain(pair["value"])) for pair in record.get("attributes", ())]
         fields = scrubber.fields("otlp", entry, pairs)
         return {
@@ -187,7 +187,7 @@ def wire(path: Path, scrubber: Scrubber) -> bytes:
         resource.resource.attributes.extend(kept)
         for scope in resource.scope_logs:
             for record in scope.log_records:
-                entry = scrubber.catalogue.cline.find(record.body.string_value)
+                entry = scrubber.catalogue.vocabularies["cline"].find(record.body.string_value)
                 if entry is None:
                     raise SystemExit(f"{record.body.string_value}: the catalogue does not know this event")
                 pairs = [
@@ -244,7 +244,7 @@ def scrub(capture: Path, output: Path, *, with_otlp: bool) -> None:
     if not any((target / "spool").iterdir()):
         (target / "spool").rmdir()
     truth = read_truth(capture)
-    tool_gate = scrubber.catalogue.cline.events["task.tool_used"].handlers["tool"][0].gate
+    tool_gate = scrubber.catalogue.vocabularies["cline"].events["task.tool_used"].handlers["tool"][0].gate
     named = msgspec.structs.replace(
         truth,
         tool_calls=tuple(

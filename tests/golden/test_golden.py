@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from bench.fixed_key import CATALOGUE
 
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.events import Event, tick
 from cline_otel.signals import LogRecord, MetricDelta, SpanEvent, SpanRecord, Tally
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 from cline_otel.translate.step import Translator
 from corpus import closing_ticks
 
@@ -119,7 +121,7 @@ def test_an_event_becomes_what_its_golden_file_says(path: Path, request: pytest.
 def meaningful_events() -> dict[str, str]:
     return {
         name: entry.kind
-        for vocabulary in (CATALOGUE.cline, CATALOGUE.plugin)
+        for vocabulary in CATALOGUE.vocabularies.values()
         for name, entry in vocabulary.events.items()
         if entry.kind != "ignored"
     }

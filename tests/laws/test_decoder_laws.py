@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from cline_otel.catalogue.load import SourceEvent, SourceVocabulary
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.encode.origin import Origin
 from cline_otel.events import Event
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.signals import Tally
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 from cline_otel.translate.step import SILENCE_NS
 from corpus import CAPTURES, HOUR_NS, SECOND_NS
 
@@ -129,8 +131,8 @@ def mutated(draw: st.DrawFn, vocabulary: SourceVocabulary) -> tuple[str, dict[st
     return name, fields
 
 
-cline_events = st.lists(mutated(CATALOGUE.cline), min_size=1, max_size=6)
-plugin_events = st.lists(mutated(CATALOGUE.plugin), min_size=1, max_size=8)
+cline_events = st.lists(mutated(CATALOGUE.vocabularies["cline"]), min_size=1, max_size=6)
+plugin_events = st.lists(mutated(CATALOGUE.vocabularies["plugin"]), min_size=1, max_size=8)
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary
-from cline_otel.decode import otlp
 from cline_otel.encode.origin import Origin
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.replay import write
+from cline_otel.sources.otlp import decode as otlp
 from cline_otel.translate.step import SILENCE_NS
 from corpus import capture_paths
 
@@ -115,7 +115,9 @@ def new_pipeline() -> Pipeline:
     return Pipeline(CATALOGUE, ORIGIN, ORIGIN, claim_wait_ns=0)
 
 
-CLINE_NAMES = sorted([*CATALOGUE.cline.events, *(prefix for prefix, _ in CATALOGUE.cline.prefixes)])
+CLINE_NAMES = sorted(
+    [*CATALOGUE.vocabularies["cline"].events, *(prefix for prefix, _ in CATALOGUE.vocabularies["cline"].prefixes)]
+)
 seeds = st.integers(0, 2**32)
 
 
@@ -158,7 +160,7 @@ def otlp_request(name: str, fields: dict[str, Any], secrets: Secrets) -> bytes:
 @settings(max_examples=4)
 @given(seeds, st.booleans())
 def test_a_secret_in_cline_s_events_never_comes_out(name: str, seed: int, keyed: bool) -> None:
-    entry = entry_of(CATALOGUE.cline, name)
+    entry = entry_of(CATALOGUE.vocabularies["cline"], name)
     secrets = Secrets(seed)
     fields = planted(entry, secrets)
     if keyed:
@@ -178,11 +180,11 @@ def protobuf(body: bytes) -> bytes:
     return Parse(body, ExportLogsServiceRequest()).SerializeToString()
 
 
-@pytest.mark.parametrize("name", sorted(CATALOGUE.plugin.events))
+@pytest.mark.parametrize("name", sorted(CATALOGUE.vocabularies["plugin"].events))
 @settings(max_examples=8)
 @given(seeds, st.booleans())
 def test_a_secret_in_the_spool_never_comes_out(name: str, seed: int, keyed: bool) -> None:
-    entry = entry_of(CATALOGUE.plugin, name)
+    entry = entry_of(CATALOGUE.vocabularies["plugin"], name)
     secrets = Secrets(seed)
     fields = planted(entry, secrets)
     if keyed:

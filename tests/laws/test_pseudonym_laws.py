@@ -21,12 +21,14 @@ from cline_otel.catalogue.gates import Gates
 from cline_otel.catalogue.load import SourceEvent, _compile_source, load
 from cline_otel.catalogue.model import SourceFile
 from cline_otel.catalogue.values import LONGEST_NAME, OTHER, REDACTED
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.decode.fields import to_event
 from cline_otel.events import AttributeValue, Event
 from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy, PrivacyClass
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PSEUDONYM, PseudonymKind, Pseudonyms
 from cline_otel.signals import Tally
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 
 KINDS: Final[tuple[PseudonymKind, ...]] = get_args(PseudonymKind)
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
@@ -106,7 +108,7 @@ def test_nothing_joins_the_pseudonyms_of_two_installations_or_of_two_kinds() -> 
 
 HASHING = [
     (entry.name, field, target)
-    for entry in CATALOGUE.cline.events.values()
+    for entry in CATALOGUE.vocabularies["cline"].events.values()
     for field, targets in entry.fields.items()
     for target in targets
     if (attribute := ATTRIBUTES.attributes.get(target)) is not None and attribute.hashes and entry.kind != "ignored"

@@ -183,7 +183,7 @@ def test_a_file_that_is_no_toml_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_every_kind_of_the_catalogue_can_be_explained() -> None:
-    kinds = {entry.kind for vocabulary in (CATALOGUE.cline, CATALOGUE.plugin) for entry in vocabulary.events.values()}
+    kinds = {entry.kind for vocabulary in CATALOGUE.vocabularies.values() for entry in vocabulary.events.values()}
     assert kinds <= explain._KIND_MEANING.keys()
 
 
@@ -196,7 +196,7 @@ def test_every_attribute_is_used_by_a_signal_that_it_serves() -> None:
 
 
 def test_every_fact_is_told_by_something() -> None:
-    told = {entry.fact for vocabulary in (CATALOGUE.cline, CATALOGUE.plugin) for entry in vocabulary.events.values()}
+    told = {entry.fact for vocabulary in CATALOGUE.vocabularies.values() for entry in vocabulary.events.values()}
     own = {"cline.run.started", "cline.run.finished", "cline.model_call.failed", "cline.tool_call.failed"}
     assert CATALOGUE.facts.keys() == told - {""} | own
 
@@ -207,7 +207,7 @@ def test_never_a_session_run_call_or_user_on_a_metric() -> None:
 
 
 def test_nothing_leaves_by_default_but_what_is_safe_bounded_or_a_pseudonym() -> None:
-    for vocabulary in (CATALOGUE.cline, CATALOGUE.plugin):
+    for vocabulary in CATALOGUE.vocabularies.values():
         for entry in vocabulary.events.values():
             for read in entry.handlers.values():
                 classes = {CATALOGUE.attributes[name].privacy for _, name, _ in read if name in CATALOGUE.attributes}
@@ -215,16 +215,16 @@ def test_nothing_leaves_by_default_but_what_is_safe_bounded_or_a_pseudonym() -> 
 
 
 def test_documentation_names_are_aliases_of_the_wire_s() -> None:
-    handlers = CATALOGUE.cline.events["task.tool_used"].handlers
+    handlers = CATALOGUE.vocabularies["cline"].events["task.tool_used"].handlers
     assert handlers["tool"] == handlers["tool_name"]
     assert handlers["ulid"] == handlers["sessionId"] == handlers["task_id"]
 
 
 def test_a_prefix_stands_for_the_names_that_others_choose() -> None:
-    entry = CATALOGUE.cline.find("plugin.whatever_it_is")
+    entry = CATALOGUE.vocabularies["cline"].find("plugin.whatever_it_is")
     assert entry is not None
     assert (entry.kind, entry.name) == ("ignored", "plugin.")
-    assert CATALOGUE.cline.find("plugi") is None
+    assert CATALOGUE.vocabularies["cline"].find("plugi") is None
 
 
 # --- every name that a recording has ----------------------------------------------------------------------

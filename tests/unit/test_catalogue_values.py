@@ -11,9 +11,9 @@ from cline_otel.catalogue import values
 from cline_otel.catalogue.values import MOST, OTHER, REDACTED
 from cline_otel.privacy.pseudonyms import Pseudonyms
 
-MODEL = CATALOGUE.cline.events["task.tokens"].handlers["model"][0].gate
-AGENT_ID = CATALOGUE.cline.events["task.tokens"].handlers["agentId"][0].gate
-CALL_ID = CATALOGUE.cline.events["sdk.tool_timeout"].handlers["tool_call_id"][0].gate
+MODEL = CATALOGUE.vocabularies["cline"].events["task.tokens"].handlers["model"][0].gate
+AGENT_ID = CATALOGUE.vocabularies["cline"].events["task.tokens"].handlers["agentId"][0].gate
+CALL_ID = CATALOGUE.vocabularies["cline"].events["sdk.tool_timeout"].handlers["tool_call_id"][0].gate
 
 anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2)
 

@@ -247,7 +247,7 @@ def test_only_the_beginning_of_a_text_is_looked_at() -> None:
 def classifying() -> list[tuple[SourceEvent, str, str]]:
     return [
         (entry, field, target)
-        for entry in CATALOGUE.cline.events.values()
+        for entry in CATALOGUE.vocabularies["cline"].events.values()
         for field, target in entry.classified.items()
     ]
 

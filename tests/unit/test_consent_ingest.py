@@ -20,9 +20,9 @@ from cline_otel.encode.origin import Origin
 from cline_otel.ingest import Ingest
 from cline_otel.journal import Journal, JournalError
 from cline_otel.pipeline import Pipeline
+from cline_otel.sources.files.polling import INTERRUPTED_KEY, MARK
 from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessKey, Unavailable
-from cline_otel.sources.polling import INTERRUPTED_KEY, MARK
-from cline_otel.sources.spool import SpoolReader
+from cline_otel.sources.plugin.spool import SpoolReader
 
 PROCESS = ProcessKey(1_000, 11)
 ORIGIN = Origin((("service.name", "test"),), "test", "", "")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cline_otel.sources.files.polling import INTERRUPTED_KEY, PASSING_OVER_KEY, FilePoller
 from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessGone, ProcessKey
-from cline_otel.sources.polling import INTERRUPTED_KEY, PASSING_OVER_KEY, FilePoller
-from cline_otel.sources.spool import SpoolReader
+from cline_otel.sources.plugin.spool import SpoolReader
 from presences import Presences
 
 PROCESS = ProcessKey(1_000, 11)

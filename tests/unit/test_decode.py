@@ -9,9 +9,11 @@ import pytest
 from bench.fixed_key import CATALOGUE
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.events import Event
 from cline_otel.signals import Tally
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 
 TIME_NS = 1_790_000_000_123_000_000
 AGENT_ID, RUN_ID = "agent_1795358814189_2kb1cn", "run_-OZ2HV2E"

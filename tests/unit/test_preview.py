@@ -378,15 +378,15 @@ def planted(entry: SourceEvent, random: Random) -> tuple[dict[str, Any], list[st
     return fields, secrets
 
 
-EVENTS = [("cline-log", name) for name in sorted(CATALOGUE.cline.events)]
-EVENTS += [("plugin", name) for name in sorted(CATALOGUE.plugin.events)]
+EVENTS = [("cline-log", name) for name in sorted(CATALOGUE.vocabularies["cline"].events)]
+EVENTS += [("plugin", name) for name in sorted(CATALOGUE.vocabularies["plugin"].events)]
 
 
 @pytest.mark.parametrize(("source", "name"), EVENTS, ids=[f"{source}: {name}" for source, name in EVENTS])
 @settings(max_examples=3)
 @given(st.integers(0, 2**32))
 def test_a_value_that_does_not_leave_is_not_shown(source: str, name: str, seed: int) -> None:
-    vocabulary = CATALOGUE.plugin if source == "plugin" else CATALOGUE.cline
+    vocabulary = CATALOGUE.vocabularies["plugin"] if source == "plugin" else CATALOGUE.vocabularies["cline"]
     fields, secrets = planted(vocabulary.events[name], Random(seed))
     if source == "plugin":
         envelope = {"v", "event", "time_unix_ms"}

@@ -15,7 +15,7 @@ from cline_otel.privacy.pseudonyms import GENERATED_ID, PSEUDONYM
 from cline_otel.privacy.shapes import shape_of
 from corpus import DATA
 
-HANDLERS = CATALOGUE.cline.events["task.tokens"].handlers
+HANDLERS = CATALOGUE.vocabularies["cline"].events["task.tokens"].handlers
 MODEL, AGENT = HANDLERS["model"][0].gate, HANDLERS["agentId"][0].gate
 ALPHANUMERIC = string.ascii_letters + string.digits
 

@@ -12,7 +12,7 @@ import pytest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.private_files import keep_private, make_private_directory, open_private, private_directory
 from cline_otel.running import Running, announced, find_running
-from cline_otel.sources.spool import SpoolReader
+from cline_otel.sources.plugin.spool import SpoolReader
 
 
 @pytest.fixture(params=[0o000, 0o022], ids=oct, autouse=True)

@@ -13,7 +13,7 @@ from yarl import URL
 
 from cline_otel.export.targets import OtlpTarget
 from cline_otel.settings.remote_config import RemoteConfigError, parse_exports
-from cline_otel.sources.access import is_loopback
+from cline_otel.sources.otlp.access import is_loopback
 
 ENABLED: dict[str, Any] = {"openTelemetryEnabled": True, "openTelemetryLogsExporter": "otlp"}
 SPELLINGS = [

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.sources import polling
+from cline_otel.sources.files import polling
+from cline_otel.sources.files.polling import FilePoller, cline_log_key, decode_position
 from cline_otel.sources.intake import (
     Batch,
     Busy,
@@ -17,8 +18,7 @@ from cline_otel.sources.intake import (
     ProcessKey,
     Unavailable,
 )
-from cline_otel.sources.polling import FilePoller, cline_log_key, decode_position
-from cline_otel.sources.spool import SpoolReader
+from cline_otel.sources.plugin.spool import SpoolReader
 from presences import Presences
 
 _NOW_NS = 1_800_000_000 * 10**9

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cline_otel.sources.files.processes import Presence, ProcessTable
+from cline_otel.sources.files.tailing import Position, UnreadableFile
 from cline_otel.sources.intake import ProcessKey
-from cline_otel.sources.processes import Presence, ProcessTable
-from cline_otel.sources.spool import SILENT_AFTER_NS, SpoolReader, parse_name
-from cline_otel.sources.tailing import Position, UnreadableFile
+from cline_otel.sources.plugin.spool import SILENT_AFTER_NS, SpoolReader, parse_name
 
 _NOW_NS = 1_800_000_000 * 10**9
 FIRST = ProcessKey(1_000, 11)
@@ -224,7 +224,7 @@ def test_a_file_swapped_for_a_symlink_after_it_was_listed_is_not_followed(
 def test_a_file_that_cannot_be_read_holds_up_its_own_process_alone(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cline_otel.sources import spool as spool_module
+    from cline_otel.sources.plugin import spool as spool_module
 
     broken = spool.write(FIRST, 0, b"a\n")
     spool.write(FIRST, 1, b"b\n")

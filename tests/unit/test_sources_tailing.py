@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cline_otel.sources.tailing import Chunk, Position, Tail, UnreadableFile, read_chunk, unread_bytes
+from cline_otel.sources.files.tailing import Chunk, Position, Tail, UnreadableFile, read_chunk, unread_bytes
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_old_predecessors_are_not_read_again_when_the_file_they_preceded_is_lost
 
 
 def test_what_is_read_while_the_file_is_truncated_is_not_delivered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cline_otel.sources import tailing
+    from cline_otel.sources.files import tailing
 
     append(path, b"one\n")
     position = read(path, None).position

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cline_otel.sources.tailing import MAX_GENERATIONS, Position, Tail
+from cline_otel.sources.files.tailing import MAX_GENERATIONS, Position, Tail
 
 _NAME = "cline.log"
 _MAX_LINE_BYTES = 400

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from bench.fixed_key import CATALOGUE
 
-from cline_otel.decode.cline_log import decode_lines
 from cline_otel.settings.remote_config import RemoteConfigError, RemoteConfigs, parse_exports, unwrapped
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.signals import Tally
+from cline_otel.sources.cline_log.decode import decode_lines
 
 MONSTERS = {
     "nested lists": '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}",

@@ -19,11 +19,12 @@ def findings(
     metrics: model.MetricsFile,
     spans: model.SpansFile,
     facts: model.FactsFile,
-    sources: Mapping[str, model.SourceFile],
+    vocabularies: Mapping[str, model.SourceFile],
+    sources: Mapping[str, model.SourceTable],
 ) -> list[str]:
     """Every contradiction, as a line that names the file, the entry, what is wrong and where the mend belongs.
 
-    ``sources`` are by file name.
+    Vocabularies go by file.
     """
     return [
         *_check_attributes(attributes),
@@ -32,7 +33,9 @@ def findings(
         *_check_served(attributes.attributes, metrics, spans, facts),
         *_check_steering(attributes),
         *_check_facts(facts, attributes.attributes, metrics),
-        *(finding for name, table in sources.items() for finding in _check_source(name, table, attributes, facts)),
+        *(finding for name, table in vocabularies.items() for finding in _check_source(name, table, attributes, facts)),
+        *_check_ranks(sources),
+        *(finding for name, table in vocabularies.items() for finding in _check_known_to(name, table, sources)),
     ]
 
 
@@ -162,6 +165,20 @@ def _check_facts(
             else:
                 for attribute in set(counter.attributes) - carried:
                     yield f"{where}: counts {fact.counts} but does not carry {attribute}"
+
+
+def _check_ranks(sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
+    """Live, whoever claims sessions owns a run at once; a replay goes by rank: both have to say the same."""
+    others = max((source.rank for source in sources.values() if not source.claims_sessions), default=-1)
+    for name, source in sources.items():
+        if source.claims_sessions and source.rank <= others:
+            yield f"source {name}: it claims sessions, so its rank has to be above {others}"
+
+
+def _check_known_to(name: str, table: model.SourceFile, sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
+    for event_name, event in (table.events | table.prefixes).items():
+        for source in event.known_to - sources.keys():
+            yield f"{name}: {event_name}: known to {source!r}, which is no source"
 
 
 def _check_source(

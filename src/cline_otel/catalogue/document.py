@@ -28,7 +28,6 @@ EVERY_EVENT: Final = "every event"
 WITHHELD: Final[tuple[PrivacyClass, ...]] = ("content", "pseudonym", "secret")
 """Classes of upstream fields that never leave unless an attribute says how."""
 
-_SOURCE_NAMES: Final = {"cline.toml": "cline.log and OTLP", "plugin.toml": "plugin"}
 _MOST_VALUES_SHOWN: Final = 24
 
 Cell = str | tuple[str, ...]
@@ -50,7 +49,7 @@ def privacy_sections(attributes: model.AttributesFile, sources: Mapping[str, mod
 
     Args:
         attributes: every attribute that may leave.
-        sources: what each source says, by the name of its file in the catalogue.
+        sources: each vocabulary, by the titles of the sources that speak it.
     """
     of_class: dict[PrivacyClass, list[tuple[str, model.Attribute]]] = {}
     for name, attribute in sorted(attributes.attributes.items()):
@@ -119,7 +118,7 @@ def privacy_document(attributes: model.AttributesFile, sources: Mapping[str, mod
 
     Args:
         attributes: every attribute that may leave.
-        sources: what each source says, by the name of its file in the catalogue.
+        sources: each vocabulary, by the titles of the sources that speak it.
     """
     sections = [
         f"## {section.title}\n\n{section.text}\n\n{_markdown_table(section)}\n"
@@ -135,7 +134,10 @@ def catalogued_privacy() -> tuple[model.AttributesFile, dict[str, model.SourceFi
         CatalogueError: the catalogue contradicts itself.
     """
     tables = read_tables()
-    return tables.attributes, {"plugin.toml": tables.plugin, "cline.toml": tables.cline}
+    return tables.attributes, {
+        " and ".join(source.title for source in tables.speakers(name)): vocabulary
+        for name, vocabulary in tables.vocabularies.items()
+    }
 
 
 def leaves(privacy: PrivacyClass, said: PrivacyClass) -> bool:
@@ -214,19 +216,19 @@ def _content_row(name: str, attribute: model.Attribute, sources: Mapping[str, mo
 def _withheld_rows(
     attributes: model.AttributesFile, sources: Mapping[str, model.SourceFile]
 ) -> Iterator[tuple[Cell, ...]]:
-    for file, table in sorted(sources.items(), reverse=True):
+    for titles, table in sources.items():
         events = sorted((table.events | table.prefixes).items())
         common = withheld_fields(table.common, attributes)
         for privacy in WITHHELD:
             fields = [_with_exceptions(field, events) for field, said in sorted(common.items()) if said == privacy]
             if fields:
-                yield EVERY_EVENT, privacy, ", ".join(fields), _SOURCE_NAMES.get(file, file)
+                yield EVERY_EVENT, privacy, ", ".join(fields), titles
         for name, event in events:
             own = withheld_fields(event, attributes)
             for privacy in WITHHELD:
                 names = tuple(sorted(field for field, said in own.items() if said == privacy))
                 if names:
-                    yield (name,), privacy, names, _SOURCE_NAMES.get(file, file)
+                    yield (name,), privacy, names, titles
 
 
 def _with_exceptions(field: str, events: Iterable[tuple[str, model.SourceEvent]]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,10 @@ TEXT: Final = -2
 FALLBACK: Final = -3
 """A handler's slot is the place of a key or steering field among the event's own fields, or one of these three: an
 attribute; one with free text that the user has opted in; one that is only set where no other field says it."""
+
+
+SOURCE_NAMES: Final = "sources"
+"""``values_from`` of an attribute whose values are the names of the sources."""
 
 
 class CatalogueError(Exception):
@@ -104,15 +108,6 @@ class SourceVocabulary(msgspec.Struct, frozen=True):
         return found
 
 
-class SourceTraits(msgspec.Struct, frozen=True):
-    """What a source is able to do."""
-
-    rank: int
-    claims_sessions: bool
-    knows_mode: bool
-    vocabulary: SourceVocabulary
-
-
 class SpanDefinition(msgspec.Struct, frozen=True):
     """A span's recipe. ``attributes`` is ordered; its name is ``operation`` and the value of ``named_by``."""
 
@@ -145,10 +140,22 @@ class Fact(msgspec.Struct, frozen=True):
     span_event: bool
 
 
+class Source(msgspec.Struct, frozen=True):
+    """A source: its names, rank and capabilities, as ``model.SourceTable`` explains them, and what it can say."""
+
+    name: str
+    rank: int
+    title: str
+    holds: str
+    claims_sessions: bool
+    knows_mode: bool
+    vocabulary: SourceVocabulary
+
+
 class Catalogue(msgspec.Struct, frozen=True):
     """Everything the product knows of names, compiled.
 
-    ``identity`` are the attributes that say who an agent works for.
+    ``sources`` has the highest rank first. ``identity`` are the attributes that say who an agent works for.
     """
 
     attributes: dict[str, model.Attribute]
@@ -157,23 +164,33 @@ class Catalogue(msgspec.Struct, frozen=True):
     spans: dict[str, SpanDefinition]
     identity: tuple[str, ...]
     facts: dict[str, Fact]
-    cline: SourceVocabulary
-    plugin: SourceVocabulary
-    sources: dict[str, SourceTraits]
+    sources: dict[str, Source]
+    vocabularies: dict[str, SourceVocabulary]
     other_sources: dict[str, model.OtherSource]
     excluded: frozenset[str]
 
 
+class SourceText(NamedTuple):
+    """A source's ``catalogue.toml``: where it is from, for messages, and its text."""
+
+    where: str
+    text: str
+
+
 class Tables(NamedTuple):
-    """The catalogue's files as they are written, checked."""
+    """The catalogue's files as they are written, checked. ``sources`` has the highest rank first."""
 
     attributes: model.AttributesFile
     metrics: model.MetricsFile
     spans: model.SpansFile
     facts: model.FactsFile
-    cline: model.SourceFile
-    plugin: model.SourceFile
+    sources: dict[str, model.SourceTable]
+    vocabularies: dict[str, model.SourceFile]
     others: model.OtherSourcesFile
+
+    def speakers(self, vocabulary: str) -> list[model.SourceTable]:
+        """The sources that speak a vocabulary."""
+        return [source for source in self.sources.values() if (source.vocabulary or source.name) == vocabulary]
 
     @property
     def built_in_tools(self) -> list[str]:
@@ -183,10 +200,48 @@ class Tables(NamedTuple):
 
 def _read(name: str, shape: type[_Model]) -> _Model:
     text = files("cline_otel.catalogue").joinpath(name).read_text(encoding="utf-8")
+    return _validated(SourceText(f"catalogue/{name}", text), shape, lambda table: table)
+
+
+def _validated(source: SourceText, shape: type[_Model], part: Callable[[dict[str, Any]], Any]) -> _Model:
     try:
-        return shape.model_validate(tomllib.loads(text))
+        return shape.model_validate(part(tomllib.loads(source.text)))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise CatalogueError(f"catalogue/{name}: {error}") from error
+        raise CatalogueError(f"{source.where}: {error}") from error
+
+
+def built_in_sources() -> tuple[SourceText, ...]:
+    """The ``catalogue.toml`` of every folder of ``cline_otel.sources``."""
+    found: list[SourceText] = []
+    for folder in sorted(files("cline_otel.sources").iterdir(), key=lambda folder: folder.name):
+        table = folder.joinpath("catalogue.toml")
+        if table.is_file():
+            found.append(SourceText(f"sources/{folder.name}/catalogue.toml", table.read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def _read_sources(
+    texts: Iterable[SourceText],
+) -> tuple[dict[str, model.SourceTable], dict[str, model.SourceFile], dict[str, model.SourceFile]]:
+    """Sources by name, highest rank first; their vocabularies by name; and those by file, for what is found wrong."""
+    tables = [(text, _validated(text, model.SourceTable, lambda table: table.get("source", {}))) for text in texts]
+    tables.sort(key=lambda read: -read[1].rank)
+    vocabularies: dict[str, model.SourceFile] = {}
+    by_file: dict[str, model.SourceFile] = {}
+    for text, source in tables:
+        name, where = source.vocabulary or source.name, text.where
+        if name not in vocabularies:
+            if source.vocabulary is None:
+                vocabularies[name] = _validated(text, model.SourceFile, _without_source)
+            else:
+                where = f"{name}.toml"
+                vocabularies[name] = _read(where, model.SourceFile)
+            by_file[where] = vocabularies[name]
+    return {source.name: source for _, source in tables}, vocabularies, by_file
+
+
+def _without_source(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in table.items() if name != "source"}
 
 
 def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
@@ -283,41 +338,57 @@ def _compile_fact(name: str, fact: model.Fact, common: list[str], excluded: froz
     )
 
 
-@lru_cache(1)
-def read_tables() -> Tables:
+@lru_cache(4)
+def read_tables(sources: tuple[SourceText, ...] | None = None) -> Tables:
     """The catalogue's files, read once per process; enough where only names are asked for.
+
+    Args:
+        sources: the sources that there are; None for the built-in ones.
 
     Raises:
         CatalogueError: a file does not fit its model or contradicts another; all findings are named.
     """
+    known, vocabularies, by_file = _read_sources(built_in_sources() if sources is None else sources)
     tables = Tables(
-        attributes=_read("attributes.toml", model.AttributesFile),
+        attributes=_with_sources(_read("attributes.toml", model.AttributesFile), known),
         metrics=_read("metrics.toml", model.MetricsFile),
         spans=_read("spans.toml", model.SpansFile),
         facts=_read("facts.toml", model.FactsFile),
-        cline=_read("cline.toml", model.SourceFile),
-        plugin=_read("plugin.toml", model.SourceFile),
+        sources=known,
+        vocabularies=vocabularies,
         others=_read("other_sources.toml", model.OtherSourcesFile),
     )
-    sources = {"cline.toml": tables.cline, "plugin.toml": tables.plugin}
-    if found := findings(tables.attributes, tables.metrics, tables.spans, tables.facts, sources):
+    if found := findings(tables.attributes, tables.metrics, tables.spans, tables.facts, by_file, known):
         raise CatalogueError("\n".join(found))
     return tables
 
 
+def _with_sources(table: model.AttributesFile, sources: Iterable[str]) -> model.AttributesFile:
+    """Attributes whose values are the names of the sources, which no list has to repeat."""
+    named = frozenset(sources)
+    attributes = {
+        name: attribute.model_copy(update={"values": named, "values_from": None})
+        if attribute.values_from == SOURCE_NAMES
+        else attribute
+        for name, attribute in table.attributes.items()
+    }
+    return table.model_copy(update={"attributes": attributes})
+
+
 @lru_cache(4)
-def load(policy: Policy = Policy()) -> Catalogue:  # noqa: B008 - immutable
+def load(policy: Policy = Policy(), sources: tuple[SourceText, ...] | None = None) -> Catalogue:  # noqa: B008 - immutable
     """The catalogue as the user's decisions make it. The files are read and checked once per process.
 
     Args:
         policy: the user's decisions; without any, nothing leaves but what is safe or bounded.
+        sources: the sources that there are; None for the built-in ones.
 
     Raises:
         CatalogueError: a file does not fit its model or contradicts another; all findings are named.
     """
-    tables = read_tables()
+    tables = read_tables(sources)
     gates = Gates(tables.attributes, policy)
-    cline, plugin = _compile_source(tables.cline, gates), _compile_source(tables.plugin, gates)
+    vocabularies = {name: _compile_source(table, gates) for name, table in tables.vocabularies.items()}
     return Catalogue(
         attributes=tables.attributes.attributes,
         metrics={
@@ -345,13 +416,19 @@ def load(policy: Policy = Policy()) -> Catalogue:  # noqa: B008 - immutable
             name: _compile_fact(name, fact, tables.facts.common.carries, policy.excluded)
             for name, fact in tables.facts.facts.items()
         },
-        cline=cline,
-        plugin=plugin,
         sources={
-            "plugin": SourceTraits(2, True, True, plugin),
-            "cline-log": SourceTraits(1, False, False, cline),
-            "otlp": SourceTraits(1, False, False, cline),
+            name: Source(
+                name=name,
+                rank=source.rank,
+                title=source.title,
+                holds=source.holds,
+                claims_sessions=source.claims_sessions,
+                knows_mode=source.knows_mode,
+                vocabulary=vocabularies[source.vocabulary or name],
+            )
+            for name, source in tables.sources.items()
         },
+        vocabularies=vocabularies,
         other_sources=tables.others.sources,
         excluded=policy.excluded,
     )

@@ -156,13 +156,35 @@ class LogMessages(_Strict):
 
 
 class SourceFile(_Strict):
-    """``cline.toml`` and ``plugin.toml``: one vocabulary each."""
+    """A vocabulary: ``cline.toml``, which several sources share, or the rest of a source's own ``catalogue.toml``."""
 
     keys: dict[Literal["session_id", "agent_id", "run_id", "iteration", "call_id"], list[str]]
     common: SourceCommon
     events: dict[str, SourceEvent]
     prefixes: dict[str, SourceEvent]
     log_messages: LogMessages
+
+
+class SourceTable(_Strict):
+    """``[source]`` of a source's ``catalogue.toml``: its names, and what others may rely on.
+
+    Attributes:
+        name: in events, counters and options.
+        rank: of several sources that report a run, the one of highest rank owns it.
+        title: what people call it.
+        holds: what a recording of it holds, one piece of it.
+        vocabulary: the shared one that it speaks; None where the file has its own.
+        claims_sessions: it announces itself before it reports a run, and owns what it reports; others wait for it.
+        knows_mode: its runs say which mode they are in.
+    """
+
+    name: Annotated[str, Field(pattern=r"[a-z][a-z0-9]*(-[a-z0-9]+)*")]
+    rank: int
+    title: str
+    holds: str
+    vocabulary: str | None = None
+    claims_sessions: bool = False
+    knows_mode: bool = False
 
 
 class OtherSource(_Strict):

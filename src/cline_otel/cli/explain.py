@@ -19,7 +19,7 @@ from cline_otel.catalogue.document import (
     privacy_sections,
     withheld_fields,
 )
-from cline_otel.catalogue.load import Catalogue, SourceEvent, load
+from cline_otel.catalogue.load import Catalogue, SourceEvent, Tables, load, read_tables
 from cline_otel.cli.main import fail
 from cline_otel.events import KEYS
 from cline_otel.privacy.policy import PrivacyClass
@@ -70,20 +70,17 @@ def explain_event(name: str | None) -> None:
     if name is None:
         _list_all(catalogue)
         return
-    attributes, sources = catalogued_privacy()
+    tables = read_tables()
     found = [
-        (source, entry, sources[file])
-        for source, vocabulary, file in (
-            ("plugin", catalogue.plugin, "plugin.toml"),
-            ("cline.log, otlp", catalogue.cline, "cline.toml"),
-        )
-        if (entry := vocabulary.find(name)) is not None
+        (_speakers(tables, vocabulary), entry, tables.vocabularies[vocabulary])
+        for vocabulary, compiled in catalogue.vocabularies.items()
+        if (entry := compiled.find(name)) is not None
     ]
     elsewhere = [
         (source, other.names[name]) for source, other in catalogue.other_sources.items() if name in other.names
     ]
     if not found and not elsewhere:
-        known = [*catalogue.plugin.events, *catalogue.cline.events]
+        known = [event for vocabulary in catalogue.vocabularies.values() for event in vocabulary.events]
         known += [other_name for other in catalogue.other_sources.values() for other_name in other.names]
         near = difflib.get_close_matches(name, known, 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `cline-otel explain` lists all"
@@ -92,9 +89,9 @@ def explain_event(name: str | None) -> None:
     for source, entry, table in found:
         event = table.events.get(entry.name) or table.prefixes[entry.name]
         _print_entry(console, source, entry, catalogue)
-        _print_fields(console, entry, event, attributes)
+        _print_fields(console, entry, event, tables.attributes)
         if entry.kind != "ignored":
-            _print_shared_fields(console, entry, event, table.common, attributes)
+            _print_shared_fields(console, entry, event, table.common, tables.attributes)
     for source, meaning in elsewhere:
         console.print(f"[bold]{escape(name)}[/]  told by {source}, which is not read yet")
         console.print(f"  {escape(meaning)}")
@@ -110,6 +107,10 @@ def explain_privacy() -> None:
     console.print("[dim]Patterns, lists and classes of free text: docs/privacy.md[/]")
 
 
+def _speakers(tables: Tables, vocabulary: str) -> str:
+    return ", ".join(source.title for source in tables.speakers(vocabulary))
+
+
 def _becomes(entry: SourceEvent) -> str:
     return f"log record {entry.fact}" if entry.kind == "fact" else _KIND_MEANING[entry.kind]
 
@@ -117,7 +118,9 @@ def _becomes(entry: SourceEvent) -> str:
 def _list_all(catalogue: Catalogue) -> None:
     """Two lines an event, so that nothing is squeezed in a narrow terminal."""
     listed: list[tuple[str, str, str, str]] = []
-    for source, vocabulary in (("plugin", catalogue.plugin), ("log, otlp", catalogue.cline)):
+    tables = read_tables()
+    for vocabulary_name, vocabulary in catalogue.vocabularies.items():
+        source = _speakers(tables, vocabulary_name)
         for name, entry in [*sorted(vocabulary.events.items()), *vocabulary.prefixes]:
             shown = name if name in vocabulary.events else f"{name}*"
             becomes = {"ignored": "-", "fact": entry.fact}.get(entry.kind, entry.kind)

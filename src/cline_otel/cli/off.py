@@ -20,7 +20,7 @@ from cline_otel.journal.store import Journal
 from cline_otel.plugin.install import OFF_FILE_NAME, SPOOL_DIRECTORY_NAME
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.load import JOURNAL_FILE_NAME, find_cline_log, find_state_directory
-from cline_otel.sources.spool import SpoolReader, UndeletableFile
+from cline_otel.sources.plugin.spool import SpoolReader, UndeletableFile
 
 _ERASE_DEADLINE_SECONDS: Final = 15.0
 _ASK_EVERY_SECONDS: Final = 0.05

@@ -25,7 +25,7 @@ from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
-from cline_otel.sources.otlp_http import ReceiverRefused
+from cline_otel.sources.otlp.receiver import ReceiverRefused
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
 

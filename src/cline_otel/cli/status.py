@@ -20,15 +20,15 @@ from rich.text import Text
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.cli.main import fail
 from cline_otel.consent import Consent, decide, evidence_of
-from cline_otel.decode.cline_log import parse_time_ns
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.privacy import Exposure, exposures
-from cline_otel.sources.polling import cline_log_key, decode_position
-from cline_otel.sources.spool import KEY_PREFIX
-from cline_otel.sources.tailing import Position, unread_bytes
+from cline_otel.sources.cline_log.decode import parse_time_ns
+from cline_otel.sources.files.polling import cline_log_key, decode_position
+from cline_otel.sources.files.tailing import Position, unread_bytes
+from cline_otel.sources.plugin.spool import KEY_PREFIX
 
 _KIND_MEANINGS: Final = {
     "unmapped_event": "events the catalogue does not know",

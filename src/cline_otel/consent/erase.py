@@ -8,7 +8,7 @@ import msgspec
 
 from cline_otel.journal.store import Journal
 from cline_otel.privacy.policy import Policy
-from cline_otel.sources.spool import SpoolReader
+from cline_otel.sources.plugin.spool import SpoolReader
 from cline_otel.translate.state import Run, RunState, State
 from cline_otel.translate.totals import TOTAL_PREFIX
 

@@ -10,9 +10,11 @@ import msgspec
 
 from cline_otel.catalogue.load import Catalogue, SourceEvent
 from cline_otel.catalogue.values import milliseconds
-from cline_otel.decode import cline_log, otlp, plugin
 from cline_otel.events import Event
 from cline_otel.signals import Tally
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.plugin import decode as plugin
 from cline_otel.sources.recording import Recording
 
 _Values = dict[str, msgspec.Raw]
@@ -124,7 +126,7 @@ def _spool(lines: Iterable[bytes], process: str, catalogue: Catalogue) -> Iterat
 
         name = _event_of(record)
         told_at_ns = milliseconds(_value(record.get("time_unix_ms")))
-        entry = catalogue.plugin.find(name)
+        entry = catalogue.vocabularies["plugin"].find(name)
         yield UpstreamRecord("plugin", name, entry, event, tally, fields, (), told_at_ns, decode)
 
 
@@ -149,7 +151,7 @@ def _cline_log(lines: Iterable[bytes], catalogue: Catalogue) -> Iterator[Upstrea
         told_at_ns = cline_log.parse_time_ns(time if isinstance(time, str | int | float) else None)
         fields = _object(line.get("properties", b"{}")) or {}
         around = tuple(key for key in line if key not in _LINE)
-        entry = catalogue.cline.find(name)
+        entry = catalogue.vocabularies["cline"].find(name)
         yield UpstreamRecord("cline-log", name, entry, event, tally, fields, around, told_at_ns, decode)
 
 
@@ -185,7 +187,7 @@ def _log_record(record: _Values, around: tuple[str, ...], catalogue: Catalogue) 
     name = _value(record.get("eventName")) or _value((_object(record.get("body", b"{}")) or {}).get("stringValue"))
     name = name if isinstance(name, str) else ""
     around = (*(key for key in record if key not in _LOG_RECORD), *around)
-    entry = catalogue.cline.find(name)
+    entry = catalogue.vocabularies["cline"].find(name)
     fields = _attributes(record.get("attributes", b"[]"))
     return UpstreamRecord("otlp", name, entry, event, tally, fields, around, _otlp_time_ns(record), decode)
 

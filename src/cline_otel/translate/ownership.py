@@ -42,7 +42,6 @@ class Ownership:
     ) -> None:
         self._state = state
         self._sources = catalogue.sources
-        self._top_rank = max(source.rank for source in catalogue.sources.values())
         self._deliver = deliver
         self._claim_wait_ns = claim_wait_ns
 
@@ -54,7 +53,7 @@ class Ownership:
             root.owner = event.source
             self._state.touch_run(root)
             return False
-        if self._sources[event.source].rank < self._top_rank:
+        if not self._sources[event.source].claims_sessions:
             self._buffer(root, event)
             return False
         self.decide(root, event.source)

@@ -12,9 +12,9 @@ from google.protobuf.message import DecodeError
 from cline_otel.catalogue.load import Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import Gate
 from cline_otel.decode.fields import Answer, build_event, count_dropped, meets_conditions, nameable
-from cline_otel.decode.otlp_lens import LogsRequest, any_value
 from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import Tally, count
+from cline_otel.sources.otlp.lens import LogsRequest, any_value
 
 Encoding = Literal["json", "protobuf"]
 
@@ -156,7 +156,7 @@ _protobuf = _ProtobufReader()
 
 
 def _entry(name: str, catalogue: Catalogue, tally: Tally) -> SourceEvent | None:
-    entry = catalogue.cline.find(name)
+    entry = catalogue.vocabularies["cline"].find(name)
     if entry is None:
         count(tally, "unmapped_event", "otlp", nameable(name))
         return None

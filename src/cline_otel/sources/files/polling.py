@@ -19,6 +19,15 @@ from pathlib import Path
 
 import msgspec
 
+from cline_otel.sources.files.tailing import (
+    READ_LIMIT_BYTES,
+    Chunk,
+    Position,
+    Tail,
+    UnreadableFile,
+    end_position,
+    unread_bytes,
+)
 from cline_otel.sources.intake import (
     Batch,
     Busy,
@@ -30,16 +39,7 @@ from cline_otel.sources.intake import (
     Submit,
     Unavailable,
 )
-from cline_otel.sources.spool import KEY_PREFIX, FinishedFile, SpoolChunk, SpoolReader, UndeletableFile
-from cline_otel.sources.tailing import (
-    READ_LIMIT_BYTES,
-    Chunk,
-    Position,
-    Tail,
-    UnreadableFile,
-    end_position,
-    unread_bytes,
-)
+from cline_otel.sources.plugin.spool import KEY_PREFIX, FinishedFile, SpoolChunk, SpoolReader, UndeletableFile
 
 POLL_INTERVAL_SECONDS = 0.5
 MAX_BATCHES = 256

@@ -17,7 +17,7 @@ _line = msgspec.json.Decoder(dict[str, object])
 
 def decode_lines(lines: Iterable[bytes], catalogue: Catalogue, tally: Tally, process: str) -> Iterator[Event]:
     """Events of one process's spool lines, in order; ``process`` is the spool's name of that process."""
-    find = catalogue.plugin.find
+    find = catalogue.vocabularies["plugin"].find
     for raw in lines:
         if not raw.strip():
             continue

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from cline_otel.sources.otlp_answers import Refusal, RpcCode, refused
+from cline_otel.sources.otlp.answers import Refusal, RpcCode, refused
 
 _UNREAD_BYTES = 16 * 1024
 """What the system takes for a sender that does not read; more than any answer."""

@@ -3,7 +3,7 @@
 A file is named ``<pid>-<process start, Unix epoch ms>-<sequence>.jsonl``. Its writer appends to the
 file of the highest sequence only, so a lower one is complete. A file is deleted when it is wholly
 read and committed, and either a later one of the same process exists or the process is gone. A
-process whose presence can't be told (see :mod:`cline_otel.sources.processes`) counts as gone when
+process whose presence can't be told (see :mod:`cline_otel.sources.files.processes`) counts as gone when
 all its files were silent for 24 h. Names of any other form, and whatever is not a regular file, are
 left alone; symlinks are not followed.
 """
@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 
 from cline_otel.private_files import private_directory
+from cline_otel.sources.files.processes import Presence, ProcessTable
+from cline_otel.sources.files.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
 from cline_otel.sources.intake import ProcessKey
-from cline_otel.sources.processes import Presence, ProcessTable
-from cline_otel.sources.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
 
 KEY_PREFIX = "spool/"
 SILENT_AFTER_NS = 24 * 3600 * 10**9

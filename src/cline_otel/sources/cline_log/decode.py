@@ -38,7 +38,7 @@ def parse_time_ns(text: str | int | float | None) -> int | None:
 
 def decode_lines(lines: Iterable[bytes], catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
     """Events of a log's lines (without newlines), in order. A broken line is counted and passed over."""
-    find = catalogue.cline.find
+    find = catalogue.vocabularies["cline"].find
     for raw in lines:
         if not raw.strip():
             continue

@@ -21,8 +21,6 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from cline_otel.sources.access import is_allowed_host, is_authorized, is_loopback
-from cline_otel.sources.connections import Connection, ConnectionFactory
 from cline_otel.sources.intake import (
     Busy,
     ContentType,
@@ -31,7 +29,8 @@ from cline_otel.sources.intake import (
     Unavailable,
     UnsupportedSignal,
 )
-from cline_otel.sources.otlp_answers import (
+from cline_otel.sources.otlp.access import is_allowed_host, is_authorized, is_loopback
+from cline_otel.sources.otlp.answers import (
     MEDIA_TYPES,
     Refusal,
     RpcCode,
@@ -40,7 +39,8 @@ from cline_otel.sources.otlp_answers import (
     retry_later,
     success,
 )
-from cline_otel.sources.request_body import BodyReader, MemoryBudget
+from cline_otel.sources.otlp.connections import Connection, ConnectionFactory
+from cline_otel.sources.otlp.request_body import BodyReader, MemoryBudget
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4319

@@ -1,0 +1,1 @@
+"""The plugin source: the spool that the Cline plugin writes."""
