@@ -70,7 +70,7 @@ format: setup ## rewrite what can be put right mechanically
 e2e: setup collector ## run a real Cline against the bridge and a collector
 	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)
 
-bench: setup ## measure speed, memory and start-up
+bench: setup ## measure speed, memory and start-up (beside a commit: ARGUMENTS='--against REF')
 	@$(BENCH) $(ARGUMENTS)
 
 fidelity: setup ## compare what the bridge makes of recordings with what truly happened

@@ -1,7 +1,12 @@
-"""`make bench`: speed beside the plain SDK, scaling, memory, start-up, encoding, and what the Cline plugin costs."""
+"""`make bench`: speed beside the plain SDK, scaling, memory, start-up, encoding, and what the Cline plugin costs.
+
+Speed is CPU time: what else the machine does, and how long a disk takes to be sure, is not in it. All ids are new
+in every round, so that no cache of ids helps. ``--against REF`` compares with another commit instead.
+"""
 
 from __future__ import annotations
 
+import argparse
 import gc
 import statistics
 import subprocess
@@ -9,10 +14,12 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
+from bench.against import PAIRS, NotComparableError, compare, report
 from bench.fixed_key import CATALOGUE, KEY
 from bench.plain_sdk import PlainSdkBridge, decode
 from bench.workload import records_per_run, requests
@@ -29,6 +36,13 @@ from cline_otel.privacy.pseudonyms import Pseudonyms
 ROUNDS = 5
 RUNS = 60
 
+_run_numbers: Iterator[int] = count(step=1_000)
+
+
+def _new_requests(runs: int) -> list[bytes]:
+    """Requests of so many runs that no round has seen."""
+    return requests(runs, next(_run_numbers))
+
 
 def _new_pipeline(catalogue: Catalogue = CATALOGUE) -> Pipeline:
     origin = Origin((("service.name", "cline"), ("service.instance.id", "bench")), "cline-otel", "bench", SCHEMA_URL)
@@ -36,11 +50,11 @@ def _new_pipeline(catalogue: Catalogue = CATALOGUE) -> Pipeline:
 
 
 def _bridge(bodies: list[bytes], directory: Path) -> float:
-    """Seconds from OTLP bytes in to OTLP bytes in the journal, one durable transaction a request."""
+    """CPU seconds from OTLP bytes in to OTLP bytes in the journal, one durable transaction a request."""
     journal = Journal.open(directory / "journal.db")
     pipeline = _new_pipeline()
     now_ns = time.time_ns()
-    started = time.perf_counter()
+    started = time.process_time()
     for number, body in enumerate(bodies):
         pipeline.take_otlp_logs(body, "protobuf")
         pipeline.tell_time(now_ns + number)
@@ -52,7 +66,7 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
             commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs)))
         journal.commit(commit)
     pipeline.metrics_request(now_ns, now_ns + 1)
-    elapsed = time.perf_counter() - started
+    elapsed = time.process_time() - started
     journal.close()
     return elapsed
 
@@ -60,20 +74,20 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
 def _sdk_calls_alone(bodies: list[bytes]) -> float:
     decoded = [decode(body) for body in bodies]
     bridge = PlainSdkBridge()
-    started = time.perf_counter()
+    started = time.process_time()
     for events in decoded:
         bridge.take_decoded(events)
     bridge.metrics()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _plain(bodies: list[bytes]) -> float:
     bridge = PlainSdkBridge()
-    started = time.perf_counter()
+    started = time.process_time()
     for body in bodies:
         bridge.take(body)
     bridge.metrics()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _bridge_in_new_directory(bodies: list[bytes]) -> float:
@@ -81,14 +95,20 @@ def _bridge_in_new_directory(bodies: list[bytes]) -> float:
         return _bridge(bodies, Path(directory))
 
 
-def _paired(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float, float]:
-    """Medians of both in seconds, and the median of the ratios of neighbouring rounds."""
+def _paired(
+    ours: Callable[[list[bytes]], float],
+    theirs: Callable[[list[bytes]], float],
+    runs: int = RUNS,
+    their_runs: int | None = None,
+) -> tuple[float, float, float]:
+    """Medians of both in CPU seconds, and the median of the ratios of neighbouring rounds."""
     pairs = []
     for _ in range(ROUNDS):
+        bodies, their_bodies = _new_requests(runs), _new_requests(their_runs or runs)
         gc.collect()
-        a = ours()
+        a = ours(bodies)
         gc.collect()
-        pairs.append((a, theirs()))
+        pairs.append((a, theirs(their_bodies)))
     return (
         statistics.median(a for a, _ in pairs),
         statistics.median(b for _, b in pairs),
@@ -98,33 +118,31 @@ def _paired(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[flo
 
 def throughput() -> None:
     """Events a second, durable, beside the same events through plain SDK calls that keep nothing."""
-    bodies = requests(RUNS)
     events = RUNS * records_per_run()
-    ours, theirs, ratio = _paired(lambda: _bridge_in_new_directory(bodies), lambda: _plain(bodies))
-    print(f"OTLP logs in to OTLP bytes, {events} events in requests of 512:")
+    ours, theirs, ratio = _paired(_bridge_in_new_directory, _plain)
+    print(f"OTLP logs in to OTLP bytes, {events} events in requests of 512, by CPU time:")
     for name, seconds in (("cline-otel, in the journal, durable", ours), ("plain SDK, in memory", theirs)):
         print(f"  {name:<38}{events / seconds:>9,.0f} events/s  {seconds / events * 1e6:6.1f} us each")
     print(f"  {'ratio':<38}{ratio:>9.1f} times")
-    _, _, alone = _paired(lambda: _bridge_in_new_directory(bodies), lambda: _sdk_calls_alone(bodies))
+    _, _, alone = _paired(_bridge_in_new_directory, _sdk_calls_alone)
     print(f"  {'ratio to the SDK calls alone, decoded':<38}{alone:>9.1f} times")
 
 
 def second_line() -> None:
     """What it costs to look for shapes of secrets in the values that leave, of all the work in memory."""
-    bodies = requests(RUNS)
 
-    def translated() -> float:
+    def translated(bodies: list[bytes]) -> float:
         # Gates remember what they have seen: each round has its own.
         pipeline = _new_pipeline(load.__wrapped__(Policy(pseudonyms=Pseudonyms(KEY))))
-        started = time.perf_counter()
+        started = time.process_time()
         for body in bodies:
             pipeline.take_otlp_logs(body, "protobuf")
             pipeline.flush()
-        return time.perf_counter() - started
+        return time.process_time() - started
 
-    def translated_without() -> float:
+    def translated_without(bodies: list[bytes]) -> float:
         with patch.object(values, "shape_of", lambda value, *, may_be_random=False: None):
-            return translated()
+            return translated(bodies)
 
     with_it, without_it, ratio = _paired(translated, translated_without)
     print(f"The second line of privacy takes {max(1 - ratio, 0):.1%} of the work ({with_it:.3f} s, {without_it:.3f} s)")
@@ -132,8 +150,8 @@ def second_line() -> None:
 
 def scaling() -> None:
     """Time for ten times the events."""
-    few, many = requests(RUNS // 6), requests(RUNS // 6 * 10)
-    small, large, ratio = _paired(lambda: _bridge_in_new_directory(few), lambda: _bridge_in_new_directory(many))
+    few = RUNS // 6
+    small, large, ratio = _paired(_bridge_in_new_directory, _bridge_in_new_directory, few, few * 10)
     print(f"Ten times the events take {ratio:.1f} times as long ({small:.3f} s, {large:.3f} s)")
 
 
@@ -167,7 +185,7 @@ def memory() -> None:
 
 
 def start_up() -> None:
-    """How long `cline-otel --help` takes."""
+    """How long `cline-otel --help` takes: what somebody waits, so no CPU time."""
     command = [str(Path(sys.executable).parent / "cline-otel"), "--help"]
     times = []
     for _ in range(11):
@@ -177,7 +195,7 @@ def start_up() -> None:
     print(f"cline-otel --help takes {statistics.median(times) * 1e3:.0f} ms (limit 150 ms)")
 
 
-def main() -> None:
+def measure() -> None:
     """Everything, in one run."""
     throughput()
     second_line()
@@ -192,5 +210,29 @@ def main() -> None:
     plugin_cost.main()
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """All figures of this tree, or those beside another commit's; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
+    parser.add_argument("--against", metavar="REF", help="compare with this commit, in pairs of processes")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="how often each side is measured (%(default)s)")
+    parser.add_argument(
+        "--fail-above", type=float, metavar="PERCENT", help="exit 1 if a stage is slower by more in the median pair"
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.against is None:
+        if chosen.fail_above is not None:
+            parser.error("--fail-above says how much slower than REF is too slow; add --against REF")
+        measure()
+        return 0
+    try:
+        comparisons = compare(chosen.against, chosen.pairs)
+    except NotComparableError as error:
+        parser.error(str(error))
+    print(report(chosen.against, comparisons))
+    if chosen.fail_above is None:
+        return 0
+    return int(any(comparison.is_slower_by(chosen.fail_above) for comparison in comparisons))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

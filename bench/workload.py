@@ -1,21 +1,29 @@
-"""The input of the throughput measurements: OTLP log requests as Cline sends them, from many sessions."""
+"""The input of the throughput measurements: what Cline sends and writes, from many sessions.
+
+It imports nothing of ``cline_otel``, so that it is the same for every commit that is measured with it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 RECORDS_PER_REQUEST = 512
 """Cline's own batch size."""
 
 _APART_NS = 7_000_000_000
 
-_LOG = Path(__file__).parents[1] / "examples" / "delegated-run" / "cline.log"
+_EXAMPLE = Path(__file__).parents[1] / "examples" / "delegated-run"
+_LOG = _EXAMPLE / "cline.log"
 _COMMON = {
     "os_version": "unknown",
     "distinct_id": "0" * 64,
@@ -29,12 +37,10 @@ _COMMON = {
 @lru_cache(1)
 def _run() -> list[tuple[int, str, dict[str, object]]]:
     """One recorded run: time in nanoseconds, event name, attributes."""
-    from cline_otel.sources.cline_log.decode import parse_time_ns
-
     records: list[tuple[int, str, dict[str, object]]] = []
     for line in _LOG.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        time_ns = parse_time_ns(record["time"]) or 0
+        time_ns = round(datetime.fromisoformat(record["time"]).timestamp() * 1_000) * 1_000_000
         records.append((time_ns, record["event"], {**_COMMON, **record["properties"]}))
     return records
 
@@ -44,11 +50,14 @@ def records_per_run() -> int:
     return len(_run())
 
 
-def requests(runs: int) -> list[bytes]:
-    """Export requests in protobuf with the records of so many runs, each run with ids of its own."""
+def requests(runs: int, first: int = 0) -> list[bytes]:
+    """Export requests in protobuf with the records of so many runs, each run with ids of its own.
+
+    Runs are numbered from ``first``; a number's ids are always the same, another's never.
+    """
     bodies: list[bytes] = []
-    waiting: list[dict[str, object]] = []
-    for number in range(runs):
+    waiting: list[LogRecord] = []
+    for number in range(first, first + runs):
         for time_ns, name, attributes in _run():
             waiting.append(_log_record(time_ns + number * _APART_NS, name, _renamed(attributes, number)))
             if len(waiting) == RECORDS_PER_REQUEST:
@@ -59,39 +68,73 @@ def requests(runs: int) -> list[bytes]:
     return bodies
 
 
-_ID = re.compile(r"((?:run|agent|conv)_[A-Za-z0-9_-]+|\d{13}_[a-z0-9]+)")
+def write_recording(folder: Path, runs: int, first: int = 0) -> int:
+    """A recording of so many runs as ``cline-otel replay`` reads it, plugin and log; returns how many lines it has."""
+    spool = [path.read_text(encoding="utf-8") for path in sorted((_EXAMPLE / "spool").iterdir())]
+    (folder / "spool").mkdir(parents=True)
+    lines = 0
+    for name, text in (("spool/71-1795357897000-0.jsonl", "".join(spool)), ("cline.log", _LOG.read_text("utf-8"))):
+        copies = "".join(_copies(text, range(first, first + runs)))
+        (folder / name).write_text(copies, encoding="utf-8")
+        lines += copies.count("\n")
+    return lines
+
+
+_ID = re.compile(r"(?:agent|conv)_\d{13}_[a-z0-9]{4,}|run_(?!commands)[A-Za-z0-9_-]{8}|\d{13}_[a-z0-9]{4,}")
+_QUOTED_ID = re.compile(rf'(?<=")(?:{_ID.pattern})(?="[^:])')
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TIME = re.compile(r'("\w*_unix_ms"):(\d{13})|("time"):"([^"]+)"')
+
+
+def _copies(text: str, numbers: Iterable[int]) -> Iterable[str]:
+    for number in numbers:
+        renamed = _QUOTED_ID.sub(lambda found, number=number: _id(found[0], number), text)  # type: ignore[misc]
+        yield _TIME.sub(lambda found, number=number: _later(found, number), renamed)  # type: ignore[misc]
+
+
+def _later(found: re.Match[str], number: int) -> str:
+    apart_ms = number * _APART_NS // 1_000_000
+    if found[1]:
+        return f"{found[1]}:{int(found[2]) + apart_ms}"
+    later = datetime.fromisoformat(found[4]) + timedelta(milliseconds=apart_ms)
+    return f'{found[3]}:"{later.isoformat(timespec="milliseconds").replace("+00:00", "Z")}"'
+
+
+def _id(value: str, number: int) -> str:
+    """An id of the same form, of another run: ids of any other form are pseudonyms."""
+    digits = "".join(_DIGITS[number // 36**place % 36] for place in (3, 2, 1, 0))
+    return value[:-4] + digits
 
 
 def _renamed(attributes: dict[str, object], number: int) -> dict[str, object]:
     return {
-        key: f"{value}{number}" if isinstance(value, str) and _ID.fullmatch(value) else value
+        key: _id(value, number) if isinstance(value, str) and _ID.fullmatch(value) else value
         for key, value in attributes.items()
     }
 
 
-def _any_value(value: object) -> dict[str, object]:
+def _any_value(value: object) -> AnyValue:
     if isinstance(value, bool):
-        return {"boolValue": value}
+        return AnyValue(bool_value=value)
     if isinstance(value, int):
-        return {"intValue": value}
+        return AnyValue(int_value=value)
     if isinstance(value, float):
-        return {"doubleValue": value}
-    return {"stringValue": str(value)}
+        return AnyValue(double_value=value)
+    return AnyValue(string_value=str(value))
 
 
-def _log_record(time_ns: int, name: str, attributes: dict[str, object]) -> dict[str, object]:
-    return {
-        "timeUnixNano": time_ns,
-        "observedTimeUnixNano": time_ns,
-        "severityText": "INFO",
-        "body": {"stringValue": name},
-        "attributes": [{"key": key, "value": _any_value(value)} for key, value in attributes.items()],
-    }
+def _log_record(time_ns: int, name: str, attributes: dict[str, object]) -> LogRecord:
+    return LogRecord(
+        time_unix_nano=time_ns,
+        observed_time_unix_nano=time_ns,
+        severity_text="INFO",
+        body=AnyValue(string_value=name),
+        attributes=[KeyValue(key=key, value=_any_value(value)) for key, value in attributes.items()],
+    )
 
 
-def _request(records: list[dict[str, object]]) -> bytes:
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "cline"}}]}
-    document = {
-        "resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": {"name": "cline"}, "logRecords": records}]}]
-    }
-    return json_format.ParseDict(document, ExportLogsServiceRequest()).SerializeToString()
+def _request(records: list[LogRecord]) -> bytes:
+    resource = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="cline"))])
+    scope_logs = ScopeLogs(scope=InstrumentationScope(name="cline"), log_records=records)
+    request = ExportLogsServiceRequest(resource_logs=[ResourceLogs(resource=resource, scope_logs=[scope_logs])])
+    return request.SerializeToString()
