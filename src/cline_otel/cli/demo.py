@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cline_otel.catalogue.load import load
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.cli.replay import draw
 from cline_otel.consent import decide, evidence_of
 from cline_otel.private_files import private_directory

@@ -20,7 +20,7 @@ from cline_otel.catalogue.document import (
     withheld_fields,
 )
 from cline_otel.catalogue.load import Catalogue, SourceEvent, Tables, load, read_tables
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.events import KEYS
 from cline_otel.privacy.policy import PrivacyClass
 

@@ -11,7 +11,7 @@ from typing import Final
 import click
 import msgspec
 
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.consent import OffFile, decide, erase_waiting, evidence_of
 from cline_otel.control import pass_over
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from cline_otel.catalogue.load import load
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.cli.preview_view import View
 from cline_otel.cli.reading import read_paths
 from cline_otel.cli.status import consent_now

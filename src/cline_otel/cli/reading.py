@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings import SettingsError, load_settings

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from cline_otel.catalogue.load import load
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
 from cline_otel.export import console as view
 from cline_otel.replay import Replayed, replay, write

@@ -17,7 +17,7 @@ import click
 from cline_otel import __version__
 from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.cli.status import status_line
 from cline_otel.consent import Consent
 from cline_otel.export.destinations import DestinationError

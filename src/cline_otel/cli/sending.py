@@ -9,7 +9,7 @@ from typing import Final
 import click
 import msgspec
 
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.consent import decide, evidence_of
 from cline_otel.export.destinations import DestinationError, Destinations
 from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry, Sender

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cline_otel.catalogue.values import milliseconds
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.consent import Consent, decide, evidence_of
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
