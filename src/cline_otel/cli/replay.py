@@ -10,9 +10,11 @@ from rich.console import Console
 from cline_otel.catalogue.load import load
 from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
-from cline_otel.export import console as view
 from cline_otel.replay import Replayed, replay, write
 from cline_otel.sources.recording import RecordingSource
+from cline_otel.terminal.metrics import render_metrics
+from cline_otel.terminal.summary import render_summary
+from cline_otel.terminal.traces import render_traces
 
 
 def replay_paths(
@@ -41,6 +43,6 @@ def replay_paths(
 def draw(replayed: Replayed) -> None:
     """Traces, metrics and a summary in the terminal."""
     console = Console()
-    console.print(view.render_traces(replayed.spans, console.width))
-    console.print(view.render_metrics(replayed.totals, load().metrics))
-    console.print(view.render_summary(replayed.spans, replayed.logs, replayed.totals, replayed.tally))
+    console.print(render_traces(replayed.spans, console.width))
+    console.print(render_metrics(replayed.totals, load().metrics))
+    console.print(render_summary(replayed.spans, replayed.logs, replayed.totals, replayed.tally))

@@ -18,7 +18,6 @@ from cline_otel import __version__
 from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.errors import fail
-from cline_otel.cli.status import status_line
 from cline_otel.consent import Consent
 from cline_otel.export.destinations import DestinationError
 from cline_otel.journal.lock import StateDirectoryBusyError
@@ -26,6 +25,7 @@ from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
 from cline_otel.sources.otlp.receiver import ReceiverRefused
+from cline_otel.terminal.status import status_line
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
 
