@@ -19,9 +19,9 @@ from cline_otel.catalogue.load import load
 from cline_otel.consent import Consent, Erased, erase_if_less_is_allowed
 from cline_otel.control import Control
 from cline_otel.encode.origin import Origin
-from cline_otel.export.destinations import Destinations
-from cline_otel.export.exporters import Exporters
-from cline_otel.export.snapshots import Snapshot
+from cline_otel.export.delivery import Exporters
+from cline_otel.export.exporters import Destinations
+from cline_otel.export.metric_reader import Snapshot
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.journal.records import JournalError, JournalStatus

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from cline_otel.consent import Consent, ConsentWatch, erase_waiting, evidence_of
-from cline_otel.export.destinations import DestinationError
-from cline_otel.export.exporters import Exporters
+from cline_otel.export.delivery import Exporters
+from cline_otel.export.exporters import DestinationError
 from cline_otel.ingest import Ingest
 from cline_otel.journal.records import Commit, JournalError
 from cline_otel.journal.store import Journal

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.export.targets import FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.destinations import FileTarget, OtlpTarget, SdkTarget, Target
 from cline_otel.settings import ListenAddress, Settings, SettingsError, load_settings
 from cline_otel.signals import SignalName
 

@@ -22,7 +22,7 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
 
-from cline_otel.export.targets import OtlpTarget
+from cline_otel.destinations import OtlpTarget
 from cline_otel.settings import load_settings
 from cline_otel.signals import SignalName
 

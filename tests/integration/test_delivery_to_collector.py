@@ -10,13 +10,13 @@ from typing import Final
 
 import pytest
 
-from cline_otel.export.delivery import Backoff, BatchLimits, Delivery, QueuedSignal
-from cline_otel.export.files import FileSender
+from cline_otel.destinations import Compression, FileTarget, OtlpTarget, Protocol
+from cline_otel.export.delivery_loop import Backoff, BatchLimits, Delivery, QueuedSignal
+from cline_otel.export.interface import Batch, Delivered, Outcome, Sender
+from cline_otel.export.metric_reader import MetricSnapshots, Snapshot
+from cline_otel.export.otlp_file import FileSender
 from cline_otel.export.otlp_grpc import OtlpGrpcSender
 from cline_otel.export.otlp_http import OtlpHttpSender
-from cline_otel.export.outcome import Batch, Delivered, Outcome, Sender
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
-from cline_otel.export.targets import Compression, FileTarget, OtlpTarget, Protocol
 from cline_otel.journal import Commit, Journal, OutboxItem
 
 from .bridge_telemetry import encoded_run, parsed

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from cline_otel.export.delivery import Delivery
-from cline_otel.export.destinations import DestinationError, Destinations
-from cline_otel.export.exporters import Exporters
-from cline_otel.export.outcome import Batch, Delivered, Outcome
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
-from cline_otel.export.targets import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.destinations import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.export.delivery import Exporters
+from cline_otel.export.delivery_loop import Delivery
+from cline_otel.export.exporters import DestinationError, Destinations
+from cline_otel.export.interface import Batch, Delivered, Outcome
+from cline_otel.export.metric_reader import MetricSnapshots, Snapshot
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.signals import SignalName
 

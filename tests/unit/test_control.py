@@ -14,7 +14,7 @@ import pytest
 
 from cline_otel.consent import Consent, OffFile
 from cline_otel.control import Control
-from cline_otel.export.exporters import Exporters
+from cline_otel.export.delivery import Exporters
 from cline_otel.ingest import Ingest
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.settings import load_settings

@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cline_otel.export.delivery import Backoff, BatchLimits, Delivery
-from cline_otel.export.destinations import Destinations
-from cline_otel.export.targets import OtlpTarget, Protocol
+from cline_otel.destinations import OtlpTarget, Protocol
+from cline_otel.export.delivery_loop import Backoff, BatchLimits, Delivery
+from cline_otel.export.exporters import Destinations
 from cline_otel.journal import Commit, Journal, OutboxItem
 
 PROTOCOLS: list[Protocol] = ["http/protobuf", "http/json", "grpc"]

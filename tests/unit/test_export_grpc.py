@@ -19,10 +19,10 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metric
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from cline_otel import __version__
+from cline_otel.destinations import OtlpTarget
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.export.metric_reader import Snapshot
 from cline_otel.export.otlp_grpc import OtlpGrpcSender
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget
 from cline_otel.signals import SignalName
 
 Context = grpc.aio.ServicerContext

@@ -25,11 +25,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from cline_otel import __version__
+from cline_otel.destinations import OtlpTarget
+from cline_otel.export.interface import Batch, Delivered, Hold, Refused, Retry
+from cline_otel.export.metric_reader import Snapshot
 from cline_otel.export.otlp_http import OtlpHttpSender
-from cline_otel.export.outcome import Batch, Delivered, Hold, Refused, Retry
 from cline_otel.export.responses import retry_after_seconds
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROTOBUF = {"Content-Type": "application/x-protobuf"}

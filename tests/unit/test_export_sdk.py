@@ -23,12 +23,12 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from cline_otel.destinations import SdkTarget
 from cline_otel.export import sdk_objects
-from cline_otel.export.destinations import DestinationError, Destinations
-from cline_otel.export.outcome import Batch, Delivered, Refused, Retry
+from cline_otel.export.exporters import DestinationError, Destinations
+from cline_otel.export.interface import Batch, Delivered, Refused, Retry
+from cline_otel.export.metric_reader import Snapshot
 from cline_otel.export.sdk import SdkSender
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import SdkTarget
 from cline_otel.signals import SignalName
 
 # What the official encoder sets on every span and link: "is the context remote" is known, and it is not.

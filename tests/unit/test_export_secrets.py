@@ -13,17 +13,17 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cline_otel.destinations import OtlpTarget, Protocol
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.export.metric_reader import Snapshot
 from cline_otel.export.otlp_grpc import OtlpGrpcSender
 from cline_otel.export.otlp_http import OtlpHttpSender
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
 from cline_otel.export.responses import (
     Repeater,
     delivered_from_json,
     delivered_from_protobuf,
     retry_after_seconds,
 )
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget, Protocol
 
 BATCH = Batch([Snapshot(b"", 1)])
 TOKEN = "planted/" + "5a+" * 8

@@ -15,10 +15,10 @@ import grpc.aio
 import pytest
 from aiohttp import web
 
-from cline_otel.export.destinations import DestinationError, Destinations
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget, Protocol
+from cline_otel.destinations import OtlpTarget, Protocol
+from cline_otel.export.exporters import DestinationError, Destinations
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Retry
+from cline_otel.export.metric_reader import Snapshot
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cline_otel.export.targets import FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.destinations import FileTarget, OtlpTarget, SdkTarget, Target
 from cline_otel.settings import Settings, load_settings
 from cline_otel.settings.remote_config import (
     RemoteConfigError,

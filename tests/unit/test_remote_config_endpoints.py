@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from cline_otel.export.targets import OtlpTarget
+from cline_otel.destinations import OtlpTarget
 from cline_otel.settings.remote_config import RemoteConfigError, parse_exports
 from cline_otel.sources.otlp.access import is_loopback
 

@@ -52,7 +52,7 @@ def run_demo() -> None:
     if not consent.is_on:
         click.echo(f"\nNothing left this machine: telemetry is {consent.describe()}.")
     elif settings.has_endpoint:
-        from cline_otel.cli.sending import send_replayed
+        from cline_otel.cli.export import send_replayed
 
         send_replayed(replayed, metrics=False)
     else:

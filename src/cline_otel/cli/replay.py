@@ -35,7 +35,7 @@ def replay_paths(
         for path in written:
             click.echo(path)
     if send:
-        from cline_otel.cli.sending import send_replayed
+        from cline_otel.cli.export import send_replayed
 
         send_replayed(replayed, metrics=metrics)
 

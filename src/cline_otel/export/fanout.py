@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry, Sender
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Refused, Retry, Sender
 
 
 class Fanout:

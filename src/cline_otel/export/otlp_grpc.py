@@ -16,9 +16,9 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel import __version__
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.destinations import OtlpTarget
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
-from cline_otel.export.targets import OtlpTarget
 from cline_otel.export.tls import client_context
 from cline_otel.signals import SignalName
 

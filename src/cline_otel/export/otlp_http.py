@@ -18,10 +18,10 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel import __version__
+from cline_otel.destinations import OtlpTarget
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, Hold, Outcome, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
-from cline_otel.export.targets import OtlpTarget
 from cline_otel.export.tls import client_context
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})

@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from cline_otel.export.outcome import Delivered
-from cline_otel.export.targets import HIDDEN, OtlpTarget, secrets_of_url
+from cline_otel.destinations import HIDDEN, OtlpTarget, secrets_of_url
+from cline_otel.export.interface import Delivered
 from cline_otel.signals import SignalName
 
 _TEXT_LIMIT: Final = 200

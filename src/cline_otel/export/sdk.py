@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
+from cline_otel.destinations import SdkTarget
 from cline_otel.export import sdk_objects
-from cline_otel.export.outcome import Batch, Delivered, Outcome, Refused, Retry
-from cline_otel.export.targets import SdkTarget
+from cline_otel.export.interface import Batch, Delivered, Outcome, Refused, Retry
 from cline_otel.signals import SignalName
 
 _GROUPS: Final[dict[SignalName, str]] = {

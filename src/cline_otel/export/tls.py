@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from cline_otel.export.targets import OtlpTarget
+from cline_otel.destinations import OtlpTarget
 
 
 def client_context(target: OtlpTarget) -> ssl.SSLContext:

@@ -13,7 +13,7 @@ import platformdirs
 from pydantic import Field
 from pydantic_settings import NoDecode
 
-from cline_otel.export.targets import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.destinations import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings import values
 from cline_otel.settings.listening import listen_token, notices_of_listening

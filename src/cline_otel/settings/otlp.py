@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cline_otel.export.targets import Compression, OtlpTarget, Protocol
+from cline_otel.destinations import Compression, OtlpTarget, Protocol
 from cline_otel.settings import values
 from cline_otel.settings.values import SettingsError
 from cline_otel.signals import SignalName

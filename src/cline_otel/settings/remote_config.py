@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from cline_otel.export.targets import OtlpTarget, Protocol, SdkTarget, Target
+from cline_otel.destinations import OtlpTarget, Protocol, SdkTarget, Target
 from cline_otel.settings import values
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.signals import SignalName

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-from cline_otel.export.targets import Compression, Protocol
+from cline_otel.destinations import Compression, Protocol
 
 NO_LIMIT_SECONDS: Final = 3600.0
 """Stands for a timeout of 0, which the specification reads as none."""

@@ -11,9 +11,9 @@ import msgspec
 
 from cline_otel.cli.errors import fail
 from cline_otel.consent import decide, evidence_of
-from cline_otel.export.destinations import DestinationError, Destinations
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry, Sender
-from cline_otel.export.targets import FileTarget
+from cline_otel.destinations import FileTarget
+from cline_otel.export.exporters import DestinationError, Destinations
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Retry, Sender
 from cline_otel.replay import Replayed
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import SignalName

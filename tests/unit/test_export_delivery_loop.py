@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.export.delivery import Backoff, BatchLimits, Delivery
+from cline_otel.export.delivery_loop import Backoff, BatchLimits, Delivery
 from cline_otel.export.fanout import Fanout
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Refused, Retry
 from cline_otel.journal import Commit, Journal, OutboxItem
 
 Answer = Callable[[list[bytes]], Outcome]

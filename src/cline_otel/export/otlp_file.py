@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from cline_otel.destinations import FileTarget
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Outcome, Refused, Retry
-from cline_otel.export.targets import FileTarget
+from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, Outcome, Refused, Retry
 from cline_otel.private_files import keep_private, open_private, private_directory
 from cline_otel.signals import SignalName
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
+from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Retry
+from cline_otel.export.metric_reader import MetricSnapshots, Snapshot
 
 
 class ScriptedSender:

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from cline_otel.export.delivery import Backoff
-from cline_otel.export.outcome import Batch, Delivered, DeliveryRecord, Hold, Outcome, Retry, Sender
-from cline_otel.export.pausing import Pausable
+from cline_otel.export.delivery_loop import Backoff
+from cline_otel.export.interface import Batch, Delivered, DeliveryRecord, Hold, Outcome, Retry, Sender
+from cline_otel.export.pause import Pausable
 
 _logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cline_otel.export.files import FileSender
-from cline_otel.export.outcome import Batch, Delivered, Refused, Retry
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import FileTarget
+from cline_otel.destinations import FileTarget
+from cline_otel.export.interface import Batch, Delivered, Refused, Retry
+from cline_otel.export.metric_reader import Snapshot
+from cline_otel.export.otlp_file import FileSender
 
 
 def request_bytes(*names: str) -> bytes:
