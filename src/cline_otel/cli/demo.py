@@ -52,8 +52,8 @@ def run_demo() -> None:
     if not consent.is_on:
         click.echo(f"\nNothing left this machine: telemetry is {consent.describe()}.")
     elif settings.has_endpoint:
-        from cline_otel.cli.export import send_replayed
+        from cline_otel.cli.export import export_replayed
 
-        send_replayed(replayed, metrics=False)
+        export_replayed(replayed, metrics=False)
     else:
         click.echo("\nNothing left this machine. Set OTEL_EXPORTER_OTLP_ENDPOINT to send it to a collector too.")

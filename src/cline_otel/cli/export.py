@@ -11,15 +11,15 @@ import msgspec
 
 from cline_otel.cli.errors import fail
 from cline_otel.consent import decide, evidence_of
-from cline_otel.destinations import FileTarget
-from cline_otel.export.exporters import DestinationError, Destinations
-from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Retry, Sender
+from cline_otel.destinations import FileDestination
+from cline_otel.export.exporters import Exporters
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExporterError, ExportResult, Hold, Retry
 from cline_otel.replay import Replayed
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import SignalName
 
 
-class _Row(msgspec.Struct, frozen=True):
+class _Request(msgspec.Struct, frozen=True):
     id: int
     payload: bytes
     item_count: int
@@ -28,7 +28,7 @@ class _Row(msgspec.Struct, frozen=True):
 _NOUNS: Final[dict[SignalName, str]] = {"traces": "spans", "logs": "log records", "metrics": "metric series"}
 
 
-def send_replayed(replayed: Replayed, *, metrics: bool) -> None:
+def export_replayed(replayed: Replayed, *, metrics: bool) -> None:
     """Sends traces and logs, and metrics if asked; the first failure is one line and a non-zero exit."""
     signals: tuple[SignalName, ...] = ("traces", "logs", "metrics") if metrics else ("traces", "logs")
     try:
@@ -37,54 +37,54 @@ def send_replayed(replayed: Replayed, *, metrics: bool) -> None:
         if not consent.is_on:
             fail(f"nothing was sent, because telemetry is {consent.describe()}")
         # Local files are left out: they are a running bridge's.
-        targets = {
-            signal: tuple(target for target in targets if not isinstance(target, FileTarget))
-            for signal, targets in settings.targets.items()
+        destinations = {
+            signal: tuple(destination for destination in destinations if not isinstance(destination, FileDestination))
+            for signal, destinations in settings.destinations.items()
             if signal in signals
         }
-        if not any(targets.values()):
+        if not any(destinations.values()):
             fail(
                 f"no endpoint to send {' or '.join(signals)} to; "
                 "set OTEL_EXPORTER_OTLP_ENDPOINT, for example http://localhost:4318",
                 2,
             )
-        destinations = Destinations(targets)
-    except (SettingsError, DestinationError) as error:
+        exporters = Exporters(destinations)
+    except (SettingsError, ExporterError) as error:
         fail(str(error), 2)
-    asyncio.run(_send_all(destinations, replayed, signals))
+    asyncio.run(_export_all(exporters, replayed, signals))
 
 
-async def _send_all(destinations: Destinations, replayed: Replayed, signals: tuple[SignalName, ...]) -> None:
+async def _export_all(exporters: Exporters, replayed: Replayed, signals: tuple[SignalName, ...]) -> None:
     counts = {"traces": len(replayed.spans), "logs": len(replayed.logs), "metrics": len(replayed.totals)}
     click.echo()
     try:
         for signal in signals:
-            queued = destinations.queued(signal) if signal != "metrics" else None
-            senders = destinations.snapshots() if signal == "metrics" else (queued,) if queued is not None else ()
-            for sender in senders if counts[signal] else ():
-                rejected = await _send(signal, sender, replayed.requests[signal])
-                click.echo(f"Sent {counts[signal] - rejected} {_NOUNS[signal]}: {sender.description}")
+            queued = exporters.of_outbox(signal) if signal != "metrics" else None
+            of_signal = exporters.of_metrics() if signal == "metrics" else (queued,) if queued is not None else ()
+            for exporter in of_signal if counts[signal] else ():
+                rejected = await _export(signal, exporter, replayed.requests[signal])
+                click.echo(f"Sent {counts[signal] - rejected} {_NOUNS[signal]}: {exporter.description}")
     finally:
-        await destinations.close()
+        await exporters.close()
 
 
-async def _send(signal: SignalName, sender: Sender, requests: list[bytes]) -> int:
+async def _export(signal: SignalName, exporter: Exporter, requests: list[bytes]) -> int:
     """How many items the destination rejected of what it took."""
     rejected = 0
     for number, request in enumerate(requests):
-        outcome = await sender.send(Batch([_Row(number, request, 1)]))
-        if not isinstance(outcome, Delivered):
-            fail(f"{signal} were not sent: {_reason_and_remedy(outcome)}")
-        if outcome.rejected:
-            click.echo(f"note: {outcome.rejected} {_NOUNS[signal]} were rejected: {outcome.message}", err=True)
-        rejected += outcome.rejected
+        result = await exporter.export(Batch([_Request(number, request, 1)]))
+        if not isinstance(result, Delivered):
+            fail(f"{signal} were not sent: {_reason_and_remedy(result)}")
+        if result.rejected:
+            click.echo(f"note: {result.rejected} {_NOUNS[signal]} were rejected: {result.message}", err=True)
+        rejected += result.rejected
     return rejected
 
 
-def _reason_and_remedy(outcome: Outcome) -> str:
-    if isinstance(outcome, Hold):
-        return f"{outcome.reason}; {outcome.remedy}"
-    if isinstance(outcome, Retry):
-        return f"{outcome.reason}; start a collector there or set OTEL_EXPORTER_OTLP_ENDPOINT, then try again"
-    assert not isinstance(outcome, Delivered)  # noqa: S101 - asked only of failures
-    return f"{outcome.reason}; the destination does not take this content"
+def _reason_and_remedy(result: ExportResult) -> str:
+    if isinstance(result, Hold):
+        return f"{result.reason}; {result.remedy}"
+    if isinstance(result, Retry):
+        return f"{result.reason}; start a collector there or set OTEL_EXPORTER_OTLP_ENDPOINT, then try again"
+    assert not isinstance(result, Delivered)  # noqa: S101 - asked only of failures
+    return f"{result.reason}; the destination does not take this content"

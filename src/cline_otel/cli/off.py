@@ -17,10 +17,10 @@ from cline_otel.control import pass_over
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory
 from cline_otel.journal.records import JournalError
 from cline_otel.journal.store import Journal
-from cline_otel.plugin.install import OFF_FILE_NAME, SPOOL_DIRECTORY_NAME
 from cline_otel.settings import SettingsError, load_settings
-from cline_otel.settings.load import JOURNAL_FILE_NAME, find_cline_log, find_state_directory
+from cline_otel.settings.load import find_cline_log, find_state_directory
 from cline_otel.sources.plugin.spool import SpoolReader, UndeletableFile
+from cline_otel.state_directory import JOURNAL_FILE_NAME, OFF_FILE_NAME, SPOOL_DIRECTORY_NAME
 
 _ERASE_DEADLINE_SECONDS: Final = 15.0
 _ASK_EVERY_SECONDS: Final = 0.05

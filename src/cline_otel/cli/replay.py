@@ -35,9 +35,9 @@ def replay_paths(
         for path in written:
             click.echo(path)
     if send:
-        from cline_otel.cli.export import send_replayed
+        from cline_otel.cli.export import export_replayed
 
-        send_replayed(replayed, metrics=metrics)
+        export_replayed(replayed, metrics=metrics)
 
 
 def draw(replayed: Replayed) -> None:

@@ -19,7 +19,7 @@ from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.errors import fail
 from cline_otel.consent import Consent
-from cline_otel.export.exporters import DestinationError
+from cline_otel.export.interface import ExporterError
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
@@ -50,7 +50,7 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
         StateDirectoryBusyError,
         JournalError,
         ReceiverRefused,
-        DestinationError,
+        ExporterError,
         CatalogueError,
         PseudonymsFileError,
     ) as error:

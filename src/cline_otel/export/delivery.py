@@ -9,53 +9,57 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from cline_otel.destinations import ExportSettings, FileTarget, Target
-from cline_otel.export.delivery_loop import BatchLimits, Delivery, Outbox, QueuedSignal
-from cline_otel.export.exporters import Destinations
+from cline_otel.destinations import Destination, ExportSettings, FileDestination
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox, QueuedSignal
+from cline_otel.export.exporters import Exporters
 from cline_otel.export.interface import DeliveryRecord
-from cline_otel.export.metric_reader import MetricSnapshots, Snapshot
+from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
 from cline_otel.signals import SignalName
 
 FILE_REQUEST_BYTES: Final = 384 * 1024
 """As JSON about twice as long; the collector's otlpjsonfile receiver takes lines of up to 1 MiB by default."""
 
 QUEUED_SIGNALS: Final[tuple[QueuedSignal, ...]] = ("traces", "logs")
-"""Metrics do not queue: the newest totals replace a lost snapshot."""
+"""Metrics do not queue: the newest totals replace those of a lost request."""
 
 
-class Queue(Outbox, DeliveryRecord, Protocol):
-    """What is delivered from, and where it is noted how that goes."""
+class DeliveryJournal(Outbox, DeliveryRecord, Protocol):
+    """Where what is delivered waits, and where it is noted how that goes."""
 
     def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
         """Delivery of a signal does not go on just now."""
 
 
-class Exporters:
-    """The delivery loops and metric snapshots of one bridge.
+class Delivery:
+    """The delivery loops and the metric reader of one bridge.
 
     Attributes:
         queued: the signals whose requests are to be queued, because they have a destination; changes in place.
     """
 
     def __init__(
-        self, queue: Queue, newest: Callable[[], Snapshot | None], settings: ExportSettings, destinations: Destinations
+        self,
+        journal: DeliveryJournal,
+        newest: Callable[[], MetricsRequest | None],
+        settings: ExportSettings,
+        exporters: Exporters,
     ) -> None:
-        """``newest`` gives the metric totals as they stand; ``destinations`` are those of ``settings``."""
+        """``newest`` gives the metric totals as they stand; ``exporters`` are for the destinations of ``settings``."""
         self.queued: set[QueuedSignal] = set()
-        self._queue = queue
+        self._journal = journal
         self._newest = newest
         self._is_paused = False
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._use(settings, destinations)
+        self._use(settings, exporters)
 
     def start(self) -> None:
         """Sends in tasks, from now on."""
-        for sending in self._senders():
+        for part in self._parts():
             if self._is_paused:
-                sending.pause()
-            task = sending.start()
+                part.pause()
+            task = part.start()
             self._tasks.add(task)
             task.add_done_callback(self._on_done)
 
@@ -66,77 +70,74 @@ class Exporters:
             raise self._failure
 
     def notify(self) -> None:
-        """Something was put into the queue."""
-        for delivery in self._deliveries:
-            delivery.notify()
+        """Something was put into the outbox."""
+        for loop in self._loops:
+            loop.notify()
 
     def pause(self) -> None:
         """Sends nothing from now on; what is being sent is broken off and stays queued."""
         self._is_paused = True
-        for sending in self._senders():
-            sending.pause()
+        for part in self._parts():
+            part.pause()
 
     def resume(self) -> None:
         """Goes on with what is queued then."""
         self._is_paused = False
-        for sending in self._senders():
-            sending.resume()
+        for part in self._parts():
+            part.resume()
 
     async def replace(self, settings: ExportSettings) -> None:
         """Sends to other destinations from now on, what is queued already too.
 
         Raises:
-            DestinationError: a destination cannot be made; everything goes on as before.
+            ExporterError: an exporter cannot be made; everything goes on as before.
         """
-        destinations = Destinations(settings.targets)
-        former, tasks = self._destinations, self._tasks
+        exporters = Exporters(settings.destinations)
+        former, tasks = self._exporters, self._tasks
         self._tasks = set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._use(settings, destinations)
+        self._use(settings, exporters)
         self.start()
         await former.close()
 
     async def drain(self, seconds: float) -> None:
         """Sends what can be sent in time, and ends. What is left stays queued."""
-        farewells = [delivery.drain(seconds) for delivery in self._deliveries]
-        if self._snapshots is not None:
-            farewells.append(self._snapshots.drain(seconds))
-        await asyncio.gather(*farewells)
+        await asyncio.gather(*(part.drain(seconds) for part in self._parts()))
 
     async def close(self) -> None:
-        """Ends every task and closes every destination."""
+        """Ends every task and closes every exporter."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._destinations.close()
+        await self._exporters.close()
 
     def describe(self) -> list[str]:
         """One line a signal, without secrets."""
-        return self._destinations.describe()
+        return self._exporters.describe()
 
-    def _use(self, settings: ExportSettings, destinations: Destinations) -> None:
-        self._destinations = destinations
-        self._deliveries: list[Delivery] = []
+    def _use(self, settings: ExportSettings, exporters: Exporters) -> None:
+        self._exporters = exporters
+        self._loops: list[DeliveryLoop] = []
         self.queued.clear()
         for signal in QUEUED_SIGNALS:
-            if (sender := destinations.queued(signal)) is not None:
-                limits = _limits(settings.targets.get(signal, ()))
-                self._deliveries.append(Delivery(signal, self._queue, sender, limits=limits))
+            if (exporter := exporters.of_outbox(signal)) is not None:
+                limits = _limits(settings.destinations.get(signal, ()))
+                self._loops.append(DeliveryLoop(signal, self._journal, exporter, limits=limits))
                 self.queued.add(signal)
-        self._snapshots: MetricSnapshots | None = None
-        if senders := destinations.snapshots():
-            self._snapshots = MetricSnapshots(
+        self._metric_reader: PeriodicMetricReader | None = None
+        if metric_exporters := exporters.of_metrics():
+            self._metric_reader = PeriodicMetricReader(
                 self._newest,
-                senders,
-                self._queue,
+                metric_exporters,
+                self._journal,
                 interval_seconds=settings.metric_interval_seconds,
                 timeout_seconds=settings.metric_timeout_seconds,
             )
 
-    def _senders(self) -> list[Delivery | MetricSnapshots]:
-        return [*self._deliveries, *([self._snapshots] if self._snapshots is not None else [])]
+    def _parts(self) -> list[DeliveryLoop | PeriodicMetricReader]:
+        return [*self._loops, *([self._metric_reader] if self._metric_reader is not None else [])]
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -145,7 +146,7 @@ class Exporters:
             self._ended.set()
 
 
-def _limits(targets: Sequence[Target]) -> BatchLimits:
-    if any(isinstance(target, FileTarget) for target in targets):
+def _limits(destinations: Sequence[Destination]) -> BatchLimits:
+    if any(isinstance(destination, FileDestination) for destination in destinations):
         return BatchLimits(size_bytes=FILE_REQUEST_BYTES)
     return BatchLimits()

@@ -2,7 +2,7 @@
 
 Rows stay in the outbox until their outcome is known, so neither a crash nor a cancellation loses
 one; at worst a request that the destination had already taken is sent again, with the same ids.
-What each outcome leads to is documented in docs/delivery.md.
+What each result leads to is documented in docs/delivery.md.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from cline_otel.export.interface import Batch, Delivered, Hold, Outcome, Refused, Retry, Row, Sender
-from cline_otel.export.pause import Pausable
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Hold, Refused, Retry, Row
+from cline_otel.export.pause import PausableWork
 
 _logger = logging.getLogger(__name__)
 
@@ -74,14 +74,14 @@ class Backoff(msgspec.Struct, frozen=True):
         return wait * (1 + self.jitter * (2 * random - 1))
 
 
-class Delivery:
+class DeliveryLoop:
     """Empties the outbox of one signal, from :meth:`start` until :meth:`drain` or the task's cancellation."""
 
     def __init__(
         self,
         signal: QueuedSignal,
         outbox: Outbox,
-        sender: Sender,
+        exporter: Exporter,
         *,
         limits: BatchLimits | None = None,
         backoff: Backoff | None = None,
@@ -95,7 +95,7 @@ class Delivery:
         """
         self._signal: QueuedSignal = signal
         self._outbox = outbox
-        self._sender = sender
+        self._exporter = exporter
         self._limits = limits or BatchLimits()
         self._backoff = backoff or Backoff()
         self._linger_seconds = linger_seconds
@@ -105,7 +105,7 @@ class Delivery:
         self._drain_asked = asyncio.Event()
         self._drain_ends_at = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._sending = Pausable()
+        self._work = PausableWork()
         self._trouble = ""
         self._last_message = ""
         self._refused_in_a_row = 0
@@ -116,11 +116,11 @@ class Delivery:
 
     def pause(self) -> None:
         """Send nothing from now on; what is being sent is broken off, and its rows stay in the outbox."""
-        self._sending.pause()
+        self._work.pause()
 
     def resume(self) -> None:
         """Go on with what the outbox holds then."""
-        self._sending.resume()
+        self._work.resume()
         self._wake.set()
 
     def start(self) -> asyncio.Task[None]:
@@ -148,17 +148,17 @@ class Delivery:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
-            rows = () if self._sending.is_paused else self._pending()
+            rows = () if self._work.is_paused else self._pending()
             if rows:
                 # None: paused meanwhile. What is in the outbox afterwards may be something else.
-                if await self._sending.run(self._deliver(Batch(rows))) is False:
+                if await self._work.run(self._deliver(Batch(rows))) is False:
                     return
             elif self._drain_asked.is_set():
                 return
             else:
                 await self._wake.wait()
                 if not self._drain_asked.is_set():
-                    await self._pause(self._linger_seconds)
+                    await self._wait(self._linger_seconds)
 
     def _pending(self) -> Sequence[Row]:
         return self._outbox.pending(self._signal, limit_bytes=self._limits.size_bytes, limit_rows=self._limits.rows)
@@ -168,52 +168,52 @@ class Delivery:
         parts = [batch]
         while parts:
             part = parts.pop()
-            outcome = await self._send_until_settled(part)
-            if outcome is None:
+            result = await self._export_until_settled(part)
+            if result is None:
                 return False
-            if isinstance(outcome, Delivered):
+            if isinstance(result, Delivered):
                 self._refused_in_a_row = 0
-                self._acknowledge(part, outcome)
-            elif outcome.splittable and len(part.rows) > 1:
+                self._acknowledge(part, result)
+            elif result.splittable and len(part.rows) > 1:
                 parts.extend(reversed(part.halves()))
             else:
                 self._refused_in_a_row += 1
-                self._put_aside(part, outcome)
+                self._put_aside(part, result)
                 # A destination that refuses one row after the other is more likely ill than every row is bad,
                 # so it gets ever fewer of them to refuse.
-                await self._pause(self._backoff.after(self._refused_in_a_row, self._random()))
+                await self._wait(self._backoff.after(self._refused_in_a_row, self._random()))
         return True
 
-    async def _send_until_settled(self, batch: Batch) -> Delivered | Refused | None:
+    async def _export_until_settled(self, batch: Batch) -> Delivered | Refused | None:
         failures = 0
         while True:
-            outcome = await self._send(batch)
-            if isinstance(outcome, Delivered | Refused):
-                return outcome
+            result = await self._export(batch)
+            if isinstance(result, Delivered | Refused):
+                return result
             failures += 1
-            self._note_trouble(outcome)
-            wait_seconds = self._wait_after(outcome, failures)
+            self._note_trouble(result)
+            wait_seconds = self._seconds_after(result, failures)
             if self._drain_asked.is_set() and (
-                isinstance(outcome, Hold) or asyncio.get_running_loop().time() + wait_seconds > self._drain_ends_at
+                isinstance(result, Hold) or asyncio.get_running_loop().time() + wait_seconds > self._drain_ends_at
             ):
                 return None
-            await self._pause(wait_seconds)
+            await self._wait(wait_seconds)
 
-    async def _send(self, batch: Batch) -> Outcome:
+    async def _export(self, batch: Batch) -> ExportResult:
         try:
-            return await self._sender.send(batch)
+            return await self._exporter.export(batch)
         except Exception as error:
-            # Senders answer with an outcome; what escapes one is a defect there, and no reason to lose a row.
+            # Exporters answer with a result; what escapes one is a defect there, and no reason to lose a row.
             return Retry(f"unexpected {type(error).__name__} in the exporter")
 
-    def _wait_after(self, outcome: Retry | Hold, failures: int) -> float:
-        if isinstance(outcome, Hold):
+    def _seconds_after(self, result: Retry | Hold, failures: int) -> float:
+        if isinstance(result, Hold):
             return self._backoff.hold_seconds
-        if outcome.after_seconds is not None:
-            return min(outcome.after_seconds, self._backoff.longest_wait_seconds)
+        if result.after_seconds is not None:
+            return min(result.after_seconds, self._backoff.longest_wait_seconds)
         return self._backoff.after(failures, self._random())
 
-    async def _pause(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         """Wait, but no longer than until a drain is asked for; once it is, wait in full."""
         if self._drain_asked.is_set():
             await self._sleep(seconds)
@@ -226,36 +226,36 @@ class Delivery:
             sleeping.cancel()
             asked.cancel()
 
-    def _acknowledge(self, batch: Batch, outcome: Delivered) -> None:
-        rejected = min(max(outcome.rejected, 0), batch.item_count)
+    def _acknowledge(self, batch: Batch, result: Delivered) -> None:
+        rejected = min(max(result.rejected, 0), batch.item_count)
         self._outbox.acknowledge(
             self._signal,
             batch.row_ids,
             delivered=batch.item_count - rejected,
             rejected=rejected,
-            message=outcome.message,
-            destination=self._sender.description,
+            message=result.message,
+            destination=self._exporter.description,
         )
         # A warning that comes with every answer is worth one line, not one a batch.
-        if rejected or outcome.message not in {"", self._last_message}:
-            _logger.warning("%s: %d rejected by the destination: %s", self._signal, rejected, outcome.message)
-        self._last_message = outcome.message or self._last_message
+        if rejected or result.message not in {"", self._last_message}:
+            _logger.warning("%s: %d rejected by the destination: %s", self._signal, rejected, result.message)
+        self._last_message = result.message or self._last_message
         if self._trouble:
             _logger.info("%s: delivery goes on", self._signal)
             self._trouble = ""
 
-    def _put_aside(self, batch: Batch, outcome: Refused) -> None:
-        self._outbox.dead_letter(self._signal, batch.row_ids, reason=outcome.reason)
-        _logger.warning("%s: %d refused for good: %s", self._signal, batch.item_count, outcome.reason)
+    def _put_aside(self, batch: Batch, result: Refused) -> None:
+        self._outbox.dead_letter(self._signal, batch.row_ids, reason=result.reason)
+        _logger.warning("%s: %d refused for good: %s", self._signal, batch.item_count, result.reason)
 
-    def _note_trouble(self, outcome: Retry | Hold) -> None:
-        remedy = outcome.remedy if isinstance(outcome, Hold) else ""
-        self._outbox.record_failure(self._signal, reason=outcome.reason, remedy=remedy)
-        if outcome.reason != self._trouble:
-            self._trouble = outcome.reason
+    def _note_trouble(self, result: Retry | Hold) -> None:
+        remedy = result.remedy if isinstance(result, Hold) else ""
+        self._outbox.record_failure(self._signal, reason=result.reason, remedy=remedy)
+        if result.reason != self._trouble:
+            self._trouble = result.reason
             _logger.warning(
                 "%s: not delivered, kept and tried again: %s%s",
                 self._signal,
-                outcome.reason,
+                result.reason,
                 f"; {remedy}" if remedy else "",
             )

@@ -1,85 +1,81 @@
-"""From targets to senders: which class serves which target, and what to tell people of it."""
+"""From destinations to exporters: which class serves which destination, and what to tell people of it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-from cline_otel.destinations import FileTarget, OtlpTarget, Target
-from cline_otel.export.fanout import Fanout
-from cline_otel.export.interface import Sender
-from cline_otel.export.otlp_file import FileSender
+from cline_otel.destinations import Destination, FileDestination, OtlpDestination
+from cline_otel.export.fanout import FanoutExporter
+from cline_otel.export.interface import Exporter, ExporterError
+from cline_otel.export.otlp_file import OtlpFileExporter
 from cline_otel.signals import SignalName
 
 
-class DestinationError(Exception):
-    """A destination cannot be used; the message names the setting and the remedy."""
+class Exporters:
+    """The exporters of every signal. A signal without a destination has none: it is not exported."""
 
-
-class Destinations:
-    """The senders of every signal. A signal without a target has none: it is not exported."""
-
-    def __init__(self, targets: Mapping[SignalName, Sequence[Target]]) -> None:
-        """Prepare every sender, without connecting.
+    def __init__(self, destinations: Mapping[SignalName, Sequence[Destination]]) -> None:
+        """Prepare every exporter, without connecting.
 
         Raises:
-            DestinationError: an exporter or a TLS file cannot be used.
+            ExporterError: an exporter or a TLS file cannot be used.
         """
-        self._targets = targets
-        self._senders: dict[SignalName, tuple[Sender, ...]] = {
-            signal: tuple(_sender(target) for target in signal_targets) for signal, signal_targets in targets.items()
+        self._destinations = destinations
+        self._exporters: dict[SignalName, tuple[Exporter, ...]] = {
+            signal: tuple(_exporter(destination) for destination in signal_destinations)
+            for signal, signal_destinations in destinations.items()
         }
 
-    def queued(self, signal: SignalName) -> Sender | None:
-        """What the queue of traces or logs is delivered to; None when that signal is not exported."""
-        senders = self._senders.get(signal, ())
-        if len(senders) > 1:
-            return Fanout(senders)
-        return senders[0] if senders else None
+    def of_outbox(self, signal: SignalName) -> Exporter | None:
+        """What the outbox of traces or logs is emptied into; None when that signal is not exported."""
+        exporters = self._exporters.get(signal, ())
+        if len(exporters) > 1:
+            return FanoutExporter(exporters)
+        return exporters[0] if exporters else None
 
-    def snapshots(self) -> tuple[Sender, ...]:
-        """What metrics are sent to."""
-        return self._senders.get("metrics", ())
+    def of_metrics(self) -> tuple[Exporter, ...]:
+        """What metrics are sent through."""
+        return self._exporters.get("metrics", ())
 
     def describe(self) -> list[str]:
         """One line a signal, without secrets."""
-        return [f"{signal}: {_described(self._targets.get(signal, ()))}" for signal in ("traces", "metrics", "logs")]
+        return [
+            f"{signal}: {_described(self._destinations.get(signal, ()))}" for signal in ("traces", "metrics", "logs")
+        ]
 
     async def close(self) -> None:
-        """Close every sender."""
-        for senders in self._senders.values():
-            for sender in senders:
-                await sender.close()
+        """Close every exporter."""
+        for exporters in self._exporters.values():
+            for exporter in exporters:
+                await exporter.close()
 
 
-def _described(targets: Iterable[Target]) -> str:
-    return ", and ".join(target.describe() for target in targets) or "not exported"
+def _described(destinations: Iterable[Destination]) -> str:
+    return ", and ".join(destination.describe() for destination in destinations) or "not exported"
 
 
-def _sender(target: Target) -> Sender:
+def _exporter(destination: Destination) -> Exporter:
     # Each kind is imported only where it is used: gRPC and the SDK cost start-up time.
-    if isinstance(target, FileTarget):
-        return FileSender(target)
-    if isinstance(target, OtlpTarget):
+    if isinstance(destination, FileDestination):
+        return OtlpFileExporter(destination)
+    if isinstance(destination, OtlpDestination):
         try:
-            if target.protocol == "grpc":
-                # gRPC would tell stderr of every failed handshake; the outcome says it once, with the remedy.
+            if destination.protocol == "grpc":
+                # gRPC would tell stderr of every failed handshake; the result says it once, with the remedy.
                 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-                from cline_otel.export.otlp_grpc import OtlpGrpcSender
+                from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 
-                return OtlpGrpcSender(target)
-            from cline_otel.export.otlp_http import OtlpHttpSender
+                return OtlpGrpcExporter(destination)
+            from cline_otel.export.otlp_http import OtlpHttpExporter
 
-            return OtlpHttpSender(target)
+            return OtlpHttpExporter(destination)
         except OSError as error:
-            raise DestinationError(
-                f"{target.signal}: the TLS files cannot be used ({error.strerror or type(error).__name__}): "
+            raise ExporterError(
+                f"{destination.signal}: the TLS files cannot be used ({error.strerror or type(error).__name__}): "
                 "check OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE "
                 "and OTEL_EXPORTER_OTLP_CLIENT_KEY, which name PEM files"
             ) from None
-    from cline_otel.export.sdk import ExporterNotFoundError, SdkSender, load_exporter
+    from cline_otel.export.sdk import SdkExporter, load_exporter
 
-    try:
-        return SdkSender(target, load_exporter(target))
-    except ExporterNotFoundError as error:
-        raise DestinationError(str(error)) from None
+    return SdkExporter(destination, load_exporter(destination))

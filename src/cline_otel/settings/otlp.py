@@ -1,4 +1,4 @@
-"""The ``OTEL_EXPORTER_OTLP_*`` variables, for all signals and for one, and the target they name together."""
+"""The ``OTEL_EXPORTER_OTLP_*`` variables, for all signals and for one, and the destination they name together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cline_otel.destinations import Compression, OtlpTarget, Protocol
+from cline_otel.destinations import Compression, OtlpDestination, OtlpProtocol
 from cline_otel.settings import values
 from cline_otel.settings.values import SettingsError
 from cline_otel.signals import SignalName
@@ -50,7 +50,7 @@ class OtlpVariables(Variables):
     """What can be said of an OTLP endpoint, in general or for one signal."""
 
     endpoint: str | None = Field(None, repr=False)
-    protocol: Annotated[Protocol | None, parsed(values.protocol)] = None
+    protocol: Annotated[OtlpProtocol | None, parsed(values.protocol)] = None
     headers: Annotated[tuple[tuple[str, str], ...] | None, NoDecode, parsed(values.headers)] = Field(None, repr=False)
     timeout: Annotated[float | None, parsed(values.timeout_seconds)] = None
     compression: Annotated[Compression | None, parsed(values.compression)] = None
@@ -74,13 +74,13 @@ class OtlpSettings:
         """Whether an endpoint is set that this signal would go to."""
         return self._pick("endpoint") is not None
 
-    def target(self, protocol: Protocol | None = None) -> OtlpTarget:
-        """The resolved target; ``protocol`` is given where the exporter's name fixes it.
+    def destination(self, protocol: OtlpProtocol | None = None) -> OtlpDestination:
+        """The resolved destination; ``protocol`` is given where the exporter's name fixes it.
 
         Raises:
             SettingsError: a value, or a combination of them, cannot be used.
         """
-        resolved: Protocol = protocol or self._pick("protocol") or "http/protobuf"
+        resolved: OtlpProtocol = protocol or self._pick("protocol") or "http/protobuf"
         compression: Compression = self._pick("compression") or "none"
         headers = self._pick("headers") or ()
         if resolved == "grpc":
@@ -88,7 +88,7 @@ class OtlpSettings:
             self._check_for_grpc(compression, headers)
         else:
             endpoint, insecure = self._http_endpoint()
-        return OtlpTarget(
+        return OtlpDestination(
             signal=self._signal,
             protocol=resolved,
             endpoint=endpoint,
