@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from cline_otel.destinations import Compression, FileDestination, OtlpDestination, OtlpProtocol
-from cline_otel.export.delivery_loop import Backoff, BatchLimits, DeliveryLoop, QueuedSignal
+from cline_otel.export.backoff import Backoff
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, QueuedSignal
 from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult
 from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
 from cline_otel.export.otlp_file import OtlpFileExporter

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.export.delivery_loop import Backoff, BatchLimits, DeliveryLoop
+from cline_otel.export.backoff import Backoff
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
 from cline_otel.export.fanout import FanoutExporter
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
 from cline_otel.journal import Commit, Journal, OutboxItem

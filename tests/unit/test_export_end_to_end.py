@@ -16,7 +16,8 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
-from cline_otel.export.delivery_loop import Backoff, BatchLimits, DeliveryLoop
+from cline_otel.export.backoff import Backoff
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
 from cline_otel.export.exporters import Exporters
 from cline_otel.journal import Commit, Journal, OutboxItem
 

@@ -162,12 +162,12 @@ def batch(*payloads: bytes) -> Batch:
 
 
 async def test_spans_reach_an_sdk_exporter() -> None:
-    exporter = InMemorySpanExporter()
-    exporter = SdkExporter(SdkDestination("traces", "memory"), exporter)
+    span_exporter = InMemorySpanExporter()
+    exporter = SdkExporter(SdkDestination("traces", "memory"), span_exporter)
     payload = traces().SerializeToString()
     assert await exporter.export(batch(payload, payload)) == Delivered()
-    assert [span.name for span in exporter.get_finished_spans()] == [f"span {number}" for number in range(5)] * 2
-    assert exporter.get_finished_spans()[1].parent is not None
+    assert [span.name for span in span_exporter.get_finished_spans()] == [f"span {number}" for number in range(5)] * 2
+    assert span_exporter.get_finished_spans()[1].parent is not None
     await exporter.close()
     assert await exporter.export(batch(payload)) == Retry("exporter 'memory' reported failure")
 
@@ -188,8 +188,8 @@ async def test_log_records_and_metrics_reach_their_sdk_exporters() -> None:
 async def test_the_console_exporters_of_the_sdk_print_what_they_get(
     signal: SignalName, message: Message, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exporter = Exporters({signal: [SdkDestination(signal, "console")]})
-    (exporter,) = exporter._exporters[signal]
+    exporters = Exporters({signal: [SdkDestination(signal, "console")]})
+    (exporter,) = exporters._exporters[signal]
     assert isinstance(exporter, SdkExporter)
     # The exporters bind stdout when their module is imported, which is before the test captures it.
     monkeypatch.setattr(exporter._exporter, "out", sys.stdout)
@@ -198,7 +198,7 @@ async def test_the_console_exporters_of_the_sdk_print_what_they_get(
     expected = {"traces": "span 4", "logs": "cline.run.started", "metrics": "cline.run.started"}[signal]
     assert expected in printed
     json.JSONDecoder().raw_decode(printed)
-    await exporter.close()
+    await exporters.close()
 
 
 class Failing:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Final
 
 import click
 import msgspec
 
+from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
-from cline_otel.consent import decide, evidence_of
 from cline_otel.destinations import FileDestination
 from cline_otel.export.exporters import Exporters
 from cline_otel.export.interface import Batch, Delivered, Exporter, ExporterError, ExportResult, Hold, Retry
@@ -33,7 +32,7 @@ def export_replayed(replayed: Replayed, *, metrics: bool) -> None:
     signals: tuple[SignalName, ...] = ("traces", "logs", "metrics") if metrics else ("traces", "logs")
     try:
         settings = load_settings()
-        consent = decide(evidence_of(settings, os.environ).look())
+        consent = consent_now(settings)
         if not consent.is_on:
             fail(f"nothing was sent, because telemetry is {consent.describe()}")
         # Local files are left out: they are a running bridge's.

@@ -11,9 +11,9 @@ import click
 import msgspec
 
 from cline_otel.catalogue.load import load
+from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
-from cline_otel.cli.status import consent_now
 from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalError, JournalStatus, KeptRequest
 from cline_otel.journal.store import Journal

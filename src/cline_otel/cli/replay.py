@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from cline_otel.catalogue.load import load
 from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
-from cline_otel.replay import Replayed, replay, write
+from cline_otel.replay import replay, write
 from cline_otel.sources.recording import RecordingSource
-from cline_otel.terminal.metrics import render_metrics
-from cline_otel.terminal.summary import render_summary
-from cline_otel.terminal.traces import render_traces
+from cline_otel.terminal.replay import print_replayed
 
 
 def replay_paths(
@@ -24,9 +21,10 @@ def replay_paths(
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
     recording, policy = read_paths(paths, only, purpose="replay")
-    replayed = replay(recording, load(policy))
+    catalogue = load(policy)
+    replayed = replay(recording, catalogue)
     if output is None:
-        draw(replayed)
+        print_replayed(replayed, catalogue.metrics)
     else:
         try:
             written = write(replayed, output)
@@ -38,11 +36,3 @@ def replay_paths(
         from cline_otel.cli.export import export_replayed
 
         export_replayed(replayed, metrics=metrics)
-
-
-def draw(replayed: Replayed) -> None:
-    """Traces, metrics and a summary in the terminal."""
-    console = Console()
-    console.print(render_traces(replayed.spans, console.width))
-    console.print(render_metrics(replayed.totals, load().metrics))
-    console.print(render_summary(replayed.spans, replayed.logs, replayed.totals, replayed.tally))

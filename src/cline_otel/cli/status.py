@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +11,8 @@ import msgspec
 from rich.console import Console
 
 from cline_otel.catalogue.values import milliseconds
+from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
-from cline_otel.consent import Consent, decide, evidence_of
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
@@ -78,13 +77,6 @@ def show_status(*, as_json: bool) -> None:
     if not console.is_terminal:
         console.width = max(console.width, _PIPE_WIDTH)
     console.print(render_status(settings, status, running, consent, sources), soft_wrap=False)
-
-
-def consent_now(settings: Settings, running: Running | None) -> Consent:
-    """What the bridge that runs goes by; its environment need not be ours. Without one, what would hold now."""
-    if running is not None:
-        return Consent(running.telemetry, running.reasons)
-    return decide(evidence_of(settings, os.environ).look())
 
 
 def _sources(settings: Settings, status: JournalStatus, running: Running | None) -> list[SourceStatus]:

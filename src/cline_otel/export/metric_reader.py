@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from cline_otel.export.delivery_loop import Backoff
+from cline_otel.export.backoff import Backoff
 from cline_otel.export.interface import Batch, Delivered, DeliveryRecord, Exporter, ExportResult, Hold, Retry
 from cline_otel.export.pause import PausableWork
 
