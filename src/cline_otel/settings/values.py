@@ -223,6 +223,11 @@ def resource_attributes(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
+def words(text: str) -> tuple[str, ...]:
+    """The words of a comma-separated list, each once, in their order."""
+    return tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
+
+
 def exporter_names(text: str) -> tuple[str, ...]:
     """A list of exporter names, separated by commas; ``none`` alone is an empty list."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
