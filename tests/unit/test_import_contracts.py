@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,66 +13,97 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 
+FLOW = "Imports flow one way"
 PLANTED = {
-    "a module that stands in no layer": ("unheard_of.py", "", "not listed as layers"),
-    "a package that stands in no layer": ("unheard_of/__init__.py", "", "not listed as layers"),
-    "consent importing what it is part of": ("consent/planted.py", "import cline_otel.bridge", "flow one way"),
-    "settings importing an exporter": ("settings/values.py", "import cline_otel.export.exporters", "flow one way"),
-    "settings importing the plugin": ("settings/values.py", "import cline_otel.plugin.install", "flow one way"),
-    "a circle within a package": ("privacy/pseudonyms.py", "import cline_otel.privacy.policy", "No circles"),
-    "a command importing another": ("cli/off.py", "import cline_otel.cli.status", "Commands"),
-    "a command that stands in no layer": ("cli/planted.py", "", "Commands"),
-    "a view importing another": ("terminal/traces.py", "import cline_otel.terminal.metrics", "Views"),
-    "an exporter importing a loop": ("export/otlp_file.py", "import cline_otel.export.delivery_loop", "Delivery"),
-    "one variable's meaning importing the whole": ("settings/values.py", "import cline_otel.settings.load", "Settings"),
-    "a table importing the journal": ("journal/schema.py", "import cline_otel.journal.store", "journal"),
-    "the rule of consent importing the watch": ("consent/decision.py", "import cline_otel.consent.watch", "Consent"),
-    "one signal's encoding importing another's": ("encode/logs.py", "import cline_otel.encode.traces", "encoded"),
-    "the core importing a clock": ("translate/state.py", "import time", "The core"),
+    "consent importing what is put together of it": (FLOW, "consent.planted", "bridge"),
+    "settings importing an exporter": (FLOW, "settings.values", "export.exporters"),
+    "settings importing the plugin": (FLOW, "settings.values", "plugin.install"),
+    "a circle within a package": ("No circles", "privacy.pseudonyms", "privacy.policy"),
+    "a command importing another": ("Commands", "cli.off", "cli.status"),
+    "a view importing another": ("Views", "terminal.traces", "terminal.metrics"),
+    "an exporter importing a loop": ("Delivery", "export.otlp_file", "export.delivery_loop"),
+    "the meaning of one value importing the whole": ("Settings", "settings.values", "settings.load"),
+    "a table importing the journal": ("The journal", "journal.schema", "journal.store"),
+    "the rule of consent importing who looks": ("Consent", "consent.decision", "consent.watch"),
+    "one signal's encoding importing another's": ("Signals", "encode.logs", "encode.traces"),
+    "one source importing another": ("Sources", "sources.spool", "sources.otlp_http"),
+    "a decoder importing another": ("Decoders", "decode.plugin", "decode.otlp"),
+    "what is remembered importing a step": ("Translation", "translate.state", "translate.step"),
+    "a value importing the catalogue": ("The catalogue", "catalogue.values", "catalogue.load"),
+    "what leaves importing a preview": ("A preview", "preview.leaving", "preview.recording"),
 }
-"""Where a line is added to a copy of the source, and what names the contract that it breaks."""
+"""How the name of a contract begins, and an import that breaks it."""
+
+
+def copied(directory: Path) -> Path:
+    shutil.copytree(ROOT / "src" / "cline_otel", directory / "cline_otel", ignore=shutil.ignore_patterns("__pycache__"))
+    return directory
 
 
 def lint(directory: Path) -> subprocess.CompletedProcess[str]:
+    """What is said of the copy, which stands before the installed package on the path."""
     command = Path(sys.executable).with_name("lint-imports")
-    # The copy stands before the installed package on the path.
     return subprocess.run(
         [command, "--config", ROOT / "pyproject.toml", "--no-cache"],
         cwd=directory,
-        env={"PYTHONPATH": str(directory), "PATH": "", "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": str(directory), "COLUMNS": "500"},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "src" / "cline_otel", tmp_path / "cline_otel", ignore=ignored)
-    return tmp_path
+def breaches(answer: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """What is said of each contract that is broken."""
+    text = answer.stdout.partition("\nBroken contracts\n")[2]
+    names = [contract["name"] for contract in CONTRACTS]
+    parts = re.split(rf"^({'|'.join(map(re.escape, names))})\n-+$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_the_source_as_it_is_keeps_every_contract(copy: Path) -> None:
-    answer = lint(copy)
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = copied(tmp_path_factory.mktemp("planted"))
+    for _, importer, imported in PLANTED.values():
+        path = directory.joinpath("cline_otel", *importer.split(".")).with_suffix(".py")
+        with path.open("a", encoding="utf-8") as source:
+            source.write(f"\nimport cline_otel.{imported}\n")
+    with (directory / "cline_otel" / "translate" / "state.py").open("a", encoding="utf-8") as source:
+        source.write("\nimport time\n")
+    return breaches(lint(directory))
+
+
+def test_the_source_as_it_is_keeps_every_contract(tmp_path: Path) -> None:
+    answer = lint(copied(tmp_path))
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "0 broken" in answer.stdout
+    assert f"{len(CONTRACTS)} kept, 0 broken" in answer.stdout
 
 
-@pytest.mark.parametrize(("file", "line", "broken"), PLANTED.values(), ids=PLANTED)
-def test_a_planted_import_breaks_its_contract(copy: Path, file: str, line: str, broken: str) -> None:
-    path = copy / "cline_otel" / file
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as source:
-        source.write(f"\n{line}\n")
-    answer = lint(copy)
-    assert answer.returncode == 1, answer.stdout + answer.stderr
-    contracts = answer.stdout.partition("Broken contracts")[2]
-    assert broken in contracts, answer.stdout
+@pytest.mark.parametrize(("contract", "importer", "imported"), PLANTED.values(), ids=PLANTED)
+def test_an_import_that_is_planted_breaks_its_contract(
+    contract: str, importer: str, imported: str, planted: dict[str, str]
+) -> None:
+    (said,) = [text for name, text in planted.items() if name.startswith(contract)]
+    if contract == "No circles":
+        assert imported.partition(".")[0] in said
+    else:
+        assert f"cline_otel.{importer} -> cline_otel.{imported} " in said
 
 
-def test_every_contract_has_an_import_here_that_breaks_it() -> None:
-    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    for contract in configuration["tool"]["importlinter"]["contracts"]:
-        assert any(broken in contract["name"] for *_, broken in PLANTED.values()), contract["name"]
+def test_every_contract_is_broken_by_some_import(planted: dict[str, str]) -> None:
+    assert set(planted) == {contract["name"] for contract in CONTRACTS}
+
+
+def test_a_module_that_stands_in_no_layer_breaks_the_contract_of_where_it_is(tmp_path: Path) -> None:
+    exhaustive = {contract["name"]: contract["containers"][0] for contract in CONTRACTS if contract.get("exhaustive")}
+    assert FLOW in exhaustive
+    directory = copied(tmp_path)
+    for container in exhaustive.values():
+        directory.joinpath(*container.split("."), "unheard_of.py").write_text("", encoding="utf-8")
+    said = breaches(lint(directory))
+    assert set(said) == set(exhaustive)
+    for name, container in exhaustive.items():
+        assert "not listed as layers" in said[name]
+        assert "unheard_of" in said[name], container
