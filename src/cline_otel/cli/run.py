@@ -43,9 +43,9 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     except SettingsError as error:
         fail(str(error), 2)
     _log_to_stderr(settings.log_level)
-    said = _Said()
+    observer = _TerminalObserver()
     try:
-        run_until_signal(Bridge(settings, said))
+        run_until_signal(Bridge(settings, observer))
     except (
         StateDirectoryBusyError,
         JournalError,
@@ -58,13 +58,13 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     except OSError as error:
         fail(f"{settings.state_directory}: cannot be used ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR")
     _say(
-        f"{_now()} stopped; {said.waiting} spans and log records wait in the journal for the next start"
-        if said.waiting
+        f"{_now()} stopped; {observer.waiting} spans and log records wait in the journal for the next start"
+        if observer.waiting
         else f"{_now()} stopped"
     )
 
 
-class _Said(Observer):
+class _TerminalObserver(Observer):
     """Tells the terminal."""
 
     def __init__(self) -> None:
