@@ -287,6 +287,9 @@ class OtherVariables(Variables):
         None, "`DEBUG`, `INFO`, `ERROR`, `NONE`", "What the gRPC library reports on stderr.", unset="`ERROR`"
     )
     columns: str | None = variable(
-        None, "a number", "How many characters wide output is.", unset="the terminal's width; 160 into a pipe"
+        None,
+        "a number",
+        "How many characters wide output is.",
+        unset="the terminal's width; into a pipe 80, of `status` and `preview` 160",
     )
     no_color: str | None = variable(None, "anything", "Tables and traces are printed without colors (no-color.org).")
