@@ -82,10 +82,12 @@ collector: setup ## find an OpenTelemetry Collector or build one, and print its 
 picture: setup ## draw the trace that the README shows
 	@$(PICTURE) $(ARGUMENTS)
 
-docs: setup ## write docs/privacy.md from the catalogue
+docs: setup ## write the pages that are made from the code
 	@mkdir -p .out
-	@$(BIN)/python -m cline_otel.catalogue.document > .out/privacy.md
-	@cp .out/privacy.md docs/privacy.md
+	@set -e; for page in privacy:catalogue.document settings:settings.reference cli:cli.reference; do \
+		$(BIN)/python -m "cline_otel.$${page#*:}" > ".out/$${page%%:*}.md"; \
+		cp ".out/$${page%%:*}.md" "docs/$${page%%:*}.md"; \
+	done
 
 freeze-journal: setup ## keep a journal of today's layout for the tests of later releases: ARGUMENTS=tests/data/journals/NAME
 	@PYTHONPATH=tests:. $(BIN)/python -m bridge.freeze $(ARGUMENTS)

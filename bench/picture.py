@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.fixed_key import replay_of
+from bench.svg import save_svg
 from cline_otel.cli.demo import example_directory
-from cline_otel.export.console import render_traces, save_svg
+from cline_otel.terminal.traces import render_traces
 
 WIDTH = 118
 

@@ -1,4 +1,4 @@
-"""The one composition root: sources, ingest, journal and senders, from the settings to the last commit."""
+"""The one composition root: sources, ingest, journal and delivery, from the settings to the last commit."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from cline_otel.catalogue.load import load
 from cline_otel.consent import Consent, Erased, erase_if_less_is_allowed
 from cline_otel.control import Control
 from cline_otel.encode.origin import Origin
-from cline_otel.export.destinations import Destinations
+from cline_otel.export.delivery import Delivery
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.snapshots import Snapshot
+from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.journal.records import JournalError, JournalStatus
@@ -39,7 +39,7 @@ from cline_otel.sources.plugin.spool import SpoolReader
 
 _logger = logging.getLogger(__name__)
 
-FAREWELL_SECONDS: Final = 5.0
+SHUTDOWN_GRACE_SECONDS: Final = 5.0
 """How long a stop may go on sending."""
 
 STATUS_SECONDS: Final = 60.0
@@ -98,19 +98,19 @@ class Bridge:
             StateDirectoryBusyError: another bridge runs on the same state directory.
             JournalError: the journal cannot be used.
             ReceiverRefused: the OTLP receiver cannot or must not listen.
-            DestinationError: an exporter that was named cannot be made.
+            ExporterError: an exporter that was named cannot be made.
             PseudonymsFileError: the installation's key cannot be read or made.
         """
         settings = self._settings
-        destinations = Destinations(settings.targets)
+        exporters = Exporters(settings.destinations)
         with hold_state_directory(settings.state_directory):
             journal = Journal.open(settings.journal_path, limit_bytes=settings.journal_limit_bytes)
             try:
-                await self._run(journal, destinations)
+                await self._run(journal, exporters)
             finally:
                 journal.close()
 
-    async def _run(self, journal: Journal, destinations: Destinations) -> None:
+    async def _run(self, journal: Journal, exporters: Exporters) -> None:
         settings = self._settings
         origin, metric_origin = _origins(settings, journal.instance_id)
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
@@ -130,20 +130,20 @@ class Bridge:
                 )
             return pipeline
 
-        def newest_metrics() -> Snapshot | None:
+        def newest_metrics() -> MetricsRequest | None:
             request = ingest.pipeline.metrics_request(journal.started_at_ns, time.time_ns())
-            return Snapshot(request, len(ingest.pipeline.totals)) if request else None
+            return MetricsRequest(request, len(ingest.pipeline.totals)) if request else None
 
-        exporters = Exporters(journal, newest_metrics, settings.exports, destinations)
+        delivery = Delivery(journal, newest_metrics, settings.exports, exporters)
         try:
             ingest = Ingest(
-                journal, new_pipeline, exporters.queued, exporters.notify, consent=lambda: control.consent.state
+                journal, new_pipeline, delivery.queued, delivery.notify, consent=lambda: control.consent.state
             )
-            await self._serve(journal, ingest, exporters, control)
+            await self._serve(journal, ingest, delivery, control)
         finally:
-            await exporters.close()
+            await delivery.close()
 
-    async def _serve(self, journal: Journal, ingest: Ingest, exporters: Exporters, control: Control) -> None:
+    async def _serve(self, journal: Journal, ingest: Ingest, delivery: Delivery, control: Control) -> None:
         settings = self._settings
         has_room = _Room(journal, settings.journal_limit_bytes)
         with _readable(settings.journal_path):
@@ -162,9 +162,9 @@ class Bridge:
         try:
             if receiver is not None:
                 await receiver.start()
-            control.begin(journal, ingest, exporters)
-            exporters.start()
-            tasks.append(asyncio.create_task(exporters.run(), name="exporters"))
+            control.begin(journal, ingest, delivery)
+            delivery.start()
+            tasks.append(asyncio.create_task(delivery.run(), name="delivery"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._tell_status(journal, ingest), name="status"))
@@ -177,16 +177,16 @@ class Bridge:
                     self._observer.consent(consent)
 
                 control.tell = tell
-                self._observer.started(self._started(exporters, listening_on, control.consent))
+                self._observer.started(self._started(delivery, listening_on, control.consent))
                 try:
                     await self._until_stopped(tasks)
                 finally:
                     control.tell = self._observer.consent
-                self._observer.stopping(FAREWELL_SECONDS)
+                self._observer.stopping(SHUTDOWN_GRACE_SECONDS)
         finally:
             if receiver is not None:
                 await receiver.stop(1.0)
-        await self._farewell(poller, tasks, exporters)
+        await self._shut_down(poller, tasks, delivery)
         self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
     async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> None:
@@ -200,13 +200,13 @@ class Bridge:
         finally:
             stopping.cancel()
 
-    async def _farewell(self, poller: FilePoller, tasks: list[asyncio.Task[None]], exporters: Exporters) -> None:
+    async def _shut_down(self, poller: FilePoller, tasks: list[asyncio.Task[None]], delivery: Delivery) -> None:
         """Reads what is left, then sends what can be sent in time; the rest waits in the journal."""
         poller.stop()
         polling = next(task for task in tasks if task.get_name() == "poll-files")
         with suppress(asyncio.CancelledError):
-            await asyncio.wait({polling}, timeout=FAREWELL_SECONDS)
-        await exporters.drain(FAREWELL_SECONDS)
+            await asyncio.wait({polling}, timeout=SHUTDOWN_GRACE_SECONDS)
+        await delivery.drain(SHUTDOWN_GRACE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -232,7 +232,7 @@ class Bridge:
             report=_logger.warning,
         )
 
-    def _started(self, exporters: Exporters, listening_on: str | None, consent: Consent) -> Started:
+    def _started(self, delivery: Delivery, listening_on: str | None, consent: Consent) -> Started:
         settings = self._settings
         reads = [f"plugin spool {settings.spool_directory}", f"Cline's log {settings.cline_log_path}"]
         if listening_on is not None:
@@ -250,7 +250,7 @@ class Bridge:
         return Started(
             tuple(notices),
             tuple(reads),
-            tuple(exporters.describe()),
+            tuple(delivery.describe()),
             settings.state_directory,
             consent,
             exposures(settings.policy),

@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import Final
 
 from cline_otel.consent import Consent, ConsentWatch, erase_waiting, evidence_of
-from cline_otel.export.destinations import DestinationError
-from cline_otel.export.exporters import Exporters
+from cline_otel.export.delivery import Delivery
+from cline_otel.export.interface import ExporterError
 from cline_otel.ingest import Ingest
 from cline_otel.journal.records import Commit, JournalError
 from cline_otel.journal.store import Journal
-from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, installed_policy
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.sources.files.polling import INTERRUPTED_KEY, MARK, FilePoller
 from cline_otel.sources.intake import Batch, Busy, Unavailable
 from cline_otel.sources.plugin.spool import SpoolReader, UndeletableFile
+from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
 
 _logger = logging.getLogger(__name__)
 
 _REMOTE_AGAIN_AFTER_SECONDS: Final = 5.0
 _TELLING: Final = (
-    DestinationError,
+    ExporterError,
     JournalError,
     OSError,
     PseudonymsFileError,
@@ -79,7 +79,7 @@ class Control:
         self._was_off = False
         self._journal: Journal | None = None
         self._ingest: Ingest | None = None
-        self._exporters: Exporters | None = None
+        self._delivery: Delivery | None = None
 
     @property
     def consent(self) -> Consent:
@@ -94,9 +94,9 @@ class Control:
         """Whether what comes is to be dropped unread."""
         return self.consent.state == "off"
 
-    def begin(self, journal: Journal, ingest: Ingest, exporters: Exporters) -> None:
+    def begin(self, journal: Journal, ingest: Ingest, delivery: Delivery) -> None:
         """Takes charge of these, before any of them begins."""
-        self._journal, self._ingest, self._exporters = journal, ingest, exporters
+        self._journal, self._ingest, self._delivery = journal, ingest, delivery
         self._was_off = journal.cursor(INTERRUPTED_KEY) is not None
         self._apply(self.consent)
         self._erase_if_asked()
@@ -117,16 +117,16 @@ class Control:
         self.tell(now)
 
     def _apply(self, now: Consent) -> None:
-        if self._exporters is None or self._ingest is None:
+        if self._delivery is None or self._ingest is None:
             return
         if now.is_on:
             if self._was_off:
                 self._was_off = False
                 self._close_open_runs(self._ingest)
-            self._exporters.resume()
+            self._delivery.resume()
         else:
             self._was_off = self._was_off or now.state == "off"
-            self._exporters.pause()
+            self._delivery.pause()
         self.poll_now.set()
 
     def _close_open_runs(self, ingest: Ingest) -> None:
@@ -176,7 +176,7 @@ class Control:
 
     async def _follow_remote_exports(self) -> None:
         exports = self._remote_configs.exports
-        if exports == self._remote_exports or self._exporters is None:
+        if exports == self._remote_exports or self._delivery is None:
             return
         if exports == self._refused_exports and time.monotonic() < self._remote_again_at:
             return
@@ -187,9 +187,9 @@ class Control:
                 cline_directory=self._settings.cline_directory,
                 remote_exports=exports,
             )
-            await self._exporters.replace(settings.exports)
+            await self._delivery.replace(settings.exports)
             self._remote_exports = exports
-            for line in self._exporters.describe():
+            for line in self._delivery.describe():
                 _logger.warning("the remote config has changed: %s", line)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Destinations that are down, refuse or hang; a full journal; senders that try again; files that are rotated."""
+"""Exporters that are down, refuse or hang; a full journal; exporters that try again; files that are rotated."""
 
 from __future__ import annotations
 
@@ -160,14 +160,14 @@ def test_a_request_that_is_sent_again_is_acknowledged_and_counted_once(tmp_path:
     recording = otlp_copies(1)
     home = Home(tmp_path / "home")
     with Bridge(home) as bridge:
-        senders = [
+        exporters = [
             threading.Thread(target=lambda: [post(bridge.endpoint, body) for body in recording.otlp_logs])
             for _ in range(3)
         ]
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
+        for exporter in exporters:
+            exporter.start()
+        for exporter in exporters:
+            exporter.join()
         bridge.kill()
         bridge.start()
         for body in recording.otlp_logs:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.export.targets import FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.destinations import Destination, FileDestination, OtlpDestination, SdkDestination
 from cline_otel.settings import ListenAddress, Settings, SettingsError, load_settings
 from cline_otel.signals import SignalName
 
@@ -30,14 +30,14 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
     return load_settings()
 
 
-def kind(target: Target) -> str:
-    match target:
-        case OtlpTarget():
-            return f"{target.protocol} {target.endpoint}"
-        case FileTarget():
+def kind(destination: Destination) -> str:
+    match destination:
+        case OtlpDestination():
+            return f"{destination.protocol} {destination.endpoint}"
+        case FileDestination():
             return "file"
-        case SdkTarget():
-            return f"sdk {target.name}"
+        case SdkDestination():
+            return f"sdk {destination.name}"
 
 
 HTTP = "http/protobuf http://localhost:4318/v1/"
@@ -125,7 +125,11 @@ def test_the_variables_select_the_exporters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = load(monkeypatch, **environment)
-    assert [[kind(target) for target in settings.targets[signal]] for signal in SIGNALS] == [traces, metrics, logs]
+    assert [[kind(each) for each in settings.destinations[signal]] for signal in SIGNALS] == [
+        traces,
+        metrics,
+        logs,
+    ]
     assert settings.sdk_disabled == (environment.get("OTEL_SDK_DISABLED", "").lower() == "true")
 
 
@@ -188,7 +192,7 @@ def test_what_the_command_line_gives_goes_before_the_environment(
     settings = load_settings(state_directory=tmp_path / "s", cline_directory=tmp_path / "c")
     assert settings.journal_path == tmp_path / "s" / "journal.db"
     assert settings.cline_log_path.is_relative_to(tmp_path / "c")
-    assert settings.targets["traces"] == (FileTarget("traces", tmp_path / "s" / "telemetry"),)
+    assert settings.destinations["traces"] == (FileDestination("traces", tmp_path / "s" / "telemetry"),)
 
 
 BAD_VALUES = [
@@ -293,7 +297,9 @@ def test_no_secret_shows_in_a_description_a_notice_or_an_error(
     except SettingsError as error:
         shown = f"{error!r} {error.__cause__!r}"
     else:
-        described = [target.describe() for targets in settings.targets.values() for target in targets]
+        described = [
+            destination.describe() for destinations in settings.destinations.values() for destination in destinations
+        ]
         shown = f"{settings!r} {described} {settings.notices}"
     assert secret not in shown
 

@@ -22,7 +22,7 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
 
-from cline_otel.export.targets import OtlpTarget
+from cline_otel.destinations import OtlpDestination
 from cline_otel.settings import load_settings
 from cline_otel.signals import SignalName
 
@@ -69,17 +69,17 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, row: Mapping[str, str], sig
 def ours(signal: SignalName, protocol: str, monkeypatch: pytest.MonkeyPatch) -> Resolved:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     monkeypatch.setenv(f"OTEL_{signal.upper()}_EXPORTER", "otlp")
-    (target,) = load_settings().targets[signal]
-    assert isinstance(target, OtlpTarget)
+    (destination,) = load_settings().destinations[signal]
+    assert isinstance(destination, OtlpDestination)
     return Resolved(
-        target.endpoint,
-        dict(target.headers),
-        target.timeout_seconds,
-        target.compression,
-        target.certificate_file,
-        target.client_key_file,
-        target.client_certificate_file,
-        target.insecure if protocol == "grpc" else None,
+        destination.endpoint,
+        dict(destination.headers),
+        destination.timeout_seconds,
+        destination.compression,
+        destination.certificate_file,
+        destination.client_key_file,
+        destination.client_certificate_file,
+        destination.insecure if protocol == "grpc" else None,
     )
 
 

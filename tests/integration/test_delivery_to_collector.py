@@ -10,13 +10,14 @@ from typing import Final
 
 import pytest
 
-from cline_otel.export.delivery import Backoff, BatchLimits, Delivery, QueuedSignal
-from cline_otel.export.files import FileSender
-from cline_otel.export.otlp_grpc import OtlpGrpcSender
-from cline_otel.export.otlp_http import OtlpHttpSender
-from cline_otel.export.outcome import Batch, Delivered, Outcome, Sender
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
-from cline_otel.export.targets import Compression, FileTarget, OtlpTarget, Protocol
+from cline_otel.destinations import Compression, FileDestination, OtlpDestination, OtlpProtocol
+from cline_otel.export.backoff import Backoff
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, QueuedSignal
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult
+from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
+from cline_otel.export.otlp_file import OtlpFileExporter
+from cline_otel.export.otlp_grpc import OtlpGrpcExporter
+from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.journal import Commit, Journal, OutboxItem
 
 from .bridge_telemetry import encoded_run, parsed
@@ -26,7 +27,7 @@ from .transport import SIGNALS, Signal
 
 pytestmark = pytest.mark.collector
 
-MANNERS: Final[list[tuple[Protocol, Compression]]] = [
+MANNERS: Final[list[tuple[OtlpProtocol, Compression]]] = [
     ("http/protobuf", "none"),
     ("http/protobuf", "gzip"),
     ("http/protobuf", "deflate"),
@@ -51,31 +52,33 @@ QUICK_BACKOFF: Final = Backoff(initial_seconds=0.01, maximum_seconds=0.05)
 DRAIN_SECONDS: Final = 60.0
 
 
-def sender_to(
-    collector: Collector, signal: Signal, protocol: Protocol, compression: Compression = "none"
-) -> OtlpHttpSender | OtlpGrpcSender:
+def exporter_to(
+    collector: Collector, signal: Signal, protocol: OtlpProtocol, compression: Compression = "none"
+) -> OtlpHttpExporter | OtlpGrpcExporter:
     if protocol == "grpc":
-        return OtlpGrpcSender(
-            OtlpTarget(
+        return OtlpGrpcExporter(
+            OtlpDestination(
                 signal=signal, protocol=protocol, endpoint=collector.grpc_target, insecure=True, compression=compression
             )
         )
     endpoint = f"{collector.http_endpoint}/v1/{signal}"
-    return OtlpHttpSender(OtlpTarget(signal=signal, protocol=protocol, endpoint=endpoint, compression=compression))
+    return OtlpHttpExporter(
+        OtlpDestination(signal=signal, protocol=protocol, endpoint=endpoint, compression=compression)
+    )
 
 
-def rows(payloads: list[bytes]) -> list[Snapshot]:
-    return [Snapshot(payload, 1, id=number) for number, payload in enumerate(payloads, start=1)]
+def rows(payloads: list[bytes]) -> list[MetricsRequest]:
+    return [MetricsRequest(payload, 1, id=number) for number, payload in enumerate(payloads, start=1)]
 
 
 @pytest.mark.parametrize(("protocol", "compression"), MANNERS)
 async def test_what_is_sent_comes_out_the_same(
-    collector: Collector, protocol: Protocol, compression: Compression
+    collector: Collector, protocol: OtlpProtocol, compression: Compression
 ) -> None:
     for signal in SIGNALS:
-        sender = sender_to(collector, signal, protocol, compression)
-        assert await sender.send(Batch(rows([encoded_run(signal, 1)]))) == Delivered()
-        await sender.close()
+        exporter = exporter_to(collector, signal, protocol, compression)
+        assert await exporter.export(Batch(rows([encoded_run(signal, 1)]))) == Delivered()
+        await exporter.close()
     collector.stop()
     for signal in SIGNALS:
         assert collector.told(signal) == told_by(parsed(signal, [encoded_run(signal, 1)])) != []
@@ -84,12 +87,12 @@ async def test_what_is_sent_comes_out_the_same(
 @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json", "grpc"])
 @pytest.mark.parametrize("signal", ["traces", "logs"])
 async def test_rows_that_travel_together_tell_what_they_tell_alone(
-    collector: Collector, protocol: Protocol, signal: Signal
+    collector: Collector, protocol: OtlpProtocol, signal: Signal
 ) -> None:
     payloads = [encoded_run(signal, number) for number in range(1, 20)]
-    sender = sender_to(collector, signal, protocol)
-    assert await sender.send(Batch(rows(payloads))) == Delivered()
-    await sender.close()
+    exporter = exporter_to(collector, signal, protocol)
+    assert await exporter.export(Batch(rows(payloads))) == Delivered()
+    await exporter.close()
     collector.stop()
     assert collector.told(signal) == told_by(parsed(signal, payloads))
 
@@ -101,10 +104,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 class Interrupted:
-    """A sender whose collector ends while a request is under way, and is back two attempts later."""
+    """An exporter whose collector ends while a request is under way, and is back two attempts later."""
 
-    def __init__(self, sender: Sender, collector: Collector, end: Callable[[], None], every: int) -> None:
-        self._sender = sender
+    def __init__(self, exporter: Exporter, collector: Collector, end: Callable[[], None], every: int) -> None:
+        self._exporter = exporter
         self._collector = collector
         self._end = end
         self._every = every
@@ -115,9 +118,9 @@ class Interrupted:
 
     @property
     def description(self) -> str:
-        return self._sender.description
+        return self._exporter.description
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         self._calls += 1
         if self._back_at and self._calls >= self._back_at:
             self._back_at = 0
@@ -125,38 +128,42 @@ class Interrupted:
         if not self._back_at and self._calls % self._every == 0:
             self._back_at = self._calls + 2
             self.interruptions += 1
-            outcome, _ = await asyncio.gather(self._sender.send(batch), asyncio.to_thread(self._end))
+            result, _ = await asyncio.gather(self._exporter.export(batch), asyncio.to_thread(self._end))
         else:
-            outcome = await self._sender.send(batch)
-        if not isinstance(outcome, Delivered):
+            result = await self._exporter.export(batch)
+        if not isinstance(result, Delivered):
             self.failed |= set(batch.row_ids)
-        return outcome
+        return result
 
     async def close(self) -> None:
-        await self._sender.close()
+        await self._exporter.close()
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 @pytest.mark.parametrize("signal", ["traces", "logs"])
 @pytest.mark.parametrize("ending", ["stop", "kill"])
 async def test_a_collector_that_ends_in_mid_stream_loses_nothing_and_doubles_only_what_it_had_not_acknowledged(
-    make_collector: Callable[..., Collector], journal: Journal, protocol: Protocol, signal: QueuedSignal, ending: str
+    make_collector: Callable[..., Collector],
+    journal: Journal,
+    protocol: OtlpProtocol,
+    signal: QueuedSignal,
+    ending: str,
 ) -> None:
     collector = make_collector(overrides=SYNCHRONOUS if ending == "kill" else QUICK_FLUSH).start()
     payloads = [encoded_run(signal, number) for number in range(1, 61)]
     # One transaction, so that the ids are those of the payloads' order.
     journal.commit(Commit(outbox=[OutboxItem(signal, payload, 1) for payload in payloads]))
-    sender = Interrupted(sender_to(collector, signal, protocol), collector, getattr(collector, ending), every=10)
-    delivery = Delivery(signal, journal, sender, limits=BatchLimits(rows=2), backoff=QUICK_BACKOFF)
+    exporter = Interrupted(exporter_to(collector, signal, protocol), collector, getattr(collector, ending), every=10)
+    delivery = DeliveryLoop(signal, journal, exporter, limits=BatchLimits(rows=2), backoff=QUICK_BACKOFF)
     assert await delivery.drain(DRAIN_SECONDS)
-    await sender.close()
+    await exporter.close()
     collector.stop()
-    assert sender.interruptions >= 3
+    assert exporter.interruptions >= 3
 
     told = Counter(collector.told(signal))
     assert set(told) == set(told_by(parsed(signal, payloads)))
     doubled = {item for item, count in told.items() if count > 1}
-    unacknowledged = [payloads[row_id - 1] for row_id in sender.failed]
+    unacknowledged = [payloads[row_id - 1] for row_id in exporter.failed]
     assert doubled <= set(told_by(parsed(signal, unacknowledged)))
     status = journal.status().signals[signal]
     assert (status.delivered_items, status.pending_items, status.refused_items) == (len(payloads), 0, 0)
@@ -168,33 +175,33 @@ async def test_what_was_queued_while_no_collector_was_there_arrives_once_one_is(
     collector.kill()
     payloads = [encoded_run("traces", number) for number in range(1, 4)]
     journal.commit(Commit(outbox=[OutboxItem("traces", payload, 1) for payload in payloads]))
-    sender = sender_to(collector, "traces", "http/protobuf")
-    before = Delivery("traces", journal, sender, backoff=Backoff(initial_seconds=3600))
+    exporter = exporter_to(collector, "traces", "http/protobuf")
+    before = DeliveryLoop("traces", journal, exporter, backoff=Backoff(initial_seconds=3600))
     assert not await before.drain(0.5)
     collector.start()
-    assert await Delivery("traces", journal, sender, backoff=QUICK_BACKOFF).drain(DRAIN_SECONDS)
-    await sender.close()
+    assert await DeliveryLoop("traces", journal, exporter, backoff=QUICK_BACKOFF).drain(DRAIN_SECONDS)
+    await exporter.close()
     collector.stop()
     assert collector.told("traces") == told_by(parsed("traces", payloads))
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-async def test_a_lost_snapshot_of_the_totals_is_healed_by_the_next(
-    collector: Collector, journal: Journal, protocol: Protocol
+async def test_lost_totals_are_healed_by_the_next(
+    collector: Collector, journal: Journal, protocol: OtlpProtocol
 ) -> None:
-    sender = sender_to(collector, "metrics", protocol)
+    exporter = exporter_to(collector, "metrics", protocol)
 
     async def flush(runs: int, deadline_seconds: float) -> bool:
-        newest = Snapshot(encoded_run("metrics", runs), 1)
-        snapshots = MetricSnapshots(lambda: newest, [sender], journal, interval_seconds=3600, backoff=QUICK_BACKOFF)
-        return await snapshots.drain(deadline_seconds)
+        newest = MetricsRequest(encoded_run("metrics", runs), 1)
+        reader = PeriodicMetricReader(lambda: newest, [exporter], journal, interval_seconds=3600, backoff=QUICK_BACKOFF)
+        return await reader.drain(deadline_seconds)
 
     assert await flush(1, DRAIN_SECONDS)
     collector.stop()
     assert not await flush(2, 0.2)
     collector.start()
     assert await flush(3, DRAIN_SECONDS)
-    await sender.close()
+    await exporter.close()
     collector.stop()
     sent = [encoded_run("metrics", runs) for runs in (1, 3)]
     assert collector.told("metrics") == told_by(parsed("metrics", sent))
@@ -218,10 +225,10 @@ async def test_our_json_lines_are_read_back_by_the_collectors_file_receiver(
     make_collector: Callable[..., Collector], tmp_path: Path, signal: Signal
 ) -> None:
     payloads = [encoded_run(signal, number) for number in range(1, 4)]
-    sender = FileSender(FileTarget(signal, tmp_path / "files"))
+    exporter = OtlpFileExporter(FileDestination(signal, tmp_path / "files"))
     for payload in payloads:
-        assert await sender.send(Batch(rows([payload]))) == Delivered()
-    await sender.close()
+        assert await exporter.export(Batch(rows([payload]))) == Delivered()
+    await exporter.close()
     expected = told_by(parsed(signal, payloads))
     assert read_by_file_receiver(make_collector, tmp_path / "files", signal, len(expected)) == expected
 
@@ -232,8 +239,8 @@ async def test_the_longest_line_we_write_is_read_back_by_the_collectors_file_rec
     payloads: list[bytes] = []
     while sum(map(len, payloads)) < BatchLimits().size_bytes:
         payloads.append(encoded_run("traces", len(payloads)))
-    sender = FileSender(FileTarget("traces", tmp_path / "files"))
-    assert await sender.send(Batch(rows(payloads))) == Delivered()
-    await sender.close()
+    exporter = OtlpFileExporter(FileDestination("traces", tmp_path / "files"))
+    assert await exporter.export(Batch(rows(payloads))) == Delivered()
+    await exporter.close()
     expected = told_by(parsed("traces", payloads))
     assert read_by_file_receiver(make_collector, tmp_path / "files", "traces", len(expected)) == expected

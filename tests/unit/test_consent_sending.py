@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
 from cline_otel.export.delivery import Delivery
-from cline_otel.export.destinations import DestinationError, Destinations
+from cline_otel.export.delivery_loop import DeliveryLoop
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.outcome import Batch, Delivered, Outcome
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
-from cline_otel.export.targets import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult
+from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.signals import SignalName
 
 
 class Gate:
-    """A sender whose sends end when the test says so."""
+    """An exporter whose sends end when the test says so."""
 
     description = "a gate"
 
@@ -31,7 +31,7 @@ class Gate:
         self.began = asyncio.Event()
         self.open = asyncio.Event()
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         self.asked.append(batch.payload)
         self.began.set()
         try:
@@ -68,48 +68,48 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-def delivery(journal: Journal, sender: Gate) -> Delivery:
+def loop_of(journal: Journal, exporter: Gate) -> DeliveryLoop:
     async def sleep(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    return Delivery("traces", journal, sender, sleep=sleep)
+    return DeliveryLoop("traces", journal, exporter, sleep=sleep)
 
 
 async def test_a_send_under_way_is_broken_off_and_its_rows_stay_queued(journal: Journal) -> None:
     put(journal, b"a")
     gate = Gate()
-    sending = delivery(journal, gate)
-    sending.start()
+    loop = loop_of(journal, gate)
+    loop.start()
     await gate.began.wait()
-    sending.pause()
+    loop.pause()
     await turns()
     assert (gate.broken_off, gate.taken) == (1, [])
     gate.open.set()
     put(journal, b"b")
-    sending.notify()
+    loop.notify()
     await turns()
     assert gate.asked == [b"a"]
     assert len(journal.pending("traces", limit_bytes=100, limit_rows=10)) == 2
-    sending.resume()
+    loop.resume()
     await until(lambda: gate.taken == [b"ab"])
-    assert await sending.drain(5)
+    assert await loop.drain(5)
 
 
 async def test_what_was_erased_while_off_is_not_sent_when_it_goes_on(journal: Journal) -> None:
     put(journal, b"erased")
     gate = Gate()
-    sending = delivery(journal, gate)
-    sending.start()
+    loop = loop_of(journal, gate)
+    loop.start()
     await gate.began.wait()
-    sending.pause()
+    loop.pause()
     assert journal.erase_pending() == 1
     gate.open.set()
-    sending.resume()
+    loop.resume()
     put(journal, b"new")
-    sending.notify()
+    loop.notify()
     await until(lambda: gate.taken)
     assert gate.taken == [b"new"]
-    assert await sending.drain(5)
+    assert await loop.drain(5)
 
 
 async def test_stopping_while_off_sends_nothing_and_does_not_wait(journal: Journal) -> None:
@@ -117,22 +117,22 @@ async def test_stopping_while_off_sends_nothing_and_does_not_wait(journal: Journ
     gate = Gate()
     gate.open.set()
     for started in (False, True):
-        sending = delivery(journal, gate)
-        sending.pause()
+        loop = loop_of(journal, gate)
+        loop.pause()
         if started:
-            sending.start()
+            loop.start()
             await turns()
-        assert not await sending.drain(1_000)
+        assert not await loop.drain(1_000)
     assert gate.asked == []
 
 
-async def test_going_off_during_the_farewell_ends_it(journal: Journal) -> None:
+async def test_going_off_during_the_last_sending_ends_it(journal: Journal) -> None:
     put(journal, b"a")
     gate = Gate()
-    sending = delivery(journal, gate)
-    draining = asyncio.create_task(sending.drain(1_000))
+    loop = loop_of(journal, gate)
+    draining = asyncio.create_task(loop.drain(1_000))
     await gate.began.wait()
-    sending.pause()
+    loop.pause()
     async with asyncio.timeout(20):
         assert not await draining
     assert gate.taken == []
@@ -141,33 +141,33 @@ async def test_going_off_during_the_farewell_ends_it(journal: Journal) -> None:
 async def test_a_cancelled_loop_stays_cancelled_even_while_off(journal: Journal) -> None:
     put(journal, b"a")
     gate = Gate()
-    sending = delivery(journal, gate)
-    task = sending.start()
+    loop = loop_of(journal, gate)
+    task = loop.start()
     await gate.began.wait()
-    sending.pause()
+    loop.pause()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_metric_snapshots_are_neither_made_nor_sent_while_off(journal: Journal) -> None:
+async def test_metric_totals_are_neither_made_nor_sent_while_off(journal: Journal) -> None:
     gate = Gate()
     intervals: asyncio.Queue[None] = asyncio.Queue()
     made = 0
 
-    def newest() -> Snapshot:
+    def newest() -> MetricsRequest:
         nonlocal made
         made += 1
-        return Snapshot(b"totals", 1)
+        return MetricsRequest(b"totals", 1)
 
     async def sleep(seconds: float) -> None:
         await intervals.get()
 
-    snapshots = MetricSnapshots(newest, [gate], journal, interval_seconds=60, sleep=sleep)
-    snapshots.start()
+    reader = PeriodicMetricReader(newest, [gate], journal, interval_seconds=60, sleep=sleep)
+    reader.start()
     intervals.put_nowait(None)
     await gate.began.wait()
-    snapshots.pause()
+    reader.pause()
     await turns()
     assert (gate.broken_off, gate.taken, made) == (1, [], 1)
     gate.open.set()
@@ -175,11 +175,11 @@ async def test_metric_snapshots_are_neither_made_nor_sent_while_off(journal: Jou
     await turns()
     assert made == 1
     assert journal.status().signals["metrics"].last_error == ""
-    snapshots.resume()
+    reader.resume()
     intervals.put_nowait(None)
     await until(lambda: gate.taken)
-    snapshots.pause()
-    assert not await snapshots.drain(1_000)
+    reader.pause()
+    assert not await reader.drain(1_000)
     assert gate.taken == [b"totals"]
 
 
@@ -202,10 +202,10 @@ class Endpoint:
     async def stop(self) -> None:
         await self._runner.cleanup()
 
-    def targets(self, *signals: SignalName) -> dict[SignalName, tuple[Target, ...]]:
+    def destinations(self, *signals: SignalName) -> dict[SignalName, tuple[Destination, ...]]:
         return {
             signal: (
-                OtlpTarget(signal=signal, protocol="http/protobuf", endpoint=f"http://127.0.0.1:{self.port}/v1/x"),
+                OtlpDestination(signal=signal, protocol="http/protobuf", endpoint=f"http://127.0.0.1:{self.port}/v1/x"),
             )
             for signal in signals
         }
@@ -229,8 +229,8 @@ async def endpoints() -> AsyncIterator[tuple[Endpoint, Endpoint]]:
     await second.stop()
 
 
-def exporters(journal: Journal, targets: dict[SignalName, tuple[Target, ...]]) -> Exporters:
-    return Exporters(journal, lambda: None, ExportSettings(targets), Destinations(targets))
+def delivery_of(journal: Journal, destinations: dict[SignalName, tuple[Destination, ...]]) -> Delivery:
+    return Delivery(journal, lambda: None, ExportSettings(destinations), Exporters(destinations))
 
 
 async def test_what_waits_goes_to_the_new_destination(
@@ -239,33 +239,33 @@ async def test_what_waits_goes_to_the_new_destination(
     first, second = endpoints
     first.is_silent = True
     put(journal, b"a")
-    sending = exporters(journal, first.targets("traces", "logs"))
-    sending.start()
+    delivery = delivery_of(journal, first.destinations("traces", "logs"))
+    delivery.start()
     await until(lambda: first.asked)
-    await sending.replace(ExportSettings(second.targets("traces")))
+    await delivery.replace(ExportSettings(second.destinations("traces")))
     await until(lambda: second.taken)
     assert second.taken == [("", b"a")]
     assert first.taken == []
-    assert sending.queued == {"traces"}
-    assert any(str(second.port) in line for line in sending.describe())
-    await sending.replace(ExportSettings({"logs": (FileTarget("logs", tmp_path),)}))
-    assert sending.queued == {"logs"}
-    await sending.drain(5)
-    await sending.close()
+    assert delivery.queued == {"traces"}
+    assert any(str(second.port) in line for line in delivery.describe())
+    await delivery.replace(ExportSettings({"logs": (FileDestination("logs", tmp_path),)}))
+    assert delivery.queued == {"logs"}
+    await delivery.drain(5)
+    await delivery.close()
 
 
 async def test_a_destination_that_cannot_be_made_changes_nothing(
     journal: Journal, endpoints: tuple[Endpoint, Endpoint]
 ) -> None:
     first, _ = endpoints
-    sending = exporters(journal, first.targets("traces"))
-    sending.start()
-    with pytest.raises(DestinationError):
-        await sending.replace(ExportSettings({"traces": (SdkTarget("traces", "there-is-no-such-exporter"),)}))
+    delivery = delivery_of(journal, first.destinations("traces"))
+    delivery.start()
+    with pytest.raises(ExporterError):
+        await delivery.replace(ExportSettings({"traces": (SdkDestination("traces", "there-is-no-such-exporter"),)}))
     put(journal, b"a")
-    sending.notify()
+    delivery.notify()
     await until(lambda: first.taken)
-    await sending.close()
+    await delivery.close()
 
 
 async def test_a_replacement_made_while_off_sends_nothing_until_it_is_on(
@@ -273,24 +273,24 @@ async def test_a_replacement_made_while_off_sends_nothing_until_it_is_on(
 ) -> None:
     first, second = endpoints
     put(journal, b"a")
-    sending = exporters(journal, first.targets("traces"))
-    sending.pause()
-    sending.start()
-    await sending.replace(ExportSettings(second.targets("traces")))
-    sending.notify()
+    delivery = delivery_of(journal, first.destinations("traces"))
+    delivery.pause()
+    delivery.start()
+    await delivery.replace(ExportSettings(second.destinations("traces")))
+    delivery.notify()
     await turns()
     assert (first.asked, second.asked) == (0, 0)
-    sending.resume()
+    delivery.resume()
     await until(lambda: second.taken)
     assert first.asked == 0
-    await sending.close()
+    await delivery.close()
 
 
 async def test_a_failure_of_the_queue_is_told_by_run(journal: Journal, endpoints: tuple[Endpoint, Endpoint]) -> None:
-    sending = exporters(journal, endpoints[0].targets("traces"))
+    delivery = delivery_of(journal, endpoints[0].destinations("traces"))
     journal.close()
-    sending.start()
+    delivery.start()
     with pytest.raises(Exception, match="closed"):
         async with asyncio.timeout(20):
-            await sending.run()
-    await sending.close()
+            await delivery.run()
+    await delivery.close()

@@ -14,7 +14,7 @@ import pytest
 
 from cline_otel.consent import Consent, OffFile
 from cline_otel.control import Control
-from cline_otel.export.exporters import Exporters
+from cline_otel.export.delivery import Delivery
 from cline_otel.ingest import Ingest
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.settings import load_settings
@@ -74,7 +74,7 @@ def parts() -> Parts:
 @pytest.fixture
 def control(tmp_path: Path, state: Path, journal: Journal, parts: Parts) -> Control:
     control = Control(load_settings(state_directory=state, cline_directory=tmp_path / ".cline"))
-    control.begin(journal, cast(Ingest, parts), cast(Exporters, parts))
+    control.begin(journal, cast(Ingest, parts), cast(Delivery, parts))
     return control
 
 
@@ -145,7 +145,7 @@ async def test_a_request_that_waited_for_the_bridge_is_carried_out_when_it_begin
     token = off_file.ask_to_erase()
     off_file.create()
     control = Control(load_settings(state_directory=state, cline_directory=tmp_path / ".cline"))
-    control.begin(journal, cast(Ingest, parts), cast(Exporters, parts))
+    control.begin(journal, cast(Ingest, parts), cast(Delivery, parts))
     assert off_file.carried_out == token
     assert waiting(journal) == 0
 

@@ -1,4 +1,4 @@
-"""Journal, delivery loop, sender and a real server together: what is committed arrives, whatever the server does."""
+"""Journal, delivery loop, exporter and a real server together: what is committed arrives, whatever the server does."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cline_otel.export.delivery import Backoff, BatchLimits, Delivery
-from cline_otel.export.destinations import Destinations
-from cline_otel.export.targets import OtlpTarget, Protocol
+from cline_otel.destinations import OtlpDestination, OtlpProtocol
+from cline_otel.export.backoff import Backoff
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
+from cline_otel.export.exporters import Exporters
 from cline_otel.journal import Commit, Journal, OutboxItem
 
-PROTOCOLS: list[Protocol] = ["http/protobuf", "http/json", "grpc"]
+PROTOCOLS: list[OtlpProtocol] = ["http/protobuf", "http/json", "grpc"]
 QUICK = Backoff(initial_seconds=0.01, maximum_seconds=0.02, hold_seconds=0.01)
 
 
 class Collector:
     """Takes spans over HTTP or gRPC, except those whose name it was told to refuse."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: OtlpProtocol) -> None:
         self.protocol = protocol
         self.port = free_port()
         self.names: list[str] = []
@@ -56,10 +57,10 @@ class Collector:
         finally:
             await runner.cleanup()
 
-    def target(self) -> OtlpTarget:
+    def destination(self) -> OtlpDestination:
         address = f"127.0.0.1:{self.port}"
         is_grpc = self.protocol == "grpc"
-        return OtlpTarget(
+        return OtlpDestination(
             signal="traces",
             protocol=self.protocol,
             endpoint=address if is_grpc else f"http://{address}/v1/traces",
@@ -125,10 +126,10 @@ def collector(request: pytest.FixtureRequest) -> Collector:
     return Collector(request.param)
 
 
-def delivery(journal: Journal, destinations: Destinations, **more: Any) -> Delivery:
-    sender = destinations.queued("traces")
-    assert sender is not None
-    return Delivery("traces", journal, sender, backoff=QUICK, linger_seconds=0, **more)
+def loop_of(journal: Journal, exporters: Exporters, **more: Any) -> DeliveryLoop:
+    exporter = exporters.of_outbox("traces")
+    assert exporter is not None
+    return DeliveryLoop("traces", journal, exporter, backoff=QUICK, linger_seconds=0, **more)
 
 
 async def until_empty(journal: Journal) -> None:
@@ -140,8 +141,8 @@ async def until_empty(journal: Journal) -> None:
 async def test_nothing_is_lost_or_doubled_while_the_server_goes_away_and_comes_back(
     journal: Journal, collector: Collector
 ) -> None:
-    destinations = Destinations({"traces": [collector.target()]})
-    loop = delivery(journal, destinations)
+    exporters = Exporters({"traces": [collector.destination()]})
+    loop = loop_of(journal, exporters)
     loop.start()
     expected: list[str] = []
     for outage in range(3):
@@ -156,7 +157,7 @@ async def test_nothing_is_lost_or_doubled_while_the_server_goes_away_and_comes_b
         async with collector.up():
             await until_empty(journal)
     assert await loop.drain(5)
-    await destinations.close()
+    await exporters.close()
     assert collector.names == expected
     status = journal.status().signals["traces"]
     assert (status.delivered_items, status.refused_items, status.last_error) == (15, 0, "")
@@ -166,10 +167,10 @@ async def test_one_bad_row_among_many_is_found_and_the_rest_arrives(journal: Jou
     names = [str(number) for number in range(64)]
     journal.commit(Commit(outbox=[span(name) for name in names]))
     collector.refuses = {"40"}
-    destinations = Destinations({"traces": [collector.target()]})
+    exporters = Exporters({"traces": [collector.destination()]})
     async with collector.up():
-        assert await delivery(journal, destinations).drain(30)
-        await destinations.close()
+        assert await loop_of(journal, exporters).drain(30)
+        await exporters.close()
     assert collector.names == [name for name in names if name != "40"]
     assert collector.requests == 1 + 2 * 6, "two requests a level of the bisection"
     status = journal.status().signals["traces"]
@@ -179,9 +180,9 @@ async def test_one_bad_row_among_many_is_found_and_the_rest_arrives(journal: Jou
 async def test_a_backlog_travels_in_requests_of_bounded_size(journal: Journal, collector: Collector) -> None:
     names = [f"{number:04}" for number in range(300)]
     journal.commit(Commit(outbox=[span(name) for name in names]))
-    destinations = Destinations({"traces": [collector.target()]})
+    exporters = Exporters({"traces": [collector.destination()]})
     async with collector.up():
-        assert await delivery(journal, destinations, limits=BatchLimits(rows=100)).drain(30)
-        await destinations.close()
+        assert await loop_of(journal, exporters, limits=BatchLimits(rows=100)).drain(30)
+        await exporters.close()
     assert collector.names == names
     assert collector.requests == 3

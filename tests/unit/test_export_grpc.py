@@ -19,10 +19,10 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metric
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from cline_otel import __version__
-from cline_otel.export.otlp_grpc import OtlpGrpcSender
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget
+from cline_otel.destinations import OtlpDestination
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
+from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.signals import SignalName
 
 Context = grpc.aio.ServicerContext
@@ -90,27 +90,27 @@ def trace_request(*names: str) -> bytes:
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([Snapshot(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
-def target(port: int, **settings: Any) -> OtlpTarget:
-    return OtlpTarget(
+def destination(port: int, **settings: Any) -> OtlpDestination:
+    return OtlpDestination(
         **{"signal": "traces", "protocol": "grpc", "endpoint": f"127.0.0.1:{port}", "insecure": True, **settings}
     )
 
 
-async def send(target: OtlpTarget, *payloads: bytes) -> Outcome:
-    sender = OtlpGrpcSender(target)
+async def export(destination: OtlpDestination, *payloads: bytes) -> ExportResult:
+    exporter = OtlpGrpcExporter(destination)
     try:
-        return await sender.send(batch(*payloads))
+        return await exporter.export(batch(*payloads))
     finally:
-        await sender.close()
+        await exporter.close()
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 async def test_rows_arrive_as_one_request_with_everything_in_it(collector: Collector, compression: str) -> None:
-    given = target(collector.port, compression=compression, headers=(("x-tenant", "a"),))
-    assert await send(given, trace_request("a", "b"), trace_request("c")) == Delivered()
+    given = destination(collector.port, compression=compression, headers=(("x-tenant", "a"),))
+    assert await export(given, trace_request("a", "b"), trace_request("c")) == Delivered()
     (request,) = collector.received
     assert [entry.scope_spans[0].spans[0].name for entry in request.resource_spans] == ["a", "b", "c"]
     assert collector.metadata[0]["x-tenant"] == "a"
@@ -126,7 +126,7 @@ async def test_rows_arrive_as_one_request_with_everything_in_it(collector: Colle
     ],
 )
 async def test_each_signal_goes_to_its_own_service(collector: Collector, signal: SignalName, message: type) -> None:
-    assert await send(target(collector.port, signal=signal), b"") == Delivered()
+    assert await export(destination(collector.port, signal=signal), b"") == Delivered()
     assert type(collector.received[0]) is message
 
 
@@ -135,7 +135,7 @@ async def test_partial_success_is_delivered_with_its_count_and_message(collector
     answer.partial_success.rejected_spans = 3
     answer.partial_success.error_message = "too old"
     collector.answer = lambda _: answer
-    assert await send(target(collector.port), b"") == Delivered(3, "too old")
+    assert await export(destination(collector.port), b"") == Delivered(3, "too old")
 
 
 def failing(code: grpc.StatusCode, trailing: Sequence[tuple[str, bytes]] = ()) -> Callable[[Context], Any]:
@@ -159,14 +159,14 @@ def test_every_code_of_grpc_has_its_outcome() -> None:
 @pytest.mark.parametrize(("code", "kind"), [(code, kind) for kind, codes in CODES.items() for code in codes])
 async def test_every_code_leads_to_its_outcome(collector: Collector, code: str, kind: type) -> None:
     collector.answer = failing(grpc.StatusCode[code])
-    outcome = await send(target(collector.port), b"")
-    assert type(outcome) is kind
-    assert not isinstance(outcome, Delivered)
-    assert code in outcome.reason
-    assert "some words" in outcome.reason
+    result = await export(destination(collector.port), b"")
+    assert type(result) is kind
+    assert not isinstance(result, Delivered)
+    assert code in result.reason
+    assert "some words" in result.reason
     assert len(collector.received) == 1
-    if isinstance(outcome, Hold):
-        assert "OTEL_EXPORTER_OTLP" in outcome.remedy
+    if isinstance(result, Hold):
+        assert "OTEL_EXPORTER_OTLP" in result.remedy
 
 
 def retry_info(seconds: int, nanos: int) -> RetryInfo:
@@ -192,28 +192,28 @@ async def test_retry_info_is_passed_on_and_makes_exhaustion_retryable(
     collector: Collector, code: grpc.StatusCode, trailing: tuple[str, bytes]
 ) -> None:
     collector.answer = failing(code, [trailing])
-    outcome = await send(target(collector.port), b"")
-    assert isinstance(outcome, Retry)
-    assert outcome.after_seconds == 7.5
+    result = await export(destination(collector.port), b"")
+    assert isinstance(result, Retry)
+    assert result.after_seconds == 7.5
 
 
 @pytest.mark.parametrize("key", ["grpc-status-details-bin", "google.rpc.retryinfo-bin"])
 async def test_broken_retry_info_is_no_retry_info(collector: Collector, key: str) -> None:
     collector.answer = failing(grpc.StatusCode.UNAVAILABLE, [(key, b"\xff\xff\xff")])
-    outcome = await send(target(collector.port), b"")
-    assert isinstance(outcome, Retry)
-    assert outcome.after_seconds is None
+    result = await export(destination(collector.port), b"")
+    assert isinstance(result, Retry)
+    assert result.after_seconds is None
 
 
 async def test_a_request_too_large_for_the_server_can_be_split() -> None:
     collector = Collector()
     async with serving(collector, options=[("grpc.max_receive_message_length", 1000)]) as port:
-        sender = OtlpGrpcSender(target(port))
-        outcome = await sender.send(batch(trace_request("x" * 600), trace_request("y" * 600)))
-        assert isinstance(outcome, Refused)
-        assert outcome.splittable
-        assert await sender.send(batch(trace_request("x" * 600))) == Delivered()
-        await sender.close()
+        exporter = OtlpGrpcExporter(destination(port))
+        result = await exporter.export(batch(trace_request("x" * 600), trace_request("y" * 600)))
+        assert isinstance(result, Refused)
+        assert result.splittable
+        assert await exporter.export(batch(trace_request("x" * 600))) == Delivered()
+        await exporter.close()
 
 
 async def test_a_server_that_does_not_answer_is_left_after_the_timeout(collector: Collector) -> None:
@@ -224,22 +224,22 @@ async def test_a_server_that_does_not_answer_is_left_after_the_timeout(collector
         return trace_service_pb2.ExportTraceServiceResponse()
 
     collector.answer = stall
-    outcome = await send(target(collector.port, timeout_seconds=0.05), b"")
+    result = await export(destination(collector.port, timeout_seconds=0.05), b"")
     released.set()
-    assert isinstance(outcome, Retry)
-    assert "DEADLINE_EXCEEDED" in outcome.reason
+    assert isinstance(result, Retry)
+    assert "DEADLINE_EXCEEDED" in result.reason
 
 
 async def test_a_server_that_is_away_and_comes_back_gets_the_data() -> None:
     collector = Collector()
     async with serving(collector) as port:
-        sender = OtlpGrpcSender(target(port))
-        assert await sender.send(batch(trace_request("a"))) == Delivered()
-    assert isinstance(await sender.send(batch(b"")), Retry)
+        exporter = OtlpGrpcExporter(destination(port))
+        assert await exporter.export(batch(trace_request("a"))) == Delivered()
+    assert isinstance(await exporter.export(batch(b"")), Retry)
     async with serving(collector, port):
         async with asyncio.timeout(20):
             # The channel takes a moment to see that the server is back; the delivery loop waits in between.
-            while isinstance(await sender.send(batch(trace_request("b"))), Retry):
+            while isinstance(await exporter.export(batch(trace_request("b"))), Retry):
                 pass
-        await sender.close()
+        await exporter.close()
     assert [request.resource_spans[0].scope_spans[0].spans[0].name for request in collector.received] == ["a", "b"]

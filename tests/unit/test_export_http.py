@@ -25,11 +25,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from cline_otel import __version__
-from cline_otel.export.otlp_http import OtlpHttpSender
-from cline_otel.export.outcome import Batch, Delivered, Hold, Refused, Retry
+from cline_otel.destinations import OtlpDestination
+from cline_otel.export.interface import Batch, Delivered, Hold, Refused, Retry
+from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import retry_after_seconds
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -89,25 +89,27 @@ def request_bytes(*names: str) -> bytes:
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([Snapshot(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
-def target(url: str, **settings: Any) -> OtlpTarget:
-    return OtlpTarget(**{"signal": "traces", "protocol": "http/protobuf", "endpoint": f"{url}/v1/traces", **settings})
+def destination(url: str, **settings: Any) -> OtlpDestination:
+    return OtlpDestination(
+        **{"signal": "traces", "protocol": "http/protobuf", "endpoint": f"{url}/v1/traces", **settings}
+    )
 
 
 @asynccontextmanager
-async def sending(target: OtlpTarget) -> AsyncIterator[OtlpHttpSender]:
-    sender = OtlpHttpSender(target)
+async def exporter_to(destination: OtlpDestination) -> AsyncIterator[OtlpHttpExporter]:
+    exporter = OtlpHttpExporter(destination)
     try:
-        yield sender
+        yield exporter
     finally:
-        await sender.close()
+        await exporter.close()
 
 
 async def test_rows_arrive_as_one_request_with_everything_in_it(server: Server) -> None:
-    async with sending(target(server.url)) as sender:
-        assert await sender.send(batch(request_bytes("a", "b"), request_bytes("c"))) == Delivered()
+    async with exporter_to(destination(server.url)) as exporter:
+        assert await exporter.export(batch(request_bytes("a", "b"), request_bytes("c"))) == Delivered()
     (received,) = server.received
     assert received.path == "/v1/traces"
     assert received.headers["content-type"] == "application/x-protobuf"
@@ -123,8 +125,8 @@ async def test_compressed_bodies_say_so_and_expand_to_the_same(
     server: Server, compression: str, expand: Callable[[bytes], bytes], size: int
 ) -> None:
     payload = request_bytes(*[f"span {number}" for number in range(size)])
-    async with sending(target(server.url, compression=compression)) as sender:
-        assert await sender.send(batch(payload)) == Delivered()
+    async with exporter_to(destination(server.url, compression=compression)) as exporter:
+        assert await exporter.export(batch(payload)) == Delivered()
     (received,) = server.received
     assert received.headers["content-encoding"] == compression
     assert expand(received.body) == payload
@@ -132,18 +134,18 @@ async def test_compressed_bodies_say_so_and_expand_to_the_same(
 
 async def test_headers_are_sent_and_never_shown(server: Server) -> None:
     secret = "planted-" + "0f" * 12
-    given = target(server.url, headers=(("authorization", f"Bearer {secret}"), ("x-tenant", "a b")))
-    async with sending(given) as sender:
-        await sender.send(batch(b""))
-        assert secret not in sender.description + repr(given) + str(given)
+    given = destination(server.url, headers=(("authorization", f"Bearer {secret}"), ("x-tenant", "a b")))
+    async with exporter_to(given) as exporter:
+        await exporter.export(batch(b""))
+        assert secret not in exporter.description + repr(given) + str(given)
     assert server.received[0].headers["authorization"] == f"Bearer {secret}"
     assert server.received[0].headers["x-tenant"] == "a b"
 
 
 async def test_json_is_sent_where_it_is_asked_for(server: Server) -> None:
     server.answer = lambda: web.json_response({"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}})
-    async with sending(target(server.url, protocol="http/json")) as sender:
-        assert await sender.send(batch(request_bytes("a"), request_bytes("b"))) == Delivered(2, "too old")
+    async with exporter_to(destination(server.url, protocol="http/json")) as exporter:
+        assert await exporter.export(batch(request_bytes("a"), request_bytes("b"))) == Delivered(2, "too old")
     (received,) = server.received
     assert received.headers["content-type"] == "application/json"
     decoded = msgspec.json.decode(received.body)
@@ -155,16 +157,16 @@ async def test_partial_success_is_delivered_with_its_count_and_message(server: S
     answer.partial_success.rejected_spans = 3
     answer.partial_success.error_message = "3 were\ntoo old"
     server.answer = lambda: web.Response(body=answer.SerializeToString(), headers=PROTOBUF)
-    async with sending(target(server.url)) as sender:
-        assert await sender.send(batch(b"")) == Delivered(3, "3 were too old")
+    async with exporter_to(destination(server.url)) as exporter:
+        assert await exporter.export(batch(b"")) == Delivered(3, "3 were too old")
 
 
 async def test_each_signal_reads_its_own_kind_of_partial_success(server: Server) -> None:
     answer = ExportLogsServiceResponse()
     answer.partial_success.rejected_log_records = 4
     server.answer = lambda: web.Response(body=answer.SerializeToString(), headers=PROTOBUF)
-    async with sending(target(server.url, signal="logs")) as sender:
-        assert await sender.send(batch(b"")) == Delivered(4)
+    async with exporter_to(destination(server.url, signal="logs")) as exporter:
+        assert await exporter.export(batch(b"")) == Delivered(4)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +180,10 @@ async def test_each_signal_reads_its_own_kind_of_partial_success(server: Server)
 )
 async def test_success_in_no_otlp_is_delivered_with_a_warning(server: Server, response: dict[str, Any]) -> None:
     server.answer = lambda: web.Response(**response)
-    async with sending(target(server.url)) as sender:
-        outcome = await sender.send(batch(b""))
-    assert isinstance(outcome, Delivered)
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in outcome.message
+    async with exporter_to(destination(server.url)) as exporter:
+        result = await exporter.export(batch(b""))
+    assert isinstance(result, Delivered)
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in result.message
 
 
 STATUSES = {
@@ -198,42 +200,42 @@ STATUSES = {
 async def test_every_status_leads_to_its_outcome(server: Server, status: int, kind: type) -> None:
     body = None if status == 204 else "some words"
     server.answer = lambda: web.Response(status=status, text=body)
-    async with sending(target(server.url)) as sender:
-        outcome = await sender.send(batch(request_bytes("a")))
-    assert type(outcome) is kind
+    async with exporter_to(destination(server.url)) as exporter:
+        result = await exporter.export(batch(request_bytes("a")))
+    assert type(result) is kind
     assert len(server.received) == 1, "redirects are not followed and nothing is retried behind the loop's back"
-    if not isinstance(outcome, Delivered):
-        assert str(status) in outcome.reason
-        assert "some words" in outcome.reason
-    if isinstance(outcome, Hold):
-        assert "OTEL_EXPORTER_OTLP" in outcome.remedy or "PROXY" in outcome.remedy
-    if isinstance(outcome, Refused):
-        assert outcome.splittable
+    if not isinstance(result, Delivered):
+        assert str(status) in result.reason
+        assert "some words" in result.reason
+    if isinstance(result, Hold):
+        assert "OTEL_EXPORTER_OTLP" in result.remedy or "PROXY" in result.remedy
+    if isinstance(result, Refused):
+        assert result.splittable
 
 
 async def test_what_the_server_says_of_a_refusal_is_kept_in_one_bounded_line(server: Server) -> None:
     said = Status(code=3, message="span name\n is " + "x" * 10_000).SerializeToString()
     server.answer = lambda: web.Response(status=400, body=said, headers=PROTOBUF)
-    async with sending(target(server.url)) as sender:
-        outcome = await sender.send(batch(b""))
-    assert isinstance(outcome, Refused)
-    assert "span name is xxx" in outcome.reason
-    assert len(outcome.reason) < 400
+    async with exporter_to(destination(server.url)) as exporter:
+        result = await exporter.export(batch(b""))
+    assert isinstance(result, Refused)
+    assert "span name is xxx" in result.reason
+    assert len(result.reason) < 400
 
 
 async def test_an_endless_answer_is_not_read_to_its_end(server: Server) -> None:
     server.answer = lambda: web.Response(body=b"\x00" * 5_000_000)
-    async with sending(target(server.url)) as sender:
-        assert isinstance(await sender.send(batch(b"")), Delivered)
+    async with exporter_to(destination(server.url)) as exporter:
+        assert isinstance(await exporter.export(batch(b"")), Delivered)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("0", 0.0), ("soon", None), (None, None)])
 async def test_retry_after_in_seconds_is_passed_on(server: Server, value: str | None, seconds: float | None) -> None:
     server.answer = lambda: web.Response(status=429, headers={"Retry-After": value} if value else {})
-    async with sending(target(server.url)) as sender:
-        outcome = await sender.send(batch(b""))
-    assert isinstance(outcome, Retry)
-    assert outcome.after_seconds == seconds
+    async with exporter_to(destination(server.url)) as exporter:
+        result = await exporter.export(batch(b""))
+    assert isinstance(result, Retry)
+    assert result.after_seconds == seconds
 
 
 def test_retry_after_as_a_date_is_the_time_until_then() -> None:
@@ -248,15 +250,15 @@ async def test_a_server_that_is_away_and_comes_back_gets_the_data(server: Server
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    async with sending(target(f"http://127.0.0.1:{port}")) as sender:
-        outcome = await sender.send(batch(b""))
-        assert isinstance(outcome, Retry)
-        assert f"cannot reach http://127.0.0.1:{port}" in outcome.reason
+    async with exporter_to(destination(f"http://127.0.0.1:{port}")) as exporter:
+        result = await exporter.export(batch(b""))
+        assert isinstance(result, Retry)
+        assert f"cannot reach http://127.0.0.1:{port}" in result.reason
         async with serving(server.handle, port):
-            assert await sender.send(batch(request_bytes("a"))) == Delivered()
-        assert isinstance(await sender.send(batch(b"")), Retry)
+            assert await exporter.export(batch(request_bytes("a"))) == Delivered()
+        assert isinstance(await exporter.export(batch(b"")), Retry)
         async with serving(server.handle, port):
-            assert await sender.send(batch(request_bytes("b"))) == Delivered()
+            assert await exporter.export(batch(request_bytes("b"))) == Delivered()
     assert len(server.received) == 2
 
 
@@ -279,9 +281,9 @@ async def test_a_kept_connection_that_the_server_closed_costs_no_wait() -> None:
 
     tcp = await asyncio.start_server(serve_once, "127.0.0.1", 0)
     port = tcp.sockets[0].getsockname()[1]
-    async with tcp, sending(target(f"http://127.0.0.1:{port}")) as sender:
-        assert await sender.send(batch(request_bytes("a"))) == Delivered()
-        assert await sender.send(batch(request_bytes("b"))) == Delivered()
+    async with tcp, exporter_to(destination(f"http://127.0.0.1:{port}")) as exporter:
+        assert await exporter.export(batch(request_bytes("a"))) == Delivered()
+        assert await exporter.export(batch(request_bytes("b"))) == Delivered()
     assert connections == 2
 
 
@@ -292,11 +294,11 @@ async def test_a_server_that_does_not_answer_is_left_after_the_timeout() -> None
         await released.wait()
         return web.Response()
 
-    async with serving(stall) as url, sending(target(url, timeout_seconds=0.05)) as sender:
-        outcome = await sender.send(batch(b""))
+    async with serving(stall) as url, exporter_to(destination(url, timeout_seconds=0.05)) as exporter:
+        result = await exporter.export(batch(b""))
         released.set()
-    assert isinstance(outcome, Retry)
-    assert "within 0.05 s" in outcome.reason
+    assert isinstance(result, Retry)
+    assert "within 0.05 s" in result.reason
 
 
 @pytest.fixture
@@ -314,10 +316,10 @@ def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_names")
 async def test_a_name_that_does_not_resolve_is_tried_again() -> None:
-    async with sending(target("http://no-such-host.invalid:4318")) as sender:
-        outcome = await sender.send(batch(b""))
-    assert isinstance(outcome, Retry)
-    assert "no-such-host.invalid" in outcome.reason
+    async with exporter_to(destination("http://no-such-host.invalid:4318")) as exporter:
+        result = await exporter.export(batch(b""))
+    assert isinstance(result, Retry)
+    assert "no-such-host.invalid" in result.reason
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
@@ -328,24 +330,24 @@ async def test_a_proxy_from_the_environment_is_used_and_no_proxy_honoured(
     for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, server.url.replace("http://", "http://somebody:pass@"))
-    given = target("http://collector.invalid:4318")
-    async with sending(given) as sender:
-        assert await sender.send(batch(b"")) == Delivered()
+    given = destination("http://collector.invalid:4318")
+    async with exporter_to(given) as exporter:
+        assert await exporter.export(batch(b"")) == Delivered()
     assert server.received[0].headers["host"] == "collector.invalid:4318"
     assert server.received[0].headers["proxy-authorization"].startswith("Basic ")
     monkeypatch.setenv("no_proxy", "collector.invalid")
-    async with sending(given) as sender:
-        assert isinstance(await sender.send(batch(b"")), Retry)
+    async with exporter_to(given) as exporter:
+        assert isinstance(await exporter.export(batch(b"")), Retry)
 
 
 @pytest.mark.usefixtures("no_names")
 async def test_a_proxy_of_another_kind_holds_the_queue_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1080")
-    async with sending(target("http://collector.invalid:4318")) as sender:
-        outcome = await sender.send(batch(b""))
-    assert isinstance(outcome, Hold)
-    assert "HTTP_PROXY" in outcome.remedy
+    async with exporter_to(destination("http://collector.invalid:4318")) as exporter:
+        result = await exporter.export(batch(b""))
+    assert isinstance(result, Hold)
+    assert "HTTP_PROXY" in result.remedy
 
 
 async def test_credentials_come_from_the_url_or_the_headers_never_from_netrc(
@@ -356,17 +358,17 @@ async def test_credentials_come_from_the_url_or_the_headers_never_from_netrc(
     monkeypatch.setenv("NETRC", str(netrc))
     with_user = server.url.replace("http://", "http://user:pass@")
     for given in (
-        target(server.url),
-        target(with_user),
-        target(with_user, headers=(("authorization", "Bearer x"),)),
+        destination(server.url),
+        destination(with_user),
+        destination(with_user, headers=(("authorization", "Bearer x"),)),
     ):
-        async with sending(given) as sender:
-            assert await sender.send(batch(b"")) == Delivered()
+        async with exporter_to(given) as exporter:
+            assert await exporter.export(batch(b"")) == Delivered()
     sent = [received.headers.get("authorization") for received in server.received]
     assert sent == [None, "Basic dXNlcjpwYXNz", "Bearer x"]
 
 
 def test_a_description_shows_neither_credentials_nor_query() -> None:
     secret = "planted-" + "1e" * 12
-    given = target("x", endpoint=f"https://user:{secret}@collector.example:4318/v1/traces?key={secret}#x")
+    given = destination("x", endpoint=f"https://user:{secret}@collector.example:4318/v1/traces?key={secret}#x")
     assert given.describe() == "OTLP http/protobuf to https://collector.example:4318/v1/traces"

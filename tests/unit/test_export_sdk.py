@@ -23,12 +23,12 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from cline_otel.destinations import SdkDestination
 from cline_otel.export import sdk_objects
-from cline_otel.export.destinations import DestinationError, Destinations
-from cline_otel.export.outcome import Batch, Delivered, Refused, Retry
-from cline_otel.export.sdk import SdkSender
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import SdkTarget
+from cline_otel.export.exporters import Exporters
+from cline_otel.export.interface import Batch, Delivered, ExporterError, Refused, Retry
+from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.sdk import SdkExporter
 from cline_otel.signals import SignalName
 
 # What the official encoder sets on every span and link: "is the context remote" is known, and it is not.
@@ -158,28 +158,28 @@ class InMemoryMetricExporter(MetricExporter):
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([Snapshot(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
 async def test_spans_reach_an_sdk_exporter() -> None:
-    exporter = InMemorySpanExporter()
-    sender = SdkSender(SdkTarget("traces", "memory"), exporter)
+    span_exporter = InMemorySpanExporter()
+    exporter = SdkExporter(SdkDestination("traces", "memory"), span_exporter)
     payload = traces().SerializeToString()
-    assert await sender.send(batch(payload, payload)) == Delivered()
-    assert [span.name for span in exporter.get_finished_spans()] == [f"span {number}" for number in range(5)] * 2
-    assert exporter.get_finished_spans()[1].parent is not None
-    await sender.close()
-    assert await sender.send(batch(payload)) == Retry("exporter 'memory' reported failure")
+    assert await exporter.export(batch(payload, payload)) == Delivered()
+    assert [span.name for span in span_exporter.get_finished_spans()] == [f"span {number}" for number in range(5)] * 2
+    assert span_exporter.get_finished_spans()[1].parent is not None
+    await exporter.close()
+    assert await exporter.export(batch(payload)) == Retry("exporter 'memory' reported failure")
 
 
 async def test_log_records_and_metrics_reach_their_sdk_exporters() -> None:
     log_exporter = InMemoryLogRecordExporter()
-    sender = SdkSender(SdkTarget("logs", "memory"), log_exporter)
-    assert await sender.send(batch(logs().SerializeToString())) == Delivered()
+    exporter = SdkExporter(SdkDestination("logs", "memory"), log_exporter)
+    assert await exporter.export(batch(logs().SerializeToString())) == Delivered()
     assert [record.log_record.event_name for record in log_exporter.get_finished_logs()] == ["cline.run.started"] * 4
     metric_exporter = InMemoryMetricExporter()
-    sender = SdkSender(SdkTarget("metrics", "memory"), metric_exporter)
-    assert await sender.send(batch(metrics().SerializeToString())) == Delivered()
+    exporter = SdkExporter(SdkDestination("metrics", "memory"), metric_exporter)
+    assert await exporter.export(batch(metrics().SerializeToString())) == Delivered()
     (exported,) = metric_exporter.exported
     assert exported.resource_metrics[0].scope_metrics[0].metrics[0].name == "cline.run.started"
 
@@ -188,17 +188,17 @@ async def test_log_records_and_metrics_reach_their_sdk_exporters() -> None:
 async def test_the_console_exporters_of_the_sdk_print_what_they_get(
     signal: SignalName, message: Message, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exporter = Destinations({signal: [SdkTarget(signal, "console")]})
-    (sender,) = exporter._senders[signal]
-    assert isinstance(sender, SdkSender)
+    exporters = Exporters({signal: [SdkDestination(signal, "console")]})
+    (exporter,) = exporters._exporters[signal]
+    assert isinstance(exporter, SdkExporter)
     # The exporters bind stdout when their module is imported, which is before the test captures it.
-    monkeypatch.setattr(sender._exporter, "out", sys.stdout)
-    assert await sender.send(batch(message.SerializeToString())) == Delivered()
+    monkeypatch.setattr(exporter._exporter, "out", sys.stdout)
+    assert await exporter.export(batch(message.SerializeToString())) == Delivered()
     printed = capsys.readouterr().out
     expected = {"traces": "span 4", "logs": "cline.run.started", "metrics": "cline.run.started"}[signal]
     assert expected in printed
     json.JSONDecoder().raw_decode(printed)
-    await exporter.close()
+    await exporters.close()
 
 
 class Failing:
@@ -216,16 +216,16 @@ class Failing:
 
 @pytest.mark.parametrize("answer", [SpanExportResult.FAILURE, None, ValueError("with a secret in it")])
 async def test_an_exporter_that_fails_in_any_way_is_tried_again(answer: Any) -> None:
-    sender = SdkSender(SdkTarget("traces", "failing"), Failing(answer))
-    outcome = await sender.send(batch(b""))
-    assert isinstance(outcome, Retry)
-    assert "secret" not in outcome.reason
-    await sender.close()
+    exporter = SdkExporter(SdkDestination("traces", "failing"), Failing(answer))
+    result = await exporter.export(batch(b""))
+    assert isinstance(result, Retry)
+    assert "secret" not in result.reason
+    await exporter.close()
 
 
 async def test_bytes_that_are_no_request_are_refused() -> None:
-    sender = SdkSender(SdkTarget("traces", "memory"), InMemorySpanExporter())
-    assert isinstance(await sender.send(batch(b"\xff\xff\xff")), Refused)
+    exporter = SdkExporter(SdkDestination("traces", "memory"), InMemorySpanExporter())
+    assert isinstance(await exporter.export(batch(b"\xff\xff\xff")), Refused)
 
 
 async def test_a_blocking_exporter_does_not_block_the_event_loop() -> None:
@@ -237,8 +237,8 @@ async def test_a_blocking_exporter_does_not_block_the_event_loop() -> None:
             release.wait(20)
             return SpanExportResult.SUCCESS
 
-    sender = SdkSender(SdkTarget("traces", "blocking"), Blocking(None))
-    sending = asyncio.create_task(sender.send(batch(b"")))
+    exporter = SdkExporter(SdkDestination("traces", "blocking"), Blocking(None))
+    sending = asyncio.create_task(exporter.export(batch(b"")))
     while not entered.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0)
     release.set()
@@ -272,16 +272,16 @@ def installed_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.mark.usefixtures("installed_exporters")
 async def test_an_exporter_is_found_by_its_entry_point() -> None:
-    destinations = Destinations({"traces": [SdkTarget("traces", "good")]})
-    sender = destinations.queued("traces")
-    assert sender is not None
-    assert await sender.send(batch(traces().SerializeToString())) == Delivered()
-    assert destinations.describe() == [
+    exporters = Exporters({"traces": [SdkDestination("traces", "good")]})
+    exporter = exporters.of_outbox("traces")
+    assert exporter is not None
+    assert await exporter.export(batch(traces().SerializeToString())) == Delivered()
+    assert exporters.describe() == [
         "traces: the OpenTelemetry SDK exporter 'good'",
         "metrics: not exported",
         "logs: not exported",
     ]
-    await destinations.close()
+    await exporters.close()
 
 
 @pytest.mark.usefixtures("installed_exporters")
@@ -295,5 +295,5 @@ async def test_an_exporter_is_found_by_its_entry_point() -> None:
     ],
 )
 def test_an_exporter_that_cannot_be_used_is_refused_by_name_with_a_remedy(name: str, says: str) -> None:
-    with pytest.raises(DestinationError, match=f"^OTEL_TRACES_EXPORTER: .*{says}"):
-        Destinations({"traces": [SdkTarget("traces", name)]})
+    with pytest.raises(ExporterError, match=f"^OTEL_TRACES_EXPORTER: .*{says}"):
+        Exporters({"traces": [SdkDestination("traces", name)]})

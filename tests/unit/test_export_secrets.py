@@ -13,30 +13,30 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cline_otel.export.otlp_grpc import OtlpGrpcSender
-from cline_otel.export.otlp_http import OtlpHttpSender
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.destinations import OtlpDestination, OtlpProtocol
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
+from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.otlp_grpc import OtlpGrpcExporter
+from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import (
     Repeater,
     delivered_from_json,
     delivered_from_protobuf,
     retry_after_seconds,
 )
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget, Protocol
 
-BATCH = Batch([Snapshot(b"", 1)])
+BATCH = Batch([MetricsRequest(b"", 1)])
 TOKEN = "planted/" + "5a+" * 8
 PASSWORD = "planted-" + "9c" * 8
 
 
-def target(endpoint: str, protocol: Protocol = "http/protobuf", **headers: str) -> OtlpTarget:
+def destination(endpoint: str, protocol: OtlpProtocol = "http/protobuf", **headers: str) -> OtlpDestination:
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return OtlpTarget(signal="logs", protocol=protocol, endpoint=endpoint, headers=named, insecure=True)
+    return OtlpDestination(signal="logs", protocol=protocol, endpoint=endpoint, headers=named, insecure=True)
 
 
-def said(outcome: Outcome) -> str:
-    return outcome.message if isinstance(outcome, Delivered) else outcome.reason
+def said(result: ExportResult) -> str:
+    return result.message if isinstance(result, Delivered) else result.reason
 
 
 # --- answers -------------------------------------------------------------------------------------------------
@@ -56,16 +56,16 @@ async def test_an_answer_that_repeats_what_it_was_asked_with_is_told_without_it(
     await site.start()
     port = runner.addresses[0][1]
     url = f"http://127.0.0.1:{port}/tenants/{PASSWORD}/v1/logs?key={PASSWORD}x"
-    sender = OtlpHttpSender(target(url, authorization=f"Bearer {TOKEN}", x_key=f"{PASSWORD}y"))
-    outcome = await sender.send(BATCH)
-    await sender.close()
+    exporter = OtlpHttpExporter(destination(url, authorization=f"Bearer {TOKEN}", x_key=f"{PASSWORD}y"))
+    result = await exporter.export(BATCH)
+    await exporter.close()
     await runner.cleanup()
-    assert isinstance(outcome, {200: Delivered, 400: Refused, 503: Retry}.get(status, Hold))
-    text = f"{outcome!r} {sender.description}"
+    assert isinstance(result, {200: Delivered, 400: Refused, 503: Retry}.get(status, Hold))
+    text = f"{result!r} {exporter.description}"
     assert TOKEN not in text
     assert PASSWORD not in text
     if (status, content_type) != (200, "text/plain"):
-        assert "no: /***/*** *** ***" in said(outcome)
+        assert "no: /***/*** *** ***" in said(result)
 
 
 async def test_an_answer_too_long_to_be_read_to_its_end_is_not_repeated() -> None:
@@ -76,11 +76,11 @@ async def test_an_answer_too_long_to_be_read_to_its_end_is_not_repeated() -> Non
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    sender = OtlpHttpSender(target(f"http://127.0.0.1:{runner.addresses[0][1]}/v1/logs", x_key=PASSWORD))
-    outcome = await sender.send(BATCH)
-    await sender.close()
+    exporter = OtlpHttpExporter(destination(f"http://127.0.0.1:{runner.addresses[0][1]}/v1/logs", x_key=PASSWORD))
+    result = await exporter.export(BATCH)
+    await exporter.close()
     await runner.cleanup()
-    assert said(outcome).endswith("/v1/logs")
+    assert said(result).endswith("/v1/logs")
 
 
 async def test_a_status_of_grpc_is_told_without_what_it_was_asked_with() -> None:
@@ -95,23 +95,25 @@ async def test_a_status_of_grpc_is_told_without_what_it_was_asked_with() -> None
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    sender = OtlpGrpcSender(target(f"127.0.0.1:{port}", "grpc", authorization=f"Bearer {TOKEN}", x_key=PASSWORD))
-    outcome = await sender.send(BATCH)
-    await sender.close()
+    exporter = OtlpGrpcExporter(
+        destination(f"127.0.0.1:{port}", "grpc", authorization=f"Bearer {TOKEN}", x_key=PASSWORD)
+    )
+    result = await exporter.export(BATCH)
+    await exporter.close()
     await server.stop(None)
-    assert said(outcome) == f"UNAUTHENTICATED from 127.0.0.1:{port}: not by '***' '***'"
+    assert said(result) == f"UNAUTHENTICATED from 127.0.0.1:{port}: not by '***' '***'"
 
 
 async def test_an_endpoint_of_grpc_that_cannot_be_reached_is_told_without_its_secrets() -> None:
-    sender = OtlpGrpcSender(target(f"user:{PASSWORD}@nowhere.invalid:1?key={PASSWORD}", "grpc"))
-    outcome = await sender.send(BATCH)
-    await sender.close()
-    assert PASSWORD not in repr(outcome)
+    exporter = OtlpGrpcExporter(destination(f"user:{PASSWORD}@nowhere.invalid:1?key={PASSWORD}", "grpc"))
+    result = await exporter.export(BATCH)
+    await exporter.close()
+    assert PASSWORD not in repr(result)
 
 
 def test_the_credentials_of_a_proxy_are_not_repeated_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@proxy.example:3128")
-    repeat = Repeater.of(target("https://collector.example"))
+    repeat = Repeater.of(destination("https://collector.example"))
     encoded = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
     assert repeat(f"407 for {PASSWORD}, Basic {encoded}") == "407 for ***, Basic ***"
 
@@ -124,7 +126,7 @@ def test_the_credentials_of_a_proxy_are_not_repeated_either(monkeypatch: pytest.
     st.sampled_from([str, lambda text: json.dumps(text)[1:-1], lambda text: quote(text, safe=""), str.upper]),
 )
 def test_no_spelling_of_a_header_is_repeated(secret: str, scheme: str, spell: type[str]) -> None:
-    repeat = Repeater.of(target("https://collector.example", authorization=f"{scheme}{secret}"))
+    repeat = Repeater.of(destination("https://collector.example", authorization=f"{scheme}{secret}"))
     spelled = spell(secret)
     text = repeat(f"<{spelled}>")
     assert secret not in text
@@ -133,7 +135,7 @@ def test_no_spelling_of_a_header_is_repeated(secret: str, scheme: str, spell: ty
 
 def test_basic_credentials_are_known_again_when_decoded() -> None:
     encoded = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
-    repeat = Repeater.of(target("https://collector.example", authorization=f"Basic {encoded}"))
+    repeat = Repeater.of(destination("https://collector.example", authorization=f"Basic {encoded}"))
     assert repeat(f"{PASSWORD} is no password") == "*** is no password"
 
 
@@ -199,7 +201,7 @@ def test_a_monstrous_answer_is_no_more_than_no_answer_in_otlp(body: bytes) -> No
 )
 def test_of_a_url_only_what_is_known_to_be_harmless_is_shown(endpoint: str, shown: str) -> None:
     secret = "planted" + "7d" * 8
-    given = target(endpoint.replace("{s}", secret))
+    given = destination(endpoint.replace("{s}", secret))
     assert given.shown_endpoint == shown
     assert secret not in given.describe() + repr(given)
     assert secret not in Repeater.of(given)(f"cannot {given.endpoint} it")
@@ -224,6 +226,6 @@ def test_of_a_url_only_what_is_known_to_be_harmless_is_shown(endpoint: str, show
 )
 def test_of_an_endpoint_of_grpc_only_host_and_port_are_shown(endpoint: str, shown: str) -> None:
     secret = "planted" + "7d" * 8
-    given = target(endpoint.replace("{s}", secret), "grpc")
+    given = destination(endpoint.replace("{s}", secret), "grpc")
     assert given.shown_endpoint == shown
     assert secret not in given.describe() + repr(given)

@@ -15,14 +15,14 @@ import grpc.aio
 import pytest
 from aiohttp import web
 
-from cline_otel.export.destinations import DestinationError, Destinations
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import OtlpTarget, Protocol
+from cline_otel.destinations import OtlpDestination, OtlpProtocol
+from cline_otel.export.exporters import Exporters
+from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, Hold, Retry
+from cline_otel.export.metric_reader import MetricsRequest
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
 
-PROTOCOLS: list[Protocol] = ["http/protobuf", "grpc"]
+PROTOCOLS: list[OtlpProtocol] = ["http/protobuf", "grpc"]
 
 
 class Certificates(NamedTuple):
@@ -57,7 +57,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @asynccontextmanager
-async def serving(protocol: Protocol, certificates: Certificates, *, clients_must_show: bool) -> AsyncIterator[int]:
+async def serving(protocol: OtlpProtocol, certificates: Certificates, *, clients_must_show: bool) -> AsyncIterator[int]:
     """A server that takes everything, if the client's certificate is in order where one is asked for."""
     if protocol == "grpc":
         server = grpc.aio.server()
@@ -98,9 +98,9 @@ async def _take_post(_: web.BaseRequest) -> web.StreamResponse:
     return web.Response(headers={"Content-Type": "application/x-protobuf"})
 
 
-def target(protocol: Protocol, port: int, **settings: Any) -> OtlpTarget:
+def destination(protocol: OtlpProtocol, port: int, **settings: Any) -> OtlpDestination:
     address = f"127.0.0.1:{port}"
-    return OtlpTarget(
+    return OtlpDestination(
         signal="traces",
         protocol=protocol,
         endpoint=address if protocol == "grpc" else f"https://{address}/v1/traces",
@@ -109,61 +109,63 @@ def target(protocol: Protocol, port: int, **settings: Any) -> OtlpTarget:
     )
 
 
-async def send(target: OtlpTarget) -> Outcome:
-    destinations = Destinations({"traces": [target]})
-    sender = destinations.queued("traces")
-    assert sender is not None
+async def export(destination: OtlpDestination) -> ExportResult:
+    exporters = Exporters({"traces": [destination]})
+    exporter = exporters.of_outbox("traces")
+    assert exporter is not None
     try:
-        return await sender.send(Batch([Snapshot(b"", 1)]))
+        return await exporter.export(Batch([MetricsRequest(b"", 1)]))
     finally:
-        await destinations.close()
+        await exporters.close()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_a_named_authority_is_trusted(protocol: Protocol, certificates: Certificates) -> None:
+async def test_a_named_authority_is_trusted(protocol: OtlpProtocol, certificates: Certificates) -> None:
     async with serving(protocol, certificates, clients_must_show=False) as port:
-        assert await send(target(protocol, port, certificate_file=certificates.authority)) == Delivered()
+        assert await export(destination(protocol, port, certificate_file=certificates.authority)) == Delivered()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_an_unknown_authority_is_not_and_the_queue_waits(protocol: Protocol, certificates: Certificates) -> None:
+async def test_an_unknown_authority_is_not_and_the_queue_waits(
+    protocol: OtlpProtocol, certificates: Certificates
+) -> None:
     async with serving(protocol, certificates, clients_must_show=False) as port:
-        outcome = await send(target(protocol, port))
-    assert isinstance(outcome, Hold)
-    assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in outcome.remedy
+        result = await export(destination(protocol, port))
+    assert isinstance(result, Hold)
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in result.remedy
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_a_client_certificate_is_shown_where_it_is_asked_for(
-    protocol: Protocol, certificates: Certificates
+    protocol: OtlpProtocol, certificates: Certificates
 ) -> None:
     async with serving(protocol, certificates, clients_must_show=True) as port:
-        given = target(
+        given = destination(
             protocol,
             port,
             certificate_file=certificates.authority,
             client_certificate_file=certificates.client,
             client_key_file=certificates.client_key,
         )
-        assert await send(given) == Delivered()
-        without = await send(target(protocol, port, certificate_file=certificates.authority))
+        assert await export(given) == Delivered()
+        without = await export(destination(protocol, port, certificate_file=certificates.authority))
     assert isinstance(without, Hold | Retry)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_certificate_and_key_may_share_a_file(
-    protocol: Protocol, certificates: Certificates, tmp_path: Path
+    protocol: OtlpProtocol, certificates: Certificates, tmp_path: Path
 ) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(certificates.client.read_bytes() + certificates.client_key.read_bytes())
     async with serving(protocol, certificates, clients_must_show=True) as port:
-        given = target(protocol, port, certificate_file=certificates.authority, client_certificate_file=both)
-        assert await send(given) == Delivered()
+        given = destination(protocol, port, certificate_file=certificates.authority, client_certificate_file=both)
+        assert await export(given) == Delivered()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_files_that_are_no_certificates_are_refused_at_the_start(
-    protocol: Protocol, certificates: Certificates, tmp_path: Path
+    protocol: OtlpProtocol, certificates: Certificates, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
@@ -173,5 +175,5 @@ def test_files_that_are_no_certificates_are_refused_at_the_start(
         {"client_certificate_file": broken},
         {"client_certificate_file": certificates.client, "client_key_file": certificates.server_key},
     ):
-        with pytest.raises(DestinationError, match="OTEL_EXPORTER_OTLP_CERTIFICATE"):
-            Destinations({"traces": [target(protocol, 4318, **settings)]})
+        with pytest.raises(ExporterError, match="OTEL_EXPORTER_OTLP_CERTIFICATE"):
+            Exporters({"traces": [destination(protocol, 4318, **settings)]})

@@ -20,12 +20,12 @@ from rich.console import Console
 
 from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, load
 from cline_otel.cli.preview import _step_document, _summary_document
-from cline_otel.cli.preview_view import View
 from cline_otel.preview import Preview, Step, Summary, items_of, sender_of
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.replay import Replayed, replay
 from cline_otel.sources.recording import Recording
+from cline_otel.terminal.preview import PreviewView
 from corpus import CAPTURES, capture_paths
 
 POLICY = Policy(pseudonyms=Pseudonyms(KEY))
@@ -43,7 +43,7 @@ def shown(recording: Recording, policy: Policy = POLICY, width: int = 80) -> str
     """All that is printed of a recording, for people and for machines."""
     preview = Preview(recording, load(policy), policy)
     printed = io.StringIO()
-    view = View(Console(file=printed, width=width, highlight=False, markup=False, emoji=False))
+    view = PreviewView(Console(file=printed, width=width, highlight=False, markup=False, emoji=False))
     documents: list[Any] = []
     for step in preview.steps():
         view.print_step(step)
@@ -425,7 +425,7 @@ def test_names_that_are_none_are_not_shown() -> None:
 def test_no_line_is_wider_than_the_terminal(path: Path) -> None:
     preview = Preview(recording_of([path]), CATALOGUE, POLICY)
     printed = io.StringIO()
-    view = View(Console(file=printed, width=80, highlight=False, markup=False, emoji=False))
+    view = PreviewView(Console(file=printed, width=80, highlight=False, markup=False, emoji=False))
     for step in preview.steps():
         view.print_step(step)
     view.print_summary(preview.summary, preview.origin)

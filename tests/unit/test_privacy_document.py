@@ -131,8 +131,8 @@ def test_every_field_that_is_called_private_and_has_no_attribute_is_among_those_
                     assert ((name, said, field) in never) == (field not in event.fields)
 
 
-def event_with(said: str, target: str) -> model.SourceEvent:
-    return model.SourceEvent.model_validate(
+def event_with(said: str, target: str) -> model.EventEntry:
+    return model.EventEntry.model_validate(
         {"kind": "fact", "meaning": "", "fields": {"field": target}, "private": {said: ["field"]}}
     )
 

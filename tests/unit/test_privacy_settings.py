@@ -22,7 +22,8 @@ from cline_otel.privacy.policy import (
     Policy,
 )
 from cline_otel.settings import Settings, SettingsError, load_settings
-from cline_otel.settings.privacy import exposures, policy_of, words
+from cline_otel.settings.privacy import exposures, policy_of
+from cline_otel.settings.values import words
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 ATTRIBUTES = load().attributes

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from cline_otel.catalogue.load import read_tables
-from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
 from cline_otel.settings.pseudonyms_file import (
@@ -24,6 +23,7 @@ from cline_otel.settings.pseudonyms_file import (
     present_policy,
     rotate_key,
 )
+from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
 
 KEY = "5a" * KEY_BYTES
 """Hex digits that are easy to find again."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cline_otel.export.targets import FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.destinations import Destination, FileDestination, OtlpDestination, SdkDestination
 from cline_otel.settings import Settings, load_settings
 from cline_otel.settings.remote_config import (
     RemoteConfigError,
@@ -39,20 +39,25 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def shown(target: Target) -> str:
-    match target:
-        case OtlpTarget():
-            headers = f" {dict(target.headers)}" if target.headers else ""
-            return f"{target.protocol} {target.endpoint}{' insecure' if target.insecure else ''}{headers}"
-        case FileTarget():
+def shown(destination: Destination) -> str:
+    match destination:
+        case OtlpDestination():
+            headers = f" {dict(destination.headers)}" if destination.headers else ""
+            return (
+                f"{destination.protocol} {destination.endpoint}{' insecure' if destination.insecure else ''}{headers}"
+            )
+        case FileDestination():
             return "file"
-        case SdkTarget():
-            return f"sdk {target.name}"
+        case SdkDestination():
+            return f"sdk {destination.name}"
 
 
 def exports(**changes: Any) -> dict[SignalName, list[str]]:
     fields = {key: value for key, value in {**ENABLED, **changes}.items() if value is not None}
-    return {signal: [shown(target) for target in targets] for signal, targets in parse_exports(fields).targets.items()}
+    return {
+        signal: [shown(destination) for destination in destinations]
+        for signal, destinations in parse_exports(fields).destinations.items()
+    }
 
 
 BASE = "http/protobuf https://collector.example:4318/v1"
@@ -161,7 +166,9 @@ def test_the_keys_mean_what_they_mean_to_cline(
     changes: dict[str, Any], metrics: list[str] | None, logs: list[str] | None, traces: list[str] | None
 ) -> None:
     wanted = {"metrics": metrics, "logs": logs, "traces": traces}
-    assert exports(**changes) == {signal: targets for signal, targets in wanted.items() if targets is not None}
+    assert exports(**changes) == {
+        signal: destinations for signal, destinations in wanted.items() if destinations is not None
+    }
 
 
 @pytest.mark.parametrize(
@@ -259,8 +266,8 @@ def write(path: Path, fields: Mapping[str, object] | str) -> Path:
 
 def endpoint(configs: RemoteConfigs) -> str:
     configs.look()
-    targets = configs.exports.targets.get("logs", ())
-    return targets[0].endpoint if targets and isinstance(targets[0], OtlpTarget) else ""
+    destinations = configs.exports.destinations.get("logs", ())
+    return destinations[0].endpoint if destinations and isinstance(destinations[0], OtlpDestination) else ""
 
 
 def test_the_last_good_one_stays_in_force_until_it_is_put_right_or_taken_away(tmp_path: Path) -> None:
@@ -353,7 +360,10 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
 
 
 def where(settings: Settings) -> dict[str, list[str]]:
-    return {signal: [shown(target) for target in settings.targets[signal]] for signal in settings.targets}
+    return {
+        signal: [shown(destination) for destination in settings.destinations[signal]]
+        for signal in settings.destinations
+    }
 
 
 THEIRS = "http/protobuf https://collector.example:4318/v1/{} {{'x-key': 'organizations'}}"
@@ -404,9 +414,9 @@ def test_the_environment_goes_before_it_and_never_mixes_with_it(
 
 def test_how_to_speak_to_the_endpoint_the_environment_may_say(named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, OTEL_EXPORTER_OTLP_COMPRESSION="gzip", OTEL_EXPORTER_OTLP_LOGS_TIMEOUT="3")
-    (target,) = settings.targets["logs"]
-    assert isinstance(target, OtlpTarget)
-    assert (target.compression, target.timeout_seconds) == ("gzip", 3)
+    (destination,) = settings.destinations["logs"]
+    assert isinstance(destination, OtlpDestination)
+    assert (destination.compression, destination.timeout_seconds) == ("gzip", 3)
 
 
 def test_the_interval_is_the_organizations_unless_the_environment_has_one(
@@ -428,7 +438,9 @@ def test_the_start_says_that_the_organization_decided_where_to(named: Path, monk
 
 def test_its_headers_are_shown_nowhere(named: Path) -> None:
     settings = load_settings()
-    described = [target.describe() for targets in settings.targets.values() for target in targets]
+    described = [
+        destination.describe() for destinations in settings.destinations.values() for destination in destinations
+    ]
     assert "organizations" not in f"{settings!r} {settings.exports!r} {described} {settings.notices}"
     assert "(1 header)" in described[0]
 

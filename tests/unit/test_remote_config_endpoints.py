@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from cline_otel.export.targets import OtlpTarget
+from cline_otel.destinations import OtlpDestination
 from cline_otel.settings.remote_config import RemoteConfigError, parse_exports
 from cline_otel.sources.otlp.access import is_loopback
 
@@ -70,19 +70,19 @@ ELSEWHERE = [
 def insecurely_dialled(protocol: str, endpoint: str) -> str | None:
     """The host that a client gets from what is dialled, where that is without TLS and nobody allowed it."""
     try:
-        targets = parse_exports(
+        destinations = parse_exports(
             {**ENABLED, "openTelemetryOtlpProtocol": protocol, "openTelemetryOtlpEndpoint": endpoint}
-        ).targets["logs"]
+        ).destinations["logs"]
     except RemoteConfigError:
         return None
-    (target,) = targets
-    assert isinstance(target, OtlpTarget)
-    if not target.insecure:
+    (destination,) = destinations
+    assert isinstance(destination, OtlpDestination)
+    if not destination.insecure:
         return None
     if protocol == "grpc":
-        assert re.fullmatch(r"[0-9A-Za-z.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", target.endpoint)
-        return URL(f"http://{target.endpoint}").host
-    return URL(target.endpoint).host
+        assert re.fullmatch(r"[0-9A-Za-z.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?", destination.endpoint)
+        return URL(f"http://{destination.endpoint}").host
+    return URL(destination.endpoint).host
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json", "grpc"])

@@ -146,7 +146,7 @@ def leaves(privacy: PrivacyClass, said: PrivacyClass) -> bool:
 
 
 def withheld_fields(
-    event: model.SourceEvent | model.SourceCommon, attributes: model.AttributesFile
+    event: model.EventEntry | model.SourceCommon, attributes: model.AttributesFile
 ) -> dict[str, PrivacyClass]:
     """The fields of an event, or of all, that never leave in any form, with the class that forbids it."""
     return {
@@ -231,7 +231,7 @@ def _withheld_rows(
                     yield (name,), privacy, names, titles
 
 
-def _with_exceptions(field: str, events: Iterable[tuple[str, model.SourceEvent]]) -> str:
+def _with_exceptions(field: str, events: Iterable[tuple[str, model.EventEntry]]) -> str:
     exceptions = [f"`{name}`" for name, event in events if field in event.fields]
     return f"`{field}`" + (f" (but in {', '.join(exceptions)})" if exceptions else "")
 

@@ -253,7 +253,7 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
     }
     shared = dict.fromkeys(table.common.ignored, ()) | shared
 
-    def compiled(name: str, event: model.SourceEvent) -> SourceEvent:
+    def compiled(name: str, event: model.EventEntry) -> SourceEvent:
         event_type = EVENT_TYPES.get(event.kind, Event)
         steering = steering_fields(event_type)
         private = _class_by_field(table.common.private, event.private)
@@ -319,7 +319,7 @@ def _compile_span(span: model.Span, excluded: frozenset[str]) -> SpanDefinition:
     )
 
 
-def _compile_fact(name: str, fact: model.Fact, common: list[str], excluded: frozenset[str]) -> Fact:
+def _compile_fact(name: str, fact: model.FactEntry, common: list[str], excluded: frozenset[str]) -> Fact:
     parts = ((literal, field or "") for literal, field, _, _ in string.Formatter().parse(fact.body))
     return Fact(
         name=name,

@@ -97,7 +97,7 @@ class SpansFile(_Strict):
     spans: dict[str, Span]
 
 
-class Fact(_Strict):
+class FactEntry(_Strict):
     """A log record that a fact becomes."""
 
     severity: SeverityName
@@ -119,14 +119,14 @@ class FactsFile(_Strict):
     """``facts.toml``."""
 
     common: FactsCommon
-    facts: dict[str, Fact]
+    facts: dict[str, FactEntry]
 
 
 Targets = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """The attributes that a field becomes: one name, or several."""
 
 
-class SourceEvent(_Strict):
+class EventEntry(_Strict):
     """An upstream event: what it means and what becomes of it."""
 
     kind: str
@@ -160,8 +160,8 @@ class SourceFile(_Strict):
 
     keys: dict[Literal["session_id", "agent_id", "run_id", "iteration", "call_id"], list[str]]
     common: SourceCommon
-    events: dict[str, SourceEvent]
-    prefixes: dict[str, SourceEvent]
+    events: dict[str, EventEntry]
+    prefixes: dict[str, EventEntry]
     log_messages: LogMessages
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -10,13 +9,13 @@ from pathlib import Path
 import click
 
 from cline_otel.catalogue.load import load
-from cline_otel.cli.main import fail
-from cline_otel.cli.replay import draw
-from cline_otel.consent import decide, evidence_of
+from cline_otel.cli.consent import consent_now
+from cline_otel.cli.errors import fail
 from cline_otel.private_files import private_directory
 from cline_otel.replay import replay, write
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.sources.recording import read_recording
+from cline_otel.terminal.replay import print_replayed
 
 EXAMPLE = "delegated-run"
 
@@ -36,7 +35,8 @@ def run_demo() -> None:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
-    replayed = replay(read_recording([example_directory()]), load(), shift_to_ns=time.time_ns())
+    catalogue = load()
+    replayed = replay(read_recording([example_directory()]), catalogue, shift_to_ns=time.time_ns())
     output = settings.state_directory / "demo"
     try:
         private_directory(settings.state_directory)
@@ -44,16 +44,16 @@ def run_demo() -> None:
         written = write(replayed, output)
     except OSError as error:
         fail(f"{output}: cannot be written ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR to another directory")
-    draw(replayed)
+    print_replayed(replayed, catalogue.metrics)
     click.echo("\nOTLP JSON, one export request a line:")
     for path in written:
         click.echo(f"  {path}")
-    consent = decide(evidence_of(settings, os.environ).look())
+    consent = consent_now(settings)
     if not consent.is_on:
         click.echo(f"\nNothing left this machine: telemetry is {consent.describe()}.")
     elif settings.has_endpoint:
-        from cline_otel.cli.sending import send_replayed
+        from cline_otel.cli.export import export_replayed
 
-        send_replayed(replayed, metrics=False)
+        export_replayed(replayed, metrics=False)
     else:
         click.echo("\nNothing left this machine. Set OTEL_EXPORTER_OTLP_ENDPOINT to send it to a collector too.")

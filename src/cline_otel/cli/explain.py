@@ -20,7 +20,7 @@ from cline_otel.catalogue.document import (
     withheld_fields,
 )
 from cline_otel.catalogue.load import Catalogue, SourceEvent, Tables, load, read_tables
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.events import KEYS
 from cline_otel.privacy.policy import PrivacyClass
 
@@ -158,7 +158,7 @@ def _say(console: Console, text: str) -> None:
 
 
 def _print_fields(
-    console: Console, entry: SourceEvent, event: model.SourceEvent, attributes: model.AttributesFile
+    console: Console, entry: SourceEvent, event: model.EventEntry, attributes: model.AttributesFile
 ) -> None:
     """The event's own fields, what each leaves as, and what the classes of privacy mean."""
     withheld = withheld_fields(event, attributes)
@@ -193,7 +193,7 @@ def _leaving(target: str, said: PrivacyClass, attributes: model.AttributesFile) 
 def _print_shared_fields(
     console: Console,
     entry: SourceEvent,
-    event: model.SourceEvent,
+    event: model.EventEntry,
     common: model.SourceCommon,
     attributes: model.AttributesFile,
 ) -> None:

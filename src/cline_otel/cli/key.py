@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, rotate_key
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cline_otel import __version__
+from cline_otel.cli.errors import fail
 
 if TYPE_CHECKING:
     from cline_otel.sources.recording import RecordingSource
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-def fail(message: str, exit_code: int = 1) -> NoReturn:
-    """One clear line on stderr, and out."""
-    click.echo(click.style("error: ", fg="red") + message, err=True)
-    sys.exit(exit_code)
 
 
 class _OneLineErrors(click.Group):

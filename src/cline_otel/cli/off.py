@@ -11,16 +11,17 @@ from typing import Final
 import click
 import msgspec
 
-from cline_otel.cli.main import fail
-from cline_otel.consent import OffFile, decide, erase_waiting, evidence_of
+from cline_otel.cli.consent import consent_now
+from cline_otel.cli.errors import fail
+from cline_otel.consent import OffFile, erase_waiting
 from cline_otel.control import pass_over
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory
 from cline_otel.journal.records import JournalError
 from cline_otel.journal.store import Journal
-from cline_otel.plugin.install import OFF_FILE_NAME, SPOOL_DIRECTORY_NAME
 from cline_otel.settings import SettingsError, load_settings
-from cline_otel.settings.load import JOURNAL_FILE_NAME, find_cline_log, find_state_directory
+from cline_otel.settings.load import find_cline_log, find_state_directory
 from cline_otel.sources.plugin.spool import SpoolReader, UndeletableFile
+from cline_otel.state_directory import JOURNAL_FILE_NAME, OFF_FILE_NAME, SPOOL_DIRECTORY_NAME
 
 _ERASE_DEADLINE_SECONDS: Final = 15.0
 _ASK_EVERY_SECONDS: Final = 0.05
@@ -55,7 +56,7 @@ def switch_on() -> None:
     except OSError as error:
         fail(_not_written(state_directory, error))
     try:
-        consent = decide(evidence_of(load_settings(), os.environ).look())
+        consent = consent_now(load_settings())
     except SettingsError as error:
         done = "Your off is taken back" if was_off else "You did not switch it off"
         click.echo(f"{done}, but no bridge can start before this is put right: {error}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
 from cline_otel.plugin.install import PluginInstallError, install, uninstall
 from cline_otel.settings import Settings, SettingsError, load_settings

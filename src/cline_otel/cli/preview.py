@@ -11,10 +11,9 @@ import click
 import msgspec
 
 from cline_otel.catalogue.load import load
-from cline_otel.cli.main import fail
-from cline_otel.cli.preview_view import View
+from cline_otel.cli.consent import consent_now
+from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
-from cline_otel.cli.status import consent_now
 from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalError, JournalStatus, KeptRequest
 from cline_otel.journal.store import Journal
@@ -23,6 +22,7 @@ from cline_otel.running import find_running
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import Tally
 from cline_otel.sources.recording import RecordingSource
+from cline_otel.terminal.preview import PreviewView
 
 _NO_KEY: Final = (
     "This installation has no key yet: `cline-otel install` makes one. With it, pseudonyms leave of names and ids that "
@@ -54,7 +54,7 @@ def preview_paths(paths: list[Path], only: RecordingSource | None, *, as_json: b
         if policy.pseudonyms is None:
             click.echo(_NO_KEY, err=True)
         return
-    view = View()
+    view = PreviewView()
     for step in preview.steps():
         view.print_step(step)
     view.print_summary(preview.summary, preview.origin)
@@ -85,7 +85,7 @@ def preview_last(items: int, *, as_json: bool) -> None:
         for note in _notes(requests, status, consent):
             click.echo(note, err=True)
         return
-    view = View()
+    view = PreviewView()
     for request in requests:
         trouble = status.signals[request.kept.signal]
         view.print_request(request.kept, request.sender, request.items, request.problem, trouble)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cline_otel.cli.main import fail
-from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
+from cline_otel.cli.errors import fail
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
 from cline_otel.sources.recording import Recording, RecordingSource, UnreadableRecording, read_recording
+from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
 
 
 def read_paths(paths: list[Path], only: RecordingSource | None, *, purpose: str) -> tuple[Recording, Policy]:

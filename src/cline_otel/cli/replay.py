@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from cline_otel.catalogue.load import load
-from cline_otel.cli.main import fail
+from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
-from cline_otel.export import console as view
-from cline_otel.replay import Replayed, replay, write
+from cline_otel.replay import replay, write
 from cline_otel.sources.recording import RecordingSource
+from cline_otel.terminal.replay import print_replayed
 
 
 def replay_paths(
@@ -22,9 +21,10 @@ def replay_paths(
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
     recording, policy = read_paths(paths, only, purpose="replay")
-    replayed = replay(recording, load(policy))
+    catalogue = load(policy)
+    replayed = replay(recording, catalogue)
     if output is None:
-        draw(replayed)
+        print_replayed(replayed, catalogue.metrics)
     else:
         try:
             written = write(replayed, output)
@@ -33,14 +33,6 @@ def replay_paths(
         for path in written:
             click.echo(path)
     if send:
-        from cline_otel.cli.sending import send_replayed
+        from cline_otel.cli.export import export_replayed
 
-        send_replayed(replayed, metrics=metrics)
-
-
-def draw(replayed: Replayed) -> None:
-    """Traces, metrics and a summary in the terminal."""
-    console = Console()
-    console.print(view.render_traces(replayed.spans, console.width))
-    console.print(view.render_metrics(replayed.totals, load().metrics))
-    console.print(view.render_summary(replayed.spans, replayed.logs, replayed.totals, replayed.tally))
+        export_replayed(replayed, metrics=metrics)

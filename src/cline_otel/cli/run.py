@@ -17,15 +17,15 @@ import click
 from cline_otel import __version__
 from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
-from cline_otel.cli.main import fail
-from cline_otel.cli.status import status_line
+from cline_otel.cli.errors import fail
 from cline_otel.consent import Consent
-from cline_otel.export.destinations import DestinationError
+from cline_otel.export.interface import ExporterError
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
 from cline_otel.sources.otlp.receiver import ReceiverRefused
+from cline_otel.terminal.status import status_line
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
 
@@ -43,14 +43,14 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     except SettingsError as error:
         fail(str(error), 2)
     _log_to_stderr(settings.log_level)
-    said = _Said()
+    observer = _TerminalObserver()
     try:
-        run_until_signal(Bridge(settings, said))
+        run_until_signal(Bridge(settings, observer))
     except (
         StateDirectoryBusyError,
         JournalError,
         ReceiverRefused,
-        DestinationError,
+        ExporterError,
         CatalogueError,
         PseudonymsFileError,
     ) as error:
@@ -58,13 +58,13 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     except OSError as error:
         fail(f"{settings.state_directory}: cannot be used ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR")
     _say(
-        f"{_now()} stopped; {said.waiting} spans and log records wait in the journal for the next start"
-        if said.waiting
+        f"{_now()} stopped; {observer.waiting} spans and log records wait in the journal for the next start"
+        if observer.waiting
         else f"{_now()} stopped"
     )
 
 
-class _Said(Observer):
+class _TerminalObserver(Observer):
     """Tells the terminal."""
 
     def __init__(self) -> None:

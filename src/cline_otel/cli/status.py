@@ -3,75 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import time
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from cline_otel.catalogue.values import milliseconds
-from cline_otel.cli.main import fail
-from cline_otel.consent import Consent, decide, evidence_of
+from cline_otel.cli.consent import consent_now
+from cline_otel.cli.errors import fail
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
 from cline_otel.settings import Settings, SettingsError, load_settings
-from cline_otel.settings.privacy import Exposure, exposures
 from cline_otel.sources.cline_log.decode import parse_time_ns
 from cline_otel.sources.files.polling import cline_log_key, decode_position
 from cline_otel.sources.files.tailing import Position, unread_bytes
 from cline_otel.sources.plugin.spool import KEY_PREFIX
-
-_KIND_MEANINGS: Final = {
-    "unmapped_event": "events the catalogue does not know",
-    "dropped_field": "fields the catalogue does not list",
-    "replaced_value": "values outside the known set, sent as _OTHER",
-    "redacted_value": "values with the shape of a key, address, path or random run, sent as _REDACTED",
-    "malformed": "could not be read",
-    "shadowed": "told better by the run's owner",
-    "duplicate": "told before",
-    "late": "came after its run was closed",
-    "switched_off": "came while telemetry was off, dropped unread",
-    "unsupported_signal": "metrics and traces that Cline itself sends",
-    "defect": "the translator failed on it: please report",
-    "missing": "the plugin's spool was full",
-    "unreadable": "stored by another release and not readable, so discarded",
-}
-_PROBLEMS: Final = frozenset({"malformed", "defect", "missing", "unreadable"})
+from cline_otel.terminal.status import SourceStatus, render_status
 
 _SCAN_BYTES: Final = 1024 * 1024
 _PIPE_WIDTH: Final = 160
 """Into a pipe or a file, where nothing wraps what is too wide."""
-
-
-class SourceStatus(msgspec.Struct):
-    """How far one source has been read.
-
-    Attributes:
-        place: the directory, file or URL.
-        received: lines or requests.
-        events: what they were decoded to.
-        unread_lines: whole lines that were written and not read yet; None where it cannot be told.
-        oldest_unread_at_ns: when the first of them was written, as it says; nanoseconds since the Unix epoch.
-        last_read_at_ns: when something was last read from the file, nanoseconds since the Unix epoch.
-    """
-
-    source: str
-    place: str
-    received: int
-    events: int
-    unread_bytes: int | None = None
-    unread_lines: int | None = None
-    oldest_unread_at_ns: int | None = None
-    last_read_at_ns: int | None = None
 
 
 class _Unread(msgspec.Struct):
@@ -122,32 +76,7 @@ def show_status(*, as_json: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _PIPE_WIDTH)
-    console.print(_rendered(settings, status, running, consent, sources), soft_wrap=False)
-
-
-def status_line(status: JournalStatus, open_runs: int) -> str:
-    """One line for the bridge's log: what came in, what waits, what went out. Items are spans and log records."""
-    queued = [signal for name, signal in status.signals.items() if name != "metrics"]
-    events = sum(count.count for count in status.counts if count.kind == "events")
-    unmapped = sum(count.count for count in status.counts if count.kind == "unmapped_event")
-    waiting = sum(signal.pending_items for signal in queued)
-    delivered = sum(signal.delivered_items for signal in queued)
-    refused = sum(signal.refused_items + signal.rejected_items for signal in status.signals.values())
-    line = f"{_many(events, 'event')} in, {_many(open_runs, 'run')} open"
-    line += f", {_many(delivered, 'item')} delivered, {waiting} waiting"
-    if refused:
-        line += f", {refused} refused"
-    if unmapped:
-        line += f", {unmapped} unmapped"
-    errors = {signal.last_error for signal in status.signals.values() if signal.last_error}
-    return line + (f" ({'; '.join(sorted(errors))})" if errors else "")
-
-
-def consent_now(settings: Settings, running: Running | None) -> Consent:
-    """What the bridge that runs goes by; its environment need not be ours. Without one, what would hold now."""
-    if running is not None:
-        return Consent(running.telemetry, running.reasons)
-    return decide(evidence_of(settings, os.environ).look())
+    console.print(render_status(settings, status, running, consent, sources), soft_wrap=False)
 
 
 def _sources(settings: Settings, status: JournalStatus, running: Running | None) -> list[SourceStatus]:
@@ -206,152 +135,3 @@ def _written_at_ns(line: bytes) -> int | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return parse_time_ns(times.time) if times.time_unix_ms is None else milliseconds(times.time_unix_ms)
-
-
-# --- for people -------------------------------------------------------------------------------------
-
-
-def _rendered(
-    settings: Settings,
-    status: JournalStatus,
-    running: Running | None,
-    consent: Consent,
-    sources: list[SourceStatus],
-) -> RenderableType:
-    leaving = running.exposures if running is not None else exposures(settings.policy)
-    excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
-    parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent), *_exposure_lines(leaving)]
-    if excluded:
-        parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
-    parts += ["", _source_table(sources), "", _signal_table(status)]
-    parts += _problems(status)
-    counts = _count_table(status)
-    if counts.row_count:
-        parts += ["", counts]
-    used = f"{_size(status.used_bytes)} of at most {_size(settings.journal_limit_bytes)}"
-    parts += ["", Text.assemble(("Journal   ", "bold"), _with_short_home(status.path), f"\n          {used}")]
-    parts.append(Text.assemble(("Instance  ", "bold"), status.instance_id))
-    return Group(*parts)
-
-
-def _bridge_line(running: Running | None) -> Text:
-    if running is None:
-        return Text.assemble(("Bridge    ", "bold"), ("does not run", "yellow"), "; start it with `cline-otel run`")
-    ago = _ago(running.started_at_ns)
-    return Text.assemble(("Bridge    ", "bold"), ("runs", "green"), f" as process {running.process_id}, started {ago}")
-
-
-def _consent_line(consent: Consent) -> Text:
-    color = {"on": "green", "off": "red", "held": "yellow"}[consent.state]
-    reasons = f": {'; '.join(consent.reasons)}" if consent.reasons else ""
-    return Text.assemble(("Telemetry ", "bold"), (consent.state, color), reasons)
-
-
-def _exposure_lines(leaving: Iterable[Exposure]) -> Iterator[Text]:
-    """What leaves only because the user said so; what is in the clear is red."""
-    for exposure in leaving:
-        yield Text.assemble(("Also sent ", "bold"), (exposure.text, "red" if exposure.is_content else ""))
-
-
-def _table(*columns: str, left: int) -> Table:
-    """``left``: how many columns, from the first, hold words; the others hold numbers."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", no_wrap=index == 0)
-    return table
-
-
-def _source_table(sources: list[SourceStatus]) -> Table:
-    table = _table("Source", "Received", "Events", "Unread", left=1)
-    table.add_column("Where", overflow="fold")
-    for source in sources:
-        table.add_row(
-            source.source,
-            str(source.received),
-            str(source.events),
-            _unread_text(source),
-            escape(_with_short_home(source.place)),
-        )
-    return table
-
-
-def _unread_text(source: SourceStatus) -> Text:
-    if source.unread_bytes is None:
-        return Text("-")
-    if not source.unread_bytes:
-        return Text("0")
-    text = f"{_many(source.unread_lines or 0, 'line')}, {_size(source.unread_bytes)}"
-    if source.oldest_unread_at_ns is not None:
-        text += f",\noldest {_ago(source.oldest_unread_at_ns)}"
-    return Text(text, "yellow", justify="right")
-
-
-def _signal_table(status: JournalStatus) -> Table:
-    table = _table("Signal", "Waiting", "Delivered", "Rejected", "Refused", "Last delivery", left=1)
-    for name, signal in status.signals.items():
-        oldest = signal.oldest_pending_at_ns
-        waiting = "-" if name == "metrics" else str(signal.pending_items)
-        if oldest is not None:
-            waiting += f", oldest {_ago(oldest)}"
-        table.add_row(
-            name,
-            Text(waiting, "yellow" if signal.last_error and signal.pending_items else ""),
-            str(signal.delivered_items),
-            _alarming(signal.rejected_items),
-            _alarming(signal.refused_items),
-            "never" if signal.last_delivered_at_ns is None else _ago(signal.last_delivered_at_ns),
-        )
-    return table
-
-
-def _alarming(number: int) -> Text:
-    return Text(str(number), "red" if number else "")
-
-
-def _problems(status: JournalStatus) -> list[RenderableType]:
-    problems: list[RenderableType] = []
-    for name, signal in status.signals.items():
-        if signal.last_error:
-            remedy = f"; {signal.last_remedy}" if signal.last_remedy else ""
-            problems.append(Text(f"{name}: {signal.last_error}{remedy}", "yellow"))
-        for reason, items in signal.refusals.items():
-            problems.append(Text(f"{name}: {items} refused for good: {reason}", "red"))
-        if signal.rejected_items and signal.last_message:
-            problems.append(Text(f"{name}: {signal.rejected_items} rejected: {signal.last_message}", "red"))
-    return ["", *problems] if problems else []
-
-
-def _count_table(status: JournalStatus) -> Table:
-    table = _table("Not sent, or not as it was told", "Source", "Name", "Count", left=3)
-    for kind, meaning in _KIND_MEANINGS.items():
-        rows = [count for count in status.counts if count.kind == kind]
-        for first, count in zip([True] + [False] * len(rows), rows, strict=False):
-            shown = Text(meaning if first else "", "red" if kind in _PROBLEMS else "")
-            table.add_row(shown, count.source, escape(count.name), str(count.count))
-    return table
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _ago(at_ns: int) -> str:
-    seconds = max(time.time() - at_ns / 1e9, 0)
-    for unit, length, bound in (("s", 1, 120), ("min", 60, 7_200), ("h", 3_600, 172_800)):
-        if seconds < bound:
-            return f"{seconds / length:.0f} {unit} ago"
-    return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%MZ")
-
-
-def _with_short_home(path: str) -> str:
-    home = str(Path.home())
-    return "~" + path[len(home) :] if len(home) > 1 and path.startswith(home + "/") else path

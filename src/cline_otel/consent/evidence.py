@@ -15,10 +15,10 @@ from typing import Final
 
 from cline_otel.consent.decision import Answer, Decider
 from cline_otel.consent.off_file import OffFile
-from cline_otel.plugin.install import OFF_FILE_NAME
 from cline_otel.settings.load import Settings, data_directories
 from cline_otel.settings.remote_config import RemoteConfigs
 from cline_otel.settings.watched_file import WatchedFile
+from cline_otel.state_directory import OFF_FILE_NAME
 
 _NOT_SET: Final = frozenset({"", "0", "false"})
 """Values with which a variable says nothing (consoledonottrack.com: any other value opts out)."""

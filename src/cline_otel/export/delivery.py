@@ -1,261 +1,152 @@
-"""The delivery loop of a queued signal: from the outbox to its destination, at least once.
+"""What goes out, all signals together: started, paused, replaced and ended as one.
 
-Rows stay in the outbox until their outcome is known, so neither a crash nor a cancellation loses
-one; at worst a request that the destination had already taken is sent again, with the same ids.
-What each outcome leads to is documented in docs/delivery.md.
+Rows of the outbox are plain OTLP, so a new destination takes them as the old one would have.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import random as random_module
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
-import msgspec
+from cline_otel.destinations import Destination, ExportSettings, FileDestination
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox, QueuedSignal
+from cline_otel.export.exporters import Exporters
+from cline_otel.export.interface import DeliveryRecord
+from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
+from cline_otel.signals import SignalName
 
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry, Row, Sender
-from cline_otel.export.pausing import Pausable
+FILE_REQUEST_BYTES: Final = 384 * 1024
+"""As JSON about twice as long; the collector's otlpjsonfile receiver takes lines of up to 1 MiB by default."""
 
-_logger = logging.getLogger(__name__)
-
-QueuedSignal = Literal["traces", "logs"]
-Sleep = Callable[[float], Awaitable[None]]
-
-
-class Outbox(Protocol):
-    """The queue, as the loop needs it. Every call is one transaction."""
-
-    def pending(self, signal: QueuedSignal, *, limit_bytes: int, limit_rows: int) -> Sequence[Row]:
-        """The oldest rows within the limits, at least one if there is any."""
-
-    def acknowledge(
-        self,
-        signal: QueuedSignal,
-        row_ids: Sequence[int],
-        *,
-        delivered: int,
-        rejected: int = 0,
-        message: str = "",
-        destination: str = "",
-    ) -> None:
-        """Delete rows that were taken, count their items, and remember where they went."""
-
-    def dead_letter(self, signal: QueuedSignal, row_ids: Sequence[int], *, reason: str) -> None:
-        """Put rows that were refused for good aside, and count their items."""
-
-    def record_failure(self, signal: QueuedSignal, *, reason: str, remedy: str = "") -> None:
-        """Remember why delivery does not go on."""
+QUEUED_SIGNALS: Final[tuple[QueuedSignal, ...]] = ("traces", "logs")
+"""Metrics do not queue: the newest totals replace those of a lost request."""
 
 
-class BatchLimits(msgspec.Struct, frozen=True):
-    """How much travels in one request; below the 4 MiB that gRPC servers take by default."""
+class DeliveryJournal(Outbox, DeliveryRecord, Protocol):
+    """Where what is delivered waits, and where it is noted how that goes."""
 
-    size_bytes: int = 2 * 1024 * 1024
-    rows: int = 512
-
-
-class Backoff(msgspec.Struct, frozen=True):
-    """How long to wait after a failure: exponential with jitter (OTLP exporter specification, "Retry")."""
-
-    initial_seconds: float = 1.0
-    factor: float = 2.0
-    maximum_seconds: float = 60.0
-    jitter: float = 0.2
-    hold_seconds: float = 60.0
-    longest_wait_seconds: float = 3600.0
-    """The most that a destination can ask for, so that no answer stops delivery for good."""
-
-    def after(self, failures: int, random: float) -> float:
-        """The wait after the ``failures``-th failure in a row (from 1), in seconds; ``random`` is in [0, 1)."""
-        steps = min(failures - 1, 32)
-        wait = min(self.initial_seconds * self.factor**steps, self.maximum_seconds)
-        return wait * (1 + self.jitter * (2 * random - 1))
+    def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
+        """Delivery of a signal does not go on just now."""
 
 
 class Delivery:
-    """Empties the outbox of one signal, from :meth:`start` until :meth:`drain` or the task's cancellation."""
+    """The delivery loops and the metric reader of one bridge.
+
+    Attributes:
+        queued: the signals whose requests are to be queued, because they have a destination; changes in place.
+    """
 
     def __init__(
         self,
-        signal: QueuedSignal,
-        outbox: Outbox,
-        sender: Sender,
-        *,
-        limits: BatchLimits | None = None,
-        backoff: Backoff | None = None,
-        linger_seconds: float = 0.2,
-        sleep: Sleep = asyncio.sleep,
-        random: Callable[[], float] = random_module.random,
+        journal: DeliveryJournal,
+        newest: Callable[[], MetricsRequest | None],
+        settings: ExportSettings,
+        exporters: Exporters,
     ) -> None:
-        """``linger_seconds`` is how long rows gather after the outbox was empty, so that bursts travel together.
+        """``newest`` gives the metric totals as they stand; ``exporters`` are for the destinations of ``settings``."""
+        self.queued: set[QueuedSignal] = set()
+        self._journal = journal
+        self._newest = newest
+        self._is_paused = False
+        self._ended = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._use(settings, exporters)
 
-        ``sleep`` and ``random`` are replaced in tests; ``random`` returns a number in [0, 1).
-        """
-        self._signal: QueuedSignal = signal
-        self._outbox = outbox
-        self._sender = sender
-        self._limits = limits or BatchLimits()
-        self._backoff = backoff or Backoff()
-        self._linger_seconds = linger_seconds
-        self._sleep = sleep
-        self._random = random
-        self._wake = asyncio.Event()
-        self._drain_asked = asyncio.Event()
-        self._drain_ends_at = 0.0
-        self._task: asyncio.Task[None] | None = None
-        self._sending = Pausable()
-        self._trouble = ""
-        self._last_message = ""
-        self._refused_in_a_row = 0
+    def start(self) -> None:
+        """Sends in tasks, from now on."""
+        for part in self._parts():
+            if self._is_paused:
+                part.pause()
+            task = part.start()
+            self._tasks.add(task)
+            task.add_done_callback(self._on_done)
+
+    async def run(self) -> None:
+        """Waits until a task fails, and raises what it failed with."""
+        await self._ended.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def notify(self) -> None:
         """Something was put into the outbox."""
-        self._wake.set()
+        for loop in self._loops:
+            loop.notify()
 
     def pause(self) -> None:
-        """Send nothing from now on; what is being sent is broken off, and its rows stay in the outbox."""
-        self._sending.pause()
+        """Sends nothing from now on; what is being sent is broken off and stays queued."""
+        self._is_paused = True
+        for part in self._parts():
+            part.pause()
 
     def resume(self) -> None:
-        """Go on with what the outbox holds then."""
-        self._sending.resume()
-        self._wake.set()
+        """Goes on with what is queued then."""
+        self._is_paused = False
+        for part in self._parts():
+            part.resume()
 
-    def start(self) -> asyncio.Task[None]:
-        """Deliver in a task, which fails only if the outbox does. Once per instance."""
-        self._task = asyncio.create_task(self._run(), name=f"deliver-{self._signal}")
-        return self._task
+    async def replace(self, settings: ExportSettings) -> None:
+        """Sends to other destinations from now on, what is queued already too.
 
-    async def drain(self, deadline_seconds: float) -> bool:
-        """Deliver what waits, for at most ``deadline_seconds``, then stop; whether the outbox is empty.
-
-        A wait under way is cut short. What is left stays in the outbox for the next start.
+        Raises:
+            ExporterError: an exporter cannot be made; everything goes on as before.
         """
-        self._drain_ends_at = asyncio.get_running_loop().time() + deadline_seconds
-        self._drain_asked.set()
-        self._wake.set()
-        task = self._task or self.start()
-        _, running = await asyncio.wait({task}, timeout=deadline_seconds)
-        if running:
+        exporters = Exporters(settings.destinations)
+        former, tasks = self._exporters, self._tasks
+        self._tasks = set()
+        for task in tasks:
             task.cancel()
-            await asyncio.wait({task})
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
-        return not self._outbox.pending(self._signal, limit_bytes=1, limit_rows=1)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._use(settings, exporters)
+        self.start()
+        await former.close()
 
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            rows = () if self._sending.is_paused else self._pending()
-            if rows:
-                # None: paused meanwhile. What is in the outbox afterwards may be something else.
-                if await self._sending.run(self._deliver(Batch(rows))) is False:
-                    return
-            elif self._drain_asked.is_set():
-                return
-            else:
-                await self._wake.wait()
-                if not self._drain_asked.is_set():
-                    await self._pause(self._linger_seconds)
+    async def drain(self, seconds: float) -> None:
+        """Sends what can be sent in time, and ends. What is left stays queued."""
+        await asyncio.gather(*(part.drain(seconds) for part in self._parts()))
 
-    def _pending(self) -> Sequence[Row]:
-        return self._outbox.pending(self._signal, limit_bytes=self._limits.size_bytes, limit_rows=self._limits.rows)
+    async def close(self) -> None:
+        """Ends every task and closes every exporter."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._exporters.close()
 
-    async def _deliver(self, batch: Batch) -> bool:
-        """Settle every row of ``batch``; False when a drain gives up first."""
-        parts = [batch]
-        while parts:
-            part = parts.pop()
-            outcome = await self._send_until_settled(part)
-            if outcome is None:
-                return False
-            if isinstance(outcome, Delivered):
-                self._refused_in_a_row = 0
-                self._acknowledge(part, outcome)
-            elif outcome.splittable and len(part.rows) > 1:
-                parts.extend(reversed(part.halves()))
-            else:
-                self._refused_in_a_row += 1
-                self._put_aside(part, outcome)
-                # A destination that refuses one row after the other is more likely ill than every row is bad,
-                # so it gets ever fewer of them to refuse.
-                await self._pause(self._backoff.after(self._refused_in_a_row, self._random()))
-        return True
+    def describe(self) -> list[str]:
+        """One line a signal, without secrets."""
+        return self._exporters.describe()
 
-    async def _send_until_settled(self, batch: Batch) -> Delivered | Refused | None:
-        failures = 0
-        while True:
-            outcome = await self._send(batch)
-            if isinstance(outcome, Delivered | Refused):
-                return outcome
-            failures += 1
-            self._note_trouble(outcome)
-            wait_seconds = self._wait_after(outcome, failures)
-            if self._drain_asked.is_set() and (
-                isinstance(outcome, Hold) or asyncio.get_running_loop().time() + wait_seconds > self._drain_ends_at
-            ):
-                return None
-            await self._pause(wait_seconds)
-
-    async def _send(self, batch: Batch) -> Outcome:
-        try:
-            return await self._sender.send(batch)
-        except Exception as error:
-            # Senders answer with an outcome; what escapes one is a defect there, and no reason to lose a row.
-            return Retry(f"unexpected {type(error).__name__} in the exporter")
-
-    def _wait_after(self, outcome: Retry | Hold, failures: int) -> float:
-        if isinstance(outcome, Hold):
-            return self._backoff.hold_seconds
-        if outcome.after_seconds is not None:
-            return min(outcome.after_seconds, self._backoff.longest_wait_seconds)
-        return self._backoff.after(failures, self._random())
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until a drain is asked for; once it is, wait in full."""
-        if self._drain_asked.is_set():
-            await self._sleep(seconds)
-            return
-        sleeping = asyncio.ensure_future(self._sleep(seconds))
-        asked = asyncio.ensure_future(self._drain_asked.wait())
-        try:
-            await asyncio.wait({sleeping, asked}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            asked.cancel()
-
-    def _acknowledge(self, batch: Batch, outcome: Delivered) -> None:
-        rejected = min(max(outcome.rejected, 0), batch.item_count)
-        self._outbox.acknowledge(
-            self._signal,
-            batch.row_ids,
-            delivered=batch.item_count - rejected,
-            rejected=rejected,
-            message=outcome.message,
-            destination=self._sender.description,
-        )
-        # A warning that comes with every answer is worth one line, not one a batch.
-        if rejected or outcome.message not in {"", self._last_message}:
-            _logger.warning("%s: %d rejected by the destination: %s", self._signal, rejected, outcome.message)
-        self._last_message = outcome.message or self._last_message
-        if self._trouble:
-            _logger.info("%s: delivery goes on", self._signal)
-            self._trouble = ""
-
-    def _put_aside(self, batch: Batch, outcome: Refused) -> None:
-        self._outbox.dead_letter(self._signal, batch.row_ids, reason=outcome.reason)
-        _logger.warning("%s: %d refused for good: %s", self._signal, batch.item_count, outcome.reason)
-
-    def _note_trouble(self, outcome: Retry | Hold) -> None:
-        remedy = outcome.remedy if isinstance(outcome, Hold) else ""
-        self._outbox.record_failure(self._signal, reason=outcome.reason, remedy=remedy)
-        if outcome.reason != self._trouble:
-            self._trouble = outcome.reason
-            _logger.warning(
-                "%s: not delivered, kept and tried again: %s%s",
-                self._signal,
-                outcome.reason,
-                f"; {remedy}" if remedy else "",
+    def _use(self, settings: ExportSettings, exporters: Exporters) -> None:
+        self._exporters = exporters
+        self._loops: list[DeliveryLoop] = []
+        self.queued.clear()
+        for signal in QUEUED_SIGNALS:
+            if (exporter := exporters.of_outbox(signal)) is not None:
+                limits = _limits(settings.destinations.get(signal, ()))
+                self._loops.append(DeliveryLoop(signal, self._journal, exporter, limits=limits))
+                self.queued.add(signal)
+        self._metric_reader: PeriodicMetricReader | None = None
+        if metric_exporters := exporters.of_metrics():
+            self._metric_reader = PeriodicMetricReader(
+                self._newest,
+                metric_exporters,
+                self._journal,
+                interval_seconds=settings.metric_interval_seconds,
+                timeout_seconds=settings.metric_timeout_seconds,
             )
+
+    def _parts(self) -> list[DeliveryLoop | PeriodicMetricReader]:
+        return [*self._loops, *([self._metric_reader] if self._metric_reader is not None else [])]
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+            self._ended.set()
+
+
+def _limits(destinations: Sequence[Destination]) -> BatchLimits:
+    if any(isinstance(destination, FileDestination) for destination in destinations):
+        return BatchLimits(size_bytes=FILE_REQUEST_BYTES)
+    return BatchLimits()

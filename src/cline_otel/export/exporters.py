@@ -1,151 +1,81 @@
-"""What goes out, all signals together: started, paused, replaced and ended as one.
-
-Rows of the outbox are plain OTLP, so a new destination takes them as the old one would have.
-"""
+"""From destinations to exporters: which class serves which destination, and what to tell people of it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+import os
+from collections.abc import Iterable, Mapping, Sequence
 
-from cline_otel.export.delivery import BatchLimits, Delivery, Outbox, QueuedSignal
-from cline_otel.export.destinations import Destinations
-from cline_otel.export.outcome import DeliveryRecord
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
-from cline_otel.export.targets import ExportSettings, FileTarget, Target
+from cline_otel.destinations import Destination, FileDestination, OtlpDestination
+from cline_otel.export.fanout import FanoutExporter
+from cline_otel.export.interface import Exporter, ExporterError
+from cline_otel.export.otlp_file import OtlpFileExporter
 from cline_otel.signals import SignalName
-
-FILE_REQUEST_BYTES: Final = 384 * 1024
-"""As JSON about twice as long; the collector's otlpjsonfile receiver takes lines of up to 1 MiB by default."""
-
-QUEUED_SIGNALS: Final[tuple[QueuedSignal, ...]] = ("traces", "logs")
-"""Metrics do not queue: the newest totals replace a lost snapshot."""
-
-
-class Queue(Outbox, DeliveryRecord, Protocol):
-    """What is delivered from, and where it is noted how that goes."""
-
-    def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
-        """Delivery of a signal does not go on just now."""
 
 
 class Exporters:
-    """The delivery loops and metric snapshots of one bridge.
+    """The exporters of every signal. A signal without a destination has none: it is not exported."""
 
-    Attributes:
-        queued: the signals whose requests are to be queued, because they have a destination; changes in place.
-    """
-
-    def __init__(
-        self, queue: Queue, newest: Callable[[], Snapshot | None], settings: ExportSettings, destinations: Destinations
-    ) -> None:
-        """``newest`` gives the metric totals as they stand; ``destinations`` are those of ``settings``."""
-        self.queued: set[QueuedSignal] = set()
-        self._queue = queue
-        self._newest = newest
-        self._is_paused = False
-        self._ended = asyncio.Event()
-        self._failure: BaseException | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._use(settings, destinations)
-
-    def start(self) -> None:
-        """Sends in tasks, from now on."""
-        for sending in self._senders():
-            if self._is_paused:
-                sending.pause()
-            task = sending.start()
-            self._tasks.add(task)
-            task.add_done_callback(self._on_done)
-
-    async def run(self) -> None:
-        """Waits until a task fails, and raises what it failed with."""
-        await self._ended.wait()
-        if self._failure is not None:
-            raise self._failure
-
-    def notify(self) -> None:
-        """Something was put into the queue."""
-        for delivery in self._deliveries:
-            delivery.notify()
-
-    def pause(self) -> None:
-        """Sends nothing from now on; what is being sent is broken off and stays queued."""
-        self._is_paused = True
-        for sending in self._senders():
-            sending.pause()
-
-    def resume(self) -> None:
-        """Goes on with what is queued then."""
-        self._is_paused = False
-        for sending in self._senders():
-            sending.resume()
-
-    async def replace(self, settings: ExportSettings) -> None:
-        """Sends to other destinations from now on, what is queued already too.
+    def __init__(self, destinations: Mapping[SignalName, Sequence[Destination]]) -> None:
+        """Prepare every exporter, without connecting.
 
         Raises:
-            DestinationError: a destination cannot be made; everything goes on as before.
+            ExporterError: an exporter or a TLS file cannot be used.
         """
-        destinations = Destinations(settings.targets)
-        former, tasks = self._destinations, self._tasks
-        self._tasks = set()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._use(settings, destinations)
-        self.start()
-        await former.close()
+        self._destinations = destinations
+        self._exporters: dict[SignalName, tuple[Exporter, ...]] = {
+            signal: tuple(_exporter(destination) for destination in signal_destinations)
+            for signal, signal_destinations in destinations.items()
+        }
 
-    async def drain(self, seconds: float) -> None:
-        """Sends what can be sent in time, and ends. What is left stays queued."""
-        farewells = [delivery.drain(seconds) for delivery in self._deliveries]
-        if self._snapshots is not None:
-            farewells.append(self._snapshots.drain(seconds))
-        await asyncio.gather(*farewells)
+    def of_outbox(self, signal: SignalName) -> Exporter | None:
+        """What the outbox of traces or logs is emptied into; None when that signal is not exported."""
+        exporters = self._exporters.get(signal, ())
+        if len(exporters) > 1:
+            return FanoutExporter(exporters)
+        return exporters[0] if exporters else None
 
-    async def close(self) -> None:
-        """Ends every task and closes every destination."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._destinations.close()
+    def of_metrics(self) -> tuple[Exporter, ...]:
+        """What metrics are sent through."""
+        return self._exporters.get("metrics", ())
 
     def describe(self) -> list[str]:
         """One line a signal, without secrets."""
-        return self._destinations.describe()
+        return [
+            f"{signal}: {_described(self._destinations.get(signal, ()))}" for signal in ("traces", "metrics", "logs")
+        ]
 
-    def _use(self, settings: ExportSettings, destinations: Destinations) -> None:
-        self._destinations = destinations
-        self._deliveries: list[Delivery] = []
-        self.queued.clear()
-        for signal in QUEUED_SIGNALS:
-            if (sender := destinations.queued(signal)) is not None:
-                limits = _limits(settings.targets.get(signal, ()))
-                self._deliveries.append(Delivery(signal, self._queue, sender, limits=limits))
-                self.queued.add(signal)
-        self._snapshots: MetricSnapshots | None = None
-        if senders := destinations.snapshots():
-            self._snapshots = MetricSnapshots(
-                self._newest,
-                senders,
-                self._queue,
-                interval_seconds=settings.metric_interval_seconds,
-                timeout_seconds=settings.metric_timeout_seconds,
-            )
-
-    def _senders(self) -> list[Delivery | MetricSnapshots]:
-        return [*self._deliveries, *([self._snapshots] if self._snapshots is not None else [])]
-
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._failure = self._failure or error
-            self._ended.set()
+    async def close(self) -> None:
+        """Close every exporter."""
+        for exporters in self._exporters.values():
+            for exporter in exporters:
+                await exporter.close()
 
 
-def _limits(targets: Sequence[Target]) -> BatchLimits:
-    if any(isinstance(target, FileTarget) for target in targets):
-        return BatchLimits(size_bytes=FILE_REQUEST_BYTES)
-    return BatchLimits()
+def _described(destinations: Iterable[Destination]) -> str:
+    return ", and ".join(destination.describe() for destination in destinations) or "not exported"
+
+
+def _exporter(destination: Destination) -> Exporter:
+    # Each kind is imported only where it is used: gRPC and the SDK cost start-up time.
+    if isinstance(destination, FileDestination):
+        return OtlpFileExporter(destination)
+    if isinstance(destination, OtlpDestination):
+        try:
+            if destination.protocol == "grpc":
+                # gRPC would tell stderr of every failed handshake; the result says it once, with the remedy.
+                os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+                from cline_otel.export.otlp_grpc import OtlpGrpcExporter
+
+                return OtlpGrpcExporter(destination)
+            from cline_otel.export.otlp_http import OtlpHttpExporter
+
+            return OtlpHttpExporter(destination)
+        except OSError as error:
+            raise ExporterError(
+                f"{destination.signal}: the TLS files cannot be used ({error.strerror or type(error).__name__}): "
+                "check OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE "
+                "and OTEL_EXPORTER_OTLP_CLIENT_KEY, which name PEM files"
+            ) from None
+    from cline_otel.export.sdk import SdkExporter, load_exporter
+
+    return SdkExporter(destination, load_exporter(destination))

@@ -16,9 +16,9 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel import __version__
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.destinations import OtlpDestination
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
-from cline_otel.export.targets import OtlpTarget
 from cline_otel.export.tls import client_context
 from cline_otel.signals import SignalName
 
@@ -54,42 +54,42 @@ _CHANNEL_OPTIONS: Final = (
 _COMPRESSIONS: Final = {"none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip}
 
 
-class OtlpGrpcSender:
+class OtlpGrpcExporter:
     """Calls the ``Export`` method of one signal's service."""
 
-    def __init__(self, target: OtlpTarget) -> None:
+    def __init__(self, destination: OtlpDestination) -> None:
         """Prepare, without connecting.
 
         Raises:
             OSError: a certificate or key file cannot be read or used.
         """
-        self._target = target
-        self._repeat = Repeater.of(target)
-        self._credentials = None if target.insecure else _credentials(target)
+        self._destination = destination
+        self._repeat = Repeater.of(destination)
+        self._credentials = None if destination.insecure else _credentials(destination)
         self._channel: grpc.aio.Channel | None = None
 
     @property
     def description(self) -> str:
         """The endpoint and the manner, without secrets."""
-        return self._target.describe()
+        return self._destination.describe()
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         """Call ``Export`` once."""
         if self._channel is None:
             self._channel = self._connect()
         call = self._channel.unary_unary(
-            _METHODS[self._target.signal], request_serializer=_unchanged, response_deserializer=_unchanged
+            _METHODS[self._destination.signal], request_serializer=_unchanged, response_deserializer=_unchanged
         )
         try:
             answer: bytes = await call(
-                batch.payload, timeout=self._target.timeout_seconds, metadata=self._target.headers
+                batch.payload, timeout=self._destination.timeout_seconds, metadata=self._destination.headers
             )
         except grpc.aio.AioRpcError as error:
-            return self._outcome(error)
+            return self._result(error)
         try:
-            return delivered_from_protobuf(self._target.signal, answer, self._repeat)
+            return delivered_from_protobuf(self._destination.signal, answer, self._repeat)
         except ValueError:
-            return Delivered(message=f"{self._target.shown_endpoint} did not answer in OTLP")
+            return Delivered(message=f"{self._destination.shown_endpoint} did not answer in OTLP")
 
     async def close(self) -> None:
         """Close the channel."""
@@ -99,22 +99,24 @@ class OtlpGrpcSender:
 
     def _connect(self) -> grpc.aio.Channel:
         # A channel belongs to the event loop it is made in, so it is made at the first call.
-        compression = _COMPRESSIONS[self._target.compression]
+        compression = _COMPRESSIONS[self._destination.compression]
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self._target.endpoint, options=_CHANNEL_OPTIONS, compression=compression)
+            return grpc.aio.insecure_channel(
+                self._destination.endpoint, options=_CHANNEL_OPTIONS, compression=compression
+            )
         return grpc.aio.secure_channel(
-            self._target.endpoint, self._credentials, options=_CHANNEL_OPTIONS, compression=compression
+            self._destination.endpoint, self._credentials, options=_CHANNEL_OPTIONS, compression=compression
         )
 
-    def _outcome(self, error: grpc.aio.AioRpcError) -> Outcome:
+    def _result(self, error: grpc.aio.AioRpcError) -> ExportResult:
         code = error.code()
         details = self._repeat(error.details() or "")
-        reason = f"{code.name} from {self._target.shown_endpoint}" + (f": {details}" if details else "")
+        reason = f"{code.name} from {self._destination.shown_endpoint}" + (f": {details}" if details else "")
         wait_seconds = retry_info_seconds(error)
         if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_seconds is not None):
             if "CERTIFICATE_VERIFY_FAILED" in (error.details() or ""):
                 return Hold(
-                    f"the certificate of {self._target.shown_endpoint} is not trusted",
+                    f"the certificate of {self._destination.shown_endpoint} is not trusted",
                     "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of the authority that signed it",
                 )
             return Retry(reason, wait_seconds)
@@ -152,13 +154,13 @@ def _unchanged(message: bytes) -> bytes:
     return message
 
 
-def _credentials(target: OtlpTarget) -> grpc.ChannelCredentials:
+def _credentials(destination: OtlpDestination) -> grpc.ChannelCredentials:
     # gRPC takes any bytes and fails at every call; this says at once what is wrong with the files.
-    client_context(target)
+    client_context(destination)
     return grpc.ssl_channel_credentials(
-        root_certificates=_content(target.certificate_file),
-        private_key=_content(target.client_key_file or target.client_certificate_file),
-        certificate_chain=_content(target.client_certificate_file),
+        root_certificates=_content(destination.certificate_file),
+        private_key=_content(destination.client_key_file or destination.client_certificate_file),
+        certificate_chain=_content(destination.client_certificate_file),
     )
 
 

@@ -18,10 +18,10 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel import __version__
+from cline_otel.destinations import OtlpDestination
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Hold, Outcome, Refused, Retry
+from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Hold, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
-from cline_otel.export.targets import OtlpTarget
 from cline_otel.export.tls import client_context
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
@@ -38,37 +38,39 @@ _REMEDIES: Final[dict[int, str]] = {
 _REMEDY: Final = "check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL"
 
 
-class OtlpHttpSender:
+class OtlpHttpExporter:
     """Posts batches of one signal to one URL."""
 
-    def __init__(self, target: OtlpTarget) -> None:
+    def __init__(self, destination: OtlpDestination) -> None:
         """Prepare, without connecting.
 
         Raises:
             OSError: a certificate or key file cannot be read or used.
         """
-        self._target = target
-        self._json = target.protocol == "http/json"
+        self._destination = destination
+        self._json = destination.protocol == "http/json"
         self._headers = {
             "content-type": "application/json" if self._json else "application/x-protobuf",
             "user-agent": f"cline-otel/{__version__}",
-            **dict(target.headers),
+            **dict(destination.headers),
         }
-        if target.compression != "none":
-            self._headers["content-encoding"] = target.compression
+        if destination.compression != "none":
+            self._headers["content-encoding"] = destination.compression
         # Two sets of credentials cannot be sent; the headers say what the user means today.
-        self._url = _without_credentials(target.endpoint) if "authorization" in self._headers else target.endpoint
-        self._proxy = _proxy(target.endpoint)
-        self._repeat = Repeater.of(target)
-        self._tls = client_context(target) if target.endpoint.lower().startswith("https:") else None
+        self._url = (
+            _without_credentials(destination.endpoint) if "authorization" in self._headers else destination.endpoint
+        )
+        self._proxy = _proxy(destination.endpoint)
+        self._repeat = Repeater.of(destination)
+        self._tls = client_context(destination) if destination.endpoint.lower().startswith("https:") else None
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def description(self) -> str:
         """The endpoint and the manner, without secrets."""
-        return self._target.describe()
+        return self._destination.describe()
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         """Post the batch once; a stale kept-alive connection gets a second try at once."""
         if self._proxy is not None and urlsplit(self._proxy).scheme not in {"http", "https"}:
             return Hold(
@@ -84,7 +86,7 @@ class OtlpHttpSender:
             except aiohttp.ServerDisconnectedError:
                 return await self._post(body)
         except TimeoutError:
-            return Retry(f"no answer from {self._place} within {self._target.timeout_seconds:g} s")
+            return Retry(f"no answer from {self._place} within {self._destination.timeout_seconds:g} s")
         except aiohttp.ClientConnectorCertificateError:
             return self._hold_for_certificate()
         except aiohttp.ClientConnectorSSLError:
@@ -110,12 +112,12 @@ class OtlpHttpSender:
 
     @property
     def _place(self) -> str:
-        return self._target.shown_endpoint
+        return self._destination.shown_endpoint
 
-    async def _post(self, body: bytes) -> Outcome:
+    async def _post(self, body: bytes) -> ExportResult:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._target.timeout_seconds),
+                timeout=aiohttp.ClientTimeout(total=self._destination.timeout_seconds),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         async with self._session.post(
@@ -127,9 +129,9 @@ class OtlpHttpSender:
             proxy=self._proxy,
         ) as response:
             answer = await _read(response.content)
-            return self._outcome(response.status, response.headers.get("Retry-After"), response.content_type, answer)
+            return self._result(response.status, response.headers.get("Retry-After"), response.content_type, answer)
 
-    def _outcome(self, status: int, retry_after: str | None, content_type: str, body: bytes) -> Outcome:
+    def _result(self, status: int, retry_after: str | None, content_type: str, body: bytes) -> ExportResult:
         if 200 <= status < 300:
             return self._delivered(content_type, body)
         reason = f"{_named(status)} from {self._place}{self._said(content_type, body)}"
@@ -144,9 +146,9 @@ class OtlpHttpSender:
     def _delivered(self, content_type: str, body: bytes) -> Delivered:
         try:
             if content_type == "application/json":
-                return delivered_from_json(self._target.signal, body, self._repeat)
+                return delivered_from_json(self._destination.signal, body, self._repeat)
             if content_type in {"application/x-protobuf", "application/protobuf"} or not body:
-                return delivered_from_protobuf(self._target.signal, body, self._repeat)
+                return delivered_from_protobuf(self._destination.signal, body, self._repeat)
         except ValueError:
             pass
         # The status says success, so sending again would double it; but somebody should look.
@@ -185,7 +187,7 @@ class OtlpHttpSender:
         )
 
     async def _body(self, payload: bytes) -> bytes:
-        if not self._json and self._target.compression == "none":
+        if not self._json and self._destination.compression == "none":
             return payload
         # Sources are answered while a large body is made.
         if len(payload) > IN_THREAD_FROM_BYTES:
@@ -194,11 +196,11 @@ class OtlpHttpSender:
 
     def _encoded(self, payload: bytes) -> bytes:
         if self._json:
-            payload = to_json_line(self._target.signal, payload)
-        if self._target.compression == "none":
+            payload = to_json_line(self._destination.signal, payload)
+        if self._destination.compression == "none":
             return payload
         # 31: a gzip wrapper; 15: zlib's own, which is what HTTP calls deflate (RFC 9110, 8.4.1).
-        compressor = zlib.compressobj(wbits=31 if self._target.compression == "gzip" else 15)
+        compressor = zlib.compressobj(wbits=31 if self._destination.compression == "gzip" else 15)
         return compressor.compress(payload) + compressor.flush()
 
 

@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from cline_otel.export.outcome import Delivered
-from cline_otel.export.targets import HIDDEN, OtlpTarget, secrets_of_url
+from cline_otel.destinations import HIDDEN, OtlpDestination, secrets_of_url
+from cline_otel.export.interface import Delivered
 from cline_otel.signals import SignalName
 
 _TEXT_LIMIT: Final = 200
@@ -51,10 +51,10 @@ class Repeater:
         self._secret = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
 
     @classmethod
-    def of(cls, target: OtlpTarget) -> Repeater:
-        """One that keeps the secrets of the target, and those of the proxies that may stand before it."""
+    def of(cls, destination: OtlpDestination) -> Repeater:
+        """One that keeps the secrets of the destination, and those of the proxies that may stand before it."""
         proxies = (secret for proxy in getproxies().values() for secret in secrets_of_url(proxy))
-        return cls(target.secrets.union(proxies))
+        return cls(destination.secrets.union(proxies))
 
     def __call__(self, text: str) -> str:
         """One line of at most 200 printable characters."""
@@ -86,7 +86,7 @@ def _patterns(secret: str) -> Iterator[str]:
 
 
 def delivered_from_protobuf(signal: SignalName, body: bytes, repeat: Repeater) -> Delivered:
-    """The outcome told by an ``Export*ServiceResponse``; an empty body is full success.
+    """The result told by an ``Export*ServiceResponse``; an empty body is full success.
 
     Raises:
         ValueError: the body is no such message.

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
+from cline_otel.destinations import SdkDestination
 from cline_otel.export import sdk_objects
-from cline_otel.export.outcome import Batch, Delivered, Outcome, Refused, Retry
-from cline_otel.export.targets import SdkTarget
+from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, Refused, Retry
 from cline_otel.signals import SignalName
 
 _GROUPS: Final[dict[SignalName, str]] = {
@@ -33,65 +33,61 @@ _DECODERS: Final[dict[SignalName, Callable[[bytes], Any]]] = {
 }
 
 
-class ExporterNotFoundError(Exception):
-    """No usable exporter has that name; the message says what to do."""
-
-
-def load_exporter(target: SdkTarget) -> Any:
-    """The SDK exporter that ``target`` names, constructed with its own defaults.
+def load_exporter(destination: SdkDestination) -> Any:
+    """The SDK exporter that ``destination`` names, constructed with its own defaults.
 
     Raises:
-        ExporterNotFoundError: there is none, it cannot be constructed, or it is not one that is pushed to.
+        ExporterError: there is none, it cannot be constructed, or it is not one that is pushed to.
     """
-    variable = f"OTEL_{target.signal.upper()}_EXPORTER"
-    found = entry_points(group=_GROUPS[target.signal], name=target.name)
+    variable = f"OTEL_{destination.signal.upper()}_EXPORTER"
+    found = entry_points(group=_GROUPS[destination.signal], name=destination.name)
     if not found:
-        raise ExporterNotFoundError(
-            f"{variable}: no exporter '{target.name}' is installed: use otlp, console or none, "
-            f"or install a package that provides it (entry point group {_GROUPS[target.signal]})"
+        raise ExporterError(
+            f"{variable}: no exporter '{destination.name}' is installed: use otlp, console or none, "
+            f"or install a package that provides it (entry point group {_GROUPS[destination.signal]})"
         )
     try:
         exporter = next(iter(found)).load()()
     except Exception as error:
-        raise ExporterNotFoundError(
-            f"{variable}: exporter '{target.name}' cannot be started ({type(error).__name__}): "
+        raise ExporterError(
+            f"{variable}: exporter '{destination.name}' cannot be started ({type(error).__name__}): "
             "check its package and its own settings"
         ) from error
     if not callable(getattr(exporter, "export", None)):
-        raise ExporterNotFoundError(
-            f"{variable}: '{target.name}' waits to be asked for its data, and only exporters that are sent to "
+        raise ExporterError(
+            f"{variable}: '{destination.name}' waits to be asked for its data, and only exporters that are sent to "
             "can be used: send OTLP to a collector and let that one be asked"
         )
     return exporter
 
 
-class SdkSender:
+class SdkExporter:
     """Feeds decoded batches to an SDK exporter."""
 
-    def __init__(self, target: SdkTarget, exporter: Any) -> None:
+    def __init__(self, destination: SdkDestination, exporter: Any) -> None:
         """``exporter`` is a ``SpanExporter``, ``MetricExporter`` or ``LogRecordExporter``, as the signal demands."""
-        self._target = target
+        self._destination = destination
         self._exporter = exporter
-        self._decode = _DECODERS[target.signal]
+        self._decode = _DECODERS[destination.signal]
 
     @property
     def description(self) -> str:
         """The exporter's name."""
-        return self._target.describe()
+        return self._destination.describe()
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         """Export the batch once, in a thread."""
         try:
             data = self._decode(batch.payload)
         except (DecodeError, ValueError) as error:
-            return Refused(f"cannot be read back for exporter '{self._target.name}' ({type(error).__name__})")
+            return Refused(f"cannot be read back for exporter '{self._destination.name}' ({type(error).__name__})")
         try:
             result = await _in_thread(lambda: self._exporter.export(data))
         except Exception as error:
-            return Retry(f"exporter '{self._target.name}' failed with {type(error).__name__}")
+            return Retry(f"exporter '{self._destination.name}' failed with {type(error).__name__}")
         if getattr(result, "name", "") == "SUCCESS":
             return Delivered()
-        return Retry(f"exporter '{self._target.name}' reported failure")
+        return Retry(f"exporter '{self._destination.name}' reported failure")
 
     async def close(self) -> None:
         """Shut the exporter down, and wait a little for it."""

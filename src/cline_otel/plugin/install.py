@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
 from cline_otel.private_files import private_directory, written_beside
+from cline_otel.state_directory import OFF_FILE_NAME, PSEUDONYMS_FILE_NAME, SPOOL_DIRECTORY_NAME
 
 __all__ = [
     "ClineVersion",
@@ -34,10 +35,6 @@ __all__ = [
 PLUGIN_FILE_NAME: Final = "cline-otel.js"
 MARKER: Final = b"// cline-otel plugin for Cline."
 """How the installed file begins: what does not begin so is not ours, whatever its name."""
-
-SPOOL_DIRECTORY_NAME: Final = "spool"
-OFF_FILE_NAME: Final = "off"
-PSEUDONYMS_FILE_NAME: Final = "pseudonyms.json"
 
 _PLUGINS_DIRECTORY_NAME: Final = "plugins"
 _SETTINGS_FILE: Final = Path("data", "settings", "global-settings.json")

@@ -5,83 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
-from pydantic import Field
-from pydantic_settings import NoDecode
 
-from cline_otel.export.targets import ExportSettings, FileTarget, OtlpTarget, SdkTarget, Target
+from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
 from cline_otel.privacy.policy import Policy
-from cline_otel.settings import values
 from cline_otel.settings.listening import listen_token, notices_of_listening
-from cline_otel.settings.otlp import GENERIC_PREFIX, OtlpSettings, OtlpVariables, Variables, parsed
-from cline_otel.settings.privacy import policy_of, words
+from cline_otel.settings.otlp import OtlpSettings
+from cline_otel.settings.privacy import policy_of
 from cline_otel.settings.remote_config import RemoteConfigs, RemoteExports
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
+from cline_otel.settings.variables import (
+    BRIDGE_PREFIX,
+    CLINE_PREFIX,
+    OTLP_PREFIX,
+    STANDARD_PREFIX,
+    WITHOUT_EFFECT,
+    BridgeVariables,
+    ClineVariables,
+    OtlpVariables,
+    PlaceVariables,
+    StandardVariables,
+)
 from cline_otel.signals import SignalName
+from cline_otel.state_directory import JOURNAL_FILE_NAME, SPOOL_DIRECTORY_NAME, TELEMETRY_DIRECTORY_NAME
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
 DEFAULT_SERVICE_NAME: Final = "cline"
-JOURNAL_FILE_NAME: Final = "journal.db"
-SMALLEST_JOURNAL_BYTES: Final = 8 * 1024 * 1024
-
-_BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
-_CLINE_PREFIX: Final = "CLINE_"
 _LOG_FILE: Final = Path("data", "logs", "cline.log")
-_WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
-    ("OTEL_CONFIG_FILE", "declarative configuration is not read"),
-    ("OTEL_TRACES_SAMPLER", "every run is exported; sample in the collector"),
-    ("OTEL_BSP_", "requests are filled from the journal, not by a batch processor"),
-    ("OTEL_BLRP_", "requests are filled from the journal, not by a batch processor"),
-    ("OTEL_ATTRIBUTE_", "the limits are fixed"),
-    ("OTEL_SPAN_", "the limits are fixed"),
-    ("OTEL_EVENT_ATTRIBUTE_", "the limits are fixed"),
-    ("OTEL_LINK_ATTRIBUTE_", "the limits are fixed"),
-    ("OTEL_LOGRECORD_", "the limits are fixed"),
-    ("OTEL_METRICS_EXEMPLAR_FILTER", "no exemplars are made"),
-    ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "histograms have explicit buckets"),
-)
-
-
-class _PlaceVariables(Variables):
-    state_dir: str | None = None
-
-
-class _BridgeVariables(_PlaceVariables):
-    claim_wait_seconds: Annotated[float, parsed(values.seconds)] = 2.0
-    journal_limit_bytes: Annotated[int, parsed(lambda text: values.size_bytes(text, SMALLEST_JOURNAL_BYTES))] = (
-        1024 * 1024 * 1024
-    )
-    listen: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = ListenAddress("127.0.0.1", 4319)
-    listen_token: Annotated[Secret | None, NoDecode, parsed(values.bearer_token)] = Field(None, repr=False)
-    listen_token_file: str | None = None
-    listen_hosts: Annotated[tuple[str, ...], NoDecode, parsed(values.host_names)] = ()
-    remote_config: str | None = None
-    include: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
-    include_plain: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
-    include_content: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
-    exclude: Annotated[tuple[str, ...], NoDecode, parsed(words)] = ()
-
-
-class _ClineVariables(Variables):
-    dir: str | None = None
-    log_path: str | None = None
-
-
-class _StandardVariables(Variables):
-    traces_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = None
-    metrics_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = None
-    logs_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = None
-    service_name: str | None = None
-    resource_attributes: Annotated[tuple[tuple[str, str], ...], NoDecode, parsed(values.resource_attributes)] = ()
-    sdk_disabled: Annotated[bool, parsed(values.boolean)] = False
-    metric_export_interval: Annotated[float, parsed(values.duration_ms_as_seconds)] = 60.0
-    metric_export_timeout: Annotated[float, parsed(values.duration_ms_as_seconds)] = 30.0
-    log_level: Annotated[str, parsed(values.log_level)] = "INFO"
-    exporter_otlp_metrics_temporality_preference: Annotated[str, parsed(values.cumulative_temporality)] = "cumulative"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen_hosts: names, besides its own, by which senders reach it.
         service_name: the resource's ``service.name``.
         resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it.
-        sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a target then.
-        targets: where each signal goes; none if it is not exported.
+        sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a destination then.
+        destinations: where each signal goes; none if it is not exported.
         remote_config_path: the one file with the organization's remote config; None for the copies that Cline keeps.
         policy: what the user lets leave and holds back; the installation's key is not in it.
         remote_exports: what it said of exports when the settings were read.
@@ -119,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     metric_export_interval_seconds: float
     metric_export_timeout_seconds: float
-    targets: dict[SignalName, tuple[Target, ...]]
+    destinations: dict[SignalName, tuple[Destination, ...]]
     remote_config_path: Path | None
     remote_exports: RemoteExports
     policy: Policy
@@ -132,12 +86,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exports(self) -> ExportSettings:
         """Where each signal goes, and how often metrics do."""
-        return ExportSettings(self.targets, self.metric_export_interval_seconds, self.metric_export_timeout_seconds)
+        return ExportSettings(
+            self.destinations, self.metric_export_interval_seconds, self.metric_export_timeout_seconds
+        )
 
     @property
     def has_endpoint(self) -> bool:
         """Whether anything is to leave for more than a local file."""
-        return any(not isinstance(target, FileTarget) for targets in self.targets.values() for target in targets)
+        return any(
+            not isinstance(destination, FileDestination)
+            for destinations in self.destinations.values()
+            for destination in destinations
+        )
 
     @property
     def journal_path(self) -> Path:
@@ -147,12 +107,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def spool_directory(self) -> Path:
         """Where the plugin writes."""
-        return self.state_directory / "spool"
+        return self.state_directory / SPOOL_DIRECTORY_NAME
 
     @property
     def telemetry_directory(self) -> Path:
         """Where OTLP JSON lines go while no endpoint is set."""
-        return self.state_directory / "telemetry"
+        return self.state_directory / TELEMETRY_DIRECTORY_NAME
 
 
 def load_settings(
@@ -166,9 +126,9 @@ def load_settings(
     Raises:
         SettingsError: a variable has a value that cannot be used; nothing else was looked at.
     """
-    bridge = _BridgeVariables.read(_BRIDGE_PREFIX)
-    cline = _ClineVariables.read(_CLINE_PREFIX)
-    standard = _StandardVariables.read("OTEL_")
+    bridge = BridgeVariables.read(BRIDGE_PREFIX)
+    cline = ClineVariables.read(CLINE_PREFIX)
+    standard = StandardVariables.read(STANDARD_PREFIX)
     state_directory = state_directory or find_state_directory()
     cline_directory = cline_directory or _path(cline, "dir") or Path.home() / ".cline"
     attributes = dict(standard.resource_attributes)
@@ -183,8 +143,8 @@ def load_settings(
         remote_exports = remote_configs.exports
         notices += remote_configs.problems
         if remote_config_path is not None and not remote_config_path.exists():
-            notices.append(f"{_BRIDGE_PREFIX}REMOTE_CONFIG: there is no file {remote_config_path} (yet)")
-    targets, remote = _targets(standard, state_directory / "telemetry", remote_exports)
+            notices.append(f"{BRIDGE_PREFIX}REMOTE_CONFIG: there is no file {remote_config_path} (yet)")
+    destinations, remote = _destinations(standard, state_directory / TELEMETRY_DIRECTORY_NAME, remote_exports)
     interval_seconds = standard.metric_export_interval
     if "metrics" in remote and "metric_export_interval" not in standard.model_fields_set:
         interval_seconds = remote_exports.metric_export_interval_seconds or interval_seconds
@@ -203,7 +163,7 @@ def load_settings(
         log_level=standard.log_level,
         metric_export_interval_seconds=interval_seconds,
         metric_export_timeout_seconds=standard.metric_export_timeout,
-        targets=targets,
+        destinations=destinations,
         remote_config_path=remote_config_path,
         remote_exports=remote_exports,
         policy=policy_of(bridge.include, bridge.include_plain, bridge.include_content, bridge.exclude),
@@ -211,7 +171,7 @@ def load_settings(
             *notices,
             *_notices_of_remote_config(remote, os.environ),
             *notices_of_listening(bridge.listen),
-            *_notices_of_ports(targets),
+            *_notices_of_ports(destinations),
             *_notices_of_variables(os.environ),
         ),
     )
@@ -223,7 +183,7 @@ def find_state_directory() -> Path:
     Raises:
         SettingsError: the variable that names it begins with a home directory that there is none of.
     """
-    variables = _PlaceVariables.read(_BRIDGE_PREFIX)
+    variables = PlaceVariables.read(BRIDGE_PREFIX)
     return _path(variables, "state_dir") or platformdirs.user_state_path("cline-otel")
 
 
@@ -233,7 +193,7 @@ def find_cline_log() -> Path:
     Raises:
         SettingsError: a variable that names it begins with a home directory that there is none of.
     """
-    variables = _ClineVariables.read(_CLINE_PREFIX)
+    variables = ClineVariables.read(CLINE_PREFIX)
     return _path(variables, "log_path") or (_path(variables, "dir") or Path.home() / ".cline") / _LOG_FILE
 
 
@@ -243,75 +203,83 @@ def data_directories(cline_directory: Path, environment: Mapping[str, str]) -> t
     return (*([Path(named)] if named else []), cline_directory / "data")
 
 
-def _targets(
-    standard: _StandardVariables, telemetry_directory: Path, remote: RemoteExports
-) -> tuple[dict[SignalName, tuple[Target, ...]], tuple[SignalName, ...]]:
+def _destinations(
+    standard: StandardVariables, telemetry_directory: Path, remote: RemoteExports
+) -> tuple[dict[SignalName, tuple[Destination, ...]], tuple[SignalName, ...]]:
     """Where each signal goes, and which of them go where the organization says."""
     if standard.sdk_disabled:
         return dict.fromkeys(SIGNALS, ()), ()
-    generic = OtlpVariables.read(GENERIC_PREFIX)
-    targets: dict[SignalName, tuple[Target, ...]] = {}
+    generic = OtlpVariables.read(OTLP_PREFIX)
+    destinations: dict[SignalName, tuple[Destination, ...]] = {}
     remote_signals: list[SignalName] = []
     for signal in SIGNALS:
-        specific = OtlpVariables.read(f"{GENERIC_PREFIX}{signal.upper()}_")
+        specific = OtlpVariables.read(f"{OTLP_PREFIX}{signal.upper()}_")
         otlp = OtlpSettings(signal, generic, specific)
         names: tuple[str, ...] | None = getattr(standard, f"{signal}_exporter")
-        if names is None and not otlp.has_endpoint and signal in remote.targets:
-            targets[signal] = tuple(_remote_target(target, otlp) for target in remote.targets[signal])
+        if names is None and not otlp.has_endpoint and signal in remote.destinations:
+            destinations[signal] = tuple(
+                _remote_destination(destination, otlp) for destination in remote.destinations[signal]
+            )
             remote_signals.append(signal)
             continue
         if names is None:
             # Local first: only an endpoint, or an exporter's name, makes anything leave the machine.
             names = ("otlp",) if otlp.has_endpoint else ("otlp_file",)
-        targets[signal] = tuple(_target(name, signal, otlp, telemetry_directory) for name in names)
-    return targets, tuple(remote_signals)
+        destinations[signal] = tuple(_destination(name, signal, otlp, telemetry_directory) for name in names)
+    return destinations, tuple(remote_signals)
 
 
-def _remote_target(target: Target, otlp: OtlpSettings) -> Target:
+def _remote_destination(destination: Destination, otlp: OtlpSettings) -> Destination:
     """The organization's endpoint with its own headers; how to speak to it, the environment may say."""
-    if not isinstance(target, OtlpTarget):
-        return target
+    if not isinstance(destination, OtlpDestination):
+        return destination
     return msgspec.structs.replace(
-        otlp.target(target.protocol), endpoint=target.endpoint, headers=target.headers, insecure=target.insecure
+        otlp.destination(destination.protocol),
+        endpoint=destination.endpoint,
+        headers=destination.headers,
+        insecure=destination.insecure,
     )
 
 
-def _target(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directory: Path) -> Target:
+def _destination(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directory: Path) -> Destination:
     match name:
         case "otlp":
-            return otlp.target()
+            return otlp.destination()
         case "otlp_proto_http":
-            return otlp.target("http/protobuf")
+            return otlp.destination("http/protobuf")
         case "otlp_proto_grpc":
-            return otlp.target("grpc")
+            return otlp.destination("grpc")
         case "otlp_file":
-            return FileTarget(signal, telemetry_directory)
+            return FileDestination(signal, telemetry_directory)
         case _:
-            return SdkTarget(signal, name)
+            return SdkDestination(signal, name)
 
 
-def _path(variables: _PlaceVariables | _ClineVariables, field: str) -> Path | None:
+def _path(variables: PlaceVariables | ClineVariables, field: str) -> Path | None:
     text: str | None = getattr(variables, field)
     if text is None:
         return None
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        prefix = _BRIDGE_PREFIX if isinstance(variables, _PlaceVariables) else _CLINE_PREFIX
+        prefix = BRIDGE_PREFIX if isinstance(variables, PlaceVariables) else CLINE_PREFIX
         raise SettingsError(f"{prefix}{field.upper()}: {text!r} has no home directory: give the whole path") from None
 
 
-def _notices_of_ports(targets: Mapping[SignalName, tuple[Target, ...]]) -> list[str]:
+def _notices_of_ports(destinations: Mapping[SignalName, tuple[Destination, ...]]) -> list[str]:
     notices: list[str] = []
-    for target in (target for signal_targets in targets.values() for target in signal_targets):
-        if isinstance(target, OtlpTarget):
-            is_grpc = target.protocol == "grpc"
-            port = urlsplit(f"//{target.endpoint}" if is_grpc else target.endpoint).netloc.rpartition(":")[2]
+    for destination in (
+        destination for signal_destinations in destinations.values() for destination in signal_destinations
+    ):
+        if isinstance(destination, OtlpDestination):
+            is_grpc = destination.protocol == "grpc"
+            port = urlsplit(f"//{destination.endpoint}" if is_grpc else destination.endpoint).netloc.rpartition(":")[2]
             if port == ("4318" if is_grpc else "4317"):
                 usual = "http/protobuf" if is_grpc else "grpc"
                 notices.append(
-                    f"{target.signal}: port {port} is usually for OTLP {usual}, and the protocol is {target.protocol}: "
-                    f"if nothing arrives, set OTEL_EXPORTER_OTLP_PROTOCOL={usual}"
+                    f"{destination.signal}: port {port} is usually for OTLP {usual}, "
+                    f"and the protocol is {destination.protocol}: if nothing arrives, "
+                    f"set OTEL_EXPORTER_OTLP_PROTOCOL={usual}"
                 )
     return notices
 
@@ -321,27 +289,27 @@ def _notices_of_remote_config(remote: tuple[SignalName, ...], environment: Mappi
         return []
     where = (
         f"{', '.join(remote)}: sent where the organization's remote config says; "
-        f"{GENERIC_PREFIX}ENDPOINT and OTEL_<SIGNAL>_EXPORTER go before it"
+        f"{OTLP_PREFIX}ENDPOINT and OTEL_<SIGNAL>_EXPORTER go before it"
     )
     # A secret meant for one endpoint must not reach another.
     return [where] + [
         f"{name} has no effect: the endpoint is the organization's, and so are its headers and protocol"
         for part in ("", *(f"{signal.upper()}_" for signal in remote))
-        for name in (f"{GENERIC_PREFIX}{part}HEADERS", f"{GENERIC_PREFIX}{part}PROTOCOL")
+        for name in (f"{OTLP_PREFIX}{part}HEADERS", f"{OTLP_PREFIX}{part}PROTOCOL")
         if environment.get(name)
     ]
 
 
 def _notices_of_variables(environment: Mapping[str, str]) -> list[str]:
-    ours = {f"{_BRIDGE_PREFIX}{name.upper()}" for name in _BridgeVariables.model_fields}
+    ours = {f"{BRIDGE_PREFIX}{name.upper()}" for name in BridgeVariables.model_fields}
     misspelt = [
         f"{name} is not known: there are {', '.join(sorted(ours))}"
         for name in sorted(environment)
-        if name.startswith(_BRIDGE_PREFIX) and name not in ours
+        if name.startswith(BRIDGE_PREFIX) and name not in ours
     ]
     return misspelt + [
         f"{name} has no effect here: {reason}"
         for name in sorted(environment)
-        for prefix, reason in _WITHOUT_EFFECT
+        for prefix, reason in WITHOUT_EFFECT
         if name.startswith(prefix) and environment[name]
     ]

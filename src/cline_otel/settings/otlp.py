@@ -1,63 +1,19 @@
-"""The ``OTEL_EXPORTER_OTLP_*`` variables, for all signals and for one, and the target they name together."""
+"""The ``OTEL_EXPORTER_OTLP_*`` variables, for all signals and for one, and the destination they name together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Any, Final
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-from cline_otel.export.targets import Compression, OtlpTarget, Protocol
+from cline_otel.destinations import Compression, OtlpDestination, OtlpProtocol
 from cline_otel.settings import values
 from cline_otel.settings.values import SettingsError
+from cline_otel.settings.variables import OTLP_PREFIX, OtlpVariables
 from cline_otel.signals import SignalName
 
-GENERIC_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 DEFAULT_HTTP_ENDPOINT: Final = "http://localhost:4318"
 DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
-
-
-class Variables(BaseSettings):
-    """Variables read from the environment; an empty one counts as unset, as the specification demands."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True)
-
-    @classmethod
-    def read(cls, prefix: str = "") -> Self:
-        """The variables whose names begin with ``prefix``.
-
-        Raises:
-            SettingsError: one has a value that cannot be used.
-        """
-        try:
-            return cls(_env_prefix=prefix)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            reason = first.get("ctx", {}).get("error", first["msg"])
-            # Not "from error", which would carry the value along.
-            raise SettingsError(f"{prefix}{str(first['loc'][0]).upper()}: {reason}") from None
-
-
-def parsed(parse: Callable[[str], Any]) -> Any:
-    """An annotation: the field's text goes through ``parse``; a default does not."""
-    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
-
-
-class OtlpVariables(Variables):
-    """What can be said of an OTLP endpoint, in general or for one signal."""
-
-    endpoint: str | None = Field(None, repr=False)
-    protocol: Annotated[Protocol | None, parsed(values.protocol)] = None
-    headers: Annotated[tuple[tuple[str, str], ...] | None, NoDecode, parsed(values.headers)] = Field(None, repr=False)
-    timeout: Annotated[float | None, parsed(values.timeout_seconds)] = None
-    compression: Annotated[Compression | None, parsed(values.compression)] = None
-    certificate: str | None = None
-    client_key: str | None = None
-    client_certificate: str | None = None
-    insecure: Annotated[bool | None, parsed(values.boolean)] = None
 
 
 class OtlpSettings:
@@ -74,13 +30,13 @@ class OtlpSettings:
         """Whether an endpoint is set that this signal would go to."""
         return self._pick("endpoint") is not None
 
-    def target(self, protocol: Protocol | None = None) -> OtlpTarget:
-        """The resolved target; ``protocol`` is given where the exporter's name fixes it.
+    def destination(self, protocol: OtlpProtocol | None = None) -> OtlpDestination:
+        """The resolved destination; ``protocol`` is given where the exporter's name fixes it.
 
         Raises:
             SettingsError: a value, or a combination of them, cannot be used.
         """
-        resolved: Protocol = protocol or self._pick("protocol") or "http/protobuf"
+        resolved: OtlpProtocol = protocol or self._pick("protocol") or "http/protobuf"
         compression: Compression = self._pick("compression") or "none"
         headers = self._pick("headers") or ()
         if resolved == "grpc":
@@ -88,7 +44,7 @@ class OtlpSettings:
             self._check_for_grpc(compression, headers)
         else:
             endpoint, insecure = self._http_endpoint()
-        return OtlpTarget(
+        return OtlpDestination(
             signal=self._signal,
             protocol=resolved,
             endpoint=endpoint,
@@ -140,5 +96,5 @@ class OtlpSettings:
 
     def _error(self, name: str, problem: str) -> SettingsError:
         own = getattr(self._specific, name) is not None
-        prefix = f"{GENERIC_PREFIX}{self._signal.upper()}_" if own else GENERIC_PREFIX
+        prefix = f"{OTLP_PREFIX}{self._signal.upper()}_" if own else OTLP_PREFIX
         return SettingsError(f"{prefix}{name.upper()}: {problem}")

@@ -38,11 +38,6 @@ class Exposure(msgspec.Struct, frozen=True):
     is_content: bool
 
 
-def words(text: str) -> tuple[str, ...]:
-    """The words of a comma-separated list, each once, in their order."""
-    return tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
-
-
 def policy_of(
     include: tuple[str, ...], plain: tuple[str, ...], content: tuple[str, ...], exclude: tuple[str, ...]
 ) -> Policy:

@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 
 from cline_otel.catalogue.load import read_tables
-from cline_otel.plugin.install import PSEUDONYMS_FILE_NAME
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
 from cline_otel.private_files import open_private, private_directory, written_beside
+from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
 
 _VERSION: Final = 1
 

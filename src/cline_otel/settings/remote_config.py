@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from cline_otel.export.targets import OtlpTarget, Protocol, SdkTarget, Target
+from cline_otel.destinations import Destination, OtlpDestination, OtlpProtocol, SdkDestination
 from cline_otel.settings import values
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.signals import SignalName
@@ -28,7 +28,7 @@ NAMING_VARIABLE: Final = "CLINE_OTEL_BRIDGE_REMOTE_CONFIG"
 
 _CACHED_FILES: Final = "cache/remote_config_*.json"
 _CACHED_BUNDLE: Final = Path("remote-config-workspace", ".cline", "remote-config", "cache", "bundle.json")
-_DEFAULT_PROTOCOL: Final[Protocol] = "grpc"
+_DEFAULT_PROTOCOL: Final[OtlpProtocol] = "grpc"
 _SHORTEST_INTERVAL_MS: Final = 1000
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LONGEST_MS: Final = 2**31 - 1
@@ -45,11 +45,11 @@ class RemoteExports(msgspec.Struct, frozen=True):
     """Where the organization wants telemetry to go.
 
     Attributes:
-        targets: by signal; a signal that is missing is not spoken of.
-        metric_export_interval_seconds: between two snapshots of metrics; None where it is not said.
+        destinations: by signal; a signal that is missing is not spoken of.
+        metric_export_interval_seconds: between two exports of metrics; None where it is not said.
     """
 
-    targets: dict[SignalName, tuple[Target, ...]] = msgspec.field(default_factory=dict)
+    destinations: dict[SignalName, tuple[Destination, ...]] = msgspec.field(default_factory=dict)
     metric_export_interval_seconds: float | None = None
 
 
@@ -157,7 +157,7 @@ def unwrapped(document: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def parse_exports(fields: Mapping[str, object]) -> RemoteExports:
-    """The ``openTelemetry*`` keys as targets; nothing where ``openTelemetryEnabled`` is not true.
+    """The ``openTelemetry*`` keys as destinations; nothing where ``openTelemetryEnabled`` is not true.
 
     Metrics and logs go where their keys say. Cline has no keys for traces: they follow the logs, to the
     endpoint that is given for all signals, and stay local if only the logs have one of their own.
@@ -170,45 +170,45 @@ def parse_exports(fields: Mapping[str, object]) -> RemoteExports:
     interval_ms = _positive(fields, "openTelemetryMetricExportInterval")
     for key in _WITHOUT_EFFECT:
         _positive(fields, key)
-    metrics = _signal_targets(fields, "metrics", "Metrics")
-    logs = _signal_targets(fields, "logs", "Logs")
-    targets: dict[SignalName, tuple[Target, ...]] = {}
+    metrics = _signal_destinations(fields, "metrics", "Metrics")
+    logs = _signal_destinations(fields, "logs", "Logs")
+    destinations: dict[SignalName, tuple[Destination, ...]] = {}
     if metrics is not None:
-        targets["metrics"] = metrics
+        destinations["metrics"] = metrics
     if logs is not None:
-        targets["logs"] = logs
-        if any(isinstance(target, OtlpTarget) for target in logs) and fields.get("openTelemetryOtlpEndpoint"):
-            targets["traces"] = (_otlp_target(fields, "traces", ""),)
-    if not targets:
+        destinations["logs"] = logs
+        if any(isinstance(each, OtlpDestination) for each in logs) and fields.get("openTelemetryOtlpEndpoint"):
+            destinations["traces"] = (_otlp_destination(fields, "traces", ""),)
+    if not destinations:
         return RemoteExports()
     # Cline's exporters wait a second at least.
     interval_ms = None if interval_ms is None else max(interval_ms, _SHORTEST_INTERVAL_MS)
-    return RemoteExports(targets, None if interval_ms is None else interval_ms / 1000)
+    return RemoteExports(destinations, None if interval_ms is None else interval_ms / 1000)
 
 
 _Part = Literal["Metrics", "Logs", ""]
 
 
-def _signal_targets(
+def _signal_destinations(
     fields: Mapping[str, object], signal: SignalName, part: Literal["Metrics", "Logs"]
-) -> tuple[Target, ...] | None:
+) -> tuple[Destination, ...] | None:
     key = f"openTelemetry{part}Exporter"
     text = _typed(fields, key, str)
     names = list(dict.fromkeys(name for name in (name.strip() for name in (text or "").split(",")) if name))
     if not names:
         return None
-    targets: list[Target] = []
+    destinations: list[Destination] = []
     for name in names:
         if name == "otlp":
-            targets.append(_otlp_target(fields, signal, part))
+            destinations.append(_otlp_destination(fields, signal, part))
         elif name == "console":
-            targets.append(SdkTarget(signal, "console"))
+            destinations.append(SdkDestination(signal, "console"))
         elif name != "none" or len(names) > 1:
             raise RemoteConfigError(f"{key}: it names an exporter that is not known: use otlp, console or none")
-    return tuple(targets)
+    return tuple(destinations)
 
 
-def _otlp_target(fields: Mapping[str, object], signal: SignalName, part: _Part) -> OtlpTarget:
+def _otlp_destination(fields: Mapping[str, object], signal: SignalName, part: _Part) -> OtlpDestination:
     protocol_key = _own_or_general(fields, part, "Protocol")
     protocol = _protocol(fields, protocol_key)
     endpoint_key = _own_or_general(fields, part, "Endpoint")
@@ -232,7 +232,7 @@ def _otlp_target(fields: Mapping[str, object], signal: SignalName, part: _Part) 
     headers = _headers(fields, headers_key)
     if protocol == "grpc" and (number := values.first_header_not_for_grpc(headers)):
         raise RemoteConfigError(f"{headers_key}: {values.not_for_grpc(number)}")
-    return OtlpTarget(signal=signal, protocol=protocol, endpoint=endpoint, headers=headers, insecure=insecure)
+    return OtlpDestination(signal=signal, protocol=protocol, endpoint=endpoint, headers=headers, insecure=insecure)
 
 
 def _own_or_general(fields: Mapping[str, object], part: _Part, name: str) -> str:
@@ -240,11 +240,11 @@ def _own_or_general(fields: Mapping[str, object], part: _Part, name: str) -> str
     return own if fields.get(own) else f"openTelemetryOtlp{name}"
 
 
-def _protocol(fields: Mapping[str, object], key: str) -> Protocol:
+def _protocol(fields: Mapping[str, object], key: str) -> OtlpProtocol:
     text = _typed(fields, key, str)
     if not text:
         return _DEFAULT_PROTOCOL
-    known: tuple[Protocol, ...] = get_args(Protocol)
+    known: tuple[OtlpProtocol, ...] = get_args(OtlpProtocol)
     for protocol in known:
         if text == protocol:
             return protocol

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-from cline_otel.export.targets import Compression, Protocol
+from cline_otel.destinations import Compression, OtlpProtocol
 
 NO_LIMIT_SECONDS: Final = 3600.0
 """Stands for a timeout of 0, which the specification reads as none."""
@@ -128,7 +128,7 @@ def size_bytes(text: str, at_least: int) -> int:
     return value
 
 
-def protocol(text: str) -> Protocol:
+def protocol(text: str) -> OtlpProtocol:
     """An OTLP transport protocol."""
     value = text.strip()
     if value == "grpc":
@@ -221,6 +221,11 @@ def resource_attributes(text: str) -> tuple[tuple[str, str], ...]:
             )
         found[key] = unquote(value.strip())
     return tuple(found.items())
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a comma-separated list, each once, in their order."""
+    return tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
 
 
 def exporter_names(text: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain, count, pairwise
 from typing import Final, NamedTuple
 
-from cline_otel.export.console_readable import Glyphs, tick_label
+from cline_otel.terminal.formatting import Glyphs, tick_label
 
 _EIGHTHS: Final = 8
 _HALF: Final = 4

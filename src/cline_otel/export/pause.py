@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
-class Pausable:
+class PausableWork:
     """Runs one piece of work at a time. A pause cancels it, and keeps further work from beginning."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The contract between the delivery loop, the senders and the queue they empty."""
+"""The contract between what delivers, the exporters, and the journal in which it is noted how that goes."""
 
 from __future__ import annotations
 
@@ -91,17 +91,21 @@ class Refused(msgspec.Struct, frozen=True):
     splittable: bool = True
 
 
-Outcome = Delivered | Retry | Hold | Refused
+ExportResult = Delivered | Retry | Hold | Refused
 
 
-class Sender(Protocol):
+class ExporterError(Exception):
+    """An exporter cannot be made; the message names the setting and the remedy."""
+
+
+class Exporter(Protocol):
     """Sends one signal to one destination."""
 
     @property
     def description(self) -> str:
         """One line for people, without secrets."""
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         """Send ``batch`` once. Never raises for what a network or a server does; may be cancelled."""
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from cline_otel.signals import SignalName
 
-Protocol = Literal["http/protobuf", "http/json", "grpc"]
+OtlpProtocol = Literal["http/protobuf", "http/json", "grpc"]
 Compression = Literal["none", "gzip", "deflate"]
 
 HIDDEN: Final = "***"
@@ -53,7 +53,7 @@ _GRPC_PLACE: Final = re.compile(r"(?:[^@/?#]*@)?(\[[0-9A-Za-z:.%]+\]|[\w.-]+)(:\
 _GRPC_SCHEME: Final = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):")
 
 
-class OtlpTarget(msgspec.Struct, frozen=True, kw_only=True):
+class OtlpDestination(msgspec.Struct, frozen=True, kw_only=True):
     """An OTLP endpoint and how to speak to it.
 
     Attributes:
@@ -65,7 +65,7 @@ class OtlpTarget(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     signal: SignalName
-    protocol: Protocol
+    protocol: OtlpProtocol
     endpoint: str
     headers: tuple[tuple[str, str], ...] = ()
     timeout_seconds: float = 10.0
@@ -109,10 +109,10 @@ class OtlpTarget(msgspec.Struct, frozen=True, kw_only=True):
         return f"OTLP {self.protocol} to {self.shown_endpoint}" + (f" ({', '.join(details)})" if details else "")
 
     def __repr__(self) -> str:
-        return f"OtlpTarget({self.signal}: {self.describe()})"
+        return f"OtlpDestination({self.signal}: {self.describe()})"
 
 
-class FileTarget(msgspec.Struct, frozen=True):
+class FileDestination(msgspec.Struct, frozen=True):
     """OTLP JSON lines in ``directory``: ``traces.jsonl``, ``metrics.jsonl``, ``logs.jsonl``."""
 
     signal: SignalName
@@ -123,7 +123,7 @@ class FileTarget(msgspec.Struct, frozen=True):
         return f"OTLP JSON lines in {self.directory / (self.signal + '.jsonl')}"
 
 
-class SdkTarget(msgspec.Struct, frozen=True):
+class SdkDestination(msgspec.Struct, frozen=True):
     """An OpenTelemetry SDK exporter, by its entry point's name."""
 
     signal: SignalName
@@ -134,13 +134,13 @@ class SdkTarget(msgspec.Struct, frozen=True):
         return f"the OpenTelemetry SDK exporter '{self.name}'"
 
 
-Target = OtlpTarget | FileTarget | SdkTarget
+Destination = OtlpDestination | FileDestination | SdkDestination
 
 
 class ExportSettings(msgspec.Struct, frozen=True):
     """Where each signal goes, and how often metrics do."""
 
-    targets: Mapping[SignalName, Sequence[Target]]
+    destinations: Mapping[SignalName, Sequence[Destination]]
     metric_interval_seconds: float = 60.0
     metric_timeout_seconds: float = 30.0
 

@@ -18,9 +18,9 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from cline_otel.export.console_axis import TimeAxis
-from cline_otel.export.console_readable import Glyphs, duration, fitted, glyphs_for, printable
-from cline_otel.export.console_tree import (
+from cline_otel.signals import SpanRecord
+from cline_otel.terminal.formatting import Glyphs, duration, fitted, glyphs_for, printable
+from cline_otel.terminal.span_tree import (
     Note,
     Row,
     Tokens,
@@ -33,7 +33,7 @@ from cline_otel.export.console_tree import (
     total_tokens_of,
     traces_of,
 )
-from cline_otel.signals import SpanRecord
+from cline_otel.terminal.time_axis import TimeAxis
 
 DEFAULT_MAX_ROWS: Final = 200
 """Rows a trace has at most, unless told otherwise."""

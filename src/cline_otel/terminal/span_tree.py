@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from cline_otel.export.console_readable import Glyphs, compact, dollars
 from cline_otel.signals import SpanRecord, StatusCode
+from cline_otel.terminal.formatting import Glyphs, compact, dollars
 
 Tone = Literal["failed", "warned", "completed", "plain"]
 

@@ -1,6 +1,6 @@
 """Delivery of metrics: no queue, but the newest cumulative totals at every interval.
 
-A snapshot that is lost is healed by the next, because totals are cumulative.
+A request that is lost is healed by the next, because totals are cumulative.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from cline_otel.export.delivery import Backoff
-from cline_otel.export.outcome import Batch, Delivered, DeliveryRecord, Hold, Outcome, Retry, Sender
-from cline_otel.export.pausing import Pausable
+from cline_otel.export.backoff import Backoff
+from cline_otel.export.interface import Batch, Delivered, DeliveryRecord, Exporter, ExportResult, Hold, Retry
+from cline_otel.export.pause import PausableWork
 
 _logger = logging.getLogger(__name__)
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class MetricsRequest(msgspec.Struct, frozen=True):
     """A serialized ``ExportMetricsServiceRequest`` and how many data points it holds."""
 
     payload: bytes
@@ -27,13 +27,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     id: int = 0
 
 
-class MetricSnapshots:
+class PeriodicMetricReader:
     """Sends what ``newest`` returns, at every interval from :meth:`start` until :meth:`drain`."""
 
     def __init__(
         self,
-        newest: Callable[[], Snapshot | None],
-        senders: Sequence[Sender],
+        newest: Callable[[], MetricsRequest | None],
+        exporters: Sequence[Exporter],
         record: DeliveryRecord,
         *,
         interval_seconds: float,
@@ -44,10 +44,10 @@ class MetricSnapshots:
     ) -> None:
         """``newest`` gives the totals as they stand, or None while there are none.
 
-        ``timeout_seconds`` bounds one snapshot's export, on top of the sender's own timeout.
+        ``timeout_seconds`` bounds one request, on top of the exporter's own timeout.
         """
         self._newest = newest
-        self._senders = tuple(senders)
+        self._exporters = tuple(exporters)
         self._record = record
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
@@ -55,16 +55,16 @@ class MetricSnapshots:
         self._sleep = sleep
         self._random = random
         self._task: asyncio.Task[None] | None = None
-        self._sending = Pausable()
+        self._work = PausableWork()
         self._trouble: dict[int, str] = {}
 
     def pause(self) -> None:
         """Send nothing from now on; what is being sent is broken off."""
-        self._sending.pause()
+        self._work.pause()
 
     def resume(self) -> None:
         """Go on at the next interval."""
-        self._sending.resume()
+        self._work.resume()
 
     def start(self) -> asyncio.Task[None]:
         """Send in a task, which fails only if the journal does. Once per instance."""
@@ -83,57 +83,57 @@ class MetricSnapshots:
                 raise error
         try:
             async with asyncio.timeout(deadline_seconds):
-                return await self._sending.run(self._flush()) is True
+                return await self._work.run(self._flush()) is True
         except TimeoutError:
             return False
 
     async def _run(self) -> None:
         while True:
             await self._sleep(self._interval_seconds)
-            await self._sending.run(self._send_newest())
+            await self._work.run(self._export_newest())
 
-    async def _send_newest(self) -> None:
-        if (snapshot := self._newest()) is not None:
-            await asyncio.gather(*(self._send(index, snapshot) for index in range(len(self._senders))))
+    async def _export_newest(self) -> None:
+        if (request := self._newest()) is not None:
+            await asyncio.gather(*(self._export(index, request) for index in range(len(self._exporters))))
 
     async def _flush(self) -> bool:
-        snapshot = self._newest()
-        if snapshot is None:
+        request = self._newest()
+        if request is None:
             return True
-        return all(await asyncio.gather(*(self._insist(index, snapshot) for index in range(len(self._senders)))))
+        return all(await asyncio.gather(*(self._insist(index, request) for index in range(len(self._exporters)))))
 
-    async def _insist(self, index: int, snapshot: Snapshot) -> bool:
+    async def _insist(self, index: int, request: MetricsRequest) -> bool:
         failures = 0
-        while isinstance(outcome := await self._send(index, snapshot), Retry):
+        while isinstance(result := await self._export(index, request), Retry):
             failures += 1
-            wait_seconds = outcome.after_seconds
+            wait_seconds = result.after_seconds
             await self._sleep(self._backoff.after(failures, self._random()) if wait_seconds is None else wait_seconds)
-        return isinstance(outcome, Delivered)
+        return isinstance(result, Delivered)
 
-    async def _send(self, index: int, snapshot: Snapshot) -> Outcome:
-        outcome: Outcome
+    async def _export(self, index: int, request: MetricsRequest) -> ExportResult:
+        result: ExportResult
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                outcome = await self._senders[index].send(Batch([snapshot]))
+                result = await self._exporters[index].export(Batch([request]))
         except TimeoutError:
-            outcome = Retry(f"metrics were not taken within {self._timeout_seconds:g} s")
+            result = Retry(f"metrics were not taken within {self._timeout_seconds:g} s")
         except Exception as error:
-            outcome = Retry(f"unexpected {type(error).__name__} in the exporter")
-        self._note(index, outcome, snapshot)
-        return outcome
+            result = Retry(f"unexpected {type(error).__name__} in the exporter")
+        self._note(index, result, request)
+        return result
 
-    def _note(self, index: int, outcome: Outcome, snapshot: Snapshot) -> None:
+    def _note(self, index: int, result: ExportResult, request: MetricsRequest) -> None:
         trouble = self._trouble.get(index, "")
-        if isinstance(outcome, Delivered):
-            rejected = min(max(outcome.rejected, 0), snapshot.item_count)
+        if isinstance(result, Delivered):
+            rejected = min(max(result.rejected, 0), request.item_count)
             self._record.record_delivered(
-                "metrics", delivered=snapshot.item_count - rejected, rejected=rejected, message=outcome.message
+                "metrics", delivered=request.item_count - rejected, rejected=rejected, message=result.message
             )
-            reason = outcome.message
+            reason = result.message
             remedy = ""
         else:
-            reason = outcome.reason
-            remedy = outcome.remedy if isinstance(outcome, Hold) else ""
+            reason = result.reason
+            remedy = result.remedy if isinstance(result, Hold) else ""
             self._record.record_failure("metrics", reason=reason, remedy=remedy)
         if reason and reason != trouble:
             _logger.warning("metrics: %s%s", reason, f"; {remedy}" if remedy else "")

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from cline_otel.encode.origin import Origin
-from cline_otel.export.console_readable import glyphs_for, printable
 from cline_otel.journal.records import KeptRequest, SignalStatus
 from cline_otel.preview import Item, Measurement, Outcome, Reason, Sender, Step, Summary, Taken, Withheld
 from cline_otel.signals import DiagnosticKind, SignalName, SpanKind, StatusCode, Tally
+from cline_otel.terminal.formatting import glyphs_for, printable
 
 _PIPE_WIDTH: Final = 160
 """Into a pipe or a file, unless COLUMNS says otherwise."""
@@ -85,7 +85,7 @@ _NOUNS: Final[dict[SignalName, tuple[str, str]]] = {
 _TIMES: Final = frozenset({"timeUnixNano", "observedTimeUnixNano", "startTimeUnixNano", "endTimeUnixNano"})
 
 
-class View:
+class PreviewView:
     """Prints to standard output, as wide as a terminal is."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -16,7 +16,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from cline_otel.events import AttributeValue
-from cline_otel.export.console_readable import (
+from cline_otel.signals import Attributes, MetricDefinition, MetricTotal
+from cline_otel.terminal.formatting import (
     UNICODE,
     Glyphs,
     compact,
@@ -26,7 +27,6 @@ from cline_otel.export.console_readable import (
     glyphs_for,
     printable,
 )
-from cline_otel.signals import Attributes, MetricDefinition, MetricTotal
 
 _GAP: Final = 2
 _INDENT: Final = "  "

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cline_otel.export.files import FileSender
-from cline_otel.export.outcome import Batch, Delivered, Refused, Retry
-from cline_otel.export.snapshots import Snapshot
-from cline_otel.export.targets import FileTarget
+from cline_otel.destinations import FileDestination
+from cline_otel.export.interface import Batch, Delivered, Refused, Retry
+from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.otlp_file import OtlpFileExporter
 
 
 def request_bytes(*names: str) -> bytes:
@@ -29,7 +29,7 @@ def request_bytes(*names: str) -> bytes:
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([Snapshot(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
 def files_in(directory: Path) -> list[Path]:
@@ -59,10 +59,10 @@ def directory(tmp_path: Path) -> Path:
 
 
 async def test_each_request_is_one_line_of_otlp_json(directory: Path) -> None:
-    sender = FileSender(FileTarget("traces", directory))
-    assert await sender.send(batch(request_bytes("a"), request_bytes("b"))) == Delivered()
-    assert await sender.send(batch(request_bytes("c"))) == Delivered()
-    await sender.close()
+    exporter = OtlpFileExporter(FileDestination("traces", directory))
+    assert await exporter.export(batch(request_bytes("a"), request_bytes("b"))) == Delivered()
+    assert await exporter.export(batch(request_bytes("c"))) == Delivered()
+    await exporter.close()
     path = directory / "traces.jsonl"
     assert names(path) == [["a", "b"], ["c"]]
     span = msgspec.json.decode(path.read_bytes().splitlines()[0])["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
@@ -73,31 +73,31 @@ async def test_each_request_is_one_line_of_otlp_json(directory: Path) -> None:
 
 async def test_lines_are_appended_after_a_restart(directory: Path) -> None:
     for name in ("a", "b"):
-        sender = FileSender(FileTarget("traces", directory))
-        await sender.send(batch(request_bytes(name)))
-        await sender.close()
+        exporter = OtlpFileExporter(FileDestination("traces", directory))
+        await exporter.export(batch(request_bytes(name)))
+        await exporter.close()
     assert names(directory / "traces.jsonl") == [["a"], ["b"]]
 
 
 @pytest.mark.parametrize("torn", [b'{"resourceSpans":[{"sco', b'{"x":"' + b"y" * 200_000])
 async def test_a_torn_last_line_is_cut_off_before_the_next_is_written(directory: Path, torn: bytes) -> None:
-    sender = FileSender(FileTarget("traces", directory))
-    await sender.send(batch(request_bytes("a")))
-    await sender.close()
+    exporter = OtlpFileExporter(FileDestination("traces", directory))
+    await exporter.export(batch(request_bytes("a")))
+    await exporter.close()
     path = directory / "traces.jsonl"
     with path.open("ab") as file:
         file.write(torn)
-    sender = FileSender(FileTarget("traces", directory))
-    await sender.send(batch(request_bytes("b")))
-    await sender.close()
+    exporter = OtlpFileExporter(FileDestination("traces", directory))
+    await exporter.export(batch(request_bytes("b")))
+    await exporter.close()
     assert names(path) == [["a"], ["b"]]
 
 
 async def test_a_file_of_nothing_but_a_torn_line_becomes_empty(tmp_path: Path) -> None:
     (tmp_path / "traces.jsonl").write_bytes(b"{" * 100_000)
-    sender = FileSender(FileTarget("traces", tmp_path))
-    await sender.send(batch(request_bytes("a")))
-    await sender.close()
+    exporter = OtlpFileExporter(FileDestination("traces", tmp_path))
+    await exporter.export(batch(request_bytes("a")))
+    await exporter.close()
     assert names(tmp_path / "traces.jsonl") == [["a"]]
 
 
@@ -105,9 +105,9 @@ async def test_files_are_for_their_owner_alone(directory: Path) -> None:
     directory.parent.mkdir()
     old_umask = os.umask(0)
     try:
-        sender = FileSender(FileTarget("logs", directory))
-        await sender.send(batch(b""))
-        await sender.close()
+        exporter = OtlpFileExporter(FileDestination("logs", directory))
+        await exporter.export(batch(b""))
+        await exporter.close()
     finally:
         os.umask(old_umask)
     assert mode(directory / "logs.jsonl") == 0o600
@@ -121,10 +121,10 @@ async def test_files_that_were_wider_are_taken_from_others_before_a_line_is_sent
     for path in paths:
         path.touch()
         path.chmod(0o666)
-    sender = FileSender(FileTarget("logs", directory))
+    exporter = OtlpFileExporter(FileDestination("logs", directory))
     if sends:
-        await sender.send(batch(b""))
-    await sender.close()
+        await exporter.export(batch(b""))
+    await exporter.close()
     assert mode(directory) == 0o700
     assert [mode(path) for path in paths] == [0o600] * 3
 
@@ -133,16 +133,16 @@ async def test_a_line_is_written_through_no_link(directory: Path, tmp_path: Path
     make_wide(directory)
     (tmp_path / "precious").write_text("precious")
     (directory / "traces.jsonl").symlink_to(tmp_path / "precious")
-    outcome = await FileSender(FileTarget("traces", directory)).send(batch(request_bytes("a")))
-    assert outcome == Retry(f"cannot write {directory / 'traces.jsonl'} (traces.jsonl is a symbolic link)")
+    result = await OtlpFileExporter(FileDestination("traces", directory)).export(batch(request_bytes("a")))
+    assert result == Retry(f"cannot write {directory / 'traces.jsonl'} (traces.jsonl is a symbolic link)")
     assert (tmp_path / "precious").read_text() == "precious"
 
 
 async def test_a_full_file_is_rotated_and_only_so_many_are_kept(directory: Path) -> None:
-    sender = FileSender(FileTarget("traces", directory), rotate_at_bytes=1, kept_files=2)
+    exporter = OtlpFileExporter(FileDestination("traces", directory), rotate_at_bytes=1, kept_files=2)
     for number in range(5):
-        await sender.send(batch(request_bytes(str(number))))
-    await sender.close()
+        await exporter.export(batch(request_bytes(str(number))))
+    await exporter.close()
     assert [path.name for path in files_in(directory)] == ["traces.1.jsonl", "traces.2.jsonl", "traces.jsonl"]
     assert names(directory / "traces.jsonl") == [["4"]]
     assert names(directory / "traces.1.jsonl") == [["3"]]
@@ -150,10 +150,10 @@ async def test_a_full_file_is_rotated_and_only_so_many_are_kept(directory: Path)
 
 
 async def test_a_line_never_straddles_two_files(directory: Path) -> None:
-    sender = FileSender(FileTarget("traces", directory), rotate_at_bytes=1000, kept_files=50)
+    exporter = OtlpFileExporter(FileDestination("traces", directory), rotate_at_bytes=1000, kept_files=50)
     for number in range(30):
-        await sender.send(batch(request_bytes(str(number))))
-    await sender.close()
+        await exporter.export(batch(request_bytes(str(number))))
+    await exporter.close()
     paths = files_in(directory)
     assert all(path.stat().st_size <= 1000 for path in paths)
     assert sorted((name for path in paths for line in names(path) for name in line), key=int) == [
@@ -163,18 +163,18 @@ async def test_a_line_never_straddles_two_files(directory: Path) -> None:
 
 async def test_a_directory_that_cannot_be_written_is_tried_again_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    sender = FileSender(FileTarget("traces", tmp_path / "file"))
-    outcome = await sender.send(batch(request_bytes("a")))
-    assert isinstance(outcome, Retry)
-    assert str(tmp_path / "file" / "traces.jsonl") in outcome.reason
+    exporter = OtlpFileExporter(FileDestination("traces", tmp_path / "file"))
+    result = await exporter.export(batch(request_bytes("a")))
+    assert isinstance(result, Retry)
+    assert str(tmp_path / "file" / "traces.jsonl") in result.reason
     (tmp_path / "file").unlink()
-    assert await sender.send(batch(request_bytes("a"))) == Delivered()
-    await sender.close()
+    assert await exporter.export(batch(request_bytes("a"))) == Delivered()
+    await exporter.close()
 
 
 async def test_a_write_that_fails_halfway_leaves_no_half_line(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sender = FileSender(FileTarget("traces", directory))
-    await sender.send(batch(request_bytes("a")))
+    exporter = OtlpFileExporter(FileDestination("traces", directory))
+    await exporter.export(batch(request_bytes("a")))
     write = os.write
     calls = 0
 
@@ -187,16 +187,16 @@ async def test_a_write_that_fails_halfway_leaves_no_half_line(directory: Path, m
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", disk_fills_up)
-        outcome = await sender.send(batch(request_bytes("b")))
-    assert isinstance(outcome, Retry)
-    assert "No space left" in outcome.reason
+        result = await exporter.export(batch(request_bytes("b")))
+    assert isinstance(result, Retry)
+    assert "No space left" in result.reason
     assert names(directory / "traces.jsonl") == [["a"]]
-    assert await sender.send(batch(request_bytes("b"))) == Delivered()
-    await sender.close()
+    assert await exporter.export(batch(request_bytes("b"))) == Delivered()
+    await exporter.close()
     assert names(directory / "traces.jsonl") == [["a"], ["b"]]
 
 
 async def test_bytes_that_are_no_request_are_refused(directory: Path) -> None:
-    sender = FileSender(FileTarget("traces", directory))
-    assert isinstance(await sender.send(batch(b"\xff\xff\xff")), Refused)
-    await sender.close()
+    exporter = OtlpFileExporter(FileDestination("traces", directory))
+    assert isinstance(await exporter.export(batch(b"\xff\xff\xff")), Refused)
+    await exporter.close()

@@ -11,15 +11,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from bench.svg import save_svg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from cline_otel.events import AttributeValue
-from cline_otel.export.console import render_metrics, render_summary, render_traces, save_svg
-from cline_otel.export.console_axis import TimeAxis
-from cline_otel.export.console_metrics import percentile
-from cline_otel.export.console_readable import ASCII, UNICODE, Glyphs, compact, dollars, duration, tick_label
 from cline_otel.signals import (
     Attributes,
     LogRecord,
@@ -33,6 +30,11 @@ from cline_otel.signals import (
     Tally,
     count,
 )
+from cline_otel.terminal.formatting import ASCII, UNICODE, Glyphs, compact, dollars, duration, tick_label
+from cline_otel.terminal.metrics import percentile, render_metrics
+from cline_otel.terminal.summary import render_summary
+from cline_otel.terminal.time_axis import TimeAxis
+from cline_otel.terminal.traces import render_traces
 from cline_otel.translate.totals import Totals
 
 MS = 1_000_000

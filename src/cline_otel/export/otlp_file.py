@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from cline_otel.destinations import FileDestination
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.outcome import IN_THREAD_FROM_BYTES, Batch, Delivered, Outcome, Refused, Retry
-from cline_otel.export.targets import FileTarget
+from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Refused, Retry
 from cline_otel.private_files import keep_private, open_private, private_directory
 from cline_otel.signals import SignalName
 
@@ -23,7 +23,7 @@ KEPT_FILES: Final = 4
 _TAIL_BYTES: Final = 64 * 1024
 
 
-class FileSender:
+class OtlpFileExporter:
     """Appends one signal's requests to ``<directory>/<signal>.jsonl``.
 
     At ``rotate_at_bytes`` the file becomes ``<signal>.1.jsonl``, that one ``<signal>.2.jsonl`` and so
@@ -31,31 +31,31 @@ class FileSender:
     """
 
     def __init__(
-        self, target: FileTarget, *, rotate_at_bytes: int = ROTATE_AT_BYTES, kept_files: int = KEPT_FILES
+        self, destination: FileDestination, *, rotate_at_bytes: int = ROTATE_AT_BYTES, kept_files: int = KEPT_FILES
     ) -> None:
         """Prepare: others are kept out of what is there; the file is opened with the first line."""
-        self._target = target
-        self._path = target.directory / f"{target.signal}.jsonl"
+        self._destination = destination
+        self._path = destination.directory / f"{destination.signal}.jsonl"
         self._rotate_at_bytes = rotate_at_bytes
         self._kept_files = kept_files
         self._descriptor: int | None = None
         self._size_bytes = 0
         # What cannot be done is told with the first line.
         with suppress(OSError):
-            if target.directory.is_dir():
-                private_directory(target.directory)
+            if destination.directory.is_dir():
+                private_directory(destination.directory)
         for path in self._names():
             keep_private(path)
 
     @property
     def description(self) -> str:
         """Where the lines go."""
-        return self._target.describe()
+        return self._destination.describe()
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         """Append the batch as one line and wait until the disk has it."""
         try:
-            line = await _line(self._target.signal, batch.payload)
+            line = await _line(self._destination.signal, batch.payload)
         except ValueError as error:
             return Refused(str(error))
         try:
@@ -86,12 +86,12 @@ class FileSender:
         self._size_bytes += len(line)
 
     def _open(self) -> int:
-        private_directory(self._target.directory)
+        private_directory(self._destination.directory)
         descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._descriptor = descriptor
         self._size_bytes = _whole_lines_bytes(descriptor)
         os.ftruncate(descriptor, self._size_bytes)
-        _sync_directory(self._target.directory)
+        _sync_directory(self._destination.directory)
         return descriptor
 
     def _close(self) -> None:
@@ -108,7 +108,7 @@ class FileSender:
     def _names(self) -> list[Path]:
         """The file, and those that it becomes, the newest first."""
         numbers = range(1, self._kept_files + 1)
-        return [self._path, *(self._path.with_name(f"{self._target.signal}.{number}.jsonl") for number in numbers)]
+        return [self._path, *(self._path.with_name(f"{self._destination.signal}.{number}.jsonl") for number in numbers)]
 
 
 async def _line(signal: SignalName, payload: bytes) -> bytes:

@@ -1,40 +1,40 @@
-"""Metrics go out as snapshots of the newest totals, at every interval and once more at the end."""
+"""The newest metric totals go out, at every interval and once more at the end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 
-from cline_otel.export.outcome import Batch, Delivered, Hold, Outcome, Retry
-from cline_otel.export.snapshots import MetricSnapshots, Snapshot
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Retry
+from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
 
 
-class ScriptedSender:
+class ScriptedExporter:
     """Gives the answers one after the other, the last of them for good."""
 
-    description = "a scripted sender"
+    description = "a scripted exporter"
 
-    def __init__(self, *answers: Outcome) -> None:
+    def __init__(self, *answers: ExportResult) -> None:
         self.answers = list(answers)
         self.requests: list[bytes] = []
         self.taken: list[bytes] = []
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         self.requests.append(batch.payload)
         await asyncio.sleep(0)
-        outcome = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(outcome, Delivered):
+        result = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(result, Delivered):
             self.taken.append(batch.payload)
-        return outcome
+        return result
 
     async def close(self) -> None:
         pass
 
 
-class StuckSender(ScriptedSender):
+class StuckExporter(ScriptedExporter):
     """Never answers."""
 
-    async def send(self, batch: Batch) -> Outcome:
+    async def export(self, batch: Batch) -> ExportResult:
         self.requests.append(batch.payload)
         await asyncio.Event().wait()
         raise AssertionError
@@ -57,10 +57,15 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-def snapshots(senders: Sequence[ScriptedSender], record: Record, waits: Waits, **more: float) -> MetricSnapshots:
+def reader(exporters: Sequence[ScriptedExporter], record: Record, waits: Waits, **more: float) -> PeriodicMetricReader:
     numbers = iter(range(100_000))
-    return MetricSnapshots(
-        lambda: Snapshot(b"%d" % next(numbers), 2), senders, record, interval_seconds=60, sleep=waits.sleep, **more
+    return PeriodicMetricReader(
+        lambda: MetricsRequest(b"%d" % next(numbers), 2),
+        exporters,
+        record,
+        interval_seconds=60,
+        sleep=waits.sleep,
+        **more,
     )
 
 
@@ -84,20 +89,20 @@ class Record:
         self.failures.append((reason, remedy))
 
 
-async def test_the_newest_snapshot_goes_out_at_every_interval_and_a_lost_one_is_not_repeated() -> None:
+async def test_the_newest_totals_go_out_at_every_interval_and_lost_ones_are_not_repeated() -> None:
     waits, record = Waits(), Record()
-    sender = ScriptedSender(Retry("503"), Hold("401", "key"), Delivered())
-    task = snapshots([sender], record, waits).start()
-    await until(lambda: len(sender.taken) >= 2)
+    exporter = ScriptedExporter(Retry("503"), Hold("401", "key"), Delivered())
+    task = reader([exporter], record, waits).start()
+    await until(lambda: len(exporter.taken) >= 2)
     task.cancel()
-    assert sender.requests[:4] == [b"0", b"1", b"2", b"3"]
+    assert exporter.requests[:4] == [b"0", b"1", b"2", b"3"]
     assert waits.seconds[:4] == [60] * 4
     assert record.failures == [("503", ""), ("401", "key")]
-    assert record.delivered == 2 * len(sender.taken)
+    assert record.delivered == 2 * len(exporter.taken)
 
 
 async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
-    sender = ScriptedSender(Retry("503"), Retry("503", 0), Delivered())
+    exporter = ScriptedExporter(Retry("503"), Retry("503", 0), Delivered())
     waiting = asyncio.Event()
 
     async def sleep(seconds: float) -> None:
@@ -105,27 +110,27 @@ async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
             waiting.set()
             await asyncio.Event().wait()
 
-    loop = MetricSnapshots(lambda: Snapshot(b"x", 1), [sender], Record(), interval_seconds=60, sleep=sleep)
+    loop = PeriodicMetricReader(lambda: MetricsRequest(b"x", 1), [exporter], Record(), interval_seconds=60, sleep=sleep)
     task = loop.start()
     async with asyncio.timeout(20):
         await waiting.wait()
     assert await loop.drain(20)
-    assert sender.taken == [b"x"]
+    assert exporter.taken == [b"x"]
     assert task.cancelled()
 
 
 async def test_draining_tells_whether_every_destination_has_the_totals() -> None:
-    held, easy = ScriptedSender(Hold("401", "key")), ScriptedSender(Delivered())
-    assert not await snapshots([held, easy], Record(), Waits()).drain(20)
+    held, easy = ScriptedExporter(Hold("401", "key")), ScriptedExporter(Delivered())
+    assert not await reader([held, easy], Record(), Waits()).drain(20)
     assert easy.taken
-    assert not await snapshots([StuckSender(Delivered())], Record(), Waits()).drain(0.01)
-    nothing = MetricSnapshots(lambda: None, [held], Record(), interval_seconds=60)
+    assert not await reader([StuckExporter(Delivered())], Record(), Waits()).drain(0.01)
+    nothing = PeriodicMetricReader(lambda: None, [held], Record(), interval_seconds=60)
     assert await nothing.drain(20), "where there are no totals there is nothing to send"
 
 
 async def test_one_stuck_destination_does_not_stop_the_interval_for_good() -> None:
-    stuck, easy, record = StuckSender(Delivered()), ScriptedSender(Delivered()), Record()
-    task = snapshots([stuck, easy], record, Waits(), timeout_seconds=0.01).start()
+    stuck, easy, record = StuckExporter(Delivered()), ScriptedExporter(Delivered()), Record()
+    task = reader([stuck, easy], record, Waits(), timeout_seconds=0.01).start()
     await until(lambda: len(stuck.requests) >= 2)
     task.cancel()
     assert easy.taken
@@ -134,5 +139,5 @@ async def test_one_stuck_destination_does_not_stop_the_interval_for_good() -> No
 
 async def test_a_partial_success_is_counted_with_its_rejections() -> None:
     record = Record()
-    assert await snapshots([ScriptedSender(Delivered(1, "unit unknown"))], record, Waits()).drain(20)
+    assert await reader([ScriptedExporter(Delivered(1, "unit unknown"))], record, Waits()).drain(20)
     assert (record.delivered, record.rejected, record.messages) == (1, 1, ["unit unknown"])

@@ -1,0 +1,295 @@
+"""Every environment variable that something depends on, as a field of a model: docs/settings.md is made from them.
+
+An empty variable counts as unset, as the specification of OpenTelemetry demands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic.config import JsonDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cline_otel.destinations import Compression, OtlpProtocol
+from cline_otel.settings import values
+from cline_otel.settings.values import ListenAddress, Secret, SettingsError
+
+BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
+CLINE_PREFIX: Final = "CLINE_"
+STANDARD_PREFIX: Final = "OTEL_"
+OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
+SMALLEST_JOURNAL_BYTES: Final = 8 * 1024 * 1024
+
+WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
+    ("OTEL_CONFIG_FILE", "declarative configuration is not read"),
+    ("OTEL_TRACES_SAMPLER", "every run is exported; sample in the collector"),
+    ("OTEL_BSP_", "requests are filled from the journal, not by a batch processor"),
+    ("OTEL_BLRP_", "requests are filled from the journal, not by a batch processor"),
+    ("OTEL_ATTRIBUTE_", "the limits are fixed"),
+    ("OTEL_SPAN_", "the limits are fixed"),
+    ("OTEL_EVENT_ATTRIBUTE_", "the limits are fixed"),
+    ("OTEL_LINK_ATTRIBUTE_", "the limits are fixed"),
+    ("OTEL_LOGRECORD_", "the limits are fixed"),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "no exemplars are made"),
+    ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "histograms have explicit buckets"),
+)
+"""Variables of the OpenTelemetry SDK, or the beginnings of their names, that have none here, and why."""
+
+
+class Variables(BaseSettings):
+    """Variables read from the environment; an empty one counts as unset, as the specification demands."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True)
+
+    @classmethod
+    def read(cls, prefix: str = "") -> Self:
+        """The variables whose names begin with ``prefix``.
+
+        Raises:
+            SettingsError: one has a value that cannot be used.
+        """
+        try:
+            return cls(_env_prefix=prefix)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            reason = first.get("ctx", {}).get("error", first["msg"])
+            # Not "from error", which would carry the value along.
+            raise SettingsError(f"{prefix}{str(first['loc'][0]).upper()}: {reason}") from None
+
+
+def parsed(parse: Callable[[str], Any]) -> Any:
+    """An annotation: the field's text goes through ``parse``; a default does not."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def variable(default: Any, takes: str, description: str, *, unset: str = "", secret: bool = False) -> Any:
+    """A field of a model of variables.
+
+    Args:
+        default: what the field is while the variable is not set.
+        takes: what values it takes, for people.
+        description: what it does: a sentence.
+        unset: the value that stands for the default, or in words what holds while it is not set.
+        secret: it is never shown.
+    """
+    extra: JsonDict = {"takes": takes, "unset": unset}
+    return Field(default, description=description, json_schema_extra=extra, repr=not secret)
+
+
+_A_FILE: Final = "a path"
+_A_DIRECTORY: Final = "a directory"
+_NAMES: Final = "names, separated by commas"
+
+
+class PlaceVariables(Variables):
+    """Where the bridge keeps what is its own."""
+
+    state_dir: str | None = variable(
+        None,
+        _A_DIRECTORY,
+        "Where the journal, the plugin's spool, the lock and local telemetry are.",
+        unset="`cline-otel` in the platform's directory for state",
+    )
+
+
+class BridgeVariables(PlaceVariables):
+    """What only this bridge knows."""
+
+    listen: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = variable(
+        ListenAddress("127.0.0.1", 4319),
+        "`host:port`, or `off`",
+        "Where the OTLP receiver listens; port 0 is any free one, and an address that others can reach needs a token.",
+        unset="`127.0.0.1:4319`",
+    )
+    listen_token: Annotated[Secret | None, NoDecode, parsed(values.bearer_token)] = variable(
+        None,
+        "at least 16 characters",
+        "The bearer token that whoever sends to the OTLP receiver must show.",
+        secret=True,
+    )
+    listen_token_file: str | None = variable(
+        None, _A_FILE, "A file with that token, which nobody else may use (`chmod 600`)."
+    )
+    listen_hosts: Annotated[tuple[str, ...], NoDecode, parsed(values.host_names)] = variable(
+        (), _NAMES, "Host names by which senders reach the OTLP receiver, besides its own address."
+    )
+    remote_config: str | None = variable(
+        None,
+        _A_FILE,
+        "The file with the organization's remote config; no other is looked at then.",
+        unset="the copies that Cline keeps",
+    )
+    claim_wait_seconds: Annotated[float, parsed(values.seconds)] = variable(
+        2.0,
+        "seconds",
+        "How long the log and OTLP wait for the plugin to claim a session, before they report it themselves.",
+        unset="`2`",
+    )
+    journal_limit_bytes: Annotated[int, parsed(lambda text: values.size_bytes(text, SMALLEST_JOURNAL_BYTES))] = (
+        variable(
+            1024 * 1024 * 1024,
+            "bytes, at least 8388608",
+            "How large the journal may become; when it is full, files are left unread and senders are told to come "
+            "again.",
+            unset="`1073741824`",
+        )
+    )
+    include: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+        (), "`user`, `device`, `organization`, separated by commas", "What is exported too, as pseudonyms."
+    )
+    include_plain: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+        (),
+        "`names`, `user`, `device`, `organization`, separated by commas",
+        "What is exported as it is and not as pseudonyms; all but `names` have to be included as well.",
+    )
+    include_content: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+        (),
+        "attributes of class content, separated by commas",
+        "Texts that are exported, with everything masked that looks like a secret.",
+    )
+    exclude: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+        (), "attributes, separated by commas", "Attributes that are not exported, whatever the other variables say."
+    )
+
+
+class ClineVariables(Variables):
+    """Cline's own variables, which say where its files are."""
+
+    dir: str | None = variable(
+        None, _A_DIRECTORY, "Cline's own directory, in which the plugin is installed.", unset="`~/.cline`"
+    )
+    log_path: str | None = variable(None, _A_FILE, "Cline's log.", unset="`data/logs/cline.log` in Cline's directory")
+    data_dir: str | None = variable(
+        None,
+        _A_DIRECTORY,
+        "Where Cline keeps its settings, in which its own opt-outs and copies of a remote config are looked for.",
+        unset="`data` in Cline's directory, which is looked at in any case",
+    )
+    global_settings_path: str | None = variable(
+        None,
+        _A_FILE,
+        "A file with Cline's settings, in which its own opt-out is looked for too.",
+        unset="`settings/global-settings.json` where Cline keeps its data",
+    )
+    hub_discovery_path: str | None = variable(
+        None,
+        _A_FILE,
+        "The file in which Cline's hub says that it runs; `cline-otel install` reports a hub.",
+        unset="`locks/hub/production.json` where Cline keeps its data",
+    )
+
+
+_EXPORTERS: Final = (
+    "`otlp`, `otlp_proto_http`, `otlp_proto_grpc`, `otlp_file`, `console`, the name of an SDK exporter, "
+    "several of these separated by commas, or `none`"
+)
+_EXPORTER_UNSET: Final = "`otlp` if an endpoint is set, else where a remote config says, else `otlp_file`"
+
+
+class StandardVariables(Variables):
+    """Variables that the specification of OpenTelemetry defines for all of its SDKs."""
+
+    sdk_disabled: Annotated[bool, parsed(values.boolean)] = variable(
+        False, "`true`, `false`", "`true` switches telemetry off: nothing is read, stored or sent.", unset="`false`"
+    )
+    service_name: str | None = variable(
+        None,
+        "a text",
+        "The resource's `service.name`; it goes before one in `OTEL_RESOURCE_ATTRIBUTES`.",
+        unset="`cline`",
+    )
+    resource_attributes: Annotated[tuple[tuple[str, str], ...], NoDecode, parsed(values.resource_attributes)] = (
+        variable((), "`key=value,key=value`, percent-encoded", "What is added to the resource of all that is exported.")
+    )
+    traces_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = variable(
+        None, _EXPORTERS, "What spans are exported with.", unset=_EXPORTER_UNSET
+    )
+    metrics_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = variable(
+        None, _EXPORTERS, "What metrics are exported with.", unset=_EXPORTER_UNSET
+    )
+    logs_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = variable(
+        None, _EXPORTERS, "What log records are exported with.", unset=_EXPORTER_UNSET
+    )
+    metric_export_interval: Annotated[float, parsed(values.duration_ms_as_seconds)] = variable(
+        60.0, "milliseconds", "How long from one export of the metrics to the next.", unset="`60000`"
+    )
+    metric_export_timeout: Annotated[float, parsed(values.duration_ms_as_seconds)] = variable(
+        30.0, "milliseconds", "How long one export of the metrics may take.", unset="`30000`"
+    )
+    exporter_otlp_metrics_temporality_preference: Annotated[str, parsed(values.cumulative_temporality)] = variable(
+        "cumulative",
+        "`cumulative`",
+        "The temporality of metrics; any other than cumulative is refused.",
+        unset="`cumulative`",
+    )
+    log_level: Annotated[str, parsed(values.log_level)] = variable(
+        "INFO", "`debug`, `info`, `warn`, `error`", "How much the bridge reports of itself on stderr.", unset="`info`"
+    )
+
+
+class OtlpVariables(Variables):
+    """What can be said of an OTLP endpoint, in general or for one signal."""
+
+    endpoint: str | None = variable(
+        None,
+        "HTTP: a URL, to which the general one has `/v1/traces`, `/v1/metrics` or `/v1/logs` appended; gRPC: a URL, or "
+        "`host:port`",
+        "Where telemetry is exported to.",
+        unset="none; of an exporter that is named `http://localhost:4318`, over gRPC `http://localhost:4317`",
+        secret=True,
+    )
+    protocol: Annotated[OtlpProtocol | None, parsed(values.protocol)] = variable(
+        None, "`http/protobuf`, `http/json`, `grpc`", "The transport protocol.", unset="`http/protobuf`"
+    )
+    headers: Annotated[tuple[tuple[str, str], ...] | None, NoDecode, parsed(values.headers)] = variable(
+        None,
+        "`name=value,name=value`, percent-encoded",
+        "Headers of each request, which are never shown; those that belong to the request itself are refused.",
+        secret=True,
+    )
+    timeout: Annotated[float | None, parsed(values.timeout_seconds)] = variable(
+        None, "seconds; from 1000 on milliseconds; `0` for no limit", "How long one request may take.", unset="`10`"
+    )
+    compression: Annotated[Compression | None, parsed(values.compression)] = variable(
+        None, "`none`, `gzip`, over HTTP also `deflate`", "How requests are compressed.", unset="`none`"
+    )
+    certificate: str | None = variable(
+        None, "a PEM file", "The certificate authorities to trust.", unset="the system's"
+    )
+    client_key: str | None = variable(
+        None, "a PEM file", "The key of the client certificate.", unset="it is in the certificate's file"
+    )
+    client_certificate: str | None = variable(None, "a PEM file", "The client certificate for mutual TLS.")
+    insecure: Annotated[bool | None, parsed(values.boolean)] = variable(
+        None, "`true`, `false`", "Whether a gRPC endpoint without a scheme is dialled without TLS.", unset="`false`"
+    )
+
+
+class OtherVariables(Variables):
+    """Variables that others have defined, and that are read where they matter or by the libraries."""
+
+    do_not_track: str | None = variable(
+        None,
+        "anything but `0` and `false`",
+        "Switches telemetry off: nothing is read, stored or sent (consoledonottrack.com).",
+    )
+    http_proxy: str | None = variable(
+        None, "a URL", "The proxy for `http` endpoints of OTLP over HTTP; gRPC reads `grpc_proxy` too.", secret=True
+    )
+    https_proxy: str | None = variable(None, "a URL", "The proxy for `https` endpoints.", secret=True)
+    no_proxy: str | None = variable(None, "host names, separated by commas", "Hosts that are reached without a proxy.")
+    path: str | None = variable(
+        None, "directories", "Where `cline-otel install` looks for a Cline that will load the plugin."
+    )
+    grpc_verbosity: str | None = variable(
+        None, "`DEBUG`, `INFO`, `ERROR`, `NONE`", "What the gRPC library reports on stderr.", unset="`ERROR`"
+    )
+    columns: str | None = variable(
+        None,
+        "a number",
+        "How many characters wide output is.",
+        unset="the terminal's width; into a pipe 80, of `status` and `preview` 160",
+    )
+    no_color: str | None = variable(None, "anything", "Tables and traces are printed without colors (no-color.org).")

@@ -1,0 +1,1 @@
+"""What a person sees in a terminal. Views draw what they are given, and open no file; commands do that."""
