@@ -84,7 +84,7 @@ picture: setup ## draw the trace that the README shows
 
 docs: setup ## write the pages that are made from the code
 	@mkdir -p .out
-	@set -e; for page in privacy:catalogue.document settings:settings.reference cli:cli.reference; do \
+	@set -e; for page in privacy:catalogue.document telemetry:catalogue.reference lifecycle:translate.diagram settings:settings.reference cli:cli.reference; do \
 		$(BIN)/python -m "cline_otel.$${page#*:}" > ".out/$${page%%:*}.md"; \
 		cp ".out/$${page%%:*}.md" "docs/$${page%%:*}.md"; \
 	done

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from cline_otel import markdown
 from cline_otel.catalogue import model
 from cline_otel.catalogue.gates import IDENTIFIER
 from cline_otel.catalogue.load import read_tables
+from cline_otel.markdown import Cell
 from cline_otel.privacy.policy import (
     ALWAYS_INCLUDED,
     CONTENT_VARIABLE,
@@ -29,9 +31,6 @@ WITHHELD: Final[tuple[PrivacyClass, ...]] = ("content", "pseudonym", "secret")
 """Classes of upstream fields that never leave unless an attribute says how."""
 
 _MOST_VALUES_SHOWN: Final = 24
-
-Cell = str | tuple[str, ...]
-"""Prose, or names to be shown as they are written."""
 
 
 class Section(NamedTuple):
@@ -121,7 +120,7 @@ def privacy_document(attributes: model.AttributesFile, sources: Mapping[str, mod
         sources: each vocabulary, by the titles of the sources that speak it.
     """
     sections = [
-        f"## {section.title}\n\n{section.text}\n\n{_markdown_table(section)}\n"
+        f"## {section.title}\n\n{section.text}\n\n{markdown.table(section.head, section.rows)}\n"
         for section in privacy_sections(attributes, sources)
     ]
     return "\n".join([_INTRODUCTION, *sections])
@@ -240,22 +239,6 @@ def _lists(attributes: model.AttributesFile) -> Iterator[tuple[Cell, ...]]:
     for name, values in sorted(attributes.values.items()):
         renamed = attributes.providers if name == "providers" else {}
         yield (name,), tuple(f"{value} → {renamed[value]}" if value in renamed else value for value in sorted(values))
-
-
-def _markdown_table(section: Section) -> str:
-    lines = [_markdown_row(section.head), "|---" * len(section.head) + "|"]
-    lines += [_markdown_row(_markdown_cell(cell) for cell in row) for row in section.rows]
-    return "\n".join(lines)
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _markdown_cell(cell: Cell) -> str:
-    """A bar within a cell is escaped, in code too: GitHub's tables are cut at bars before code is looked at."""
-    text = cell if isinstance(cell, str) else ", ".join(f"`{word}`" for word in cell)
-    return text.replace("|", "\\|")
 
 
 _INTRODUCTION: Final = """\

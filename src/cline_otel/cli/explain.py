@@ -12,7 +12,6 @@ from rich.table import Table
 
 from cline_otel.catalogue import model
 from cline_otel.catalogue.document import (
-    Cell,
     Section,
     catalogued_privacy,
     leaves,
@@ -22,6 +21,7 @@ from cline_otel.catalogue.document import (
 from cline_otel.catalogue.load import Catalogue, SourceEvent, Tables, load, read_tables
 from cline_otel.cli.errors import fail
 from cline_otel.events import KEYS
+from cline_otel.markdown import Cell
 from cline_otel.privacy.policy import PrivacyClass
 
 _KIND_MEANING = {

@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from cline_otel import markdown
 from cline_otel.cli.main import main
 
 PROGRAM: Final = "cline-otel"
@@ -52,8 +53,7 @@ def _section(context: click.Context) -> str:
     parts = [f"## {context.command_path}", f"    {usage}", inspect.cleandoc(context.command.help or "")]
     rows = [row for parameter in context.command.params if (row := _row(parameter, context)) is not None]
     if rows:
-        lines = [("argument or option", "what it does"), ("---", "---"), *rows]
-        parts.append("\n".join(f"| {name} | {text} |" for name, text in lines))
+        parts.append(markdown.table(("argument or option", "what it does"), rows))
     return "\n\n".join(parts)
 
 
@@ -68,7 +68,7 @@ def _row(parameter: click.Parameter, context: click.Context) -> tuple[str, str] 
     text = " ".join(text.replace("  [", " [").split())
     if isinstance(parameter.envvar, str):
         text += f" Also set by `{parameter.envvar}`."
-    return f"`{names}`".replace("|", "\\|"), text
+    return f"`{names}`", text
 
 
 if __name__ == "__main__":

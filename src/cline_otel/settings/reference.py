@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from cline_otel import markdown
 from cline_otel.settings.variables import (
     BRIDGE_PREFIX,
     CLINE_PREFIX,
@@ -91,7 +92,9 @@ def settings_document() -> str:
         "## OpenTelemetry's for OTLP",
         _OTLP,
         _table(otlp),
-        _rows(("for all signals", "for one"), ((f"`{name}`", _code(names)) for name, names in of_signals.items())),
+        markdown.table(
+            ("for all signals", "for one"), ((f"`{name}`", markdown.names(names)) for name, names in of_signals.items())
+        ),
         "## Cline's",
         _CLINE,
         _table(each for each in general if each.defined_by == "Cline"),
@@ -99,29 +102,20 @@ def settings_document() -> str:
         _table(each for each in general if each.defined_by == "others"),
         "## Without effect",
         _WITHOUT_EFFECT,
-        _rows(("variable", "why"), ((_name_or_beginning(name), why) for name, why in WITHOUT_EFFECT)),
+        markdown.table(("variable", "why"), ((_name_or_beginning(name), why) for name, why in WITHOUT_EFFECT)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _table(shown: Iterable[Variable]) -> str:
-    return _rows(
+    return markdown.table(
         ("variable", "values", "default", "what it does"),
         ((f"`{each.name}`", each.takes, each.unset, each.description) for each in shown),
     )
 
 
-def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells).replace("  ", " ") + " |" for cells in lines)
-
-
 def _name_or_beginning(name: str) -> str:
     return f"`{name}…`" if name.endswith("_") else f"`{name}`"
-
-
-def _code(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 _INTRODUCTION: Final = """\

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from cline_otel import markdown
 from cline_otel.translate.lifecycle import RUN
 from cline_otel.translate.machine import Transition
 from cline_otel.translate.model_calls import MODEL_CALL
@@ -85,13 +86,14 @@ def _table(table: Table) -> str:
     """A row for each state and what happens in it, with all inputs that do."""
     rows: dict[tuple[str, Transition[Any, Any]], list[str]] = {}
     for state, given, transition in _transitions(table):
-        rows.setdefault((state, transition), []).append(f"`{given}`")
-    lines = ["| state | input | then | what happens |", "|---|---|---|---|"]
-    lines += [
-        f"| {state} | {', '.join(given)} | {' or '.join(transition.to)} | {transition.action.__doc__} |"
-        for (state, transition), given in rows.items()
-    ]
-    return "\n".join(lines)
+        rows.setdefault((state, transition), []).append(given)
+    return markdown.table(
+        ("state", "input", "then", "what happens"),
+        (
+            (state, tuple(given), " or ".join(transition.to), transition.action.__doc__ or "")
+            for (state, transition), given in rows.items()
+        ),
+    )
 
 
 def _transitions(table: Table) -> Iterator[tuple[str, str, Transition[Any, Any]]]:
