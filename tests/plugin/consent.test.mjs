@@ -8,9 +8,19 @@ import { afterEach, beforeEach, test } from "node:test";
 
 import { createConsent } from "../../src/cline_otel/plugin/cline-otel.js";
 
+/**
+ * @typedef {object} Case
+ * @property {string} name
+ * @property {Record<string, string>} environment
+ * @property {{ files: Record<string, unknown>, expect: "held" | "off" | "on" }[]} steps
+ */
+
+/** @type {Case[]} */
 const LAW = JSON.parse(fs.readFileSync(new URL("./consent_law.json", import.meta.url), "utf8"));
 
+/** @type {string} */
 let root;
+/** @type {number} */
 let clockMs;
 
 beforeEach(() => {
@@ -20,16 +30,24 @@ beforeEach(() => {
 
 afterEach(() => fs.rmSync(root, { recursive: true, force: true }));
 
+/** @param {Record<string, string>} [environment] */
 function consentOf(environment = {}) {
   return createConsent({
     offFile: path.join(root, "state", "off"),
     clineDirectory: path.join(root, "cline"),
-    environment: Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, value.replace("{root}", root)])),
+    environment: Object.fromEntries(
+      Object.entries(environment).map(([name, value]) => [name, value.replace("{root}", root)]),
+    ),
     monotonicMs: () => clockMs,
   });
 }
 
-/** Writes a text or an object's JSON to a file, makes a folder where the place ends with a slash, or takes either away. */
+/**
+ * Writes a text or an object's JSON to a file, makes a folder where the place ends with a slash, or takes either away.
+ *
+ * @param {string} place
+ * @param {unknown} content
+ */
 function put(place, content) {
   const file = path.join(root, place);
   fs.mkdirSync(path.dirname(file), { recursive: true });
@@ -72,26 +90,20 @@ test("anything that has the off file's name says no, a link to nowhere too", () 
 
 test("text that is no UTF-8 is not read by guessing", () => {
   put("cline/data/globalState.json", "{}");
-  fs.writeFileSync(path.join(root, "cline/data/globalState.json"), Buffer.from('{"telemetrySetting": "\xff"}', "latin1"));
+  fs.writeFileSync(
+    path.join(root, "cline/data/globalState.json"),
+    Buffer.from('{"telemetrySetting": "\xff"}', "latin1"),
+  );
   assert.equal(consentOf()(), true);
 });
 
-test("a file whose status stays is not read again", () => {
+test("a file whose status stays is not read again", (t) => {
   put("cline/data/globalState.json", "{}");
-  const read = fs.readFileSync;
-  let reads = 0;
-  fs.readFileSync = (...given) => {
-    reads += 1;
-    return read(...given);
-  };
-  try {
-    const refused = consentOf();
-    for (let second = 0; second < 5; second += 1) {
-      clockMs += 1000;
-      assert.equal(refused(), false);
-    }
-    assert.equal(reads, 1);
-  } finally {
-    fs.readFileSync = read;
+  const read = t.mock.method(fs, "readFileSync");
+  const refused = consentOf();
+  for (let second = 0; second < 5; second += 1) {
+    clockMs += 1000;
+    assert.equal(refused(), false);
   }
+  assert.equal(read.mock.callCount(), 1);
 });

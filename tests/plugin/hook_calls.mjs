@@ -4,20 +4,60 @@ import fs from "node:fs";
 
 import { createMapping, createPseudonyms } from "../../src/cline_otel/plugin/cline-otel.js";
 
+/** @import { Mapping } from "../../src/cline-plugin/mapping/mapping.js" */
+/** @import { State } from "../../src/cline-plugin/mapping/state.js" */
+
 export const SECRET = "zorblatt-quux"; // stands for any content; must never be seen in a record
 
-/** What pseudonyms.json holds: a fixed key, some built-in tools, no plain names. */
+/** @typedef {readonly [kind: string, context: unknown]} HookCall */
+
+/**
+ * @typedef {object} PseudonymsContent
+ * @property {number} version
+ * @property {string} key
+ * @property {string[]} built_in_tools
+ * @property {boolean} plain_names
+ */
+
+/**
+ * What pseudonyms.json holds: a fixed key, some built-in tools, no plain names.
+ *
+ * @type {PseudonymsContent}
+ */
 export const PSEUDONYMS = JSON.parse(fs.readFileSync(new URL("./pseudonyms.json", import.meta.url), "utf8"));
 
-/** A mapping with those pseudonyms, or with others. */
+/**
+ * A mapping with those pseudonyms, or with others.
+ *
+ * @param {State} [state]
+ */
 export const newMapping = (state, content = PSEUDONYMS) => createMapping(state, createPseudonyms(content));
 
 // Ids as Cline makes them up, which need no pseudonym.
 export const SESSION = "1800000000000_sess1";
+/** @param {string} name */
 export const agentIdOf = (name) => `agent_1800000000000_${name.padEnd(4, "0")}`;
+/** @param {string} name */
 export const runIdOf = (name) => `run_${name.padEnd(8, "0")}`;
 export const [AGENT, RUN] = [agentIdOf("a"), runIdOf("a")];
 
+/**
+ * @typedef {object} Part
+ * @property {string} type
+ * @property {string} [text]
+ * @property {string} [toolCallId]
+ * @property {string} [toolName]
+ * @property {object} [input]
+ *
+ * @typedef {{ role: string, content: string | Part[] }} Message
+ */
+
+/**
+ * @param {string} task
+ * @param {boolean} answered
+ * @param {string[]} calls
+ * @returns {Message[]}
+ */
 const messages = (task, answered, calls = []) => [
   { role: "user", content: [{ type: "text", text: task }] },
   ...(answered
@@ -26,7 +66,12 @@ const messages = (task, answered, calls = []) => [
           role: "assistant",
           content: [
             { type: "text", text: `answer ${SECRET}` },
-            ...calls.map((toolCallId) => ({ type: "tool-call", toolCallId, toolName: "read_files", input: { q: SECRET } })),
+            ...calls.map((toolCallId) => ({
+              type: "tool-call",
+              toolCallId,
+              toolName: "read_files",
+              input: { q: SECRET },
+            })),
           ],
         },
       ]
@@ -35,10 +80,40 @@ const messages = (task, answered, calls = []) => [
 
 const TASK = `<user_input mode="act">do ${SECRET}</user_input>`;
 
+/**
+ * @template C
+ * @param {string} kind
+ * @param {C} context
+ * @returns {[kind: string, context: C]}
+ */
+export const call = (kind, context) => [kind, context];
+
+/**
+ * @typedef {{ output?: unknown, isError?: boolean }} ToolResult
+ *
+ * The agent's id is a text in truth; a test may want to know what becomes of another.
+ *
+ * @typedef {object} RunGiven
+ * @property {unknown} [agentId]
+ * @property {string} [runId]
+ * @property {string} [parentAgentId]
+ * @property {string} [sessionId]
+ * @property {string} [task]
+ */
+
 /** One agent's run: each method gives `[kind, context]` of one hook call. */
 export class RunCalls {
+  /** @type {string[]} */
+  calls = [];
+  iteration = 0;
+
+  /** @param {RunGiven} given */
   constructor({ agentId = AGENT, runId = RUN, parentAgentId, sessionId = SESSION, task = TASK } = {}) {
-    Object.assign(this, { agentId, runId, parentAgentId, sessionId, task, iteration: 0, calls: [] });
+    this.agentId = agentId;
+    this.runId = runId;
+    this.parentAgentId = parentAgentId;
+    this.sessionId = sessionId;
+    this.task = task;
   }
 
   snapshot(extra = {}) {
@@ -55,9 +130,10 @@ export class RunCalls {
     };
   }
 
-  started = () => ["beforeRun", { snapshot: this.snapshot() }];
-  startedEvent = () => ["onEvent:run-started", { type: "run-started", snapshot: this.snapshot() }];
+  started = () => call("beforeRun", { snapshot: this.snapshot() });
+  startedEvent = () => call("onEvent:run-started", { type: "run-started", snapshot: this.snapshot() });
 
+  /** @param {number} iteration */
   beforeModel(iteration = this.iteration + 1) {
     this.iteration = iteration;
     const request = {
@@ -66,17 +142,20 @@ export class RunCalls {
       tools: [{ name: "read_files", description: SECRET }],
       options: { metadata: { sessionId: this.sessionId, distinctId: SECRET } },
     };
-    return ["beforeModel", { snapshot: this.snapshot(), request }];
+    return call("beforeModel", { snapshot: this.snapshot(), request });
   }
 
-  delta = (type = "assistant-text-delta") => [
-    `onEvent:${type}`,
-    { type, snapshot: this.snapshot(), iteration: this.iteration, text: SECRET, accumulatedText: SECRET },
-  ];
+  delta = (type = "assistant-text-delta") =>
+    call(`onEvent:${type}`, {
+      type,
+      snapshot: this.snapshot(),
+      iteration: this.iteration,
+      text: SECRET,
+      accumulatedText: SECRET,
+    });
 
-  afterModel = (extra = {}, snapshot = {}) => [
-    "afterModel",
-    {
+  afterModel = (extra = {}, snapshot = {}) =>
+    call("afterModel", {
       snapshot: this.snapshot(snapshot),
       assistantMessage: {
         role: "assistant",
@@ -87,24 +166,40 @@ export class RunCalls {
       finishReason: "tool-calls",
       requestId: "resp_1",
       ...extra,
-    },
-  ];
+    });
 
+  /**
+   * @param {string} toolCallId
+   * @param {string} toolName
+   * @param {object} input
+   * @returns {{ type: string, toolCallId: string, toolName: string, input: object, execution?: string }}
+   */
   toolCall = (toolCallId, toolName, input) => ({ type: "tool-call", toolCallId, toolName, input });
 
-  toolStarted = (toolCallId, toolName = "read_files", input = { path: SECRET }) => [
-    "onEvent:tool-started",
-    {
+  /**
+   * @param {string} toolCallId
+   * @param {string} toolName
+   * @param {object} input
+   */
+  toolStarted = (toolCallId, toolName = "read_files", input = { path: SECRET }) =>
+    call("onEvent:tool-started", {
       type: "tool-started",
       snapshot: this.snapshot(),
       iteration: this.iteration,
       toolCall: this.toolCall(toolCallId, toolName, input),
-    },
-  ];
+    });
 
-  afterTool = (toolCallId, toolName = "read_files", result = { output: [{ query: SECRET, result: SECRET, success: true }] }) => [
-    "afterTool",
-    {
+  /**
+   * @param {string} toolCallId
+   * @param {string} toolName
+   * @param {ToolResult} result
+   */
+  afterTool = (
+    toolCallId,
+    toolName = "read_files",
+    result = { output: [{ query: SECRET, result: SECRET, success: true }] },
+  ) =>
+    call("afterTool", {
       snapshot: this.snapshot(),
       tool: { name: toolName, description: SECRET },
       toolCall: this.toolCall(toolCallId, toolName, { path: SECRET }),
@@ -113,22 +208,27 @@ export class RunCalls {
       startedAt: "2027-01-15T08:00:00.100Z",
       endedAt: "2027-01-15T08:00:00.350Z",
       durationMs: 250,
-    },
-  ];
+    });
 
-  toolFinished = (toolCallId, toolName = "read_files", result = { output: { error: SECRET }, isError: true }) => [
-    "onEvent:tool-finished",
-    {
+  /**
+   * @param {string} toolCallId
+   * @param {string} toolName
+   * @param {ToolResult} result
+   */
+  toolFinished = (toolCallId, toolName = "read_files", result = { output: { error: SECRET }, isError: true }) =>
+    call("onEvent:tool-finished", {
       type: "tool-finished",
       snapshot: this.snapshot(),
       iteration: this.iteration,
       toolCall: this.toolCall(toolCallId, toolName, { path: SECRET }),
       message: { role: "tool", content: [{ type: "tool-result", toolCallId, toolName, ...result }] },
-    },
-  ];
+    });
 
-  notice = (metadata) => ["onEvent:status-notice", { type: "status-notice", snapshot: this.snapshot(), message: SECRET, metadata }];
+  /** @param {object} [metadata] */
+  notice = (metadata) =>
+    call("onEvent:status-notice", { type: "status-notice", snapshot: this.snapshot(), message: SECRET, metadata });
 
+  /** @param {string} status */
   ended = (status, extra = {}) => ({
     snapshot: this.snapshot({ status, ...extra }),
     result: {
@@ -142,25 +242,33 @@ export class RunCalls {
     },
   });
 
-  afterRun = (status = "completed", extra) => ["afterRun", this.ended(status, extra)];
-  finishedEvent = (status = "completed", extra) => ["onEvent:run-finished", { type: "run-finished", ...this.ended(status, extra) }];
-  failedEvent = (errorClass) => [
-    "onEvent:run-failed",
-    { type: "run-failed", snapshot: this.snapshot({ status: "failed", lastError: SECRET }), error: { message: SECRET }, errorClass },
-  ];
+  afterRun = (status = "completed", extra = {}) => call("afterRun", this.ended(status, extra));
+  finishedEvent = (status = "completed", extra = {}) =>
+    call("onEvent:run-finished", { type: "run-finished", ...this.ended(status, extra) });
+  /** @param {unknown} errorClass */
+  failedEvent = (errorClass) =>
+    call("onEvent:run-failed", {
+      type: "run-failed",
+      snapshot: this.snapshot({ status: "failed", lastError: SECRET }),
+      error: { message: SECRET },
+      errorClass,
+    });
 }
 
-export const setup = (sessionId = SESSION) => [
-  "setup",
-  {
+export const setup = (sessionId = SESSION) =>
+  call("setup", {
     session: { sessionId },
     client: { name: "cline-cli", version: "3.0.65", platform: SECRET },
     user: { distinctId: SECRET },
     workspaceInfo: { rootPath: SECRET, associatedRemoteUrls: [SECRET] },
-  },
-];
+  });
 
-/** A whole small run: a model call, two tools of which the second is rejected, an end. */
+/**
+ * A whole small run: a model call, two tools of which the second is rejected, an end.
+ *
+ * @param {RunGiven & { toolName?: string }} given
+ * @returns {HookCall[]}
+ */
 export function wholeRun({ toolName = "no_such_tool", ...given } = {}) {
   const run = new RunCalls(given);
   return [
@@ -179,12 +287,21 @@ export function wholeRun({ toolName = "no_such_tool", ...given } = {}) {
   ];
 }
 
-/** Feeds hook calls to a mapping, one a millisecond from `fromMs` on, and gives all records. */
+/**
+ * Feeds hook calls to a mapping, one a millisecond from `fromMs` on, and gives all records.
+ *
+ * @param {Mapping} mapping
+ * @param {readonly HookCall[]} calls
+ */
 export function feed(mapping, calls, fromMs = 1_800_000_000_000) {
   return calls.flatMap(([kind, context], index) => mapping.map(kind, context, fromMs + index));
 }
 
-/** A generator of numbers in [0, 1) that a seed determines. */
+/**
+ * A generator of numbers in [0, 1) that a seed determines.
+ *
+ * @param {number} seed
+ */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {
@@ -194,3 +311,12 @@ export function random(seed) {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
+
+/**
+ * One of these, by chance.
+ *
+ * @template T
+ * @param {() => number} next gives a number in [0, 1)
+ * @param {readonly T[]} choices at least one
+ */
+export const pick = (next, choices) => /** @type {T} */ (choices[Math.floor(next() * choices.length)]);

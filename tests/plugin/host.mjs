@@ -4,20 +4,28 @@
 
 import { pathToFileURL } from "node:url";
 
-const [, , file, mode] = process.argv;
+/** @import { HookCall } from "./hook_calls.mjs" */
+
+const [, , file = "", mode] = process.argv;
 if (mode === "sandbox") {
-  globalThis.__clinePluginHost = { emitEvent() {} };
+  Reflect.set(globalThis, "__clinePluginHost", { emitEvent() {} });
   process.once("disconnect", () => process.exit(0));
 }
 const { default: plugin } = await import(pathToFileURL(file).href);
 
-process.on("message", (message) => {
+/** @param {string} text */
+const say = (text) => process.send?.(text);
+
+/** @param {"done" | HookCall} message */
+function onMessage(message) {
   if (message === "done") {
-    process.send("done");
+    say("done");
     return;
   }
   const [kind, context] = message;
-  const answer = kind === "setup" ? plugin.setup({}, context) : plugin.hooks[kind.split(":")[0]]?.(context);
-  if (answer !== undefined) process.send(`a hook answered ${typeof answer}`);
-});
-process.send("ready");
+  const answer = kind === "setup" ? plugin.setup({}, context) : plugin.hooks[kind.replace(/:.*/, "")]?.(context);
+  if (answer !== undefined) say(`a hook answered ${typeof answer}`);
+}
+
+process.on("message", onMessage);
+say("ready");

@@ -6,8 +6,31 @@ import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 
-import { createMapping, createPseudonyms, createState, LIMITS, watchPseudonyms } from "../../src/cline_otel/plugin/cline-otel.js";
-import { AGENT, feed, newMapping, PSEUDONYMS, random, RUN, RunCalls, SESSION, setup, wholeRun } from "./hook_calls.mjs";
+import {
+  createMapping,
+  createPseudonyms,
+  createState,
+  LIMITS,
+  watchPseudonyms,
+} from "../../src/cline_otel/plugin/cline-otel.js";
+import {
+  AGENT,
+  call,
+  feed,
+  newMapping,
+  PSEUDONYMS,
+  pick,
+  RUN,
+  RunCalls,
+  random,
+  SESSION,
+  setup,
+  wholeRun,
+} from "./hook_calls.mjs";
+
+/** @import { Mapping } from "../../src/cline-plugin/mapping/mapping.js" */
+/** @import { SpoolRecord } from "../../src/cline-plugin/mapping/record.js" */
+/** @import { HookCall, PseudonymsContent } from "./hook_calls.mjs" */
 
 const ANOTHER_KEY = { ...PSEUDONYMS, key: "11".repeat(32) };
 const PLAIN = { ...PSEUDONYMS, plain_names: true };
@@ -16,8 +39,19 @@ const PSEUDONYM = /^[0-9a-f]{32}$/;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "cline-otel-pseudonyms-"));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
 
+/** @param {readonly SpoolRecord[]} records */
 const printed = (records) => records.map((record) => JSON.stringify(record)).join("\n");
+
+/**
+ * @param {string} name
+ * @param {PseudonymsContent} content
+ */
 const toolOf = (name, content) => createPseudonyms(content).tool(name);
+
+/**
+ * @param {Mapping} mapping
+ * @param {readonly HookCall[]} calls
+ */
 const everyRecord = (mapping, calls) => [...feed(mapping, calls), ...mapping.claims(1), ...mapping.drain()];
 
 // ---- what a pseudonym is ----
@@ -31,12 +65,14 @@ test("a pseudonym is the beginning of the HMAC-SHA-256 of kind and name", () => 
 });
 
 test("one name has one pseudonym under one key, and others of another kind and under another key", () => {
-  const [one, same, other] = [PSEUDONYMS, PSEUDONYMS, ANOTHER_KEY].map(createPseudonyms);
+  const one = createPseudonyms(PSEUDONYMS);
+  const same = createPseudonyms(PSEUDONYMS);
+  const other = createPseudonyms(ANOTHER_KEY);
   for (const name of ["tester", "crm__find", "x".repeat(1024), "\u0000", "_OTHER", "__proto__", "constructor"]) {
     const { tool_name, tool_name_hash } = one.tool(name);
     assert.equal(tool_name, "_OTHER");
-    assert.match(tool_name_hash, PSEUDONYM);
-    assert.match(one.identifier(name), PSEUDONYM);
+    assert.match(String(tool_name_hash), PSEUDONYM);
+    assert.match(String(one.identifier(name)), PSEUDONYM);
     assert.equal(tool_name_hash, same.tool(name).tool_name_hash);
     assert.equal(one.identifier(name), same.identifier(name));
     assert.notEqual(tool_name_hash, one.identifier(name));
@@ -59,15 +95,24 @@ test("an id that Cline or a machine made up stays as it is, a pseudonym among th
     "1795358814083",
     "01ARZ3NDEKTSV4RRFFQ69G5FAV",
     "123e4567-e89b-12d3-a456-426614174000",
-    identifier("tester"),
+    String(identifier("tester")),
   ];
   for (const id of generated) assert.equal(identifier(id), id);
 });
 
 test("an id that only resembles one is a name", () => {
   const { identifier } = createPseudonyms(PSEUDONYMS);
-  for (const id of ["run_short", "agent_1", "1795358814083_", " 1795358814083", "1795358814083\n", "ab_12345678", "alice_1795358814083_abcd", "0".repeat(33)])
-    assert.match(identifier(id), PSEUDONYM);
+  for (const id of [
+    "run_short",
+    "agent_1",
+    "1795358814083_",
+    " 1795358814083",
+    "1795358814083\n",
+    "ab_12345678",
+    "alice_1795358814083_abcd",
+    "0".repeat(33),
+  ])
+    assert.match(String(identifier(id)), PSEUDONYM);
 });
 
 test("with plain names tools keep their names where they can, and ids are pseudonyms still", () => {
@@ -127,34 +172,61 @@ test("of many ids the newest are remembered, and what is in use is newest", () =
 
 // ---- records ----
 
-const CHOSEN = { sessionId: "Invoice checker 42", agentId: "tester", runId: "april", parentAgentId: "lead", toolName: "crm__find" };
+const CHOSEN = {
+  sessionId: "Invoice checker 42",
+  agentId: "tester",
+  runId: "april",
+  parentAgentId: "lead",
+  toolName: "crm__find",
+};
 
 test("every record of a run with chosen names has their pseudonyms in the places of their names", () => {
   const pseudonyms = createPseudonyms(PSEUDONYMS);
   const named = feed(newMapping(), [setup(CHOSEN.sessionId), ...wholeRun(CHOSEN)]);
   const generated = feed(newMapping(), [setup(), ...wholeRun({ parentAgentId: "lead" })]);
-  const wanted = { session_id: CHOSEN.sessionId, agent_id: CHOSEN.agentId, run_id: CHOSEN.runId, parent_agent_id: CHOSEN.parentAgentId };
+  const wanted = {
+    session_id: CHOSEN.sessionId,
+    agent_id: CHOSEN.agentId,
+    run_id: CHOSEN.runId,
+    parent_agent_id: CHOSEN.parentAgentId,
+  };
   assert.equal(named.length, generated.length);
   named.forEach((record, index) => {
-    assert.deepEqual(Object.keys(record), Object.keys(generated[index]));
+    assert.deepEqual(Object.keys(record), Object.keys(generated[index] ?? {}));
     for (const [field, name] of Object.entries(wanted))
       if (field in record) assert.equal(record[field], pseudonyms.identifier(name));
   });
   const tools = named.filter(({ event, ordinal }) => event === "tool_call.started" && ordinal === 1);
-  assert.deepEqual(tools.map(({ tool_name, tool_name_hash }) => ({ tool_name, tool_name_hash })), [pseudonyms.tool(CHOSEN.toolName)]);
+  assert.deepEqual(
+    tools.map(({ tool_name, tool_name_hash }) => ({ tool_name, tool_name_hash })),
+    [pseudonyms.tool(CHOSEN.toolName)],
+  );
 });
 
 test("no chosen name of a tool, session, agent or run is in any line, whichever hook has it", () => {
   for (const content of [PSEUDONYMS, ANOTHER_KEY, undefined]) {
     const mapping = content ? newMapping(createState(), content) : createMapping();
     const child = { ...CHOSEN, agentId: "drafter", runId: "may", parentAgentId: "tester" };
-    const records = everyRecord(mapping, [setup(CHOSEN.sessionId), ...wholeRun(CHOSEN), setup("march"), ...wholeRun(child)]);
+    const records = everyRecord(mapping, [
+      setup(CHOSEN.sessionId),
+      ...wholeRun(CHOSEN),
+      setup("march"),
+      ...wholeRun(child),
+    ]);
     assert.equal(content !== undefined, records.length > 0);
-    for (const name of [...Object.values(CHOSEN), "drafter", "may", "march"]) assert.ok(!printed(records).includes(name), name);
+    for (const name of [...Object.values(CHOSEN), "drafter", "may", "march"])
+      assert.ok(!printed(records).includes(name), name);
   }
 });
 
-/** A copy of a context in which every text, or each with some chance, is another. */
+/**
+ * A copy of a context in which every text, or each with some chance, is another.
+ *
+ * @param {unknown} value
+ * @param {() => string} text
+ * @param {() => number} next
+ * @returns {unknown}
+ */
 function rewritten(value, text, next) {
   if (typeof value === "string") return next() < 0.5 ? text() : value;
   if (Array.isArray(value)) return value.map((part) => rewritten(part, text, next));
@@ -167,10 +239,10 @@ test("no chosen name is in any line, wherever in a context it stands", () => {
   let written = 0;
   for (let seed = 1; seed <= 300; seed += 1) {
     const next = random(seed);
-    const text = () => names[Math.floor(next() * names.length)];
+    const text = () => pick(next, names);
     for (const content of [PSEUDONYMS, PLAIN]) {
       const calls = [setup(), ...wholeRun(), setup(), ...wholeRun({ parentAgentId: AGENT })];
-      const damaged = calls.map(([kind, context]) => [kind, rewritten(context, text, next)]);
+      const damaged = calls.map(([kind, context]) => call(kind, rewritten(context, text, next)));
       const output = printed(everyRecord(newMapping(createState(), content), damaged));
       for (const name of names) assert.ok(!output.includes(name), `${name} (seed ${seed})`);
       written += output.length;
@@ -183,19 +255,26 @@ test("with plain names a tool's name is the one name that is written", () => {
   const records = everyRecord(newMapping(createState(), PLAIN), [setup(CHOSEN.sessionId), ...wholeRun(CHOSEN)]);
   const { toolName, ...ids } = CHOSEN;
   const found = records.filter(({ tool_name }) => tool_name === toolName);
-  assert.deepEqual(found.map(({ event }) => event), ["tool_call.started", "tool_call.finished"]);
+  assert.deepEqual(
+    found.map(({ event }) => event),
+    ["tool_call.started", "tool_call.finished"],
+  );
   assert.ok(records.every((record) => !("tool_name_hash" in record)));
   for (const name of Object.values(ids)) assert.ok(!printed(records).includes(name), name);
 });
 
 test("an id that is too long for a name, or none at all, names nothing", () => {
-  for (const agentId of ["x".repeat(1025), "", 7, null, {}]) assert.deepEqual(feed(newMapping(), wholeRun({ agentId })), []);
+  for (const agentId of ["x".repeat(1025), "", 7, null, {}])
+    assert.deepEqual(feed(newMapping(), wholeRun({ agentId })), []);
   assert.deepEqual(feed(newMapping(), [setup("x".repeat(1025)), setup("")]), []);
 });
 
 test("two runs whose names only together read alike are two runs", () => {
   const mapping = newMapping();
-  const records = feed(mapping, [new RunCalls({ agentId: "a b", runId: "c" }).started(), new RunCalls({ agentId: "a", runId: "b c" }).started()]);
+  const records = feed(mapping, [
+    new RunCalls({ agentId: "a b", runId: "c" }).started(),
+    new RunCalls({ agentId: "a", runId: "b c" }).started(),
+  ]);
   assert.equal(records.length, 2);
 });
 
@@ -207,7 +286,7 @@ test("agents are joined by what they are called in Cline, also where no name may
   const child = new RunCalls({ parentAgentId: "lead", task: "look" });
   const [started, ...others] = feed(mapping, [setup(), lead.started(), spawn, child.started()]).slice(1);
   assert.deepEqual(others, []);
-  const { v, time_unix_ms, ...said } = started;
+  const { v, time_unix_ms, ...said } = started ?? {};
   assert.deepEqual(said, {
     event: "run.started",
     session_id: SESSION,
@@ -227,7 +306,10 @@ test("what had no name that may be written has one from the moment when there is
   assert.deepEqual(feed(mapping, [setup(CHOSEN.sessionId), run.started(), run.beforeModel()]), []);
   pseudonyms.learn(PSEUDONYMS);
   const records = [...mapping.claims(1), ...feed(mapping, [run.afterModel(), run.finishedEvent()])];
-  assert.deepEqual(records.map(({ event }) => event), ["session.claimed", "model_call.finished", "run.finished"]);
+  assert.deepEqual(
+    records.map(({ event }) => event),
+    ["session.claimed", "model_call.finished", "run.finished"],
+  );
 });
 
 test("a run keeps its ids when the key is replaced in its middle", () => {
@@ -240,11 +322,12 @@ test("a run keeps its ids when the key is replaced in its middle", () => {
   for (const field of ["session_id", "agent_id", "run_id", "parent_agent_id"])
     assert.equal(new Set(records.map((record) => record[field]).filter((id) => id !== undefined)).size, 1, field);
   const later = feed(mapping, wholeRun({ ...CHOSEN, runId: "may" }));
-  assert.equal(later[0].run_id, createPseudonyms(ANOTHER_KEY).identifier("may"));
+  assert.equal(later[0]?.run_id, createPseudonyms(ANOTHER_KEY).identifier("may"));
 });
 
 // ---- the file ----
 
+/** @param {string} name */
 function watched(name) {
   const file = path.join(folder, `${name}.json`);
   const pseudonyms = createPseudonyms();
@@ -252,7 +335,12 @@ function watched(name) {
   return { file, pseudonyms, clock, look: watchPseudonyms(file, pseudonyms, () => clock.ms) };
 }
 
-const write = (file, content) => fs.writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
+/**
+ * @param {string} file
+ * @param {unknown} content
+ */
+const write = (file, content) =>
+  fs.writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
 
 test("a new key is noticed within a second, and the file is not looked at more often", () => {
   const { file, pseudonyms, clock, look } = watched("rotated");
@@ -296,5 +384,5 @@ test("a file that comes later is read when it is there", () => {
   write(file, PSEUDONYMS);
   clock.ms += 1000;
   look();
-  assert.match(pseudonyms.identifier("tester"), PSEUDONYM);
+  assert.match(String(pseudonyms.identifier("tester")), PSEUDONYM);
 });

@@ -8,9 +8,17 @@ import { afterEach, beforeEach, test } from "node:test";
 
 import { createSpool, LIMITS } from "../../src/cline_otel/plugin/cline-otel.js";
 
+/** @import { TestContext } from "node:test" */
+
+/** @typedef {Parameters<typeof createSpool>[0]} SpoolGiven */
+
+/** @type {string} */
 let root;
+/** @type {string} */
 let directory;
+/** @type {number} */
 let clockMs;
+/** @type {ReturnType<typeof createSpool>[]} */
 const spools = [];
 
 beforeEach(() => {
@@ -24,6 +32,7 @@ afterEach(() => {
   fs.rmSync(root, { recursive: true, force: true });
 });
 
+/** @param {Partial<Omit<SpoolGiven, "limits">> & { limits?: Partial<SpoolGiven["limits"]> }} given */
 function spoolOf(given = {}) {
   const spool = createSpool({
     directory,
@@ -41,10 +50,43 @@ function spoolOf(given = {}) {
 }
 
 const files = () => (fs.existsSync(directory) ? fs.readdirSync(directory) : []).toSorted();
-const linesIn = (name) => fs.readFileSync(path.join(directory, name), "utf8").split("\n").filter((line) => line !== "");
-const records = () => files().flatMap(linesIn).map((line) => JSON.parse(line));
-const numbers = () => records().filter(({ event }) => event === "n").map(({ n }) => n);
+/** @param {string} name */
+const linesIn = (name) =>
+  fs
+    .readFileSync(path.join(directory, name), "utf8")
+    .split("\n")
+    .filter((line) => line !== "");
+const records = () =>
+  files()
+    .flatMap(linesIn)
+    .map((line) => JSON.parse(line));
+function onlyFile() {
+  const [name, ...others] = files();
+  assert.ok(name !== undefined && others.length === 0);
+  return name;
+}
+const numbers = () =>
+  records()
+    .filter(({ event }) => event === "n")
+    .map(({ n }) => n);
+/** @param {number} n */
 const numbered = (n, padding = 0) => ({ v: 1, event: "n", n, padding: "p".repeat(padding) });
+/**
+ * What the disk does to writes during a test, instead of writing all bytes at once.
+ *
+ * @param {TestContext} t
+ * @param {(write: (length?: number) => number, bytes: Uint8Array) => number} disk
+ */
+function onWrite(t, disk) {
+  const { writeSync } = fs;
+  return t.mock.method(
+    fs,
+    "writeSync",
+    /** @type {(descriptor: number, bytes: Uint8Array, offset: number) => number} */
+    (descriptor, bytes, offset) => disk((length) => writeSync(descriptor, bytes, offset, length), bytes),
+  );
+}
+
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("lines are on the disk one turn of the event loop after they were given", async () => {
@@ -62,7 +104,7 @@ test("directory and file are the user's alone, and the name is pid, start and se
   spool.flush();
   assert.deepEqual(files(), ["7-1800000000000-0.jsonl"]);
   assert.equal(fs.statSync(directory).mode & 0o777, 0o700);
-  assert.equal(fs.statSync(path.join(directory, files()[0])).mode & 0o777, 0o600);
+  assert.equal(fs.statSync(path.join(directory, onlyFile())).mode & 0o777, 0o600);
 });
 
 test("nothing given, nothing made", () => {
@@ -81,9 +123,17 @@ test("a file is rolled before it would pass its limit, and no line is lost or to
   }
   assert.ok(files().length > 5);
   for (const name of files()) assert.ok(fs.statSync(path.join(directory, name)).size <= 1000);
-  assert.deepEqual(numbers().toSorted((a, b) => a - b), [...Array(100).keys()]);
-  const bySequence = files().toSorted((a, b) => Number(a.split("-")[2].split(".")[0]) - Number(b.split("-")[2].split(".")[0]));
-  assert.deepEqual(bySequence.flatMap(linesIn).map((line) => JSON.parse(line).n), [...Array(100).keys()]);
+  assert.deepEqual(
+    numbers().toSorted((a, b) => a - b),
+    [...Array(100).keys()],
+  );
+  /** @param {string} name */
+  const sequenceOf = (name) => Number(/-(\d+)\.jsonl$/.exec(name)?.[1]);
+  const bySequence = files().toSorted((a, b) => sequenceOf(a) - sequenceOf(b));
+  assert.deepEqual(
+    bySequence.flatMap(linesIn).map((line) => JSON.parse(line).n),
+    [...Array(100).keys()],
+  );
 });
 
 test("two writers with one name never share a file", () => {
@@ -95,7 +145,10 @@ test("two writers with one name never share a file", () => {
     two.flush();
   }
   assert.equal(files().length, 2);
-  assert.deepEqual(numbers().toSorted((a, b) => a - b), [...Array(10).keys(), ...Array.from({ length: 10 }, (_, n) => 100 + n)]);
+  assert.deepEqual(
+    numbers().toSorted((a, b) => a - b),
+    [...Array(10).keys(), ...Array.from({ length: 10 }, (_, n) => 100 + n)],
+  );
 });
 
 test("at the directory's limit it stops, and when there is room again it says how many are missing", () => {
@@ -107,7 +160,7 @@ test("at the directory's limit it stops, and when there is room again it says ho
   }
   const written = numbers().length;
   assert.ok(written > 10 && written < 100);
-  assert.ok(fs.statSync(path.join(directory, files()[0])).size <= 5000);
+  assert.ok(fs.statSync(path.join(directory, onlyFile())).size <= 5000);
 
   for (const name of files()) fs.unlinkSync(path.join(directory, name)); // as the bridge does
   clockMs += LIMITS.checkIntervalMs;
@@ -139,7 +192,7 @@ test("when its file is taken away it goes on in a new one", () => {
   const spool = spoolOf();
   spool.append([numbered(1)]);
   spool.flush();
-  fs.unlinkSync(path.join(directory, files()[0]));
+  fs.unlinkSync(path.join(directory, onlyFile()));
   clockMs += LIMITS.checkIntervalMs;
   spool.append([numbered(2)]);
   spool.flush();
@@ -191,65 +244,66 @@ test("after a failure the disk is left alone for a while, and lines wait in boun
   spool.flush(); // the process ends: now or never
   assert.deepEqual(numbers(), [1, 2, 3, 4, 5]);
   const losses = records().filter(({ event }) => event === "records.dropped");
-  assert.deepEqual(losses.map(({ count, reason }) => [reason, count]), [["write_error", 1], ["memory_limit", 3]]);
+  assert.deepEqual(
+    losses.map(({ count, reason }) => [reason, count]),
+    [
+      ["write_error", 1],
+      ["memory_limit", 3],
+    ],
+  );
 });
 
-test("a slow disk is waited for at most one hundredth of the time", async () => {
-  let writes = 0;
+test("a slow disk is waited for at most one hundredth of the time", async (t) => {
   const monotonicMs = () => clockMs;
   const claims = () => [];
   const spool = spoolOf({ monotonicMs, claims });
-  const write = fs.writeSync;
-  fs.writeSync = (...given) => {
-    writes += 1;
+  const { mock } = onWrite(t, (write) => {
     clockMs += 2 * LIMITS.slowWriteMs;
-    return write(...given);
-  };
-  try {
-    spool.append([numbered(1)]);
+    return write();
+  });
+  spool.append([numbered(1)]);
+  await turn();
+  await turn();
+  assert.equal(mock.callCount(), 1);
+  for (let n = 2; n < 10; n += 1) {
+    spool.append([numbered(n)]);
     await turn();
-    await turn();
-    assert.equal(writes, 1);
-    for (let n = 2; n < 10; n += 1) {
-      spool.append([numbered(n)]);
-      await turn();
-    }
-    assert.equal(writes, 1);
-    spool.flush();
-    assert.deepEqual(numbers(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  } finally {
-    fs.writeSync = write;
   }
+  assert.equal(mock.callCount(), 1);
+  spool.flush();
+  assert.deepEqual(numbers(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 });
 
-test("a line that was torn by a full disk stays the last of its file", () => {
+test("a line that was torn by a full disk stays the last of its file", (t) => {
   const spool = spoolOf();
-  const write = fs.writeSync;
   let calls = 0;
-  fs.writeSync = (descriptor, bytes, offset) => {
+  onWrite(t, (write, bytes) => {
     calls += 1;
-    if (calls === 1) return write(descriptor, bytes, offset, bytes.length - 5); // all but the end of the second line
+    if (calls === 1) return write(bytes.length - 5); // all but the end of the second line
     if (calls === 2) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
-    return write(descriptor, bytes, offset);
-  };
-  try {
-    spool.append([numbered(1), numbered(2)]);
-    spool.flush();
-    clockMs += LIMITS.checkIntervalMs;
-    spool.append([numbered(3)]);
-    spool.flush();
-  } finally {
-    fs.writeSync = write;
-  }
+    return write();
+  });
+  spool.append([numbered(1), numbered(2)]);
+  spool.flush();
+  clockMs += LIMITS.checkIntervalMs;
+  spool.append([numbered(3)]);
+  spool.flush();
   assert.equal(files().length, 2);
-  const [first, second] = files().map((name) => fs.readFileSync(path.join(directory, name), "utf8"));
-  assert.equal(JSON.parse(first.split("\n")[0]).n, 1);
+  const [first = "", second = ""] = files().map((name) => fs.readFileSync(path.join(directory, name), "utf8"));
+  assert.equal(JSON.parse(first.split("\n")[0] ?? "").n, 1);
   assert.ok(!first.endsWith("\n"));
-  assert.deepEqual(second.trim().split("\n").map((line) => JSON.parse(line).n ?? JSON.parse(line).count), [1, 3]);
+  assert.deepEqual(
+    second
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).n ?? JSON.parse(line).count),
+    [1, 3],
+  );
 });
 
 test("a record that cannot be printed costs itself only", () => {
   const spool = spoolOf();
+  /** @type {Record<string, unknown>} */
   const cyclic = {};
   cyclic.self = cyclic;
   spool.append([cyclic]);
@@ -268,7 +322,10 @@ test("while the user has said no nothing is written, and afterwards sessions are
   refused = false;
   spool.append([numbered(2)]);
   spool.flush();
-  assert.deepEqual(records().map(({ event }) => event), ["session.claimed", "n"]);
+  assert.deepEqual(
+    records().map(({ event }) => event),
+    ["session.claimed", "n"],
+  );
   refused = true;
   spool.append([numbered(3)]);
   spool.close({ event: "process.exited" });

@@ -15,9 +15,23 @@ import { createMapping, createPseudonyms, createState, SPOOL_VERSION } from "./c
 const MOST_MESSAGES = 100_000;
 const PLAIN_NAMES = "--plain-names";
 
+/** @typedef {{ kind: string, timeMs: number, pid: unknown, context: unknown }} RecordedCall */
+/** @typedef {ReturnType<ReturnType<typeof createMapping>["map"]>} SpoolRecords */
+
+/**
+ * @template T
+ * @param {number} count
+ * @param {T} value
+ * @returns {T[]}
+ */
 const times = (count, value) => new Array(Math.min(Math.max(count, 0), MOST_MESSAGES)).fill(value);
 
-/** Undoes the recorder's cut: an array as long as the real one, with the one message that was kept at its end. */
+/**
+ * Undoes the recorder's cut: an array as long as the real one, with the one message that was kept at its end.
+ *
+ * @param {string} key
+ * @param {any} value as `JSON.parse` gives it
+ */
 function uncut(key, value) {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   if (key === "messages" && Number.isInteger(value.n))
@@ -27,10 +41,16 @@ function uncut(key, value) {
   return value;
 }
 
+/**
+ * @param {string} line
+ * @returns {RecordedCall | undefined}
+ */
 function parse(line) {
   try {
     const { kind, t_ns: timeNs, pid, ctx } = JSON.parse(line, uncut);
-    return typeof kind === "string" ? { kind, timeMs: Number(BigInt(timeNs) / 1_000_000n), pid, context: ctx } : undefined;
+    return typeof kind === "string"
+      ? { kind, timeMs: Number(BigInt(timeNs) / 1_000_000n), pid, context: ctx }
+      : undefined;
   } catch {
     return undefined;
   }
@@ -41,12 +61,13 @@ function parse(line) {
  *
  * @param {string[]} lines
  * @param {ReturnType<typeof createPseudonyms>} pseudonyms
- * @returns {{records: object[], malformed: number}}
+ * @returns {{ records: SpoolRecords, malformed: number }}
  */
 export function spoolFromCapture(lines, pseudonyms) {
   const calls = lines.filter((line) => line.trim() !== "").map(parse);
   const lastOf = new Map(calls.map((call, index) => [call?.pid, index]));
   const processes = new Map();
+  /** @type {SpoolRecords} */
   const records = [];
   calls.forEach((call, index) => {
     if (call === undefined) return;
@@ -62,6 +83,7 @@ export function spoolFromCapture(lines, pseudonyms) {
   return { records, malformed: calls.filter((call) => call === undefined).length };
 }
 
+/** @param {string} message */
 function fail(message) {
   process.stderr.write(`${message}\n`);
   process.exitCode = 2;

@@ -1,0 +1,101 @@
+// Gates: the only ways from a context into a record. Each takes anything and gives what may be written, or undefined.
+
+import { LIMITS } from "../limits.js";
+
+const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
+// No account's number, no fine-tuned model of OpenAI's (it has the organization's name), no owner, no address.
+export const MODEL_NAME = new RegExp(
+  [
+    "^(?!.*[Aa][Rr][Nn]:|ft:|projects/|accounts/(?!fireworks/)|localhost|[^/]*\\.[a-z]{2,}(?::[^/]*)?/)",
+    "(?!.*(?:[0-9]{9,}|:[0-9]{2,5}/|[0-9]+(?:\\.[0-9]+){3}))",
+    "(?=.{1,128}$)(?:~|@cf/)?[A-Za-z0-9][A-Za-z0-9_.:+-]*",
+    "(/[A-Za-z0-9_.:+-]+){0,4}(@(?:[0-9][0-9A-Za-z.-]*|default|latest|us|eu|apac|global))?$",
+  ].join(""),
+);
+const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+export const CLIENT_VERSION = new RegExp(
+  "^[0-9]{1,6}(?:\\.[0-9]{1,6}){1,2}" +
+    "(?:-(?:alpha|beta|rc|nightly|next|canary|dev|pre|preview|insiders?)(?:[.-]?[0-9]{1,14}){0,3})?$",
+);
+const WORD = /^[a-z][a-z0-9_-]{0,39}$/;
+export const OTHER = "_OTHER";
+
+/**
+ * @param {...string} shapes sources of regular expressions
+ * @returns {RegExp} which matches what one of them does
+ */
+export const anyOf = (...shapes) => new RegExp(shapes.join("|"));
+
+// Keys and tokens.
+export const KEY_SHAPE = anyOf(
+  "(?<![A-Za-z0-9])[SsPpRr][Kk][-_.](?:live|test|proj|ant|or|svcacct)?[-_]?[A-Za-z0-9_.-]{16,}", // OpenAI, Stripe
+  "gh[oprsu]_[A-Za-z0-9]{12,}|github_pat_\\w{20,}|glpat-[\\w-]{16,}", // GitHub, GitLab
+  "(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\\w-]{30,}", // AWS, Google
+  "xox[abeoprs]-[\\w-]{10,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{30,}", // Slack, npm, Hugging Face
+  "glrt-[\\w-]{16,}|dckr_pat_[\\w-]{16,}|shp(?:at|ss|ca|pa)_[A-Za-z0-9]{16,}", // GitLab, Docker, Shopify
+  "(?<![A-Za-z0-9])(?:xai|gsk|pplx|tgp_v1|fw|r8|csk|dop_v1|pcsk|tvly)[-_][A-Za-z0-9]{20,}", // model providers
+  "(?<![A-Za-z0-9])nvapi-[\\w-]{20,}",
+  "SG\\.[\\w-]{16,}\\.[\\w-]{16,}|(?<![A-Za-z0-9])hv[sb]\\.[\\w-]{16,}|ya29\\.[\\w-]{16,}", // SendGrid, Vault, Google
+  "eyJ[\\w-]{8,}\\.[\\w-]{8,}\\.[\\w-]*", // JSON Web Token
+);
+
+/** @type {(pattern: RegExp) => (value: unknown) => string | undefined} */
+const matching = (pattern) => (value) =>
+  typeof value === "string" && pattern.test(value) && !KEY_SHAPE.test(value) ? value : undefined;
+export const plainToolName = matching(TOOL_NAME);
+const modelName = matching(MODEL_NAME);
+export const clientName = matching(CLIENT_NAME);
+export const clientVersion = matching(CLIENT_VERSION);
+export const word = matching(WORD);
+
+/** @param {unknown} value */
+export const wordOrOther = (value) => (value === undefined || value === null ? undefined : (word(value) ?? OTHER));
+
+/** @param {unknown} value */
+export const modelOrOther = (value) => (typeof value === "string" ? (modelName(value) ?? OTHER) : undefined);
+
+/**
+ * A name or id as it is, which must not get into a record but by way of `published`.
+ *
+ * @param {unknown} value
+ */
+export const chosen = (value) =>
+  typeof value === "string" && value !== "" && value.length <= LIMITS.nameCharacters ? value : undefined;
+
+/** @param {unknown} value */
+export const runStatus = (value) =>
+  value === "completed" || value === "failed" || value === "aborted" ? value : undefined;
+
+/** @param {unknown} value */
+export const amount = (value) =>
+  typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
+
+/** @param {unknown} value */
+export const integer = (value) =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+
+/**
+ * Milliseconds since the epoch from a Date (same process), its ISO text (through JSON) or a number.
+ *
+ * @param {unknown} value
+ */
+export function instantMs(value) {
+  if (typeof value === "number") return integer(Math.round(value));
+  if (typeof value === "string") return integer(Date.parse(value));
+  return value instanceof Date ? integer(value.getTime()) : undefined;
+}
+
+/**
+ * The size in bytes of a value as JSON (of a string: its own), or undefined when it has none.
+ *
+ * @param {unknown} value
+ */
+export function sizeBytes(value) {
+  if (value === undefined || value === null) return undefined;
+  try {
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    return typeof text === "string" ? Buffer.byteLength(text) : undefined;
+  } catch {
+    return undefined; // cyclic, a bigint, a getter that throws
+  }
+}

@@ -1,0 +1,155 @@
+// Pseudonyms: what stands for a name that somebody chose, for a tool or in place of an id.
+
+import { createHmac } from "node:crypto";
+
+import { LIMITS } from "../limits.js";
+import { keep } from "./bounded_map.js";
+import { anyOf, CLIENT_VERSION, KEY_SHAPE, MODEL_NAME, OTHER, plainToolName } from "./gates.js";
+
+/** @import { FieldValue, SpoolRecord } from "./record.js" */
+
+// Ids that a machine made up. Any other is a name.
+const GENERATED_ID = anyOf(
+  "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?",
+  "run_[A-Za-z0-9_-]{8}",
+  "[0-9A-HJKMNP-TV-Z]{26}", // ULID
+  "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID
+  "[0-9a-f]{32}", // a UUID without dashes, or a pseudonym
+);
+const ONE_PROVIDER_ID =
+  "(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)" +
+  "[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})";
+const PROVIDER_ID = new RegExp(`${ONE_PROVIDER_ID}(?:\\|${ONE_PROVIDER_ID})?`); // of answers and calls
+const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source})$`);
+const WHOLE_PROVIDER_ID = new RegExp(`^(?:${PROVIDER_ID.source})$`);
+const KEY = /^[0-9a-f]{64}$/i;
+
+/** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/shapes.py. */
+export const PATTERNS = {
+  version: CLIENT_VERSION,
+  model: MODEL_NAME,
+  generatedId: WHOLE_ID,
+  providerId: WHOLE_PROVIDER_ID,
+  key: KEY_SHAPE,
+};
+
+const PSEUDONYM_DIGITS = 32;
+
+/**
+ * @param {Buffer} key
+ * @param {"id" | "tool"} kind
+ * @param {string} name
+ */
+const pseudonymOf = (key, kind, name) =>
+  createHmac("sha256", key).update(`${kind}\0${name}`).digest("hex").slice(0, PSEUDONYM_DIGITS);
+
+/**
+ * What `pseudonyms.json` holds, to be checked.
+ *
+ * @typedef {{ version?: unknown, key?: unknown, built_in_tools?: unknown, plain_names?: unknown }} PseudonymsContent
+ *
+ * @typedef {object} Pseudonyms
+ * @property {(content: PseudonymsContent) => void} learn takes what `pseudonyms.json` holds and throws if that is not
+ *   what it should be
+ * @property {(id: string) => string | undefined} identifier gives an id that a machine made up as it is; of any other
+ *   the pseudonym, or undefined while there is no key
+ * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that tell of a tool
+ */
+
+/**
+ * The pseudonyms of one installation: HMAC-SHA-256 of a name's kind and the name, under the installation's key.
+ *
+ * Until they have learnt once, nobody's names are known and none has a pseudonym. An id keeps its pseudonym for as long
+ * as this process remembers it, so that a new key does not tear apart what is open; a tool takes that of the new key at
+ * once.
+ *
+ * @param {PseudonymsContent} [content] learnt at once; throws like `learn`
+ * @returns {Pseudonyms}
+ */
+export function createPseudonyms(content) {
+  /** @type {Buffer | undefined} */
+  let key;
+  /** @type {Set<unknown>} */
+  let builtInTools = new Set();
+  let plainNames = false;
+  /** @type {Map<string, string>} */
+  const ids = new Map();
+  /** @type {Map<string, string>} */
+  const tools = new Map();
+
+  /** @type {Pseudonyms} */
+  const pseudonyms = {
+    learn: (given) => {
+      const { version, key: digits, built_in_tools: names, plain_names: plain } = given;
+      if (version !== 1 || typeof digits !== "string" || !KEY.test(digits) || !Array.isArray(names))
+        throw new TypeError("not what pseudonyms.json holds");
+      key = Buffer.from(digits, "hex");
+      builtInTools = new Set(names);
+      plainNames = plain === true;
+      tools.clear();
+    },
+    identifier: (id) => {
+      if (WHOLE_ID.test(id)) return id;
+      const known = ids.get(id) ?? (key && pseudonymOf(key, "id", id));
+      if (known !== undefined) keep(ids, id, known, LIMITS.idPseudonyms);
+      return known;
+    },
+    tool: (name) => {
+      if (builtInTools.has(name)) return { tool_name: name };
+      if (plainNames) return { tool_name: plainToolName(name) ?? OTHER };
+      if (key === undefined || name === "") return { tool_name: OTHER };
+      const hash = tools.get(name) ?? pseudonymOf(key, "tool", name);
+      keep(tools, name, hash, LIMITS.toolPseudonyms);
+      return { tool_name: OTHER, tool_name_hash: hash };
+    },
+  };
+  if (content !== undefined) pseudonyms.learn(content);
+  return pseudonyms;
+}
+
+const ID_FIELDS = new Set([
+  "session_id",
+  "agent_id",
+  "run_id",
+  "parent_agent_id",
+  "parent_run_id",
+  "parent_call_id",
+  "call_id",
+  "response_id",
+]);
+
+// Ids of calls and answers, which those who serve models make.
+const PROVIDER_ID_FIELDS = new Set(["parent_call_id", "call_id", "response_id"]);
+
+/**
+ * @param {string} field
+ * @param {string} id
+ * @param {Pseudonyms} pseudonyms
+ */
+function publishedId(field, id, pseudonyms) {
+  if (!PROVIDER_ID_FIELDS.has(field) || !WHOLE_PROVIDER_ID.test(id)) return pseudonyms.identifier(id);
+  return KEY_SHAPE.test(id) ? undefined : id;
+}
+
+/**
+ * A record as it may be written; undefined for one whose subject has no name that may be.
+ *
+ * @param {SpoolRecord} entry
+ * @param {Pseudonyms} pseudonyms
+ * @returns {SpoolRecord | undefined}
+ */
+export function published(entry, pseudonyms) {
+  /** @type {SpoolRecord} */
+  const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
+  for (const field in entry) {
+    const value = /** @type {FieldValue} */ (entry[field]);
+    if (field === "tool_name") Object.assign(result, pseudonyms.tool(String(value)));
+    else if (!ID_FIELDS.has(field)) result[field] = value;
+    else {
+      const id = publishedId(field, String(value), pseudonyms);
+      if (id !== undefined) result[field] = id;
+      else if (field === "agent_id" || field === "run_id" || entry.event === "session.claimed") return undefined;
+    }
+  }
+  return result;
+}

@@ -1,0 +1,28 @@
+// Sessions: which of them this plugin tells of.
+
+import { LIMITS } from "../limits.js";
+import { keep } from "./bounded_map.js";
+import { chosen, clientName, clientVersion } from "./gates.js";
+import { record } from "./record.js";
+
+/** @import { SetupContext } from "../hook_contexts.js" */
+/** @import { SpoolRecord } from "./record.js" */
+/** @import { State } from "./state.js" */
+
+/**
+ * @param {State} state
+ * @param {SetupContext} context
+ * @param {number} nowMs
+ * @returns {SpoolRecord[]}
+ */
+export function onSetup(state, context, nowMs) {
+  const sessionId = chosen(context?.session?.sessionId);
+  if (sessionId === undefined) return []; // a load without a session, to list the plugin's commands
+  const fields = {
+    session_id: sessionId,
+    client_name: clientName(context?.client?.name),
+    client_version: clientVersion(context?.client?.version),
+  };
+  keep(state.sessions, sessionId, fields, LIMITS.sessions);
+  return [record("session.claimed", nowMs, fields)];
+}
