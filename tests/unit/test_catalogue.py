@@ -14,7 +14,6 @@ from bench.fixed_key import CATALOGUE
 from cline_otel.catalogue import load as loading
 from cline_otel.catalogue import model
 from cline_otel.catalogue.load import CatalogueError
-from cline_otel.cli import explain
 
 
 @pytest.fixture
@@ -180,11 +179,6 @@ def test_a_file_that_is_no_toml_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 # --- the catalogue as it is -----------------------------------------------------------------------------
-
-
-def test_every_kind_of_the_catalogue_can_be_explained() -> None:
-    kinds = {entry.kind for vocabulary in CATALOGUE.vocabularies.values() for entry in vocabulary.events.values()}
-    assert kinds <= explain._KIND_MEANING.keys()
 
 
 def test_every_attribute_is_used_by_a_signal_that_it_serves() -> None:

@@ -22,7 +22,7 @@ def rows(title: str) -> list[list[str]]:
     """The cells of the table under a heading of the page, code marks taken off."""
     text = privacy_document(ATTRIBUTES, SOURCES)
     part = text.split(f"## {title}")[1].split("\n## ")[0]
-    lines = [line for line in part.splitlines() if line.startswith("| ")]
+    lines = [line for line in part.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
     return [[cell.strip().replace("`", "") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[1:]]
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from cline_otel.catalogue import model
 from cline_otel.catalogue.gates import IDENTIFIER
-from cline_otel.events import EVENT_TYPES, Event, steering_fields
+from cline_otel.events import EVENT_TYPES, Event, RunClaimed, Tick, steering_fields
 
 OVERFLOW: Final = "otel.metric.overflow"
 """Set by the metrics themselves, on any of them (metrics SDK specification, cardinality limits)."""
@@ -30,6 +30,7 @@ def findings(
         *_check_attributes(attributes),
         *_check_metrics(metrics, attributes.attributes),
         *_check_spans(spans, attributes.attributes),
+        *_check_kinds(spans, metrics, facts),
         *_check_served(attributes.attributes, metrics, spans, facts),
         *_check_steering(attributes),
         *_check_facts(facts, attributes.attributes, metrics),
@@ -61,6 +62,9 @@ def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
                 yield f"{where}: a pseudonym belongs to a group"
             if attribute.privacy == "pseudonym" and (attribute.hashes is None) == (attribute.pattern is None):
                 yield f"{where}: a pseudonym either hashes a kind of name or has a pattern for the plain one"
+        has_examples = attribute.type == "bool" or attribute.values is not None or attribute.values_from is not None
+        if attribute.example is None and not has_examples:
+            yield f"{where}: has no example: add one"
         if "metric" in attribute.serves and attribute.cardinality != "low":
             yield f"{where}: a metric attribute must be of low cardinality"
         if "metric" in attribute.serves and attribute.privacy not in ("safe", "bounded"):
@@ -105,6 +109,19 @@ def _check_spans(table: model.SpansFile, attributes: Mapping[str, model.Attribut
             known = attributes[attribute].values if attribute in attributes else None
             for value in sorted({*accepted} - (known or {*accepted})):
                 yield f"{where}: {attribute} is never {value!r}: add the value in attributes.toml"
+
+
+def _check_kinds(table: model.SpansFile, metrics: model.MetricsFile, facts: model.FactsFile) -> Iterator[str]:
+    kinds = {*EVENT_TYPES, "ignored"} - {Tick.kind, RunClaimed.kind}
+    for kind in sorted(kinds - table.kinds.keys()):
+        yield f"spans.toml: kinds: what an event {kind} does is not said: add it"
+    for kind in sorted(table.kinds.keys() - kinds):
+        yield f"spans.toml: kinds: no event is a {kind}: add a class to events.py, or take it out"
+    for kind, entry in table.kinds.items():
+        for name in sorted({*entry.metrics} - metrics.metrics.keys()):
+            yield f"spans.toml: kinds: {kind}: no metric {name}: add it to metrics.toml"
+        for name in sorted({*entry.logs} - facts.facts.keys()):
+            yield f"spans.toml: kinds: {kind}: no log record {name}: add it to facts.toml"
 
 
 def _check_served(

@@ -23,8 +23,21 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Attribute(_Strict):
-    """An attribute that may leave: its type, who may see it, and which values it may have."""
+class _Published(_Strict):
+    """What users build on, so that it is permanent (docs/stability.md).
+
+    ``since`` is the release that had it first; ``deprecated`` says what to use instead, and since when.
+    """
+
+    since: Annotated[str, Field(pattern=r"[0-9]+\.[0-9]+\.[0-9]+")] = "0.1.0"
+    deprecated: str | None = None
+
+
+class Attribute(_Published):
+    """An attribute that may leave: its type, who may see it, and which values it may have.
+
+    ``example`` is a value that it may have; those with listed values, and true or false, need none.
+    """
 
     type: Literal["string", "int", "double", "bool", "strings"]
     privacy: PrivacyClass
@@ -32,6 +45,7 @@ class Attribute(_Strict):
     convention: Literal["semconv", "genai", "specification", "cline"]
     serves: frozenset[Serves] = Field(min_length=1)
     description: str
+    example: str | int | float | None = None
     pattern: str | None = None
     values: frozenset[str] | None = None
     values_from: str | None = None
@@ -47,8 +61,19 @@ class InternalField(_Strict):
     pattern: str | None = None
 
 
+class ResourceAttribute(_Published):
+    """An attribute of the resource, which says who sends; ``signals`` that have it."""
+
+    convention: Literal["semconv"]
+    signals: list[Literal["traces", "metrics", "logs"]]
+    description: str
+    example: str
+
+
 class AttributesFile(_Strict):
     """``attributes.toml``."""
+
+    resource: dict[str, ResourceAttribute]
 
     patterns: dict[str, Annotated[str, AfterValidator(_compiles)]]
     classes: dict[str, dict[str, Annotated[str, AfterValidator(_compiles)]]]
@@ -58,7 +83,7 @@ class AttributesFile(_Strict):
     providers: dict[str, str]
 
 
-class Metric(_Strict):
+class Metric(_Published):
     """A metric: instrument, unit, attributes."""
 
     instrument: Literal["counter", "histogram"]
@@ -77,27 +102,45 @@ class MetricsFile(_Strict):
     metrics: dict[str, Metric]
 
 
-class Span(_Strict):
+class Span(_Published):
     """A span: its name, what it carries and when it is an error."""
 
     name: str
     kind: Literal["INTERNAL", "CLIENT"]
     parent: list[str]
     convention: Literal["semconv", "genai", "cline"]
-    since: str
     description: str
     attributes: list[str]
     inherits: list[str] = []
     error_when: dict[str, list[str]]
 
 
+class EventKind(_Strict):
+    """What a kind of event does to the spans, and which other signals that makes."""
+
+    does: str
+    logs: list[str] = []
+    logs_if: str = ""
+    metrics: list[str] = []
+
+    def describe(self) -> str:
+        """All of it, in a line for people."""
+        parts = [self.does]
+        if self.logs:
+            parts.append(" ".join(filter(None, ["log", ", ".join(self.logs), self.logs_if])))
+        if self.metrics:
+            parts.append(f"{'metric' if len(self.metrics) == 1 else 'metrics'} {', '.join(self.metrics)}")
+        return "; ".join(parts)
+
+
 class SpansFile(_Strict):
-    """``spans.toml``, by the operation that the span is."""
+    """``spans.toml``: spans by the operation that they are, and kinds of events."""
 
     spans: dict[str, Span]
+    kinds: dict[str, EventKind]
 
 
-class FactEntry(_Strict):
+class FactEntry(_Published):
     """A log record that a fact becomes."""
 
     severity: SeverityName

@@ -24,30 +24,6 @@ from cline_otel.events import KEYS
 from cline_otel.markdown import Cell
 from cline_otel.privacy.policy import PrivacyClass
 
-_KIND_MEANING = {
-    "ignored": "nothing: bookkeeping",
-    "fact": "a log record",
-    "agent.described": "nothing by itself; names the agent's model and session",
-    "session.claimed": "nothing by itself; the plugin will own the session's runs",
-    "process.exited": "what the process left open is closed as incomplete",
-    "records.dropped": "a count in `status`",
-    "run.started": "opens span `invoke_agent`; log cline.run.started; metrics cline.run.started, cline.task.started",
-    "run.finished": "closes span `invoke_agent`; log cline.run.finished; metrics gen_ai.invoke_agent.duration, "
-    "cline.run.completed, cline.run.duration",
-    "model_call.started": "opens span `chat`",
-    "model_call.first_chunk": "time to first chunk of span `chat`; metric gen_ai.client.operation.time_to_first_chunk",
-    "model_call.ended": "the end of span `chat`; metric gen_ai.client.operation.duration",
-    "model_call.usage": "tokens and cost of span `chat`; metrics gen_ai.client.token.usage, cline.cost",
-    "model_call.finished": "closes span `chat`; log cline.model_call.failed if it failed; metrics "
-    "gen_ai.client.operation.duration, gen_ai.client.operation.time_to_first_chunk, gen_ai.client.token.usage, "
-    "cline.cost",
-    "tool_call.started": "opens span `execute_tool`",
-    "tool_call.finished": "closes span `execute_tool`; log cline.tool_call.failed if it failed; metrics "
-    "gen_ai.execute_tool.duration, cline.tool.calls",
-    "tool_call.named": "the name of span `execute_tool`; metric cline.tool.calls",
-}
-
-
 _CLASS_MEANINGS = {
     "safe": "a number, or a string of a known form",
     "bounded": "one of a list of known values, else _OTHER",
@@ -112,7 +88,7 @@ def _speakers(tables: Tables, vocabulary: str) -> str:
 
 
 def _becomes(entry: SourceEvent) -> str:
-    return f"log record {entry.fact}" if entry.kind == "fact" else _KIND_MEANING[entry.kind]
+    return f"log record {entry.fact}" if entry.kind == "fact" else read_tables().spans.kinds[entry.kind].describe()
 
 
 def _list_all(catalogue: Catalogue) -> None:
