@@ -67,6 +67,9 @@ check-format: setup
 
 check-types: setup
 	@$(BIN)/mypy
+	@for platform in darwin win32; do \
+		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform src || exit 1; \
+	done
 
 check-imports: setup
 	@$(BIN)/lint-imports

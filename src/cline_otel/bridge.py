@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
+from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.plugin.install import plugin_file_of
 from cline_otel.privacy.policy import Policy
@@ -326,10 +326,9 @@ def _origins(settings: Settings, instance_id: str) -> tuple[Origin, Origin]:
 
 
 def run_until_signal(bridge: Bridge) -> None:
-    """Runs a bridge until SIGINT or SIGTERM; a second signal ends the process at once, losing nothing committed."""
+    """Runs a bridge until a signal asks it to stop; a second one ends the process at once, losing nothing committed."""
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         asked = 0
 
         def on_signal() -> None:
@@ -339,8 +338,7 @@ def run_until_signal(bridge: Bridge) -> None:
                 os._exit(130)
             bridge.stop()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, on_signal)
+        on_stop_signal(asyncio.get_running_loop(), on_signal)
         await bridge.run()
 
     asyncio.run(main())

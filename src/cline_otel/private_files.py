@@ -2,25 +2,19 @@
 
 The process's umask does not matter. What was wider before is taken from others where this user owns it.
 A file is never opened through a symbolic link, which another may have put in its place while its folder was
-open to all.
+open to all. What of this holds on which system says :mod:`cline_otel.operating_system`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
-_FOLDER_MODE: Final = 0o700
-_FILE_MODE: Final = 0o600
-_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
-_NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
-_CLOSE_ON_EXEC: Final = getattr(os, "O_CLOEXEC", 0)
+from cline_otel.operating_system.files import PRIVATE_FOLDER_MODE, open_file, restrict_directory, restrict_file
 
 
 def make_private_directory(path: Path) -> None:
@@ -30,10 +24,10 @@ def make_private_directory(path: Path) -> None:
         OSError: it cannot be made.
     """
     try:
-        path.mkdir(mode=_FOLDER_MODE)
+        path.mkdir(mode=PRIVATE_FOLDER_MODE)
     except FileNotFoundError:
         make_private_directory(path.parent)
-        path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        path.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
     except OSError:
         if not path.is_dir():
             raise
@@ -46,10 +40,7 @@ def private_directory(path: Path) -> None:
         OSError: it cannot be made, or others cannot be kept out.
     """
     make_private_directory(path)
-    found = path.stat()
-    # A sticky folder, as /tmp is, is shared on purpose.
-    if _is_too_wide(found, _FOLDER_MODE) and not found.st_mode & stat.S_ISVTX:
-        path.chmod(stat.S_IMODE(found.st_mode) & _FOLDER_MODE)
+    restrict_directory(path)
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -59,15 +50,13 @@ def open_private(path: Path, flags: int) -> int:
         OSError: it cannot be opened, or is a symbolic link, or others cannot be kept out.
     """
     try:
-        descriptor = os.open(path, flags | _NO_LINK | _CLOSE_ON_EXEC, _FILE_MODE)
+        descriptor = open_file(path, flags, follow_links=False)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, f"{path.name} is a symbolic link", str(path)) from None
         raise
     try:
-        found = os.fstat(descriptor)
-        if stat.S_ISREG(found.st_mode) and _is_too_wide(found, _FILE_MODE):
-            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & _FILE_MODE)
+        restrict_file(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
@@ -100,8 +89,4 @@ def written_beside(path: Path, content: bytes) -> Iterator[Path]:
 def keep_private(path: Path) -> None:
     """Keeps others out of a file of ours that may be there, and that is not to be opened now."""
     with suppress(OSError):
-        os.close(open_private(path, os.O_RDONLY | _NO_WAITING))
-
-
-def _is_too_wide(found: os.stat_result, mode: int) -> bool:
-    return bool(found.st_mode & 0o777 & ~mode) and found.st_uid == os.geteuid()
+        os.close(open_private(path, os.O_RDONLY))

@@ -14,13 +14,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from cline_otel.operating_system.files import open_file
+from cline_otel.operating_system.locks import is_locked, lock
 from cline_otel.private_files import open_private
 from cline_otel.settings.privacy import Exposure
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows has no advisory locks of this kind
-    fcntl = None  # type: ignore[assignment]
 
 _NAME: Final = "bridge.json"
 
@@ -57,9 +54,8 @@ def announced(state_directory: Path, running: Running) -> Iterator[Callable[[Run
     path = state_directory / _NAME
     descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
-        if fcntl is not None:
-            # Waits only while somebody looks.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Waits only while somebody looks.
+        lock(descriptor)
         _write(descriptor, running)
         yield lambda now: _write(descriptor, now)
     finally:
@@ -69,24 +65,20 @@ def announced(state_directory: Path, running: Running) -> Iterator[Callable[[Run
 
 def _write(descriptor: int, running: Running) -> None:
     content = msgspec.json.encode(running) + b"\n"
-    os.pwrite(descriptor, content, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, content)
     os.ftruncate(descriptor, len(content))
 
 
 def find_running(state_directory: Path) -> Running | None:
     """The bridge that runs on a state directory, or None."""
     try:
-        descriptor = os.open(state_directory / _NAME, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_file(state_directory / _NAME, os.O_RDONLY, follow_links=True)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                pass
-            else:
-                return None
+        if not is_locked(descriptor):
+            return None
         try:
             return msgspec.json.decode(file.read(), type=Running)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError):

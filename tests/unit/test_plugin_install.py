@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cline_otel.plugin import install as installer
-from cline_otel.plugin.discovery import _processes_listed, find_cline_versions, find_hub_daemon
+from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
 from cline_otel.plugin.install import PluginInstallError, cline_directory_of, install, plugin_file_of, uninstall
 
 
@@ -310,12 +310,3 @@ def test_a_record_of_a_process_that_is_no_hub_names_none(cline: Path) -> None:
     found = find_hub_daemon(cline, {})
 
     assert found is None or found.pid != os.getpid()
-
-
-def test_a_process_listing_is_read_line_by_line() -> None:
-    listing = ["  12 /opt/cline --cline-hub-daemon --port 1", "", "PID COMMAND", "13"]
-
-    assert list(_processes_listed(listing)) == [
-        (12, ("/opt/cline", "--cline-hub-daemon", "--port", "1")),
-        (13, ()),
-    ]

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from cline_otel.operating_system.linux_processes import LinuxProcesses
+from cline_otel.operating_system.process_interface import LivingProcess, Processes
+from cline_otel.operating_system.psutil_processes import PsutilProcesses
 from cline_otel.sources.files.processes import Presence, ProcessTable
 from cline_otel.sources.intake import ProcessKey
 
@@ -43,7 +46,9 @@ class Machine:
         (directory / "self").symlink_to(str(os.getpid()))
         (directory / "self" / "ns").mkdir()
         self.enter_namespace("pid:[4026531836]")
-        self.table = ProcessTable(directory, self.clocks.wall, self.clocks.boot)
+        self.table = ProcessTable(
+            LinuxProcesses(directory, self.clocks.wall, self.clocks.boot), boot_clock_ns=self.clocks.boot
+        )
 
     def enter_namespace(self, name: str) -> None:
         link = self.directory / "self" / "ns" / "pid"
@@ -164,6 +169,47 @@ def test_processes_not_asked_for_are_forgotten(machine: Machine) -> None:
     assert machine.table._recognised == {}
 
 
+class OneProcess:
+    """A system without pid namespaces, with one process or none."""
+
+    shows_every_process = True
+
+    def __init__(self, process: LivingProcess | None) -> None:
+        self.process = process
+
+    def living(self, pid: int) -> LivingProcess | None:
+        return self.process if self.process is not None and self.process.pid == pid else None
+
+    def look(self) -> OneProcess:
+        return self
+
+    def bearers(self, pid: int) -> list[LivingProcess]:
+        living = self.living(pid)
+        return [] if living is None else [living]
+
+
+def test_a_process_of_which_no_start_is_told_is_never_gone_and_never_alive() -> None:
+    key = started(42, 100)
+    table = ProcessTable(OneProcess(LivingProcess(42, None, 0)))
+    assert table.presences([key]) == {key: Presence.UNKNOWN}
+
+
+def test_where_there_are_no_pid_namespaces_a_pid_that_nobody_bears_is_gone() -> None:
+    key = started(42, 100)
+    assert ProcessTable(OneProcess(None)).presences([key]) == {key: Presence.GONE}
+
+
+def test_a_process_once_recognised_lives_while_its_identity_does_whatever_the_wall_clock_says() -> None:
+    key = started(42, 100)
+    system = OneProcess(LivingProcess(42, "the first", key.started_at_ms))
+    table = ProcessTable(system)
+    assert table.presences([key]) == {key: Presence.ALIVE}
+    system.process = LivingProcess(42, "the first", key.started_at_ms + 3_600_000)
+    assert table.presences([key]) == {key: Presence.ALIVE}
+    system.process = LivingProcess(42, "the second", key.started_at_ms)
+    assert table.presences([key]) == {key: Presence.GONE}
+
+
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -173,8 +219,9 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @needs_proc
-def test_a_real_process_is_alive_until_it_ends(child: subprocess.Popen[bytes]) -> None:
-    table = ProcessTable()
+@pytest.mark.parametrize("processes", [LinuxProcesses(), PsutilProcesses()], ids=["proc", "psutil"])
+def test_a_real_process_is_alive_until_it_ends(child: subprocess.Popen[bytes], processes: Processes) -> None:
+    table = ProcessTable(processes)
     key = ProcessKey(time.time_ns() // 10**6, child.pid)
     assert table.presences([key]) == {key: Presence.ALIVE}
     child.kill()
@@ -186,11 +233,12 @@ def test_a_real_process_is_alive_until_it_ends(child: subprocess.Popen[bytes]) -
 
 
 @needs_proc
+@pytest.mark.parametrize("processes", [LinuxProcesses(), PsutilProcesses()], ids=["proc", "psutil"])
 def test_a_real_process_with_another_start_time_is_not_taken_for_the_one_recorded(
-    child: subprocess.Popen[bytes],
+    child: subprocess.Popen[bytes], processes: Processes
 ) -> None:
     key = ProcessKey(time.time_ns() // 10**6 - 3_600_000, child.pid)
-    assert ProcessTable().presences([key]) == {key: Presence.UNKNOWN}
+    assert ProcessTable(processes).presences([key]) == {key: Presence.UNKNOWN}
 
 
 @needs_proc

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from cline_otel.operating_system.files import replace
 from cline_otel.private_files import keep_private, open_private, private_directory, written_beside
 
 _OFF: Final = b"off\n"
@@ -115,12 +116,12 @@ class OffFile:
     def _write(self, path: Path, content: bytes) -> None:
         self._make_directory()
         with written_beside(path, content) as temporary:
-            temporary.replace(path)
+            replace(temporary, path)
 
 
 def _token(path: Path, pattern: re.Pattern[bytes]) -> str | None:
     try:
-        descriptor = open_private(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = open_private(path, os.O_RDONLY)
     except OSError:
         return None
     try:

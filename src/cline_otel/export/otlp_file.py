@@ -15,6 +15,7 @@ from typing import Final
 from cline_otel.destinations import FileDestination
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Refused, Retry
+from cline_otel.operating_system.files import replace, sync_directory
 from cline_otel.private_files import keep_private, open_private, private_directory
 from cline_otel.signals import SignalName
 
@@ -91,7 +92,7 @@ class OtlpFileExporter:
         self._descriptor = descriptor
         self._size_bytes = _whole_lines_bytes(descriptor)
         os.ftruncate(descriptor, self._size_bytes)
-        _sync_directory(self._destination.directory)
+        sync_directory(self._destination.directory)
         return descriptor
 
     def _close(self) -> None:
@@ -103,7 +104,7 @@ class OtlpFileExporter:
         names = self._names()
         for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
             if newer.exists():
-                newer.replace(older)
+                replace(newer, older)
 
     def _names(self) -> list[Path]:
         """The file, and those that it becomes, the newest first."""
@@ -122,17 +123,9 @@ def _whole_lines_bytes(descriptor: int) -> int:
     end = os.fstat(descriptor).st_size
     while end > 0:
         start = max(end - _TAIL_BYTES, 0)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        os.lseek(descriptor, start, os.SEEK_SET)
+        newline = os.read(descriptor, end - start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1
         end = start
     return 0
-
-
-def _sync_directory(directory: Path) -> None:
-    # A new name is durable only once its directory is.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -27,7 +26,6 @@ _HUB_ARGUMENT: Final = "--cline-hub-daemon"
 _HUB_DISCOVERY_FILE: Final = Path("locks", "hub", "production.json")
 _PLATFORM_PACKAGE_PREFIX: Final = "@cline/cli-"
 _FIRST_MAJOR_WITH_PLUGINS: Final = 3
-_PROCESS_LIST_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,10 @@ def find_cline_versions(environment: Mapping[str, str] | None = None, home: Path
 def find_hub_daemon(cline_directory: Path, environment: Mapping[str, str] | None = None) -> HubDaemon | None:
     """The user's running hub daemon: the one that Cline's own record names, else any in the list of processes."""
     environment = os.environ if environment is None else environment
-    running = {pid for pid, arguments in _processes() if _HUB_ARGUMENT in arguments}
+    # Imported here: every command imports this module, and few look for processes.
+    from cline_otel.operating_system.psutil_processes import processes_with_argument
+
+    running = processes_with_argument(_HUB_ARGUMENT)
     recorded = _recorded_hub_pid(cline_directory, environment)
     if recorded in running:
         return HubDaemon(recorded)
@@ -156,43 +157,3 @@ def _recorded_hub_pid(cline_directory: Path, environment: Mapping[str, str]) -> 
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return pid if isinstance(pid, int) and pid > 0 else None
-
-
-def _processes() -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The user's processes and their arguments: from /proc, or from ps where there is none (macOS)."""
-    proc = Path("/proc")
-    if proc.joinpath("self", "cmdline").exists():
-        yield from _processes_in(proc)
-        return
-    try:
-        listing = subprocess.run(
-            ["/bin/ps", "-xww", "-o", "pid=,command="],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PROCESS_LIST_SECONDS,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return
-    yield from _processes_listed(listing.splitlines())
-
-
-def _processes_in(proc: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for directory in proc.iterdir():
-        if not directory.name.isdigit():
-            continue
-        try:
-            if directory.stat().st_uid != os.getuid():
-                continue
-            raw = directory.joinpath("cmdline").read_bytes()
-        except OSError:
-            continue  # it ended meanwhile, or is not ours to look at
-        yield int(directory.name), tuple(raw.decode("utf-8", "replace").split("\0"))
-
-
-def _processes_listed(lines: Iterable[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for line in lines:
-        pid, _, command = line.strip().partition(" ")
-        if pid.isdigit():
-            yield int(pid), tuple(command.split())

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
+from cline_otel.operating_system.files import replace
 from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
 from cline_otel.private_files import private_directory, written_beside
 from cline_otel.state_directory import OFF_FILE_NAME, PSEUDONYMS_FILE_NAME, SPOOL_DIRECTORY_NAME
@@ -195,7 +196,7 @@ def _write_atomically(plugin_file: Path, content: bytes) -> None:
     """Writes beside the file under a name that Cline does not take for a plugin, then renames."""
     try:
         with written_beside(plugin_file, content) as temporary:
-            temporary.replace(plugin_file)
+            replace(temporary, plugin_file)
     except OSError as error:
         raise PluginInstallError(
             f"cannot write {plugin_file}: {error.strerror}; check the directory's owner and the free space"

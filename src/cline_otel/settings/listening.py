@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from cline_otel.operating_system.files import open_file, others_may_use
 from cline_otel.settings import values
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 
@@ -48,13 +49,11 @@ def notices_of_listening(listen: ListenAddress | None) -> list[str]:
 
 def _token_in(path: Path) -> Secret:
     try:
-        # Without O_NONBLOCK opening a FIFO would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
+        with os.fdopen(open_file(path, os.O_RDONLY, follow_links=True), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
                 raise SettingsError(f"{TOKEN_FILE_VARIABLE}: {path} is no regular file: name one that holds the token")
-            if mode & 0o077:
+            if others_may_use(found):
                 raise SettingsError(f"{TOKEN_FILE_VARIABLE}: others may use {path}: `chmod 600` it")
             text = file.read(_TOKEN_FILE_BYTES).decode("ascii", "replace")
     except OSError as error:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.catalogue.load import read_tables
+from cline_otel.operating_system.files import replace
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import KEY_BYTES, Pseudonyms
 from cline_otel.private_files import open_private, private_directory, written_beside
@@ -124,7 +125,7 @@ def _write(path: Path, content: _Content, *, replacing: bool) -> None:
         private_directory(path.parent)
         with written_beside(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n") as temporary:
             if replacing:
-                temporary.replace(path)
+                replace(temporary, path)
             else:
                 with suppress(FileExistsError):
                     path.hardlink_to(temporary)

@@ -24,6 +24,8 @@ from pathlib import Path
 
 import msgspec
 
+from cline_otel.operating_system.files import file_number, open_file
+
 READ_LIMIT_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
 HEAD_BYTES = 256
@@ -47,7 +49,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         device: ``st_dev`` when it was read; informative.
-        inode: ``st_ino``.
+        inode: what :func:`~cline_otel.operating_system.files.file_number` says.
         offset: bytes that are done with.
         head: digest of the file's first ``min(offset, 256)`` bytes, which appending never changes.
         skipping: the offset lies within a line that is too long; what follows up to the next newline is skipped.
@@ -131,7 +133,7 @@ def end_position(path: Path, *, follow_symlinks: bool = True) -> Position | None
             raise _unreadable(path, error) from None
         # Truncated meanwhile: what is there now is found by the next look.
         size = size if status.st_size >= size and len(head) == min(size, HEAD_BYTES) else 0
-        return Position(status.st_dev, status.st_ino, size, _digest(head[:size]), is_within_line and size > 0)
+        return Position(status.st_dev, file_number(status), size, _digest(head[:size]), is_within_line and size > 0)
 
 
 def unread_bytes(path: Path, position: Position | None) -> int:
@@ -233,10 +235,8 @@ class Tail:
 
 
 def _open(path: Path, follow_symlinks: bool) -> FileIO | None:
-    # Without O_NONBLOCK opening a FIFO would wait for its writer.
-    flags = getattr(os, "O_NONBLOCK", 0) | (0 if follow_symlinks else getattr(os, "O_NOFOLLOW", 0))
     try:
-        file = FileIO(path, opener=lambda name, mode: os.open(name, mode | flags))
+        file = FileIO(path, opener=lambda name, flags: open_file(name, flags, follow_links=follow_symlinks))
     except OSError as error:
         if error.errno in _MISSING:
             return None
@@ -258,13 +258,13 @@ def _unreadable(path: Path, error: OSError) -> UnreadableFile:
 
 
 def _inode(file: FileIO) -> int:
-    return os.fstat(file.fileno()).st_ino
+    return file_number(os.fstat(file.fileno()))
 
 
 def _continues(file: FileIO, position: Position, *, same_inode: bool) -> bool:
     try:
         status = os.fstat(file.fileno())
-        if status.st_size < position.offset or (same_inode and status.st_ino != position.inode):
+        if status.st_size < position.offset or (same_inode and file_number(status) != position.inode):
             return False
         return _digest(_read_at(file, 0, min(position.offset, HEAD_BYTES))) == position.head
     except OSError as error:
@@ -302,7 +302,7 @@ def _read(
         is_same = head == data[: len(head)]
     if not is_same or len(head) < min(end, HEAD_BYTES) or status.st_size < end:
         return None
-    place = Position(status.st_dev, status.st_ino, end, _digest(head), still_skipping)
+    place = Position(status.st_dev, file_number(status), end, _digest(head), still_skipping)
     return Chunk(lines, place, first_offset, skipped)
 
 

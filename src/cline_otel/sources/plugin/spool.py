@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from cline_otel.operating_system.files import file_number, open_file
 from cline_otel.private_files import private_directory
 from cline_otel.sources.files.processes import Presence, ProcessTable
 from cline_otel.sources.files.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
@@ -244,7 +245,7 @@ class SpoolReader:
     def _says_it_exited(self, newest: SpoolFile) -> bool:
         """Whether the last line tells of the process's end: it writes nothing after it."""
         try:
-            descriptor = os.open(self.directory / newest.name, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = open_file(self.directory / newest.name, os.O_RDONLY, follow_links=False)
         except OSError:
             return False
         with os.fdopen(descriptor, "rb") as file:
@@ -271,7 +272,7 @@ class SpoolReader:
             return False
         if position is None:
             return status.st_size == 0
-        return status.st_size == position.offset and status.st_ino == position.inode
+        return status.st_size == position.offset and file_number(status) == position.inode
 
 
 def _by_process(files: list[SpoolFile]) -> dict[ProcessKey, list[SpoolFile]]:

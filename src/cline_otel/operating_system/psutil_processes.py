@@ -1,0 +1,48 @@
+"""Processes as psutil shows them, on every system. Imported where it is needed: it takes its time."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import psutil
+
+from cline_otel.operating_system.process_interface import LivingProcess
+
+
+class PsutilProcesses:
+    """The processes of a system without pid namespaces, its own look at them."""
+
+    shows_every_process = True
+
+    def living(self, pid: int) -> LivingProcess | None:
+        """The process that bears ``pid``; with start 0 if it is not told when it started."""
+        try:
+            process = psutil.Process(pid)
+            if psutil.POSIX and process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return LivingProcess(pid, process, round(process.create_time() * 1000))
+        except (psutil.NoSuchProcess, ValueError):
+            return None
+        except (psutil.Error, OSError):
+            return LivingProcess(pid, None, 0)
+
+    def look(self) -> PsutilProcesses:
+        """Every question is put to the system anew."""
+        return self
+
+    def bearers(self, pid: int) -> list[LivingProcess]:
+        """The one process that bears ``pid``, or none."""
+        process = self.living(pid)
+        return [] if process is None else [process]
+
+
+def processes_with_argument(argument: str) -> set[int]:
+    """The pids of this user's processes that were started with ``argument``; none where processes are not shown."""
+    found: set[int] = set()
+    with suppress(psutil.Error, OSError):
+        ours = psutil.Process().username()
+        for process in psutil.process_iter(["cmdline"]):
+            with suppress(psutil.Error):
+                if argument in (process.info["cmdline"] or ()) and process.username() == ours:
+                    found.add(process.pid)
+    return found
