@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { createPseudonyms, createState, LIMITS } from "../../src/cline_otel/plugin/cline-otel.js";
-import { spoolFromCapture } from "../../src/cline_otel/plugin/spool_from_capture.mjs";
+import { spoolFromCapture } from "../../bench/spool_from_capture.mjs";
 import {
   AGENT,
   agentIdOf,
@@ -32,6 +32,7 @@ const NAMES = fs
   .map((name) => name.replace(".jsonl", ""));
 const read = (name) => fs.readFileSync(new URL(name, FIXTURES), "utf8");
 const linesOf = (text) => text.split("\n").filter((line) => line !== "");
+const SCRIPT = fileURLToPath(new URL("../../bench/spool_from_capture.mjs", import.meta.url));
 const spoolOf = (lines) => spoolFromCapture(lines, createPseudonyms(PSEUDONYMS));
 const printed = (records) => records.map((record) => `${JSON.stringify(record)}\n`).join("");
 
@@ -73,23 +74,19 @@ for (const name of NAMES) {
 }
 
 test("the entry point prints the lines of a recording and counts what is none", () => {
-  const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
-  const packaged = fileURLToPath(new URL("../../src/cline_otel/plugin/spool_from_capture.mjs", import.meta.url));
-  for (const file of [script, packaged]) {
-    const output = execFileSync(process.execPath, [file, PSEUDONYMS_FILE], { input: `${read("mcp.jsonl")}not json\n{"kind":1}\n`, stdio: ["pipe", "pipe", "ignore"] });
-    assert.equal(output.toString(), read("mcp.expected.jsonl"));
-  }
+  const input = `${read("mcp.jsonl")}not json\n{"kind":1}\n`;
+  const output = execFileSync(process.execPath, [SCRIPT, PSEUDONYMS_FILE], { input, stdio: ["pipe", "pipe", "ignore"] });
+  assert.equal(output.toString(), read("mcp.expected.jsonl"));
 });
 
 test("without a file of pseudonyms that can be read the entry point converts nothing and says what it wants", () => {
-  const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
   for (const [given, said] of [
     [[], /^usage: node spool_from_capture\.mjs PSEUDONYMS_FILE \[--plain-names\] < plugin\.jsonl\n$/],
     [[PSEUDONYMS_FILE, "another"], /^usage: /],
     [["no such file"], /^spool_from_capture: no such file is no pseudonyms\.json .*`cline-otel install` makes one\n$/],
-    [[script], /is no pseudonyms\.json/],
+    [[SCRIPT], /is no pseudonyms\.json/],
   ]) {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...given], { input: read("mcp.jsonl"), encoding: "utf8" });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [SCRIPT, ...given], { input: read("mcp.jsonl"), encoding: "utf8" });
     assert.equal(status, 2);
     assert.equal(stdout, "");
     assert.match(stderr, said);

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.sources.files.processes import Presence, ProcessTable
-from cline_otel.sources.intake import ProcessKey
+from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux' /proc")
 

@@ -19,8 +19,9 @@ from cline_otel.catalogue.document import (
     privacy_sections,
     withheld_fields,
 )
-from cline_otel.catalogue.load import ATTRIBUTE, Catalogue, SourceEvent, Tables, load, read_tables
+from cline_otel.catalogue.load import ATTRIBUTE, Catalogue, SourceEvent, Tables
 from cline_otel.cli.main import fail
+from cline_otel.cli.sources import known_sources
 from cline_otel.privacy.policy import PrivacyClass
 
 _KIND_MEANING = {
@@ -65,11 +66,11 @@ _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 def explain_event(name: str | None) -> None:
     """Prints one event's entry, or the list of all."""
-    catalogue = load()
+    sources = known_sources()
+    catalogue, tables = sources.catalogue(), sources.tables
     if name is None:
-        _list_all(catalogue)
+        _list_all(catalogue, tables)
         return
-    tables = read_tables()
     found = [
         (_speakers(tables, vocabulary), entry, tables.vocabularies[vocabulary])
         for vocabulary, compiled in catalogue.vocabularies.items()
@@ -100,7 +101,7 @@ def explain_event(name: str | None) -> None:
 def explain_privacy() -> None:
     """Prints every attribute that may leave, by class, and what never leaves."""
     console = Console(highlight=False)
-    for section in privacy_sections(*catalogued_privacy()):
+    for section in privacy_sections(*catalogued_privacy(known_sources().tables)):
         if section.key in _COLUMNS:
             _print_section(console, section, _COLUMNS[section.key])
     console.print("[dim]Patterns, lists and classes of free text: docs/privacy.md[/]")
@@ -114,10 +115,9 @@ def _becomes(entry: SourceEvent) -> str:
     return f"log record {entry.fact}" if entry.kind == "fact" else _KIND_MEANING[entry.kind]
 
 
-def _list_all(catalogue: Catalogue) -> None:
+def _list_all(catalogue: Catalogue, tables: Tables) -> None:
     """Two lines an event, so that nothing is squeezed in a narrow terminal."""
     listed: list[tuple[str, str, str, str]] = []
-    tables = read_tables()
     for vocabulary_name, vocabulary in catalogue.vocabularies.items():
         source = _speakers(tables, vocabulary_name)
         for name, entry in [*sorted(vocabulary.events.items()), *vocabulary.prefixes]:

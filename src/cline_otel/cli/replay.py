@@ -10,19 +10,18 @@ from rich.console import Console
 from cline_otel.catalogue.load import load
 from cline_otel.cli.main import fail
 from cline_otel.cli.reading import read_paths
+from cline_otel.cli.sources import known_sources
 from cline_otel.export import console as view
 from cline_otel.replay import Replayed, replay, write
-from cline_otel.sources.recording import RecordingSource
 
 
-def replay_paths(
-    paths: list[Path], only: RecordingSource | None, output: Path | None, *, send: bool, metrics: bool
-) -> None:
+def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, send: bool, metrics: bool) -> None:
     """Replays, and writes or draws what came of it."""
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
     recording, policy = read_paths(paths, only, purpose="replay")
-    replayed = replay(recording, load(policy))
+    sources = known_sources()
+    replayed = replay(recording, sources.catalogue(policy), sources=sources)
     if output is None:
         draw(replayed)
     else:

@@ -18,6 +18,7 @@ from cline_otel import __version__
 from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.main import fail
+from cline_otel.cli.sources import known_sources
 from cline_otel.cli.status import status_line
 from cline_otel.consent import Consent
 from cline_otel.export.destinations import DestinationError
@@ -25,7 +26,7 @@ from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
-from cline_otel.sources.otlp.receiver import ReceiverRefused
+from cline_otel.sources.interface import ReceiverRefused
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
 
@@ -45,7 +46,7 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     _log_to_stderr(settings.log_level)
     said = _Said()
     try:
-        run_until_signal(Bridge(settings, said))
+        run_until_signal(Bridge(settings, said, known_sources()))
     except (
         StateDirectoryBusyError,
         JournalError,

@@ -50,7 +50,9 @@ class Translator:
         self._deriver = Deriver(catalogue)
         self._lifecycle = Lifecycle(self.state, self._deriver)
         self._facts = Facts(self.state, self._deriver, catalogue)
-        self._catalogue = catalogue
+        self._vocabularies = {name: source.vocabulary for name, source in catalogue.sources.items()}
+        self._claiming = frozenset(name for name, source in catalogue.sources.items() if source.claims_sessions)
+        self._knowing_mode = frozenset(name for name, source in catalogue.sources.items() if source.knows_mode)
         self._look_at_runs_at_ns = 0
 
     def take(self) -> Outputs:
@@ -94,7 +96,7 @@ class Translator:
                 root.owner = event.source
                 self.state.touch_run(root)
                 return
-            if not self._catalogue.sources[event.source].claims_sessions:
+            if event.source not in self._claiming:
                 self._hold(root, event)
                 return
             self._decide(root, event.source)
@@ -111,7 +113,7 @@ class Translator:
                 self._facts.tell(event, entry.fact, run, event.session_id or self._session_of(root))
         elif root.owner == event.source:
             self._lifecycle.apply(run, event)
-            if self._catalogue.sources[event.source].knows_mode and not run.mode_noted:
+            if event.source in self._knowing_mode and not run.mode_noted:
                 self._note_mode(run, event.source)
         else:
             count(self._deriver.outputs.tally, "shadowed", event.source, event.name)
@@ -121,7 +123,7 @@ class Translator:
         return root.session_id or (agent.session_id if agent is not None else "")
 
     def _entry(self, event: Event) -> SourceEvent:
-        return self._catalogue.sources[event.source].vocabulary.events[event.name]
+        return self._vocabularies[event.source].events[event.name]
 
     def _find_run(self, event: Event) -> Run | None:
         """The run that the event is about: by its own ids, else the one that this source last said started."""

@@ -28,13 +28,23 @@ from pathlib import Path
 
 import msgspec
 
-from cline_otel.sources.intake import ProcessKey
-
 _START_TOLERANCE_MS = 10_000
 _RETRY_UNKNOWN_NS = 60 * 10**9
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"
 """The inode number of the initial pid namespace, fixed in Linux' ``include/linux/proc_ns.h``."""
 _DEAD_STATES = frozenset("ZXx")
+
+
+class ProcessKey(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A process that writes a spool: its pid, as itself sees it, and when it started (Unix epoch, milliseconds)."""
+
+    started_at_ms: int
+    pid: int
+
+    @property
+    def name(self) -> str:
+        """As events name it."""
+        return f"{self.pid}-{self.started_at_ms}"
 
 
 class Presence(Enum):
