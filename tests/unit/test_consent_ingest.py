@@ -161,6 +161,21 @@ async def test_lines_that_were_read_in_the_last_moment_are_not_taken(station: St
     assert station.journal.cursors() == {}
 
 
+async def test_a_payload_that_is_none_is_counted_and_does_not_hold_up_what_follows(station: Station) -> None:
+    lines = log_lines([b'{"event":"session.stopped","time":1,"properties":{}}', b"{}"])
+    await station.ingest.submit(Batch((otlp_request(b"{"), lines), {"cline-log/x": b"p"}))
+    assert (station.counted("malformed"), station.counted("received"), station.counted("events")) == (1, 2, 1)
+    assert station.journal.cursor("cline-log/x") == b"p"
+
+
+async def test_that_a_writer_is_gone_counts_as_nothing_that_was_received(station: Station) -> None:
+    await station.start_run()
+    received, events = station.counted("received"), station.counted("events")
+    await station.ingest.submit(Batch((spool_lines([])._replace(ended_at_ns=station.now_ms * 1_000_000),)))
+    assert (station.counted("received"), station.counted("events")) == (received, events)
+    assert [outcome(span) for span in station.spans()] == ["incomplete"]
+
+
 async def test_a_run_that_was_open_is_closed_as_incomplete_and_what_it_tells_later_is_late(station: Station) -> None:
     await station.start_run()
     ended_at_ns = station.now_ms * 1_000_000

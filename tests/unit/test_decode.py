@@ -194,3 +194,12 @@ def test_empty_lines_are_nothing() -> None:
     assert decoded(log_lines([b"", b"  ", b"\t"]), tally) == []
     assert decoded(spool_lines([b"", b"  "]), tally) == []
     assert tally == {}
+
+
+def test_a_process_that_is_gone_ends_after_all_that_it_wrote() -> None:
+    line = json.dumps({"event": "session.claimed", "time_unix_ms": 1, "session_id": "1790000000000_abcde"}).encode()
+    payload = spool_lines([line], "100-5")._replace(ended_at_ns=7)
+    assert [(event.kind, event.occurred_at_ns, event.process) for event in decoded(payload)] == [
+        ("session.claimed", 1_000_000, "100-5"),
+        ("process.exited", 7, "100-5"),
+    ]

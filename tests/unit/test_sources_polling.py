@@ -372,6 +372,21 @@ async def test_the_lag_is_told_by_source(station: Station) -> None:
     assert [each.unread(station.journal.cursors) for each in inputs] == [Unread(), Unread()]
 
 
+async def test_any_number_of_files_are_followed_each_with_a_cursor_of_its_own(station: Station) -> None:
+    logs = [station.log.with_name(f"{number}.log") for number in range(3)]
+    tails = [TailedFile("cline-log", log, told_at_ns) for log in logs]
+    poller = Poller(station.journal.submit, {}, tails, interval_seconds=None)
+    for number, log in enumerate(logs):
+        log.write_bytes(b"%d\n" % number)
+    await poller.poll_once()
+    assert station.journal.told() == [b"0", b"1", b"2"]
+    assert station.journal.cursors.keys() == {log_key(log) for log in logs}
+    logs[1].write_bytes(b"1\nmore\n")
+    await poller.poll_once()
+    assert station.journal.told()[3:] == [b"more"]
+    poller.close()
+
+
 async def test_the_key_of_the_log_does_not_tell_its_path(station: Station) -> None:
     key = log_key(station.log)
     assert key.startswith("cline-log/")
