@@ -32,6 +32,7 @@ from cline_otel.journal.store import Journal
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
+from cline_otel.sources.interface import Payload
 
 ROUNDS = 5
 RUNS = 60
@@ -56,7 +57,7 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
     now_ns = time.time_ns()
     started = time.process_time()
     for number, body in enumerate(bodies):
-        pipeline.take_otlp_logs(body, "protobuf")
+        pipeline.take(Payload("otlp", [body], "protobuf"))
         pipeline.tell_time(now_ns + number)
         flushed = pipeline.flush()
         commit = Commit(state=flushed.state)
@@ -136,7 +137,7 @@ def second_line() -> None:
         pipeline = _new_pipeline(load.__wrapped__(Policy(pseudonyms=Pseudonyms(KEY))))
         started = time.process_time()
         for body in bodies:
-            pipeline.take_otlp_logs(body, "protobuf")
+            pipeline.take(Payload("otlp", [body], "protobuf"))
             pipeline.flush()
         return time.process_time() - started
 

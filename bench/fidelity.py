@@ -23,13 +23,12 @@ import msgspec
 from bench.fixed_key import CATALOGUE, recording_of, replay_of
 from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
 from cline_otel.signals import SpanRecord
-from cline_otel.sources.recording import RecordingSource
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BUNDLED: Final = ROOT / "tests" / "data" / "captures"
 PAGE: Final = ROOT / "docs" / "fidelity.md"
 EXPECTATIONS: Final = Path(__file__).with_name("fidelity_expectations.toml")
-SOURCES: Final[tuple[RecordingSource, ...]] = ("plugin", "cline-log", "otlp")
+SOURCES: Final[tuple[str, ...]] = ("plugin", "cline-log", "otlp")
 
 MOST_MEDIAN_SLACK_MS: Final = 20.0
 EXACT_COST_USD: Final = 1e-9
@@ -41,7 +40,7 @@ class Measured(msgspec.Struct, frozen=True):
     """One recording as one source tells it. Slack and differences are milliseconds; positive slack is outside."""
 
     recording: str
-    source: RecordingSource
+    source: str
     model_calls: int
     expected_model_calls: int
     tool_calls: int
@@ -68,7 +67,7 @@ def expectations() -> dict[str, dict[str, list[int]]]:
     return table
 
 
-def measure(folder: Path, source: RecordingSource, expected: Sequence[int]) -> Measured:
+def measure(folder: Path, source: str, expected: Sequence[int]) -> Measured:
     """What comes of a recording when only ``source`` is heard."""
     spans = replay_of([folder], source).spans
     truth = read_truth(folder)
@@ -152,7 +151,7 @@ def _has_its_name(tool: SpanRecord, call: ToolCallTruth) -> bool:
     return dict(tool.attributes)["gen_ai.tool.name"] == known
 
 
-def _known_usage(truth: Truth, source: RecordingSource) -> list[UsageTruth]:
+def _known_usage(truth: Truth, source: str) -> list[UsageTruth]:
     return [usage for usage in truth.usage if source == "plugin" or usage.is_root]
 
 

@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 from bench.fixed_key import CATALOGUE, recording_of
 
+import payloads
 from cline_otel.events import EVENT_TYPES, AttributeValue, Event, RunClaimed, steering_fields, tick
 from cline_otel.replay import decode_recording
 from cline_otel.signals import Outputs, Tally
-from cline_otel.sources.otlp import decode as otlp
 from cline_otel.translate.step import SILENCE_NS, Translator
 
 DATA: Final = Path(__file__).parent / "data"
@@ -62,7 +62,7 @@ def decoded(path: Path) -> tuple[tuple[Stream, ...], dict[tuple[str, str, str], 
         if events
     ]
     for body in sorted(path.glob("*.pb")):
-        events = otlp.decode_request(body.read_bytes(), "protobuf", catalogue, tally)
+        events = payloads.decoded(payloads.otlp_request(body.read_bytes(), "protobuf"), tally)
         if events:
             streams.append(Stream("otlp", tuple(events)))
     return tuple(streams), dict(tally)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cline_otel.sources.files.processes import Presence, ProcessTable
-from cline_otel.sources.intake import ProcessKey
+from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
 
 
 class Presences(ProcessTable):

@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 
 from cline_otel import __version__
-from cline_otel.catalogue.load import load
 from cline_otel.consent import Consent, Erased, erase_if_less_is_allowed
 from cline_otel.control import Control
 from cline_otel.encode.origin import Origin
@@ -33,9 +32,9 @@ from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import Exposure, exposures
 from cline_otel.signals import Attributes
-from cline_otel.sources.files.polling import FilePoller
-from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
-from cline_otel.sources.plugin.spool import SpoolReader
+from cline_otel.sources.files.polling import Poller
+from cline_otel.sources.interface import Listening, Receiver
+from cline_otel.sources.registry import SOURCES, Registry
 
 _logger = logging.getLogger(__name__)
 
@@ -79,10 +78,12 @@ class Bridge:
     Args:
         settings: what to read, where to send.
         observer: told how it fares.
+        sources: the sources that there are.
     """
 
-    def __init__(self, settings: Settings, observer: Observer | None = None) -> None:
+    def __init__(self, settings: Settings, observer: Observer | None = None, sources: Registry = SOURCES) -> None:
         self._settings = settings
+        self._sources = sources
         self._observer = observer or Observer()
         self._stopping = asyncio.Event()
         self._erased: Erased | None = None
@@ -114,13 +115,20 @@ class Bridge:
         settings = self._settings
         origin, metric_origin = _origins(settings, journal.instance_id)
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
-        control = Control(settings)
+        control = Control(settings, self._sources)
         with _readable(settings.journal_path):
             self._erased = erase_if_less_is_allowed(journal, control.policy)
 
         def new_pipeline() -> Pipeline:
             with _readable(settings.journal_path):
-                pipeline = Pipeline(load(control.policy), origin, metric_origin, journal.load_state(), claim_wait_ns)
+                pipeline = Pipeline(
+                    self._sources.catalogue(control.policy),
+                    origin,
+                    metric_origin,
+                    journal.load_state(),
+                    claim_wait_ns,
+                    self._sources,
+                )
             for kind, rows in pipeline.unreadable.items():
                 _logger.warning(
                     "the journal holds %d %s record%s that this release cannot read: discarded, the rest is kept",
@@ -147,20 +155,19 @@ class Bridge:
         settings = self._settings
         has_room = _Room(journal, settings.journal_limit_bytes)
         with _readable(settings.journal_path):
-            poller = FilePoller(
+            poller = Poller(
                 ingest.submit,
                 journal.cursors(),
-                spool=SpoolReader(settings.spool_directory),
-                cline_log=settings.cline_log_path,
+                self._sources.inputs(settings.places),
                 may_read=lambda: control.is_on() and has_room(),
-                passes_over=control.is_off,
+                skips=control.is_off,
                 report=_logger.warning,
                 wake=control.poll_now,
             )
-        receiver = self._receiver(ingest)
+        receivers = self._receivers(ingest)
         tasks: list[asyncio.Task[None]] = []
         try:
-            if receiver is not None:
+            for receiver in receivers:
                 await receiver.start()
             control.begin(journal, ingest, delivery)
             delivery.start()
@@ -168,7 +175,7 @@ class Bridge:
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._tell_status(journal, ingest), name="status"))
-            listening_on = receiver.endpoint if receiver is not None else None
+            listening_on = next((receiver.endpoint for receiver in receivers), None)
             running = _running(control.consent, listening_on, settings.policy)
             with announced(settings.state_directory, running) as announce:
 
@@ -184,7 +191,7 @@ class Bridge:
                     control.tell = self._observer.consent
                 self._observer.stopping(SHUTDOWN_GRACE_SECONDS)
         finally:
-            if receiver is not None:
+            for receiver in receivers:
                 await receiver.stop(1.0)
         await self._shut_down(poller, tasks, delivery)
         self._observer.status(journal.status(), ingest.pipeline.open_runs)
@@ -200,7 +207,7 @@ class Bridge:
         finally:
             stopping.cancel()
 
-    async def _shut_down(self, poller: FilePoller, tasks: list[asyncio.Task[None]], delivery: Delivery) -> None:
+    async def _shut_down(self, poller: Poller, tasks: list[asyncio.Task[None]], delivery: Delivery) -> None:
         """Reads what is left, then sends what can be sent in time; the rest waits in the journal."""
         poller.stop()
         polling = next(task for task in tasks if task.get_name() == "poll-files")
@@ -218,25 +225,18 @@ class Bridge:
             await asyncio.sleep(STATUS_SECONDS)
             self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
-    def _receiver(self, ingest: Ingest) -> OtlpHttpReceiver | None:
-        if self._settings.listen is None:
-            return None
-        listen = self._settings.listen
-        token = self._settings.listen_token
-        return OtlpHttpReceiver(
-            ingest,
-            host=listen.host,
-            port=listen.port,
-            bearer_token=token.value if token is not None else None,
-            further_hosts=self._settings.listen_hosts,
-            report=_logger.warning,
-        )
+    def _receivers(self, ingest: Ingest) -> list[Receiver]:
+        settings = self._settings
+        if settings.listen is None:
+            return []
+        token = settings.listen_token.value if settings.listen_token is not None else None
+        listening = Listening(settings.listen.host, settings.listen.port, token, settings.listen_hosts)
+        made = (source.receiver(listening, ingest, _logger.warning) for source in self._sources.values())
+        return [receiver for receiver in made if receiver is not None]
 
     def _started(self, delivery: Delivery, listening_on: str | None, consent: Consent) -> Started:
         settings = self._settings
-        reads = [f"plugin spool {settings.spool_directory}", f"Cline's log {settings.cline_log_path}"]
-        if listening_on is not None:
-            reads.append(f"OTLP logs on {listening_on}/v1/logs")
+        reads = self._sources.reads(settings.places._replace(listening_on=listening_on))
         notices = list(settings.notices)
         if not settings.has_endpoint:
             notices.append("no endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT): nothing leaves this machine")

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,9 +21,10 @@ from cline_otel.journal.store import Journal
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, installed_policy
 from cline_otel.settings.watched_file import WatchedFile
-from cline_otel.sources.files.polling import INTERRUPTED_KEY, MARK, FilePoller
+from cline_otel.sources.files.polling import INTERRUPTED_KEY, MARK, Poller
 from cline_otel.sources.intake import Batch, Busy, Unavailable
-from cline_otel.sources.plugin.spool import SpoolReader, UndeletableFile
+from cline_otel.sources.interface import Input, UndeletableFile
+from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
 
 _logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ _TELLING: Final = (
 class Control:
     """Looks at the evidence, and at the installation's key, and lets the parts of a bridge follow them.
 
-    Off: sending stops in its middle, files are passed over, requests are dropped. Held: everything
+    Off: sending stops in its middle, files are skipped, requests are dropped. Held: everything
     stays where it is. On again: what was open when it went off is closed as incomplete, and all goes on
     from now.
 
@@ -54,7 +55,7 @@ class Control:
         policy: what the user lets leave, with the pseudonyms of the key as it is now.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Registry = SOURCES) -> None:
         """Looks at once.
 
         Raises:
@@ -67,6 +68,7 @@ class Control:
         self.poll_now = asyncio.Event()
         self.tell: Callable[[Consent], None] = lambda consent: None
         self._settings = settings
+        self._sources = sources
         self._evidence = evidence_of(settings, os.environ)
         self._remote_configs = self._evidence.remote_configs
         self._watch = ConsentWatch(self._evidence, self._change)
@@ -144,10 +146,10 @@ class Control:
             return
         with self._outliving("what waits could not be erased and stays for now"):
             try:
-                erased = erase_waiting(self._journal, SpoolReader(self._settings.spool_directory))
+                erased = erase_waiting(self._journal, self._sources.inputs(self._settings.places))
             finally:
                 # It may have failed after the journal forgot.
-                self._ingest.begin_anew()
+                self._ingest.reload_from_journal()
             # How whoever asked learns that it is done.
             off_file.carry_out(request)
             _logger.info("erased: %s", erased.describe())
@@ -160,7 +162,7 @@ class Control:
         former, self.policy = self.policy, installed_policy(self._settings.policy, self._settings.state_directory)
         if self.policy != former:
             try:
-                self._ingest.begin_anew()
+                self._ingest.reload_from_journal()
             except BaseException:
                 self.policy = former
                 raise
@@ -211,19 +213,19 @@ class Control:
             self._told.pop(matter, None)
 
 
-async def pass_over(journal: Journal, spool: SpoolReader, cline_log: Path) -> None:
+async def skip_to_end(journal: Journal, inputs: Sequence[Input]) -> None:
     """For when telemetry goes on while no bridge runs: the next one reads on from now, and closes what was open.
 
     Raises:
         JournalError: the journal cannot be written.
-        ValueError: its positions are not ones that this release can read.
+        ValueError: its cursors are not ones that this release can read.
     """
 
     async def submit(batch: Batch) -> None:
         journal.commit(Commit(cursors={**batch.cursors, INTERRUPTED_KEY: MARK}))
 
-    poller = FilePoller(submit, journal.cursors(), spool=spool, cline_log=cline_log)
+    poller = Poller(submit, journal.cursors(), inputs)
     try:
-        await poller.pass_over()
+        await poller.skip_to_end()
     finally:
         poller.close()

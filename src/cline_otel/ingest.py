@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import accumulate
@@ -23,20 +24,8 @@ from cline_otel.journal.records import Commit, JournalError, JournalFullError, O
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import Flushed, Pipeline
 from cline_otel.sources.files.polling import INTERRUPTED_KEY
-from cline_otel.sources.intake import (
-    Batch,
-    Busy,
-    ClineLogLines,
-    ContentType,
-    MalformedPayload,
-    PluginLines,
-    ProcessGone,
-    ProcessKey,
-    ReceiveResult,
-    Unavailable,
-    UnsupportedSignal,
-)
-from cline_otel.sources.otlp.decode import MalformedPayload as MalformedRequest
+from cline_otel.sources.intake import Batch, Busy, Unavailable
+from cline_otel.sources.interface import MalformedPayload, Payload, ReceiveResult
 
 MAX_WAITING_REQUESTS: Final = 256
 """More requests than this at once are answered with 429."""
@@ -48,8 +37,7 @@ _FORGET_EVERY_NS: Final = 3_600_000_000_000
 
 
 class _Request(msgspec.Struct):
-    body: bytes
-    content_type: ContentType
+    payload: Payload
     digest: bytes
     answered: asyncio.Future[ReceiveResult]
 
@@ -82,14 +70,14 @@ class Ingest:
         self._committed = committed
         self._wall_clock_ns = wall_clock_ns
         self._consent = consent
-        self._dropped_requests = 0
+        self._dropped_requests: Counter[str] = Counter()
         self._waiting: list[_Request] = []
         self._worker: asyncio.Task[None] | None = None
         self._forgotten_at_ns = wall_clock_ns()
         self._failure: JournalError | None = None
         self.pipeline = new_pipeline()
 
-    # --- from files ---------------------------------------------------------------------------------
+    # --- what is polled -----------------------------------------------------------------------------
 
     async def submit(self, batch: Batch) -> None:
         """What was read from files; returns after the commit.
@@ -98,23 +86,20 @@ class Ingest:
             Busy: the journal is full; nothing was taken.
             Unavailable: it could not be committed; nothing was taken.
         """
-        dropped = self._dropped_requests
-        if not batch.inputs and not batch.cursors and batch.tick_at_ns is None and not dropped:
+        dropped = self._dropped_requests.copy()
+        if not batch.payloads and not batch.cursors and batch.tick_at_ns is None and not dropped:
             return
-        if batch.inputs and self._consent() != "on":
+        if batch.payloads and self._consent() != "on":
             raise Busy()
         commit = Commit(cursors=dict(batch.cursors))
-        if dropped:
-            commit.counts["switched_off", "otlp", "requests"] = dropped
-        for given in batch.inputs:
-            if isinstance(given, PluginLines):
-                made = self.pipeline.take_plugin(given.lines, process_name(given.process))
-                _count(commit, "plugin", len(given.lines), made, given.skipped_lines)
-            elif isinstance(given, ClineLogLines):
-                made = self.pipeline.take_cline_log(given.lines)
-                _count(commit, "cline-log", len(given.lines), made, given.skipped_lines)
-            elif isinstance(given, ProcessGone):
-                self.pipeline.end_process(process_name(given.process), self._wall_clock_ns())
+        for source, requests in dropped.items():
+            _count(commit, "switched_off", source, "requests", requests)
+        for payload in batch.payloads:
+            try:
+                _count_taken(commit, payload, self.pipeline.take(payload))
+            except MalformedPayload:
+                # It will never be read: what follows must not wait for it.
+                _count(commit, "malformed", payload.source, self.pipeline.catalogue.sources[payload.source].piece)
         if batch.tick_at_ns is not None:
             self.pipeline.tell_time(batch.tick_at_ns)
             if batch.tick_at_ns - self._forgotten_at_ns > _FORGET_EVERY_NS:
@@ -123,37 +108,36 @@ class Ingest:
         self._commit(commit)
         self._dropped_requests -= dropped
 
-    # --- from the receiver ------------------------------------------------------------------------------
+    # --- from receivers ------------------------------------------------------------------------------
 
-    async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
-        """One OTLP log request; returns after the commit. A request seen before is acknowledged and not taken again."""
-        if self._drops():
+    async def receive(self, payload: Payload) -> ReceiveResult:
+        """One request; returns after the commit. A request seen before is acknowledged and not taken again."""
+        if self._drops(payload.source):
             return ReceiveResult(accepted=0)
         if len(self._waiting) >= MAX_WAITING_REQUESTS or self._journal.is_full():
             raise Busy()
         answered: asyncio.Future[ReceiveResult] = asyncio.get_running_loop().create_future()
-        digest = hashlib.blake2b(body, digest_size=16).digest()
-        self._waiting.append(_Request(body, content_type, digest, answered))
+        self._waiting.append(_Request(payload, _digest(payload), answered))
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._take_waiting(), name="ingest-otlp")
+            self._worker = asyncio.create_task(self._take_waiting(), name="ingest-requests")
         return await answered
 
-    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
-        """Metrics and traces that Cline itself sends: counted, not kept."""
-        if not self._drops():
-            self._commit(Commit(counts={("unsupported_signal", "otlp", signal): 1}))
+    async def count_unsupported(self, source: str, signal: str) -> None:
+        """Requests of signals that Cline itself sends and that are not read: counted, not kept."""
+        if not self._drops(source):
+            self._commit(Commit(counts={("unsupported_signal", source, signal): 1}))
 
-    def _drops(self, requests: int = 1) -> bool:
-        """Whether requests are dropped, because telemetry is off. Counted, and written when the files' places are.
+    def _drops(self, source: str) -> bool:
+        """Whether a request is dropped, because telemetry is off. Counted, and written when the cursors are.
 
         Raises:
-            Unavailable: it is not known whether they may be taken.
+            Unavailable: it is not known whether it may be taken.
         """
         consent = self._consent()
         if consent == "held":
             raise Unavailable()
         if consent == "off":
-            self._dropped_requests += requests
+            self._dropped_requests[source] += 1
         return consent == "off"
 
     async def _take_waiting(self) -> None:
@@ -166,7 +150,7 @@ class Ingest:
                 # Everybody who waits must hear of it, and half a step must not stay in memory.
                 if not isinstance(error, Busy | Unavailable):
                     with suppress(Unavailable):
-                        self.begin_anew()
+                        self.reload_from_journal()
                 answers = [error] * len(requests)
             for request, answer in zip(requests, answers, strict=True):
                 if request.answered.done():
@@ -179,31 +163,30 @@ class Ingest:
 
     def _next_requests(self) -> list[_Request]:
         """Those that have waited longest, as many as one transaction takes: off must come through between two."""
-        sizes_bytes = accumulate(len(request.body) for request in self._waiting)
+        sizes_bytes = accumulate(sum(map(len, request.payload.parts)) for request in self._waiting)
         number = sum(size_bytes < TRANSACTION_BYTES for size_bytes in sizes_bytes) + 1
         requests, self._waiting = self._waiting[:number], self._waiting[number:]
         return requests
 
     def _take(self, requests: Sequence[_Request]) -> list[ReceiveResult | Exception]:
         """One transaction for all of them; an answer for each, in their order."""
-        if self._drops(len(requests)):
+        if all([self._drops(request.payload.source) for request in requests]):  # noqa: C419 - each is counted
             return [ReceiveResult(accepted=0)] * len(requests)
         answers: list[ReceiveResult | Exception] = []
         commit = Commit()
         seen: set[bytes] = set()
         for request in requests:
             if request.digest in seen or self._journal.seen_request(request.digest):
-                key = ("duplicate", "otlp", "request")
-                commit.counts[key] = commit.counts.get(key, 0) + 1
+                _count(commit, "duplicate", request.payload.source, "request")
                 answers.append(ReceiveResult(accepted=0))
                 continue
             try:
-                made = self.pipeline.take_otlp_logs(request.body, request.content_type)
-            except MalformedRequest as error:
-                answers.append(MalformedPayload(str(error)))
+                made = self.pipeline.take(request.payload)
+            except MalformedPayload as error:
+                answers.append(error)
                 continue
             seen.add(request.digest)
-            _count(commit, "otlp", 1, made, 0)
+            _count_taken(commit, request.payload, made)
             commit.seen_requests.append((request.digest, self._wall_clock_ns()))
             answers.append(ReceiveResult(accepted=made))
         self._commit(commit)
@@ -232,15 +215,15 @@ class Ingest:
         try:
             self._journal.commit(commit)
         except JournalFullError:
-            self.begin_anew()
+            self.reload_from_journal()
             raise Busy(30.0) from None
         except (JournalError, sqlite3.Error) as error:
-            self.begin_anew()
+            self.reload_from_journal()
             raise Unavailable() from error
         if commit.outbox:
             self._committed()
 
-    def begin_anew(self) -> None:
+    def reload_from_journal(self) -> None:
         """Makes the pipeline's memory equal to the disk again; until that succeeds nothing is committed.
 
         Raises:
@@ -254,23 +237,33 @@ class Ingest:
         self._failure = None
 
 
-def process_name(process: ProcessKey) -> str:
-    """A plugin process as the translator names it."""
-    return f"{process.pid}-{process.started_at_ms}"
-
-
 def _add_flushed(commit: Commit, flushed: Flushed, exported: Collection[OutboxSignal]) -> None:
     if flushed.traces_request and "traces" in exported:
         commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans), flushed.tally))
     if flushed.logs_request and "logs" in exported:
         commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs), flushed.tally))
     commit.state |= flushed.state
-    for key, times in flushed.tally.items():
+    for (kind, source, name), times in flushed.tally.items():
+        _count(commit, kind, source, name, times)
+
+
+def _count_taken(commit: Commit, payload: Payload, events: int) -> None:
+    """That a writer is gone is no record: only what was written counts."""
+    if payload.parts:
+        _count(commit, "received", payload.source, "records", len(payload.parts))
+        _count(commit, "events", payload.source, "records", events)
+    _count(commit, "malformed", payload.source, "line too long", payload.skipped_parts)
+
+
+def _count(commit: Commit, kind: str, source: str, name: str, times: int = 1) -> None:
+    if times:
+        key = (kind, source, name)
         commit.counts[key] = commit.counts.get(key, 0) + times
 
 
-def _count(commit: Commit, source: str, records: int, events: int, skipped: int) -> None:
-    for kind, times in (("received", records), ("events", events), ("malformed", skipped)):
-        if times:
-            key = (kind, source, "line too long" if kind == "malformed" else "records")
-            commit.counts[key] = commit.counts.get(key, 0) + times
+def _digest(payload: Payload) -> bytes:
+    """What a request is known again by: its bytes alone, so that those of earlier releases are, too."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in payload.parts:
+        digest.update(part)
+    return digest.digest()

@@ -18,11 +18,10 @@ from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.origin import Origin
 from cline_otel.encode.traces import encode_traces
-from cline_otel.events import Event, ProcessExited, tick
+from cline_otel.events import Event, tick
 from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally, add, count
-from cline_otel.sources.cline_log import decode as cline_log
-from cline_otel.sources.otlp import decode as otlp
-from cline_otel.sources.plugin import decode as plugin
+from cline_otel.sources.interface import Payload
+from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
@@ -55,7 +54,8 @@ class Pipeline:
         origin: resource and scope of spans and logs.
         metric_origin: resource and scope of metrics; no version on it, it would split the totals.
         rows: stored state, as ``flush`` gave it.
-        claim_wait_ns: how long a weaker source waits for the plugin, nanoseconds.
+        claim_wait_ns: how long a source waits for one that may claim the session, nanoseconds.
+        sources: the sources that payloads are of; the catalogue is theirs.
 
     Attributes:
         unreadable: how many rows could not be read and are discarded with the next flush, by kind.
@@ -68,9 +68,11 @@ class Pipeline:
         metric_origin: Origin,
         rows: Iterable[tuple[str, bytes]] = (),
         claim_wait_ns: int = CLAIM_WAIT_NS,
+        sources: Registry = SOURCES,
     ) -> None:
         rows = list(rows)
-        self._catalogue = catalogue
+        self._sources = sources
+        self.catalogue = catalogue
         self._origin = origin
         self._metric_origin = metric_origin
         self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
@@ -82,21 +84,13 @@ class Pipeline:
             count(self._tally, "unreadable", "journal", kind, number)
         self._names: set[str] = set()
 
-    def take_cline_log(self, lines: Iterable[bytes]) -> int:
-        """Lines of ``cline.log``; returns how many events they made."""
-        return self.take_events(cline_log.decode_lines(lines, self._catalogue, self._tally))
-
-    def take_plugin(self, lines: Iterable[bytes], process: str) -> int:
-        """Lines of one plugin process's spool; returns how many events they made."""
-        return self.take_events(plugin.decode_lines(lines, self._catalogue, self._tally, process))
-
-    def take_otlp_logs(self, body: bytes, encoding: otlp.Encoding) -> int:
-        """One OTLP log request; returns how many events it made.
+    def take(self, payload: Payload) -> int:
+        """One payload of a source; returns how many events it made.
 
         Raises:
-            MalformedPayload: it is not one; nothing was taken.
+            MalformedPayload: nothing of it can be decoded; nothing was taken.
         """
-        return self.take_events(otlp.decode_request(body, encoding, self._catalogue, self._tally))
+        return self.take_events(self._sources.decode(payload, self.catalogue, self._tally))
 
     def take_events(self, events: Iterable[Event]) -> int:
         """Events that are decoded already."""
@@ -110,10 +104,6 @@ class Pipeline:
                 count(self._tally, "defect", event.source, event.name)
             number += 1
         return number
-
-    def end_process(self, process: str, now_ns: int) -> None:
-        """A plugin's process is gone and all it wrote was taken."""
-        self._translator.step(ProcessExited("plugin", now_ns, ProcessExited.kind, process))
 
     def tell_time(self, now_ns: int) -> None:
         """What time it is, nanoseconds since the Unix epoch."""
@@ -167,4 +157,4 @@ class Pipeline:
         totals = self._totals.all()
         if not totals:
             return b""
-        return encode_metrics(totals, self._catalogue.metrics, self._metric_origin, started_at_ns, now_ns)
+        return encode_metrics(totals, self.catalogue.metrics, self._metric_origin, started_at_ns, now_ns)

@@ -23,10 +23,9 @@ from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, add, count
-from cline_otel.sources.cline_log import decode as cline_log
-from cline_otel.sources.otlp import decode as otlp
-from cline_otel.sources.plugin import decode as plugin
+from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.recording import Recording
+from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.step import SILENCE_NS
 
 _Item = TypeVar("_Item")
@@ -51,17 +50,23 @@ class Replayed(msgspec.Struct):
     requests: dict[SignalName, list[bytes]]
 
 
-def decode_recording(recording: Recording, catalogue: Catalogue, tally: Tally) -> list[list[Event]]:
+def decode_recording(
+    recording: Recording, catalogue: Catalogue, tally: Tally, sources: Registry = SOURCES
+) -> list[list[Event]]:
     """The events of each stream of a recording; a stream keeps its own order."""
-    streams = [list(plugin.decode_lines(lines, catalogue, tally, process)) for process, lines in recording.plugin]
-    streams += [list(cline_log.decode_lines(lines, catalogue, tally)) for lines in recording.cline_log]
-    requests: list[Event] = []
-    for body in recording.otlp_logs:
-        try:
-            requests += otlp.decode_request(body, "json", catalogue, tally)
-        except otlp.MalformedPayload:
-            count(tally, "malformed", "otlp", "request")
-    return [*streams, requests]
+    return [
+        [event for payload in stream for event in decode_recorded(payload, catalogue, tally, sources)]
+        for stream in recording.streams
+    ]
+
+
+def decode_recorded(payload: Payload, catalogue: Catalogue, tally: Tally, sources: Registry) -> list[Event]:
+    """The events of one payload; one that cannot be decoded is counted."""
+    try:
+        return list(sources.decode(payload, catalogue, tally))
+    except MalformedPayload:
+        count(tally, "malformed", payload.source, catalogue.sources[payload.source].piece)
+        return []
 
 
 def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[RunClaimed]:
@@ -93,6 +98,7 @@ def replay(
     catalogue: Catalogue,
     resource: Attributes = REPLAY_RESOURCE,
     shift_to_ns: int | None = None,
+    sources: Registry = SOURCES,
 ) -> Replayed:
     """A recording through the pipeline.
 
@@ -102,15 +108,13 @@ def replay(
         resource: who it is from.
         shift_to_ns: moves all times so that the last event is then, nanoseconds since the Unix epoch; None
             leaves them as they were.
+        sources: the sources that there are; the catalogue is theirs.
     """
     tally: Tally = {}
-    streams = decode_recording(recording, catalogue, tally)
-    for signal, requests in recording.unsupported.items():
-        count(tally, "unsupported_signal", "otlp", signal, requests)
-    for source, lines in recording.malformed.items():
-        count(tally, "malformed", source, "line", lines)
+    streams = decode_recording(recording, catalogue, tally, sources)
+    add(tally, recording.tally)
     origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
-    pipeline = Pipeline(catalogue, origin, origin)
+    pipeline = Pipeline(catalogue, origin, origin, sources=sources)
     pipeline.take_events(claims(streams, catalogue))
     events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
     first_ns = events[0].occurred_at_ns if events else 0

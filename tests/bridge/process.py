@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from bench.fixed_key import pseudonyms_file
+from bench.recorded_hooks import pseudonyms_file
 
 from cline_otel.journal import Journal, JournalStatus, SignalStatus
 

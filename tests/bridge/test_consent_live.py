@@ -15,7 +15,8 @@ from cline_otel.consent import OffFile
 from cline_otel.journal import Journal
 from cline_otel.settings.pseudonyms_file import ensure_pseudonyms
 from cline_otel.sources.files import tailing
-from cline_otel.sources.files.polling import cline_log_key, decode_position
+from cline_otel.sources.files.lines import tail_key
+from cline_otel.sources.files.tailing import decode_position
 from cline_otel.sources.plugin.spool import KEY_PREFIX
 
 from .endpoint import Endpoint
@@ -103,7 +104,7 @@ def unread_bytes(home: Home) -> int:
     with Journal.open_read_only(home.journal) as journal:
         positions = {key: decode_position(cursor) for key, cursor in journal.cursors().items()}
     files = {KEY_PREFIX + path.name: path for path in home.spool.glob("*.jsonl")}
-    files[cline_log_key(home.cline_log)] = home.cline_log
+    files[tail_key("cline-log", home.cline_log)] = home.cline_log
     return sum(tailing.unread_bytes(path, positions.get(key)) for key, path in files.items())
 
 

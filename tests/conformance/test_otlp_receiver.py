@@ -20,8 +20,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 
-from cline_otel.sources.intake import Busy, ContentType, MalformedPayload, ReceiveResult, Unavailable, UnsupportedSignal
-from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverRefused
+from cline_otel.sources.intake import Busy, Unavailable
+from cline_otel.sources.interface import MalformedPayload, Payload, ReceiveResult, ReceiverRefused
+from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 BOTH = pytest.mark.parametrize("media_type", [JSON, PROTOBUF])
@@ -31,20 +32,21 @@ class Pipeline:
     """Takes what the receiver hands over, and answers as it is told."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[bytes, ContentType]] = []
-        self.unsupported: list[UnsupportedSignal] = []
+        self.taken: list[tuple[bytes, str]] = []
+        self.unsupported: list[str] = []
         self.answer: Callable[[], ReceiveResult] = lambda: ReceiveResult(1)
         self.reached = asyncio.Event()
         self.commit = asyncio.Event()
         self.commit.set()
 
-    async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
-        self.taken.append((body, content_type))
+    async def receive(self, payload: Payload) -> ReceiveResult:
+        (body,) = payload.parts
+        self.taken.append((body, payload.encoding))
         self.reached.set()
         await self.commit.wait()
         return self.answer()
 
-    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
+    async def count_unsupported(self, source: str, signal: str) -> None:
         self.unsupported.append(signal)
         self.answer()
 
@@ -62,7 +64,7 @@ def pipeline() -> Pipeline:
 
 @pytest.fixture
 async def receiver(pipeline: Pipeline) -> AsyncIterator[OtlpHttpReceiver]:
-    receiver = OtlpHttpReceiver(pipeline, port=0)
+    receiver = OtlpHttpReceiver(pipeline, "otlp", port=0)
     await receiver.start()
     yield receiver
     await receiver.stop()
@@ -162,7 +164,7 @@ async def test_pressure_and_failure_ask_to_retry_later(
 
 async def test_a_defect_of_the_pipeline_is_reported_without_its_text(pipeline: Pipeline) -> None:
     reports: list[str] = []
-    receiver = OtlpHttpReceiver(pipeline, port=0, report=reports.append)
+    receiver = OtlpHttpReceiver(pipeline, "otlp", port=0, report=reports.append)
     await receiver.start()
     pipeline.fail_with(KeyError("near 'a secret'"))
     async with aiohttp.ClientSession(receiver.endpoint) as client:
@@ -286,7 +288,7 @@ async def test_the_official_exporter_delivers(
 async def test_a_port_in_use_is_refused_with_the_address_and_the_remedy(
     receiver: OtlpHttpReceiver, pipeline: Pipeline
 ) -> None:
-    second = OtlpHttpReceiver(pipeline, port=receiver.port)
+    second = OtlpHttpReceiver(pipeline, "otlp", port=receiver.port)
     expected = rf"cannot listen on 127\.0\.0\.1:{receiver.port}: the address is in use; .*choose another port"
     with pytest.raises(ReceiverRefused, match=expected):
         await second.start()
@@ -295,7 +297,7 @@ async def test_a_port_in_use_is_refused_with_the_address_and_the_remedy(
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "198.51.100.7"])
 async def test_without_a_token_it_refuses_to_listen_for_others(pipeline: Pipeline, host: str) -> None:
     with pytest.raises(ReceiverRefused, match="no bearer token is set; set CLINE_OTEL_BRIDGE_LISTEN_TOKEN"):
-        await OtlpHttpReceiver(pipeline, host=host, port=0).start()
+        await OtlpHttpReceiver(pipeline, "otlp", host=host, port=0).start()
 
 
 @pytest.mark.parametrize(
@@ -310,11 +312,11 @@ async def test_an_address_that_cannot_be_used_is_refused_with_the_reason(
     pipeline: Pipeline, host: str, token: str, reason: str
 ) -> None:
     with pytest.raises(ReceiverRefused, match=reason):
-        await OtlpHttpReceiver(pipeline, host=host, port=0, bearer_token=token).start()
+        await OtlpHttpReceiver(pipeline, "otlp", host=host, port=0, bearer_token=token).start()
 
 
 async def test_localhost_listens_on_one_port_and_reports_it(pipeline: Pipeline) -> None:
-    receiver = OtlpHttpReceiver(pipeline, host="localhost", port=0)
+    receiver = OtlpHttpReceiver(pipeline, "otlp", host="localhost", port=0)
     await receiver.start()
     async with (
         aiohttp.ClientSession() as session,
@@ -326,7 +328,7 @@ async def test_localhost_listens_on_one_port_and_reports_it(pipeline: Pipeline) 
 
 
 async def test_on_stop_a_request_in_progress_is_finished(client: aiohttp.ClientSession, pipeline: Pipeline) -> None:
-    receiver = OtlpHttpReceiver(pipeline, port=0)
+    receiver = OtlpHttpReceiver(pipeline, "otlp", port=0)
     await receiver.start()
     pipeline.commit.clear()
     async with aiohttp.ClientSession(receiver.endpoint) as session:

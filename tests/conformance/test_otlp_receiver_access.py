@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiohttp
 import pytest
 
-from cline_otel.sources.intake import ContentType, ReceiveResult, UnsupportedSignal
+from cline_otel.sources.interface import Payload, ReceiveResult
 from cline_otel.sources.otlp.access import is_allowed_host, is_authorized, is_loopback
 from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
 
@@ -17,11 +17,11 @@ class Pipeline:
     def __init__(self) -> None:
         self.requests = 0
 
-    async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
+    async def receive(self, payload: Payload) -> ReceiveResult:
         self.requests += 1
         return ReceiveResult(1)
 
-    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
+    async def count_unsupported(self, source: str, signal: str) -> None:
         self.requests += 1
 
 
@@ -40,7 +40,7 @@ async def post(pipeline: Pipeline) -> AsyncIterator[Post]:
     async def send(
         headers: dict[str, str], path: str = "/v1/logs", **options: str | frozenset[str]
     ) -> tuple[int, str | None]:
-        receiver = OtlpHttpReceiver(pipeline, port=0, **options)  # type: ignore[arg-type]
+        receiver = OtlpHttpReceiver(pipeline, "otlp", port=0, **options)  # type: ignore[arg-type]
         await receiver.start()
         receivers.append(receiver)
         sent = {"Content-Type": "application/json", **headers}
@@ -105,7 +105,7 @@ async def test_with_a_token_every_request_must_carry_it(
 
 
 async def test_no_host_or_two_of_them_are_refused(pipeline: Pipeline) -> None:
-    receiver = OtlpHttpReceiver(pipeline, port=0)
+    receiver = OtlpHttpReceiver(pipeline, "otlp", port=0)
     await receiver.start()
     for hosts in ("", "Host: 127.0.0.1\r\nHost: rebound.example\r\n"):
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
@@ -147,7 +147,7 @@ async def status_of(receiver: OtlpHttpReceiver, line: str, *headers: str) -> int
     ],
 )
 async def test_a_request_for_a_proxy_or_of_another_version_is_400(pipeline: Pipeline, line: str) -> None:
-    receiver = OtlpHttpReceiver(pipeline, port=0)
+    receiver = OtlpHttpReceiver(pipeline, "otlp", port=0)
     await receiver.start()
     assert await status_of(receiver, line) == 400
     assert await status_of(receiver, "POST /v1/logs?a=//b HTTP/1.1") == 200
@@ -159,7 +159,7 @@ async def test_a_request_for_a_proxy_or_of_another_version_is_400(pipeline: Pipe
 @pytest.mark.parametrize("token", [None, "right"])
 @pytest.mark.parametrize("second", ["Bearer right", "Bearer wrong", "Basic x", ""])
 async def test_two_authorizations_are_400(pipeline: Pipeline, token: str | None, second: str) -> None:
-    receiver = OtlpHttpReceiver(pipeline, port=0, bearer_token=token)
+    receiver = OtlpHttpReceiver(pipeline, "otlp", port=0, bearer_token=token)
     await receiver.start()
     for both in (("Bearer right", second), (second, "Bearer right")):
         headers = [f"Authorization: {value}" for value in both]

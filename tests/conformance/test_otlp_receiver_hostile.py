@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from cline_otel.sources.intake import ContentType, ReceiveResult, UnsupportedSignal
+from cline_otel.sources.interface import Payload, ReceiveResult
 from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
 
 zipped = partial(gzip.compress, mtime=0)
@@ -29,13 +29,13 @@ class Pipeline:
         self.commit = asyncio.Event()
         self.commit.set()
 
-    async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
-        self.taken.append(body)
+    async def receive(self, payload: Payload) -> ReceiveResult:
+        self.taken += payload.parts
         self.reached.set()
         await self.commit.wait()
         return ReceiveResult(1)
 
-    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
+    async def count_unsupported(self, source: str, signal: str) -> None:
         raise AssertionError("not sent here")
 
 
@@ -84,7 +84,7 @@ async def listen(pipeline: Pipeline) -> AsyncIterator[Listen]:
     async def start(
         limits: ReceiverLimits = _LIMITS, report: Callable[[str], None] = lambda line: None
     ) -> OtlpHttpReceiver:
-        receiver = OtlpHttpReceiver(pipeline, port=0, limits=limits, report=report)
+        receiver = OtlpHttpReceiver(pipeline, "otlp", port=0, limits=limits, report=report)
         await receiver.start()
         receivers.append(receiver)
         return receiver

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cline_otel.sources.intake import ContentType, ReceiveResult, UnsupportedSignal
+from cline_otel.sources.interface import Payload, ReceiveResult
 from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
 
 REQUEST = b"POST /v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -16,17 +16,17 @@ ENOUGH = 2_000
 
 
 class Pipeline:
-    async def receive_logs(self, body: bytes, content_type: ContentType) -> ReceiveResult:
+    async def receive(self, payload: Payload) -> ReceiveResult:
         return ReceiveResult(1)
 
-    async def count_unsupported(self, signal: UnsupportedSignal) -> None:
+    async def count_unsupported(self, source: str, signal: str) -> None:
         raise AssertionError("not sent here")
 
 
 @asynccontextmanager
 async def listening(connections: int, write_seconds: float) -> AsyncIterator[OtlpHttpReceiver]:
     limits = ReceiverLimits(connections=connections, write_seconds=write_seconds, idle_seconds=3600)
-    receiver = OtlpHttpReceiver(Pipeline(), port=0, limits=limits)
+    receiver = OtlpHttpReceiver(Pipeline(), "otlp", port=0, limits=limits)
     await receiver.start()
     try:
         yield receiver

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -27,7 +26,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench.fixed_key import pseudonyms_file  # noqa: E402
+from bench.recorded_hooks import spool_lines  # noqa: E402
 from bench.truth import TRUTH_FILE, read_truth  # noqa: E402 - needs the path above
 
 from cline_otel.catalogue.load import ATTRIBUTE, SourceEvent, load  # noqa: E402
@@ -36,8 +35,6 @@ from cline_otel.catalogue.values import OTHER  # noqa: E402
 HARMLESS = "scrubbed"
 SHOWN = 2
 """How often a recording shows a field that is never read."""
-
-CONVERTER = ROOT / "src" / "cline_otel" / "plugin" / "spool_from_capture.mjs"
 
 
 class Scrubber:
@@ -213,11 +210,9 @@ def spool(path: Path, scrubber: Scrubber) -> Iterator[tuple[str, bytes]]:
     for line in path.read_bytes().split(b"\n"):
         if line.strip():
             by_process.setdefault(msgspec.json.decode(line)["pid"], []).append(line)
-    node = shutil.which("node") or "node"
     for pid, lines in by_process.items():
-        command = [node, str(CONVERTER), str(pseudonyms_file())]
-        converted = subprocess.run(command, input=b"\n".join(lines), capture_output=True, check=True)
-        records = [msgspec.json.decode(line) for line in converted.stdout.split(b"\n") if line.strip()]
+        converted = spool_lines(b"\n".join(lines))
+        records = [msgspec.json.decode(line) for line in converted.split(b"\n") if line.strip()]
         if not records:
             continue
         name = f"{pid}-{records[0]['time_unix_ms']}-0.jsonl"

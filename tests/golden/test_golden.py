@@ -18,11 +18,9 @@ from bench.fixed_key import CATALOGUE
 
 from cline_otel.events import Event, tick
 from cline_otel.signals import LogRecord, MetricDelta, SpanEvent, SpanRecord, Tally
-from cline_otel.sources.cline_log import decode as cline_log
-from cline_otel.sources.otlp import decode as otlp
-from cline_otel.sources.plugin import decode as plugin
 from cline_otel.translate.step import Translator
 from corpus import closing_ticks
+from payloads import decoded, log_lines, otlp_request, spool_lines
 
 GOLDEN = Path(__file__).parent
 INPUTS = sorted(GOLDEN.glob("*/*.input.jsonl"))
@@ -35,11 +33,11 @@ def events_of(path: Path, tally: Tally) -> Iterator[Event]:
         if kind == "now":
             yield tick(time_ns(told))
         elif kind == "cline-log":
-            yield from cline_log.decode_lines([json.dumps(told).encode()], CATALOGUE, tally)
+            yield from decoded(log_lines([json.dumps(told).encode()]), tally)
         elif kind == "plugin":
-            yield from plugin.decode_lines([json.dumps(told).encode()], CATALOGUE, tally, PROCESS)
+            yield from decoded(spool_lines([json.dumps(told).encode()], PROCESS), tally)
         else:
-            yield from otlp.decode_request(json.dumps(told).encode(), "json", CATALOGUE, tally)
+            yield from decoded(otlp_request(json.dumps(told).encode()), tally)
 
 
 def time_ns(text: str) -> int:

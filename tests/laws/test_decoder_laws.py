@@ -18,11 +18,10 @@ from cline_otel.encode.origin import Origin
 from cline_otel.events import Event
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.signals import Tally
-from cline_otel.sources.cline_log import decode as cline_log
-from cline_otel.sources.otlp import decode as otlp
-from cline_otel.sources.plugin import decode as plugin
+from cline_otel.sources.interface import MalformedPayload
 from cline_otel.translate.step import SILENCE_NS
 from corpus import CAPTURES, HOUR_NS, SECOND_NS
+from payloads import decoded, log_lines, otlp_request, spool_lines
 
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
 TIME_MS = 1_790_000_000_000
@@ -140,8 +139,8 @@ plugin_events = st.lists(mutated(CATALOGUE.vocabularies["plugin"]), min_size=1, 
 @example([b'{"event":"\xff"}', b'{"event":"task.mode","time":"2026-01-01T00:00:00Z","properties":{"mode":"\xff"}}'])
 def test_arbitrary_lines_never_raise(lines: list[bytes]) -> None:
     tally: Tally = {}
-    list(cline_log.decode_lines(lines, CATALOGUE, tally))
-    list(plugin.decode_lines(lines, CATALOGUE, tally, "p"))
+    decoded(log_lines(lines), tally)
+    decoded(spool_lines(lines), tally)
     assert {kind for kind, _, _ in tally} <= {"malformed", "unmapped_event", "dropped_field", "replaced_value"}
 
 
@@ -149,12 +148,12 @@ def test_arbitrary_lines_never_raise(lines: list[bytes]) -> None:
 @example(b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":' + b"[" * 5_000, "json")
 @example(b'{"resourceLogs":null}', "json")
 @example(b"", "protobuf")
-def test_arbitrary_requests_raise_nothing_but_malformed_payload(body: bytes, encoding: otlp.Encoding) -> None:
+def test_arbitrary_requests_raise_nothing_but_malformed_payload(body: bytes, encoding: str) -> None:
     tally: Tally = {}
-    error: otlp.MalformedPayload | None = None
+    error: MalformedPayload | None = None
     try:
-        otlp.decode_request(body, encoding, CATALOGUE, tally)
-    except otlp.MalformedPayload as raised:
+        decoded(otlp_request(body, encoding), tally)
+    except MalformedPayload as raised:
         error = raised
     if error is not None:
         assert tally == {}
@@ -168,7 +167,7 @@ def test_arbitrary_requests_raise_nothing_but_malformed_payload(body: bytes, enc
 @example([("task.tokens", {"ulid": "s", "tokensIn": -5, "tokensOut": 2, "model": "m"})])
 def test_any_values_in_cline_s_events_never_raise(events: list[tuple[str, dict[str, Any]]]) -> None:
     pipeline = new_pipeline()
-    pipeline.take_cline_log(as_log_line(name, fields) for name, fields in events)
+    pipeline.take(log_lines(as_log_line(name, fields) for name, fields in events))
     settle(pipeline)
 
 
@@ -178,17 +177,17 @@ def test_any_values_in_otlp_records_never_raise(events: list[tuple[str, dict[str
     pipeline = new_pipeline()
     for name, fields in events:
         try:
-            pipeline.take_otlp_logs(as_otlp(name, fields), "json")
-        except otlp.MalformedPayload:
+            pipeline.take(otlp_request(as_otlp(name, fields)))
+        except MalformedPayload:
             continue
-        pipeline.take_otlp_logs(as_protobuf(name, fields), "protobuf")
+        pipeline.take(otlp_request(as_protobuf(name, fields), "protobuf"))
     settle(pipeline)
 
 
 @given(plugin_events)
 def test_any_values_in_the_spool_never_raise(events: list[tuple[str, dict[str, Any]]]) -> None:
     pipeline = new_pipeline()
-    pipeline.take_plugin([as_spool_line(name, fields) for name, fields in events], "p")
+    pipeline.take(spool_lines(as_spool_line(name, fields) for name, fields in events))
     settle(pipeline)
 
 
@@ -204,10 +203,10 @@ def test_any_values_in_the_spool_never_raise(events: list[tuple[str, dict[str, A
 @example(-1)
 def test_any_time_is_taken_or_counted_and_never_raises(time: Any) -> None:
     pipeline = new_pipeline()
-    pipeline.take_cline_log([as_log_line("agent.run-started", {"agentId": "a", "runId": "r"}, time)])
-    pipeline.take_plugin([as_spool_line("run.started", {"agent_id": "b", "run_id": "r"}, time)], "p")
-    with suppress(otlp.MalformedPayload):
-        pipeline.take_otlp_logs(as_otlp("agent.run-started", {"agentId": "c", "runId": "r"}, time), "json")
+    pipeline.take(log_lines([as_log_line("agent.run-started", {"agentId": "a", "runId": "r"}, time)]))
+    pipeline.take(spool_lines([as_spool_line("run.started", {"agent_id": "b", "run_id": "r"}, time)]))
+    with suppress(MalformedPayload):
+        pipeline.take(otlp_request(as_otlp("agent.run-started", {"agentId": "c", "runId": "r"}, time)))
     settle(pipeline)
 
 
@@ -221,8 +220,8 @@ def test_a_broken_line_does_not_change_what_the_others_say(place: int, garbage: 
     broken = garbage.replace(b"\n", b"") + b"{"
     at = place % (len(lines) + 1)
     tally: Tally = {}
-    events = list(cline_log.decode_lines([*lines[:at], broken, *lines[at:]], CATALOGUE, tally))
-    assert events == list(cline_log.decode_lines(lines, CATALOGUE, {}))
+    events = decoded(log_lines([*lines[:at], broken, *lines[at:]]), tally)
+    assert events == decoded(log_lines(lines))
     assert tally["malformed", "cline-log", "line"] == 1
 
 
@@ -231,9 +230,9 @@ def test_an_unknown_name_is_counted_by_name_only_if_it_looks_like_one(make: Call
     for name, counted in (("task.new_thing", "task.new_thing"), ("a secret sentence", "_OTHER"), ("x" * 200, "_OTHER")):
         tally: Tally = {}
         if make is as_otlp:
-            otlp.decode_request(as_otlp(name, {}), "json", CATALOGUE, tally)
+            decoded(otlp_request(as_otlp(name, {})), tally)
         else:
-            list(cline_log.decode_lines([as_log_line(name, {})], CATALOGUE, tally))
+            decoded(log_lines([as_log_line(name, {})]), tally)
         assert [key[2] for key in tally] == [counted]
 
 
@@ -248,15 +247,15 @@ def test_cline_log_and_both_encodings_of_otlp_say_the_same(events: list[tuple[st
         plain = {
             k: v for k, v in fields.items() if isinstance(v, bool | float) or (isinstance(v, str) and v.isprintable())
         }
-        log = list(cline_log.decode_lines([as_log_line(name, plain)], CATALOGUE, {}))
-        in_json = otlp.decode_request(as_otlp(name, plain), "json", CATALOGUE, {})
-        in_protobuf = otlp.decode_request(as_protobuf(name, plain), "protobuf", CATALOGUE, {})
+        log = decoded(log_lines([as_log_line(name, plain)]))
+        in_json = decoded(otlp_request(as_otlp(name, plain)))
+        in_protobuf = decoded(otlp_request(as_protobuf(name, plain), "protobuf"))
         assert len(log) == len(in_json) == len(in_protobuf)
         assert all(same(a, b) and same(a, c) for a, b, c in zip(log, in_json, in_protobuf, strict=True))
 
 
 def test_a_line_at_a_time_or_all_at_once_is_the_same() -> None:
     lines = lines_of("subagents_plugin")
-    one_by_one = [event for line in lines for event in cline_log.decode_lines([line], CATALOGUE, {})]
-    assert one_by_one == list(cline_log.decode_lines(lines, CATALOGUE, {}))
+    one_by_one = [event for line in lines for event in decoded(log_lines([line]))]
+    assert one_by_one == decoded(log_lines(lines))
     assert one_by_one[0].occurred_at_ns % SECOND_NS % 1_000_000 == 0

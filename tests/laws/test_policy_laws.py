@@ -25,6 +25,7 @@ from cline_otel.replay import Replayed, replay
 from cline_otel.signals import Attributes
 from cline_otel.sources.recording import Recording
 from corpus import CAPTURES
+from payloads import log_lines
 
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 SUBSETS = [frozenset(found) for count in range(5) for found in combinations(GROUPS, count)]
@@ -86,7 +87,9 @@ def signed_in() -> Recording:
         ).encode()
         for number, (event, fields) in enumerate(TOLD)
     ]
-    return msgspec.structs.replace(recording_of([CAPTURES / "plugin_mcp_tools"]), cline_log=[lines])
+    recording = recording_of([CAPTURES / "plugin_mcp_tools"])
+    others = [stream for stream in recording.streams if stream[0].source != "cline-log"]
+    return msgspec.structs.replace(recording, streams=[*others, [log_lines(lines)]])
 
 
 def carriers(replayed: Replayed) -> Iterable[Attributes]:

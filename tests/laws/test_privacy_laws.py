@@ -17,13 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+import payloads
 from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary
 from cline_otel.encode.origin import Origin
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.replay import write
-from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.interface import MalformedPayload
 from cline_otel.translate.step import SILENCE_NS
 from corpus import capture_paths
+from payloads import log_lines, spool_lines
 
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
 TIME_MS = 1_790_000_000_000
@@ -167,10 +169,10 @@ def test_a_secret_in_cline_s_events_never_comes_out(name: str, seed: int, keyed:
         fields = with_sound_keys(entry, fields)
     pipeline = new_pipeline()
     pipeline.tell_time(TIME_MS * 1_000_000)
-    pipeline.take_cline_log([log_line(name, fields, secrets)])
+    pipeline.take(log_lines([log_line(name, fields, secrets)]))
     body = otlp_request(name, fields, secrets)
-    pipeline.take_otlp_logs(body, "json")
-    pipeline.take_otlp_logs(protobuf(body), "protobuf")
+    pipeline.take(payloads.otlp_request(body))
+    pipeline.take(payloads.otlp_request(protobuf(body), "protobuf"))
     assert secrets.found_in(*everything_that_comes_out(pipeline)) == []
 
 
@@ -192,7 +194,7 @@ def test_a_secret_in_the_spool_never_comes_out(name: str, seed: int, keyed: bool
     pipeline = new_pipeline()
     pipeline.tell_time(TIME_MS * 1_000_000)
     around = {**fields, "v": secrets.make(LIKE_NONE), "event": name, "time_unix_ms": TIME_MS}
-    pipeline.take_plugin([json.dumps(around).encode()], "p")
+    pipeline.take(spool_lines([json.dumps(around).encode()]))
     assert secrets.found_in(*everything_that_comes_out(pipeline)) == []
 
 
@@ -202,17 +204,15 @@ def test_a_secret_in_what_is_malformed_is_in_no_diagnostic(seed: int) -> None:
     text = secrets.make(LIKE_NONE + LIKE_AN_IDENTIFIER)
     pipeline = new_pipeline()
     broken = json.dumps({"event": text, "time": text, "properties": text, text + " ": text}).encode()
-    pipeline.take_cline_log(
-        [broken, broken[:-3], json.dumps({"event": "task.mode", "time": text, "properties": {}}).encode()]
-    )
-    pipeline.take_plugin(
-        [broken, broken[:-3], json.dumps({"event": "run.started", "time_unix_ms": text}).encode()], "p"
-    )
+    mode = json.dumps({"event": "task.mode", "time": text, "properties": {}}).encode()
+    pipeline.take(log_lines([broken, broken[:-3], mode]))
+    begun = json.dumps({"event": "run.started", "time_unix_ms": text}).encode()
+    pipeline.take(spool_lines([broken, broken[:-3], begun]))
     said: list[bytes] = []
     for body, encoding in ((broken, "json"), (broken[:-3], "json"), (broken, "protobuf")):
         try:
-            pipeline.take_otlp_logs(body, encoding)  # type: ignore[arg-type]
-        except otlp.MalformedPayload as error:
+            pipeline.take(payloads.otlp_request(body, encoding))
+        except MalformedPayload as error:
             said.append(f"{error} {error.__cause__!r}".encode())
     assert secrets.found_in(*said) == []
     outcome = everything_that_comes_out(pipeline)

@@ -26,9 +26,7 @@ from cline_otel.events import AttributeValue, Event
 from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy, PrivacyClass
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PSEUDONYM, PseudonymKind, Pseudonyms
 from cline_otel.signals import Tally
-from cline_otel.sources.cline_log import decode as cline_log
-from cline_otel.sources.otlp import decode as otlp
-from cline_otel.sources.plugin import decode as plugin
+from payloads import decoded, log_lines, otlp_request, spool_lines
 
 KINDS: Final[tuple[PseudonymKind, ...]] = get_args(PseudonymKind)
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
@@ -150,10 +148,10 @@ def ids_from_everywhere(raw: str) -> list[str]:
     request = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
     protobuf = Parse(request, ExportLogsServiceRequest()).SerializeToString()
     events: list[Event] = []
-    events += cline_log.decode_lines([json.dumps(line).encode()], CATALOGUE, tally)
-    events += plugin.decode_lines([json.dumps(spool).encode()], CATALOGUE, tally, "p")
-    events += otlp.decode_request(request, "json", CATALOGUE, tally)
-    events += otlp.decode_request(protobuf, "protobuf", CATALOGUE, tally)
+    events += decoded(log_lines([json.dumps(line).encode()]), tally)
+    events += decoded(spool_lines([json.dumps(spool).encode()]), tally)
+    events += decoded(otlp_request(request), tally)
+    events += decoded(otlp_request(protobuf, "protobuf"), tally)
     assert len(events) == 4
     return [event.session_id for event in events]
 
@@ -183,8 +181,8 @@ def test_the_plugin_itself_makes_the_same_pseudonyms(tmp_path: Path) -> None:
     ]
     capture = tmp_path / "plugin.jsonl"
     capture.write_text("".join(json.dumps(call) + "\n" for call in calls), encoding="utf-8")
-    [(process, lines)] = recording_of([capture]).plugin
-    events = list(plugin.decode_lines(lines, CATALOGUE, {}, process))
+    [[payload]] = recording_of([capture]).streams
+    events = decoded(payload)
     claimed = [event.session_id for event in events if event.kind == "session.claimed"]
     assert claimed == [*(HERE.of("id", raw) for raw in CHOSEN_IDS), "1795358814083_ukyix"]
 

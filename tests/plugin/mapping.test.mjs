@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { createPseudonyms } from "../../src/cline_otel/plugin/cline-otel.js";
-import { spoolFromCapture } from "../../src/cline_otel/plugin/spool_from_capture.mjs";
+import { spoolFromCapture } from "../../bench/spool_from_capture.mjs";
 import { AGENT, feed, newMapping, PSEUDONYMS, RUN, RunCalls, runIdOf, SECRET, SESSION, setup } from "./hook_calls.mjs";
 import { events, mapped, only, printed } from "./records.mjs";
 
@@ -58,7 +58,7 @@ for (const name of NAMES) {
 
 test("the entry point prints the lines of a recording and counts what is none", () => {
   const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
-  const packaged = fileURLToPath(new URL("../../src/cline_otel/plugin/spool_from_capture.mjs", import.meta.url));
+  const packaged = fileURLToPath(new URL("../../bench/spool_from_capture.mjs", import.meta.url));
   for (const file of [script, packaged]) {
     const output = execFileSync(process.execPath, [file, PSEUDONYMS_FILE], {
       input: `${read("mcp.jsonl")}not json\n{"kind":1}\n`,

@@ -20,6 +20,7 @@ from cline_otel.privacy.shapes import _KEY
 from cline_otel.settings import load_settings
 
 HERE = Path(__file__).parent
+CONVERTER = HERE.parents[1] / "bench" / "spool_from_capture.mjs"
 PLUGIN = HERE.parents[1] / "src" / "cline_otel" / "plugin"
 LAW: list[dict[str, Any]] = json.loads((HERE / "consent_law.json").read_text(encoding="utf-8"))
 NODE = shutil.which("node")
@@ -88,7 +89,9 @@ def test_ids_keys_and_models_have_one_pattern_in_both() -> None:
 @needs_node
 def test_a_name_has_the_pseudonym_in_the_spool_that_the_bridge_gives_it() -> None:
     names = HERE / "fixtures" / "chosen_names.jsonl"
-    printed = node(PLUGIN / "spool_from_capture.mjs", HERE / "pseudonyms.json", given=names.read_bytes())
+    printed = node(
+        HERE.parents[1] / "bench" / "spool_from_capture.mjs", HERE / "pseudonyms.json", given=names.read_bytes()
+    )
     records = [json.loads(line) for line in printed.splitlines()]
     pseudonyms = Pseudonyms(bytes(32))
 

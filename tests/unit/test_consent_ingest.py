@@ -21,10 +21,11 @@ from cline_otel.ingest import Ingest
 from cline_otel.journal import Journal, JournalError
 from cline_otel.pipeline import Pipeline
 from cline_otel.sources.files.polling import INTERRUPTED_KEY, MARK
-from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessKey, Unavailable
+from cline_otel.sources.intake import Batch, Busy, Unavailable
 from cline_otel.sources.plugin.spool import SpoolReader
+from cline_otel.sources.plugin.spool_input import SpoolInput
+from payloads import log_lines, otlp_request, spool_lines
 
-PROCESS = ProcessKey(1_000, 11)
 ORIGIN = Origin((("service.name", "test"),), "test", "", "")
 REQUEST = b'{"resourceLogs": []}'
 
@@ -49,7 +50,7 @@ class Station:
         for record in records:
             self.now_ms += 10
             lines.append(json.dumps({"v": 1, "time_unix_ms": self.now_ms, **record}).encode())
-        await self.ingest.submit(Batch((PluginLines("spool/x", PROCESS, lines),), {"spool/x": b"p"}))
+        await self.ingest.submit(Batch((spool_lines(lines),), {"spool/x": b"p"}))
 
     async def start_run(self, run_id: str = "run_aaaaaaaa") -> None:
         await self.plugin(
@@ -106,9 +107,9 @@ def outcome(span: Span) -> str:
 async def test_while_off_a_request_is_acknowledged_undecoded_and_only_counted(station: Station, body: bytes) -> None:
     station.consent = "off"
     for _ in range(3):
-        result = await station.ingest.receive_logs(body, "json")
+        result = await station.ingest.receive(otlp_request(body))
         assert (result.accepted, result.rejected, result.message) == (0, 0, "")
-    await station.ingest.count_unsupported("traces")
+    await station.ingest.count_unsupported("otlp", "traces")
     assert station.journal.status().counts == []
     await station.ingest.submit(Batch())
     (count,) = station.journal.status().counts
@@ -119,7 +120,7 @@ async def test_while_off_a_request_is_acknowledged_undecoded_and_only_counted(st
 
 
 async def test_a_request_that_waits_when_it_goes_off_is_dropped_too(station: Station) -> None:
-    waiting = asyncio.create_task(station.ingest.receive_logs(b"\xff", "protobuf"))
+    waiting = asyncio.create_task(station.ingest.receive(otlp_request(b"\xff", "protobuf")))
     await asyncio.sleep(0)
     station.consent = "off"
     assert (await waiting).accepted == 0
@@ -130,9 +131,9 @@ async def test_a_request_that_waits_when_it_goes_off_is_dropped_too(station: Sta
 
 async def test_what_was_dropped_may_be_sent_again_when_it_is_on(station: Station) -> None:
     station.consent = "off"
-    await station.ingest.receive_logs(REQUEST, "json")
+    await station.ingest.receive(otlp_request(REQUEST))
     station.consent = "on"
-    await station.ingest.receive_logs(REQUEST, "json")
+    await station.ingest.receive(otlp_request(REQUEST))
     assert station.counted("duplicate") == 0
     assert station.counted("received") == 1
 
@@ -140,11 +141,11 @@ async def test_what_was_dropped_may_be_sent_again_when_it_is_on(station: Station
 async def test_while_held_senders_are_told_to_come_again(station: Station) -> None:
     station.consent = "held"
     with pytest.raises(Unavailable):
-        await station.ingest.receive_logs(REQUEST, "json")
+        await station.ingest.receive(otlp_request(REQUEST))
     with pytest.raises(Unavailable):
-        await station.ingest.count_unsupported("metrics")
+        await station.ingest.count_unsupported("otlp", "metrics")
     station.consent = "on"
-    waiting = asyncio.create_task(station.ingest.receive_logs(REQUEST, "json"))
+    waiting = asyncio.create_task(station.ingest.receive(otlp_request(REQUEST)))
     await asyncio.sleep(0)
     station.consent = "held"
     with pytest.raises(Unavailable):
@@ -156,8 +157,23 @@ async def test_while_held_senders_are_told_to_come_again(station: Station) -> No
 async def test_lines_that_were_read_in_the_last_moment_are_not_taken(station: Station, consent: State) -> None:
     station.consent = consent
     with pytest.raises(Busy):
-        await station.ingest.submit(Batch((ClineLogLines("cline-log/x", [b"{}"]),), {"cline-log/x": b"p"}))
+        await station.ingest.submit(Batch((log_lines([b"{}"]),), {"cline-log/x": b"p"}))
     assert station.journal.cursors() == {}
+
+
+async def test_a_payload_that_is_none_is_counted_and_does_not_hold_up_what_follows(station: Station) -> None:
+    lines = log_lines([b'{"event":"session.stopped","time":1,"properties":{}}', b"{}"])
+    await station.ingest.submit(Batch((otlp_request(b"{"), lines), {"cline-log/x": b"p"}))
+    assert (station.counted("malformed"), station.counted("received"), station.counted("events")) == (1, 2, 1)
+    assert station.journal.cursor("cline-log/x") == b"p"
+
+
+async def test_that_a_writer_is_gone_counts_as_nothing_that_was_received(station: Station) -> None:
+    await station.start_run()
+    received, events = station.counted("received"), station.counted("events")
+    await station.ingest.submit(Batch((spool_lines([])._replace(ended_at_ns=station.now_ms * 1_000_000),)))
+    assert (station.counted("received"), station.counted("events")) == (received, events)
+    assert [outcome(span) for span in station.spans()] == ["incomplete"]
 
 
 async def test_a_run_that_was_open_is_closed_as_incomplete_and_what_it_tells_later_is_late(station: Station) -> None:
@@ -190,7 +206,7 @@ async def test_closing_does_not_move_the_clock(station: Station) -> None:
 async def test_a_run_that_still_waited_for_its_owner_is_closed_too(station: Station) -> None:
     example = Path(__file__).parents[2] / "examples" / "delegated-run" / "cline.log"
     lines = [line for line in example.read_bytes().splitlines() if b"agent.run-started" in line]
-    await station.ingest.submit(Batch((ClineLogLines("cline-log/x", lines),), {"cline-log/x": b"p"}))
+    await station.ingest.submit(Batch((log_lines(lines),), {"cline-log/x": b"p"}))
     assert station.spans() == []
     station.ingest.close_open_runs()
     assert {outcome(span) for span in station.spans()} == {"incomplete"}
@@ -206,9 +222,9 @@ async def test_erasing_takes_what_waits_and_what_is_known_of_open_runs(station: 
     (tmp_path / "spool" / "11-1000-0.jsonl").write_bytes(b"unread\n")
     items = sum(signal.pending_items for signal in station.journal.status().signals.values())
     assert items > 1
-    erased = erase_waiting(station.journal, spool)
+    erased = erase_waiting(station.journal, [SpoolInput("plugin", spool)])
     assert (erased.items, erased.files) == (items, 1)
-    station.ingest.begin_anew()
+    station.ingest.reload_from_journal()
     station.ingest.close_open_runs()
     await station.finish_run("run_bbbbbbbb")
     assert station.spans() == []
@@ -255,7 +271,7 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
         return b"".join(path.read_bytes() for path in sorted(tmp_path.glob("journal.db*")))
 
     assert sqlite_overwrites or b"call_planted_of_this_test" in on_disk()
-    erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))
+    erase_waiting(station.journal, [SpoolInput("plugin", SpoolReader(tmp_path / "spool"))])
     assert b"call_planted_of_this_test" not in on_disk()
     rows = [key for key, value in station.journal.load_state() if b"planted-model-of-this-test" in value]
     assert all(key.startswith("total") for key in rows), rows
@@ -268,6 +284,6 @@ async def test_a_reader_that_keeps_erased_data_on_the_disk_is_told_of(station: S
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM state").fetchall()
     with pytest.raises(JournalError, match="stop that program and erase again"):
-        erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))
+        erase_waiting(station.journal, [SpoolInput("plugin", SpoolReader(tmp_path / "spool"))])
     reader.close()
-    erase_waiting(station.journal, SpoolReader(tmp_path / "spool"))
+    erase_waiting(station.journal, [SpoolInput("plugin", SpoolReader(tmp_path / "spool"))])

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.sources.files.polling import INTERRUPTED_KEY, PASSING_OVER_KEY, FilePoller
-from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessGone, ProcessKey
+from cline_otel.sources.files.lines import TailedFile
+from cline_otel.sources.files.polling import INTERRUPTED_KEY, SKIPPING_KEY, Poller
+from cline_otel.sources.files.processes import ProcessKey
+from cline_otel.sources.intake import Batch, Busy
 from cline_otel.sources.plugin.spool import SpoolReader
+from cline_otel.sources.plugin.spool_input import SpoolInput
 from presences import Presences
 
 PROCESS = ProcessKey(1_000, 11)
@@ -34,25 +37,27 @@ class Station:
         self.restart()
 
     def restart(self) -> None:
-        self.poller = FilePoller(
+        self.poller = Poller(
             self.submit,
             self.cursors,
-            spool=SpoolReader(self.spool_directory, self.presences),
-            cline_log=self.log,
+            [SpoolInput("plugin", SpoolReader(self.spool_directory, self.presences)), self.tail()],
             may_read=lambda: self.may_read,
-            passes_over=lambda: self.is_off,
+            skips=lambda: self.is_off,
             report=self.reports.append,
             interval_seconds=None,
         )
 
+    def tail(self) -> TailedFile:
+        return TailedFile("cline-log", self.log, lambda line: None)
+
     async def submit(self, batch: Batch) -> None:
         if self.is_busy:
             raise Busy()
-        for entry in batch.inputs:
-            if isinstance(entry, ProcessGone):
-                self.told.append(entry.process)
-            elif isinstance(entry, PluginLines | ClineLogLines):
-                self.told += entry.lines
+        for payload in batch.payloads:
+            self.told += payload.parts
+            if payload.ended_at_ns is not None:
+                pid, started_at_ms = map(int, payload.writer.split("-"))
+                self.told.append(ProcessKey(started_at_ms, pid))
         for key, cursor in batch.cursors.items():
             if cursor is None:
                 self.cursors.pop(key, None)
@@ -159,12 +164,12 @@ async def test_a_bridge_that_starts_anew_knows_that_files_were_passed_over(stati
     await station.poll()
     station.is_off = True
     await station.poll()
-    assert {PASSING_OVER_KEY, INTERRUPTED_KEY} <= station.cursors.keys()
+    assert {SKIPPING_KEY, INTERRUPTED_KEY} <= station.cursors.keys()
     station.write(b"while no bridge ran\n")
     station.is_off = False
     station.restart()
     assert await station.poll() == []
-    assert PASSING_OVER_KEY not in station.cursors
+    assert SKIPPING_KEY not in station.cursors
     assert INTERRUPTED_KEY in station.cursors
     station.write(b"after\n")
     assert await station.poll() == [b"after"]
@@ -188,7 +193,7 @@ async def test_held_after_off_still_passes_over_what_came_until_it_is_on(station
     station.is_off, station.may_read = False, False
     station.write(b"while held\n")
     await station.poll()
-    assert PASSING_OVER_KEY in station.cursors
+    assert SKIPPING_KEY in station.cursors
     station.may_read = True
     assert await station.poll() == []
 
@@ -202,14 +207,14 @@ async def test_going_off_in_the_middle_of_a_poll_ends_it_after_the_batch(station
     async def submit_and_go_off(batch: Batch) -> None:
         nonlocal handed_over
         await submit(batch)
-        handed_over += len(batch.inputs)
+        handed_over += len(batch.payloads)
         station.is_off = True
 
-    station.poller = FilePoller(
+    station.poller = Poller(
         submit_and_go_off,
         {},
-        spool=SpoolReader(station.spool_directory, station.presences),
-        passes_over=lambda: station.is_off,
+        [SpoolInput("plugin", SpoolReader(station.spool_directory, station.presences))],
+        skips=lambda: station.is_off,
         interval_seconds=None,
         limit_bytes=1,
     )
@@ -246,15 +251,15 @@ async def test_a_running_poller_is_woken_to_pass_over(station: Station) -> None:
 
     async def submit_and_tell(batch: Batch) -> None:
         await submit(batch)
-        if PASSING_OVER_KEY in station.cursors:
+        if SKIPPING_KEY in station.cursors:
             committed.set()
 
     wake = asyncio.Event()
-    poller = FilePoller(
+    poller = Poller(
         submit_and_tell,
         {},
-        cline_log=station.log,
-        passes_over=lambda: station.is_off,
+        [station.tail()],
+        skips=lambda: station.is_off,
         interval_seconds=None,
         wake=wake,
     )

@@ -30,7 +30,7 @@ class Parts:
         self.begun_anew = 0
         self.is_paused = False
 
-    def begin_anew(self) -> None:
+    def reload_from_journal(self) -> None:
         self.begun_anew += 1
         if self.failures:
             raise self.failures.pop()

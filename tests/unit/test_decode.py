@@ -6,14 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from bench.fixed_key import CATALOGUE
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from cline_otel.events import Event
 from cline_otel.signals import Tally
-from cline_otel.sources.cline_log import decode as cline_log
-from cline_otel.sources.otlp import decode as otlp
-from cline_otel.sources.plugin import decode as plugin
+from cline_otel.sources.cline_log.decode import parse_time_ns
+from cline_otel.sources.interface import MalformedPayload
+from payloads import decoded, log_lines, otlp_request, spool_lines
 
 TIME_NS = 1_790_000_000_123_000_000
 AGENT_ID, RUN_ID = "agent_1795358814189_2kb1cn", "run_-OZ2HV2E"
@@ -22,13 +21,13 @@ AGENT_ID, RUN_ID = "agent_1795358814189_2kb1cn", "run_-OZ2HV2E"
 def from_log(**record: Any) -> tuple[list[Event], Tally]:
     tally: Tally = {}
     whole = {"time": "2026-09-21T14:13:20.123Z", "properties": {}, **record}
-    return list(cline_log.decode_lines([json.dumps(whole).encode()], CATALOGUE, tally)), tally
+    return decoded(log_lines([json.dumps(whole).encode()]), tally), tally
 
 
 def from_otlp(*records: dict[str, Any]) -> tuple[list[Event], Tally]:
     tally: Tally = {}
     body = {"resourceLogs": [{"scopeLogs": [{"logRecords": list(records)}]}]}
-    return otlp.decode_request(json.dumps(body).encode(), "json", CATALOGUE, tally), tally
+    return decoded(otlp_request(json.dumps(body).encode()), tally), tally
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def from_otlp(*records: dict[str, Any]) -> tuple[list[Event], Tally]:
     ],
 )
 def test_pino_s_time_is_iso_8601_with_a_zone_or_milliseconds(time: Any, expected: int | None) -> None:
-    assert cline_log.parse_time_ns(time) == expected
+    assert parse_time_ns(time) == expected
 
 
 def test_a_log_line_with_an_event_is_an_event() -> None:
@@ -130,18 +129,18 @@ def test_an_otlp_record_without_a_time_is_counted_and_the_next_is_taken(times: d
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"x"', b'{"resourceLogs":1}', b"{", b"\xff"])
 def test_what_is_no_request_in_json_is_malformed(body: bytes) -> None:
-    with pytest.raises(otlp.MalformedPayload, match="not an OTLP log request in JSON"):
-        otlp.decode_request(body, "json", CATALOGUE, {})
+    with pytest.raises(MalformedPayload, match="not an OTLP log request in JSON"):
+        decoded(otlp_request(body))
 
 
 def test_what_is_no_request_in_protobuf_is_malformed() -> None:
-    with pytest.raises(otlp.MalformedPayload, match="not an OTLP log request in protobuf"):
-        otlp.decode_request(b"\x0a\xff\xff", "protobuf", CATALOGUE, {})
+    with pytest.raises(MalformedPayload, match="not an OTLP log request in protobuf"):
+        decoded(otlp_request(b"\x0a\xff\xff", "protobuf"))
 
 
 def test_an_empty_request_is_one_with_no_records() -> None:
-    assert otlp.decode_request(b"{}", "json", CATALOGUE, {}) == []
-    assert otlp.decode_request(b"", "protobuf", CATALOGUE, {}) == []
+    assert decoded(otlp_request(b"{}")) == []
+    assert decoded(otlp_request(b"", "protobuf")) == []
 
 
 def test_numbers_may_be_texts_in_otlp_json() -> None:
@@ -164,7 +163,7 @@ def test_protobuf_and_json_say_the_same() -> None:
     record.attributes.add(key="outcome").value.string_value = "stash"
     record.attributes.add(key="newField").value.array_value.values.add().string_value = "x"
     tally: Tally = {}
-    (event,) = otlp.decode_request(request.SerializeToString(), "protobuf", CATALOGUE, tally)
+    (event,) = decoded(otlp_request(request.SerializeToString(), "protobuf"), tally)
     assert event.attributes == {"cline.duration_ms": 64.0, "cline.checkpoint.outcome": "stash"}
     assert (event.session_id, event.occurred_at_ns) == ("1795357785104_qmexd", TIME_NS)
     assert tally == {("dropped_field", "otlp", "checkpoint.snapshot:newField"): 1}
@@ -180,18 +179,27 @@ def test_protobuf_and_json_say_the_same() -> None:
 )
 def test_a_spool_line_needs_a_known_event_and_a_time(record: dict[str, Any], counted: tuple[str, str, str]) -> None:
     tally: Tally = {}
-    assert list(plugin.decode_lines([json.dumps(record).encode()], CATALOGUE, tally, "p")) == []
+    assert decoded(spool_lines([json.dumps(record).encode()]), tally) == []
     assert tally == {counted: 1}
 
 
 def test_a_spool_line_tells_its_process() -> None:
     line = {"v": 1, "event": "run.started", "time_unix_ms": 1_790_000_000_123, "agent_id": "a", "run_id": "r"}
-    (event,) = plugin.decode_lines([json.dumps(line).encode()], CATALOGUE, {}, "100-5")
+    (event,) = decoded(spool_lines([json.dumps(line).encode()], "100-5"))
     assert (event.process, event.occurred_at_ns, event.kind) == ("100-5", TIME_NS, "run.started")
 
 
 def test_empty_lines_are_nothing() -> None:
     tally: Tally = {}
-    assert list(cline_log.decode_lines([b"", b"  ", b"\t"], CATALOGUE, tally)) == []
-    assert list(plugin.decode_lines([b"", b"  "], CATALOGUE, tally, "p")) == []
+    assert decoded(log_lines([b"", b"  ", b"\t"]), tally) == []
+    assert decoded(spool_lines([b"", b"  "]), tally) == []
     assert tally == {}
+
+
+def test_a_process_that_is_gone_ends_after_all_that_it_wrote() -> None:
+    line = json.dumps({"event": "session.claimed", "time_unix_ms": 1, "session_id": "1790000000000_abcde"}).encode()
+    payload = spool_lines([line], "100-5")._replace(ended_at_ns=7)
+    assert [(event.kind, event.occurred_at_ns, event.process) for event in decoded(payload)] == [
+        ("session.claimed", 1_000_000, "100-5"),
+        ("process.exited", 7, "100-5"),
+    ]

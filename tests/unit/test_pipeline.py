@@ -12,6 +12,7 @@ from cline_otel.events import Event
 from cline_otel.pipeline import MAX_TALLY_NAMES, Pipeline
 from cline_otel.translate.step import Translator
 from corpus import event_of
+from payloads import log_lines
 
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", "")
 
@@ -45,7 +46,7 @@ def test_names_from_upstream_do_not_grow_the_tally_without_bound() -> None:
     many = MAX_TALLY_NAMES + 50
     line = '{{"time": "2026-01-01T00:00:00Z", "event": "made.up_{}", "properties": {{}}}}'
     names = ("".join(letters) for letters in product("abcdefghij", repeat=4))
-    pipeline.take_cline_log(line.format(name).encode() for name in islice(names, many))
+    pipeline.take(log_lines(line.format(name).encode() for name in islice(names, many)))
     tally = pipeline.flush().tally
     assert sum(tally.values()) == many
     assert tally["unmapped_event", "cline-log", "_OTHER"] == 50

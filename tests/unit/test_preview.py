@@ -24,9 +24,11 @@ from cline_otel.preview import Preview, Step, Summary, items_of, sender_of
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.replay import Replayed, replay
+from cline_otel.sources.interface import Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.terminal.preview import PreviewView
 from corpus import CAPTURES, capture_paths
+from payloads import log_lines, otlp_request, recorded, spool_lines
 
 POLICY = Policy(pseudonyms=Pseudonyms(KEY))
 TIME_MS = 1_790_000_000_000
@@ -63,7 +65,7 @@ def spool_line(event: str, fields: dict[str, Any]) -> bytes:
 
 
 def of_log(event: str, properties: dict[str, Any]) -> Recording:
-    return Recording(cline_log=[[log_line(event, properties)]])
+    return recorded(log_lines([log_line(event, properties)]))
 
 
 def the_step(recording: Recording, policy: Policy = POLICY) -> Step:
@@ -148,12 +150,18 @@ def cut(recording: Recording, seed: int) -> Recording:
             kept[first], kept[second] = kept[second], kept[first]
         return kept
 
+    def stream(of: list[Payload]) -> list[Payload]:
+        if len(of) == 1:
+            return [of[0]._replace(parts=lines(list(of[0].parts)))]
+        return [of[0]._replace(parts=[body]) for body in lines([payload.parts[0] for payload in of])]
+
     return Recording(
-        plugin=[(process, lines(of)) for process, of in recording.plugin],
-        cline_log=[lines(of) for of in recording.cline_log],
-        otlp_logs=lines(recording.otlp_logs),
-        unsupported={"metrics": random.randrange(3), "traces": 1},
-        malformed={"otlp": 1},
+        [stream(of) for of in recording.streams],
+        {
+            ("unsupported_signal", "otlp", "metrics"): 1 + random.randrange(2),
+            ("unsupported_signal", "otlp", "traces"): 1,
+            ("malformed", "otlp", "line"): 1,
+        },
     )
 
 
@@ -176,7 +184,7 @@ def test_many_spans_and_log_records_make_the_requests_of_a_replay() -> None:
         ).encode()
         for number in range(1_100)
     ]
-    recording = Recording(cline_log=[lines])
+    recording = recorded(log_lines(lines))
     steps, summary = previewed(recording)
     assert_the_same(steps, summary, replay(recording, CATALOGUE))
     assert summary.requests["logs"] == 3
@@ -209,12 +217,13 @@ def test_every_event_comes_once_in_time_order_with_every_field_accounted_for(pat
     assert sum(summary.events.values()) == len(told)
     fields = sum(len(step.taken) + len(step.withheld) for step in told)
     assert fields == summary.taken + sum(summary.withheld.values())
-    lines = [json.loads(line) for _, of in recording.plugin for line in of if line.strip()]
-    lines += [json.loads(line) for of in recording.cline_log for line in of if line.strip()]
+    parts = [(payload.source, part) for stream in recording.streams for payload in stream for part in payload.parts]
+    lines = [json.loads(line) for source, line in parts if source != "otlp" and line.strip()]
     events = [line for line in lines if "event" in line]
     records = [
         record
-        for body in recording.otlp_logs
+        for source, body in parts
+        if source == "otlp"
         for resource in json.loads(body)["resourceLogs"]
         for scope in resource["scopeLogs"]
         for record in scope["logRecords"]
@@ -326,7 +335,7 @@ def test_a_value_with_the_shape_of_a_secret_is_redacted_and_says_so() -> None:
     ],
 )
 def test_what_is_not_read_is_one_line(line: bytes, outcome: str) -> None:
-    recording = Recording(cline_log=[[line]])
+    recording = recorded(log_lines([line]))
     (step,), summary = previewed(recording)
     assert step.outcome == outcome
     assert (step.taken, step.withheld, step.around) == ([], [], ())
@@ -345,7 +354,7 @@ def test_of_what_a_better_source_tells_nothing_is_taken() -> None:
 
 def test_what_the_end_of_a_recording_closes_is_shown() -> None:
     run = {"session_id": "1795357895961_yuqpi", "agent_id": f"agent_{TIME_MS}_abcde", "run_id": "run_abcdefgh"}
-    steps, _ = previewed(Recording(plugin=[("1-2", [spool_line("run.started", {**run, "agent_kind": "root"})])]))
+    steps, _ = previewed(recorded(spool_lines([spool_line("run.started", {**run, "agent_kind": "root"})], "1-2")))
     assert [step.outcome for step in steps] == ["read", "clock"]
     (span,) = steps[-1].spans
     assert span.content["name"] == "invoke_agent cline"
@@ -391,7 +400,7 @@ def test_a_value_that_does_not_leave_is_not_shown(source: str, name: str, seed: 
     if source == "plugin":
         envelope = {"v", "event", "time_unix_ms"}
         line = spool_line(name, {key: value for key, value in fields.items() if key not in envelope})
-        recording = Recording(plugin=[("1-2", [line])])
+        recording = recorded(spool_lines([line], "1-2"))
     else:
         record = {
             "timeUnixNano": str(TIME_MS * 1_000_000),
@@ -405,7 +414,7 @@ def test_a_value_that_does_not_leave_is_not_shown(source: str, name: str, seed: 
         resource = {"attributes": [{"key": "host.name", "value": {"stringValue": secrets[0]}}]}
         body = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]}
         line = log_line(name, fields, hostname=secrets[0], cwd=f"/home/{secrets[0]}")
-        recording = Recording(cline_log=[[line]], otlp_logs=[json.dumps(body).encode()])
+        recording = recorded(log_lines([line]), otlp_request(json.dumps(body).encode()))
     said = shown(recording)
     assert [secret for secret in secrets if secret in said] == []
 
@@ -414,7 +423,7 @@ def test_names_that_are_none_are_not_shown() -> None:
     properties = {"the password is": 1, "ok_name": 2}
     line = log_line("task.mode", properties, **{"/home/somebody": 3})
     unknown = log_line("an event with words", {})
-    said = shown(Recording(cline_log=[[line, unknown]]))
+    said = shown(recorded(log_lines([line, unknown])))
     assert "password" not in said
     assert "somebody" not in said
     assert "words" not in said

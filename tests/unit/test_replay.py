@@ -10,8 +10,10 @@ from bench.fixed_key import CATALOGUE, recording_of, replay_of
 
 from cline_otel.events import Event
 from cline_otel.replay import claims, decode_recording, replay, write
+from cline_otel.signals import Tally
 from cline_otel.sources.recording import Recording
 from corpus import CAPTURES, event_of
+from payloads import log_lines, otlp_request, recorded
 
 
 def told(source: str, agent_id: str, number: int = 1, **attributes: str) -> list[Event]:
@@ -39,8 +41,11 @@ def test_a_run_within_another_is_not_claimed() -> None:
     ] == ["a"]
 
 
-def test_what_cline_sends_besides_logs_is_counted() -> None:
-    result = replay(Recording(unsupported={"metrics": 3, "traces": 2}, malformed={"otlp": 1}), CATALOGUE)
+def test_what_cline_sends_besides_logs_is_counted(tmp_path: Path) -> None:
+    lines = [b'{"resourceMetrics":[]}'] * 3 + [b'{"resourceSpans":[]}'] * 2 + [b'{"resourceLogs":[]}', b"no request"]
+    path = tmp_path / "otlp.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    result = replay_of([path])
     assert result.tally == {
         ("unsupported_signal", "otlp", "metrics"): 3,
         ("unsupported_signal", "otlp", "traces"): 2,
@@ -50,9 +55,9 @@ def test_what_cline_sends_besides_logs_is_counted() -> None:
 
 def test_a_malformed_request_is_counted_and_the_others_are_taken() -> None:
     sound = recording_of([CAPTURES / "classic_full"])
-    broken = Recording(otlp_logs=[b"{", *sound.otlp_logs])
-    tally: dict[tuple[str, str, str], int] = {}
-    assert decode_recording(broken, CATALOGUE, tally) == decode_recording(sound, CATALOGUE, {})  # type: ignore[arg-type]
+    broken = Recording([*sound.streams, [otlp_request(b"{")]])
+    tally: Tally = {}
+    assert decode_recording(broken, CATALOGUE, tally) == [*decode_recording(sound, CATALOGUE, {}), []]
     assert tally["malformed", "otlp", "request"] == 1
 
 
@@ -61,7 +66,7 @@ def test_requests_hold_a_bounded_number_of_items() -> None:
     for number in range(1_100):
         line = {"level": 30, "time": 1_790_000_000_000 + number, "msg": "telemetry.event", "event": "session.stopped"}
         lines.append(json.dumps({**line, "properties": {"sessionId": f"s{number}"}}).encode())
-    result = replay(Recording(cline_log=[lines]), CATALOGUE)
+    result = replay(recorded(log_lines(lines)), CATALOGUE)
     assert len(result.logs) == 1_100
     assert len(result.requests["logs"]) == 3
 

@@ -2,28 +2,45 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
 
+from cline_otel.sources.cline_log.decode import told_at_ns
 from cline_otel.sources.files import polling
-from cline_otel.sources.files.polling import FilePoller, cline_log_key, decode_position
-from cline_otel.sources.intake import (
-    Batch,
-    Busy,
-    ClineLogLines,
-    PluginLines,
-    ProcessGone,
-    ProcessKey,
-    Unavailable,
-)
+from cline_otel.sources.files.lines import TailedFile, tail_key
+from cline_otel.sources.files.polling import Poller
+from cline_otel.sources.files.processes import ProcessKey
+from cline_otel.sources.files.tailing import decode_position
+from cline_otel.sources.intake import Batch, Busy, Unavailable
+from cline_otel.sources.interface import Input, Payload, Unread
 from cline_otel.sources.plugin.spool import SpoolReader
+from cline_otel.sources.plugin.spool_input import SpoolInput
 from presences import Presences
 
 _NOW_NS = 1_800_000_000 * 10**9
 PROCESS = ProcessKey(1_000, 11)
 NAME = "11-1000-0.jsonl"
+
+
+def inputs_of(spool: Path, presences: Presences, log: Path) -> list[Input]:
+    return [SpoolInput("plugin", SpoolReader(spool, presences)), TailedFile("cline-log", log, told_at_ns)]
+
+
+def log_key(path: Path) -> str:
+    return tail_key("cline-log", path)
+
+
+def told_in(payloads: Iterable[Payload]) -> list[bytes | ProcessKey]:
+    """Lines, and who is gone, in the order in which they were handed over."""
+    told: list[bytes | ProcessKey] = []
+    for payload in payloads:
+        told += payload.parts
+        if payload.ended_at_ns is not None:
+            pid, started_at_ms = map(int, payload.writer.split("-"))
+            told.append(ProcessKey(started_at_ms, pid))
+    return told
 
 
 class Journal:
@@ -48,14 +65,7 @@ class Journal:
         self.committed.set()
 
     def told(self) -> list[bytes | ProcessKey]:
-        told: list[bytes | ProcessKey] = []
-        for batch in self.batches:
-            for entry in batch.inputs:
-                if isinstance(entry, ProcessGone):
-                    told.append(entry.process)
-                else:
-                    told += entry.lines
-        return told
+        return told_in(payload for batch in self.batches for payload in batch.payloads)
 
     def ticks(self) -> list[int]:
         return [batch.tick_at_ns for batch in self.batches if batch.tick_at_ns is not None]
@@ -72,15 +82,14 @@ class Station:
         self.presences = Presences()
         self.reports: list[str] = []
         self.wake = asyncio.Event()
-        self.pollers: list[FilePoller] = []
+        self.pollers: list[Poller] = []
         self.poller = self.new_poller()
 
-    def new_poller(self, limit_bytes: int = 1_000_000) -> FilePoller:
-        self.poller = FilePoller(
+    def new_poller(self, limit_bytes: int = 1_000_000) -> Poller:
+        self.poller = Poller(
             self.journal.submit,
             self.journal.cursors,
-            spool=SpoolReader(self.spool_directory, self.presences),
-            cline_log=self.log,
+            inputs_of(self.spool_directory, self.presences, self.log),
             may_read=lambda: not self.journal.is_full,
             report=self.reports.append,
             interval_seconds=None,
@@ -115,9 +124,15 @@ async def test_the_spool_is_handed_over_before_the_log_and_both_before_the_time(
     station.spool(b"from the plugin\n")
     assert await station.poller.poll_once() is False
     first, second, last = station.journal.batches
-    assert first.inputs == (PluginLines(f"spool/{NAME}", PROCESS, [b"from the plugin"]),)
-    assert second.inputs == (ClineLogLines(cline_log_key(station.log), [b"from the log"]),)
-    assert (last.inputs, last.tick_at_ns) == ((), _NOW_NS)
+    assert (first.payloads, list(first.cursors)) == (
+        (Payload("plugin", [b"from the plugin"], writer="11-1000"),),
+        [f"spool/{NAME}"],
+    )
+    assert (second.payloads, list(second.cursors)) == (
+        (Payload("cline-log", [b"from the log"]),),
+        [log_key(station.log)],
+    )
+    assert (last.payloads, last.tick_at_ns) == ((), _NOW_NS)
     assert station.journal.ticks() == [_NOW_NS]
 
 
@@ -129,7 +144,7 @@ async def test_what_is_written_to_both_while_the_spool_is_drained_keeps_the_plug
 
     async def submit_and_write(batch: Batch) -> None:
         await submit(batch)
-        if batch.inputs and written:
+        if batch.payloads and written:
             line = written.pop(0)
             station.spool(b"plugin " + line)
             station.write_log(b"log " + line)
@@ -156,7 +171,7 @@ async def test_batches_are_bounded_and_the_time_comes_after_the_last(station: St
     station.write_log(b"abcdefghi\n" * 50)
     await station.poller.poll_once()
     assert len(station.journal.told()) == 100
-    assert all(sum(len(entry.lines) for entry in batch.inputs) <= 10 for batch in station.journal.batches)  # type: ignore[union-attr]
+    assert all(sum(len(payload.parts) for payload in batch.payloads) <= 10 for batch in station.journal.batches)
     assert [batch.tick_at_ns for batch in station.journal.batches][-2:] == [None, _NOW_NS]
 
 
@@ -184,7 +199,7 @@ async def test_positions_advance_only_with_the_commit(station: Station) -> None:
     await station.poller.poll_once()
     assert station.journal.told() == [b"a", b"b"]
     assert decode_position(station.journal.cursors[f"spool/{NAME}"]).offset == 2
-    assert decode_position(station.journal.cursors[cline_log_key(station.log)]).offset == 2
+    assert decode_position(station.journal.cursors[log_key(station.log)]).offset == 2
 
 
 async def test_a_defect_of_the_pipeline_is_not_swallowed(station: Station) -> None:
@@ -210,7 +225,7 @@ async def test_cursors_of_others_are_left_alone(station: Station) -> None:
 
 
 async def test_a_cursor_that_cannot_be_read_is_told_with_the_remedy(station: Station) -> None:
-    station.journal.cursors[cline_log_key(station.log)] = b"not a position"
+    station.journal.cursors[log_key(station.log)] = b"not a position"
     with pytest.raises(ValueError, match="use the version that wrote it"):
         station.new_poller()
 
@@ -343,24 +358,40 @@ async def test_a_file_that_cannot_be_read_is_reported_once_for_as_long_as_it_las
 async def test_lines_that_are_too_long_are_counted(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     station.write_log(b"a\n" + b"x" * (4 * 1024 * 1024 + 1) + b"\nb\n")
     await station.poller.poll_once()
-    entries = [entry for batch in station.journal.batches for entry in batch.inputs]
-    assert sum(entry.skipped_lines for entry in entries) == 1  # type: ignore[union-attr]
+    entries = [payload for batch in station.journal.batches for payload in batch.payloads]
+    assert sum(payload.skipped_parts for payload in entries) == 1
     assert station.journal.told() == [b"a", b"b"]
 
 
 async def test_the_lag_is_told_by_source(station: Station) -> None:
     station.spool(b"abc\n")
     station.write_log(b"defgh\n")
-    assert station.poller.unread_bytes() == {"spool": 4, "cline-log": 6}
+    inputs = inputs_of(station.spool_directory, station.presences, station.log)
+    assert [each.unread({}).size_bytes for each in inputs] == [4, 6]
     await station.poller.poll_once()
-    assert station.poller.unread_bytes() == {"spool": 0, "cline-log": 0}
+    assert [each.unread(station.journal.cursors) for each in inputs] == [Unread(), Unread()]
+
+
+async def test_any_number_of_files_are_followed_each_with_a_cursor_of_its_own(station: Station) -> None:
+    logs = [station.log.with_name(f"{number}.log") for number in range(3)]
+    tails = [TailedFile("cline-log", log, told_at_ns) for log in logs]
+    poller = Poller(station.journal.submit, {}, tails, interval_seconds=None)
+    for number, log in enumerate(logs):
+        log.write_bytes(b"%d\n" % number)
+    await poller.poll_once()
+    assert station.journal.told() == [b"0", b"1", b"2"]
+    assert station.journal.cursors.keys() == {log_key(log) for log in logs}
+    logs[1].write_bytes(b"1\nmore\n")
+    await poller.poll_once()
+    assert station.journal.told()[3:] == [b"more"]
+    poller.close()
 
 
 async def test_the_key_of_the_log_does_not_tell_its_path(station: Station) -> None:
-    key = cline_log_key(station.log)
+    key = log_key(station.log)
     assert key.startswith("cline-log/")
     assert "cline.log" not in key
-    assert key != cline_log_key(station.log.with_name("other.log"))
+    assert key != log_key(station.log.with_name("other.log"))
 
 
 async def test_it_polls_when_woken(station: Station) -> None:

@@ -13,8 +13,7 @@ import pytest
 from cline_otel.operating_system.linux_processes import LinuxProcesses
 from cline_otel.operating_system.process_interface import LivingProcess, Processes
 from cline_otel.operating_system.psutil_processes import PsutilProcesses
-from cline_otel.sources.files.processes import Presence, ProcessTable
-from cline_otel.sources.intake import ProcessKey
+from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux' /proc")
 

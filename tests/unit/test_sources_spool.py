@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.sources.files.processes import Presence, ProcessTable
-from cline_otel.sources.files.tailing import Position, UnreadableFile
-from cline_otel.sources.intake import ProcessKey
+from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
+from cline_otel.sources.files.tailing import Position, UnreadableFile, encode_position
+from cline_otel.sources.interface import Unread
 from cline_otel.sources.plugin.spool import SILENT_AFTER_NS, SpoolReader, parse_name
+from cline_otel.sources.plugin.spool_input import SpoolInput
 
 _NOW_NS = 1_800_000_000 * 10**9
 FIRST = ProcessKey(1_000, 11)
@@ -269,4 +270,5 @@ def test_the_lag_counts_all_files(spool: Spool) -> None:
     spool.drain()
     spool.write(FIRST, 0, b"bc\n")
     spool.write(SECOND, 0, b"def\n")
-    assert spool.reader.unread_bytes(spool.positions) == 7
+    cursors = {key: encode_position(position) for key, position in spool.positions.items()}
+    assert SpoolInput("plugin", spool.reader).unread(cursors) == Unread(7, 2)

@@ -44,14 +44,14 @@ class Tailing(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
     def new_tail(self) -> Tail:
-        return Tail(self.path, limit_bytes=64, max_line_bytes=_MAX_LINE_BYTES)
+        return Tail(self.path, max_line_bytes=_MAX_LINE_BYTES)
 
     def drain(self) -> None:
         while self.read_one():
             pass
 
     def read_one(self) -> bool:
-        chunk = self.tail.read(self.position)
+        chunk = self.tail.read(self.position, limit_bytes=64)
         if chunk is None:
             return False
         self.position = chunk.position

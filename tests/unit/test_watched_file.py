@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bench.fixed_key import CATALOGUE
 
 from cline_otel.settings.remote_config import RemoteConfigError, RemoteConfigs, parse_exports, unwrapped
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.signals import Tally
-from cline_otel.sources.cline_log.decode import decode_lines
+from payloads import decoded, log_lines
 
 MONSTERS = {
     "nested lists": '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}",
@@ -125,6 +124,6 @@ def test_no_line_of_clines_log_is_too_much_for_its_decoder(content: str, place: 
     monster = ",".join(f'"{name}":{value}' for name, value in (fields | {place: content}).items())
     following = ",".join(f'"{name}":{value}' for name, value in fields.items())
     tally: Tally = {}
-    events = list(decode_lines([f"{{{monster}}}".encode(), f"{{{following}}}".encode()], CATALOGUE, tally))
+    events = decoded(log_lines([f"{{{monster}}}".encode(), f"{{{following}}}".encode()]), tally)
     assert 1 <= len(events) <= 2
     assert len(events) == 2 or sum(tally.values()) == 1

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from cline_otel import markdown
 from cline_otel.catalogue import model
 from cline_otel.catalogue.gates import IDENTIFIER
-from cline_otel.catalogue.load import read_tables
+from cline_otel.catalogue.load import Tables, read_tables
 from cline_otel.markdown import Cell
 from cline_otel.privacy.policy import (
     ALWAYS_INCLUDED,
@@ -126,13 +126,16 @@ def privacy_document(attributes: model.AttributesFile, sources: Mapping[str, mod
     return "\n".join([_INTRODUCTION, *sections])
 
 
-def catalogued_privacy() -> tuple[model.AttributesFile, dict[str, model.SourceFile]]:
+def catalogued_privacy(tables: Tables | None = None) -> tuple[model.AttributesFile, dict[str, model.SourceFile]]:
     """What the two functions above take, from the catalogue's own files.
+
+    Args:
+        tables: the files; None for those of the built-in sources.
 
     Raises:
         CatalogueError: the catalogue contradicts itself.
     """
-    tables = read_tables()
+    tables = read_tables() if tables is None else tables
     return tables.attributes, {
         " and ".join(source.title for source in tables.speakers(name)): vocabulary
         for name, vocabulary in tables.vocabularies.items()

@@ -146,7 +146,7 @@ class Source(msgspec.Struct, frozen=True):
     name: str
     rank: int
     title: str
-    holds: str
+    piece: str
     claims_sessions: bool
     knows_mode: bool
     vocabulary: SourceVocabulary
@@ -216,7 +216,9 @@ def built_in_sources() -> tuple[SourceText, ...]:
     for folder in sorted(files("cline_otel.sources").iterdir(), key=lambda folder: folder.name):
         table = folder.joinpath("catalogue.toml")
         if table.is_file():
-            found.append(SourceText(f"sources/{folder.name}/catalogue.toml", table.read_text(encoding="utf-8")))
+            found.append(
+                SourceText(f"cline_otel/sources/{folder.name}/catalogue.toml", table.read_text(encoding="utf-8"))
+            )
     return tuple(found)
 
 
@@ -421,7 +423,7 @@ def load(policy: Policy = Policy(), sources: tuple[SourceText, ...] | None = Non
                 name=name,
                 rank=source.rank,
                 title=source.title,
-                holds=source.holds,
+                piece=source.piece,
                 claims_sessions=source.claims_sessions,
                 knows_mode=source.knows_mode,
                 vocabulary=vocabularies[source.vocabulary or name],

@@ -215,7 +215,7 @@ class SourceTable(_Strict):
         name: in events, counters and options.
         rank: of several sources that report a run, the one of highest rank owns it.
         title: what people call it.
-        holds: what a recording of it holds, one piece of it.
+        piece: what a payload is that cannot be decoded at all.
         vocabulary: the shared one that it speaks; None where the file has its own.
         claims_sessions: it announces itself before it reports a run, and owns what it reports; others wait for it.
         knows_mode: its runs say which mode they are in.
@@ -224,7 +224,7 @@ class SourceTable(_Strict):
     name: Annotated[str, Field(pattern=r"[a-z][a-z0-9]*(-[a-z0-9]+)*")]
     rank: int
     title: str
-    holds: str
+    piece: str
     vocabulary: str | None = None
     claims_sessions: bool = False
     knows_mode: bool = False

@@ -18,8 +18,9 @@ from cline_otel.catalogue.document import (
     privacy_sections,
     withheld_fields,
 )
-from cline_otel.catalogue.load import Catalogue, SourceEvent, Tables, load, read_tables
+from cline_otel.catalogue.load import Catalogue, SourceEvent, Tables
 from cline_otel.cli.errors import fail
+from cline_otel.cli.sources import known_sources
 from cline_otel.events import KEYS
 from cline_otel.markdown import Cell
 from cline_otel.privacy.policy import PrivacyClass
@@ -42,11 +43,11 @@ _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 def explain_event(name: str | None) -> None:
     """Prints one event's entry, or the list of all."""
-    catalogue = load()
+    sources = known_sources()
+    catalogue, tables = sources.catalogue(), sources.tables
     if name is None:
-        _list_all(catalogue)
+        _list_all(catalogue, tables)
         return
-    tables = read_tables()
     found = [
         (_speakers(tables, vocabulary), entry, tables.vocabularies[vocabulary])
         for vocabulary, compiled in catalogue.vocabularies.items()
@@ -64,7 +65,7 @@ def explain_event(name: str | None) -> None:
     console = Console()
     for source, entry, table in found:
         event = table.events.get(entry.name) or table.prefixes[entry.name]
-        _print_entry(console, source, entry, catalogue)
+        _print_entry(console, source, entry, catalogue, tables)
         _print_fields(console, entry, event, tables.attributes)
         if entry.kind != "ignored":
             _print_shared_fields(console, entry, event, table.common, tables.attributes)
@@ -77,7 +78,7 @@ def explain_event(name: str | None) -> None:
 def explain_privacy() -> None:
     """Prints every attribute that may leave, by class, and what never leaves."""
     console = Console(highlight=False)
-    for section in privacy_sections(*catalogued_privacy()):
+    for section in privacy_sections(*catalogued_privacy(known_sources().tables)):
         if section.key in _COLUMNS:
             _print_section(console, section, _COLUMNS[section.key])
     console.print("[dim]Patterns, lists and classes of free text: docs/privacy.md[/]")
@@ -87,14 +88,13 @@ def _speakers(tables: Tables, vocabulary: str) -> str:
     return ", ".join(source.title for source in tables.speakers(vocabulary))
 
 
-def _becomes(entry: SourceEvent) -> str:
-    return f"log record {entry.fact}" if entry.kind == "fact" else read_tables().spans.kinds[entry.kind].describe()
+def _becomes(entry: SourceEvent, tables: Tables) -> str:
+    return f"log record {entry.fact}" if entry.kind == "fact" else tables.spans.kinds[entry.kind].describe()
 
 
-def _list_all(catalogue: Catalogue) -> None:
+def _list_all(catalogue: Catalogue, tables: Tables) -> None:
     """Two lines an event, so that nothing is squeezed in a narrow terminal."""
     listed: list[tuple[str, str, str, str]] = []
-    tables = read_tables()
     for vocabulary_name, vocabulary in catalogue.vocabularies.items():
         source = _speakers(tables, vocabulary_name)
         for name, entry in [*sorted(vocabulary.events.items()), *vocabulary.prefixes]:
@@ -112,10 +112,10 @@ def _list_all(catalogue: Catalogue) -> None:
         console.print(f"  [dim]{escape(meaning)}[/]", highlight=False)
 
 
-def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: Catalogue) -> None:
+def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: Catalogue, tables: Tables) -> None:
     console.print(f"[bold]{escape(entry.name)}[/]  told by {source}")
     _say(console, entry.meaning)
-    _say(console, f"Becomes: {_becomes(entry)}")
+    _say(console, f"Becomes: {_becomes(entry, tables)}")
     if entry.fact:
         fact = catalogue.facts[entry.fact]
         body = "".join(literal + (f"{{{name}}}" if name else "") for literal, name in fact.body_parts)

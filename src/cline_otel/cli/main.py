@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cline_otel import __version__
 from cline_otel.cli.errors import fail
-
-if TYPE_CHECKING:
-    from cline_otel.sources.recording import RecordingSource
+from cline_otel.cli.sources import SourceName
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -102,7 +100,7 @@ def uninstall(cline_dir: Path | None) -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path, readable=False))
-@click.option("--only", type=click.Choice(["plugin", "cline-log", "otlp"]), help="Hear one source only.")
+@click.option("--only", type=SourceName(), help="Hear one source only.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -110,9 +108,7 @@ def uninstall(cline_dir: Path | None) -> None:
 )
 @click.option("--send", is_flag=True, help="Also send traces and logs to the endpoint that OTEL_* names.")
 @click.option("--metrics", is_flag=True, help="With --send: metrics too.")
-def replay(
-    paths: tuple[Path, ...], only: RecordingSource | None, output: Path | None, send: bool, metrics: bool
-) -> None:
+def replay(paths: tuple[Path, ...], only: str | None, output: Path | None, send: bool, metrics: bool) -> None:
     """Turn recordings into telemetry, as the bridge would have.
 
     PATH is a cline.log, a plugin spool file, OTLP JSON lines, or a folder of these. The kind is told by the
@@ -131,9 +127,9 @@ def replay(
     metavar="N",
     help="The newest N spans and log records of this installation that left or wait.",
 )
-@click.option("--only", type=click.Choice(["plugin", "cline-log", "otlp"]), help="Hear one source only.")
+@click.option("--only", type=SourceName(), help="Hear one source only.")
 @click.option("--json", "as_json", is_flag=True, help="For machines, a JSON object a line.")
-def preview(paths: tuple[Path, ...], last: int | None, only: RecordingSource | None, as_json: bool) -> None:
+def preview(paths: tuple[Path, ...], last: int | None, only: str | None, as_json: bool) -> None:
     """Show exactly what would leave, or left, and what would not and why.
 
     Of recordings (PATH as for `replay`): event by event, which fields are taken, which are not, and what comes

@@ -14,14 +14,16 @@ import msgspec
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.consent import OffFile, erase_waiting
-from cline_otel.control import pass_over
+from cline_otel.control import skip_to_end
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory
 from cline_otel.journal.records import JournalError
 from cline_otel.journal.store import Journal
+from cline_otel.places import Places
 from cline_otel.settings import SettingsError, load_settings
-from cline_otel.settings.load import find_cline_log, find_state_directory
-from cline_otel.sources.plugin.spool import SpoolReader, UndeletableFile
-from cline_otel.state_directory import JOURNAL_FILE_NAME, OFF_FILE_NAME, SPOOL_DIRECTORY_NAME
+from cline_otel.settings.load import find_places, find_state_directory
+from cline_otel.sources.interface import UndeletableFile
+from cline_otel.sources.registry import SOURCES
+from cline_otel.state_directory import JOURNAL_FILE_NAME, OFF_FILE_NAME
 
 _ERASE_DEADLINE_SECONDS: Final = 15.0
 _ASK_EVERY_SECONDS: Final = 0.05
@@ -51,7 +53,7 @@ def switch_on() -> None:
     try:
         was_off = off_file.exists
         if was_off:
-            _pass_over(state_directory)
+            _skip_to_end(state_directory)
             off_file.remove()
     except OSError as error:
         fail(_not_written(state_directory, error))
@@ -128,12 +130,13 @@ def _erase(state_directory: Path, off_file: OffFile) -> str:
 
 def _erase_here(state_directory: Path) -> str:
     journal_path = state_directory / JOURNAL_FILE_NAME
-    spool = SpoolReader(state_directory / SPOOL_DIRECTORY_NAME)
+    # Nothing of Cline's own is erased, so it does not matter where that is.
+    inputs = SOURCES.inputs(Places(state_directory, Path(), Path()))
     try:
         if not journal_path.exists():
-            return f"{spool.erase()} spool files; nothing else was kept yet"
+            return f"{sum(each.erase() for each in inputs)} spool files; nothing else was kept yet"
         with Journal.open(journal_path, limit_bytes=_NO_LIMIT_BYTES) as journal:
-            return erase_waiting(journal, spool).describe()
+            return erase_waiting(journal, inputs).describe()
     except (JournalError, UndeletableFile) as error:
         fail(f"it is off, but what waits is not erased: {error}")
     except (msgspec.MsgspecError, ValueError):
@@ -143,14 +146,14 @@ def _erase_here(state_directory: Path) -> str:
         )
 
 
-def _pass_over(state_directory: Path) -> None:
+def _skip_to_end(state_directory: Path) -> None:
     """What was written while it was off is not to be read by a bridge that starts later; one that runs sees to it."""
     try:
         with (
             hold_state_directory(state_directory),
             Journal.open(state_directory / JOURNAL_FILE_NAME, limit_bytes=_NO_LIMIT_BYTES) as journal,
         ):
-            asyncio.run(pass_over(journal, SpoolReader(state_directory / SPOOL_DIRECTORY_NAME), find_cline_log()))
+            asyncio.run(skip_to_end(journal, SOURCES.inputs(find_places())))
     except StateDirectoryBusyError:
         return
     except (JournalError, SettingsError, ValueError) as error:

@@ -10,10 +10,10 @@ from typing import Any, Final
 import click
 import msgspec
 
-from cline_otel.catalogue.load import load
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
+from cline_otel.cli.sources import known_sources
 from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalError, JournalStatus, KeptRequest
 from cline_otel.journal.store import Journal
@@ -21,7 +21,6 @@ from cline_otel.preview import Item, Preview, Sender, Step, Summary, items_of, s
 from cline_otel.running import find_running
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import Tally
-from cline_otel.sources.recording import RecordingSource
 from cline_otel.terminal.preview import PreviewView
 
 _NO_KEY: Final = (
@@ -43,10 +42,11 @@ class ShownRequest(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def preview_paths(paths: list[Path], only: RecordingSource | None, *, as_json: bool) -> None:
+def preview_paths(paths: list[Path], only: str | None, *, as_json: bool) -> None:
     """Goes through recordings and prints what would leave of them, event by event."""
     recording, policy = read_paths(paths, only, purpose="preview")
-    preview = Preview(recording, load(policy), policy)
+    sources = known_sources()
+    preview = Preview(recording, sources.catalogue(policy), policy, sources=sources)
     if as_json:
         for step in preview.steps():
             _print_json(_step_document(step))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from cline_otel.cli.errors import fail
+from cline_otel.cli.sources import known_sources
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
-from cline_otel.sources.recording import Recording, RecordingSource, UnreadableRecording, read_recording
-from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
+from cline_otel.sources.recording import Recording, UnreadableRecording, read_recording
 
 
-def read_paths(paths: list[Path], only: RecordingSource | None, *, purpose: str) -> tuple[Recording, Policy]:
+def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Recording, Policy]:
     """The recordings, and the user's decisions with the installation's pseudonyms; what prevents it is one line.
 
     Args:
@@ -23,12 +23,7 @@ def read_paths(paths: list[Path], only: RecordingSource | None, *, purpose: str)
     try:
         settings = load_settings()
         policy = present_policy(settings.policy, settings.state_directory)
-        recording = read_recording(
-            paths,
-            only,
-            settings.state_directory / PSEUDONYMS_FILE_NAME,
-            plain_names=policy.is_plain("names"),
-        )
+        recording = read_recording(paths, only, known_sources())
     except (SettingsError, UnreadableRecording) as error:
         fail(str(error), 2)
     except PseudonymsFileError as error:

@@ -6,23 +6,21 @@ from pathlib import Path
 
 import click
 
-from cline_otel.catalogue.load import load
 from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
+from cline_otel.cli.sources import known_sources
 from cline_otel.replay import replay, write
-from cline_otel.sources.recording import RecordingSource
 from cline_otel.terminal.replay import print_replayed
 
 
-def replay_paths(
-    paths: list[Path], only: RecordingSource | None, output: Path | None, *, send: bool, metrics: bool
-) -> None:
+def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, send: bool, metrics: bool) -> None:
     """Replays, and writes or draws what came of it."""
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
     recording, policy = read_paths(paths, only, purpose="replay")
-    catalogue = load(policy)
-    replayed = replay(recording, catalogue)
+    sources = known_sources()
+    catalogue = sources.catalogue(policy)
+    replayed = replay(recording, catalogue, sources=sources)
     if output is None:
         print_replayed(replayed, catalogue.metrics)
     else:

@@ -18,13 +18,14 @@ from cline_otel import __version__
 from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.errors import fail
+from cline_otel.cli.sources import known_sources
 from cline_otel.consent import Consent
 from cline_otel.export.interface import ExporterError
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
-from cline_otel.sources.otlp.receiver import ReceiverRefused
+from cline_otel.sources.interface import ReceiverRefused
 from cline_otel.terminal.status import status_line
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
@@ -45,7 +46,7 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     _log_to_stderr(settings.log_level)
     observer = _TerminalObserver()
     try:
-        run_until_signal(Bridge(settings, observer))
+        run_until_signal(Bridge(settings, observer, known_sources()))
     except (
         StateDirectoryBusyError,
         JournalError,

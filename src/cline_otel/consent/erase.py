@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from cline_otel.journal.store import Journal
 from cline_otel.privacy.policy import Policy
-from cline_otel.sources.plugin.spool import SpoolReader
+from cline_otel.sources.interface import Input
 from cline_otel.translate.state import Run, RunState, State
 from cline_otel.translate.totals import TOTAL_PREFIX
 
@@ -29,8 +30,8 @@ class Erased(msgspec.Struct, frozen=True):
         return described + (f", the copies of {self.remembered_items} that had left" if self.remembered_items else "")
 
 
-def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
-    """Erases what waits to be sent, what was refused, what is known of open runs, and the plugin's spool.
+def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> Erased:
+    """Erases what waits to be sent, what was refused, what is known of open runs, and what was written for us.
 
     Also the copies that the journal keeps of what has left, and what is known of agents, facts and runs that
     are over. Metrics count from now. Ids stay: they let what comes of an erased run later be late instead of a
@@ -38,11 +39,11 @@ def erase_waiting(journal: Journal, spool: SpoolReader) -> Erased:
 
     Raises:
         JournalError: the journal cannot be read or written; nothing of it was erased.
-        UndeletableFile: a spool file cannot be deleted.
+        UndeletableFile: a file that was written for us cannot be deleted.
         msgspec.MsgspecError: the journal's state is not one that this release can read.
     """
     items, remembered_items = _erase_gathered(journal)
-    return Erased(items, spool.erase(), remembered_items)
+    return Erased(items, sum(each.erase() for each in inputs), remembered_items)
 
 
 def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> Erased | None:

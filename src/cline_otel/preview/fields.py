@@ -11,7 +11,7 @@ from cline_otel.catalogue.load import TEXT, Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.decode.fields import nameable
 from cline_otel.events import KEYS, AttributeValue, Event
-from cline_otel.preview.upstream import UpstreamRecord
+from cline_otel.preview.records import DecodedRecord
 from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
 from cline_otel.signals import DiagnosticKind, Tally
 
@@ -90,7 +90,7 @@ class Withheld(msgspec.Struct, frozen=True):
 
 
 def judged(
-    record: UpstreamRecord, event: Event, entry: SourceEvent, catalogue: Catalogue, policy: Policy, *, passed_on: bool
+    record: DecodedRecord, event: Event, entry: SourceEvent, catalogue: Catalogue, policy: Policy, *, passed_on: bool
 ) -> tuple[list[Taken], list[Withheld]]:
     """What became of every field of a record that was decoded to an event.
 
@@ -123,7 +123,7 @@ def size_of(raw: bytes) -> tuple[int, Literal["characters", "bytes"]]:
 
 
 def _outcomes(
-    key: str, record: UpstreamRecord, event: Event, entry: SourceEvent, catalogue: Catalogue, policy: Policy
+    key: str, record: DecodedRecord, event: Event, entry: SourceEvent, catalogue: Catalogue, policy: Policy
 ) -> Iterator[Taken | Withheld]:
     handlers = entry.handlers.get(key)
     if handlers is None:
@@ -132,7 +132,8 @@ def _outcomes(
     conditions = [name for name, _ in entry.when]
     outcomes: list[Taken | Withheld] = []
     if handlers:
-        alone, tally = record.with_only([key, *conditions])
+        events, tally = record.with_only([key, *conditions])
+        alone = events[0] if events else None
         told = (_handled(key, handler, record, event, alone, tally, catalogue) for handler in handlers)
         outcomes += [outcome for outcome in told if outcome is not None]
         if not outcomes:
@@ -156,7 +157,7 @@ def _outcomes(
 def _handled(
     key: str,
     handler: FieldHandler,
-    record: UpstreamRecord,
+    record: DecodedRecord,
     event: Event,
     alone: Event | None,
     tally: Tally,
@@ -185,7 +186,7 @@ def _handled(
 
 
 def _held_back(
-    key: str, record: UpstreamRecord, entry: SourceEvent, catalogue: Catalogue, policy: Policy
+    key: str, record: DecodedRecord, entry: SourceEvent, catalogue: Catalogue, policy: Policy
 ) -> Iterator[Withheld]:
     """Attributes that the catalogue has for a field and that nobody reads it for: each reason once."""
     read = {handler.name for handler in entry.handlers[key]}
@@ -219,7 +220,7 @@ def _why_held_back(
 
 
 def _withheld(
-    key: str, record: UpstreamRecord, reason: Reason, attribute: str = "", stands: str = "", privacy: str = ""
+    key: str, record: DecodedRecord, reason: Reason, attribute: str = "", stands: str = "", privacy: str = ""
 ) -> Withheld:
     size, unit = size_of(record.fields[key])
     return Withheld(nameable(key), size, unit, reason, attribute, stands, privacy)

@@ -18,11 +18,12 @@ from cline_otel.events import Event, tick
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME
 from cline_otel.preview.fields import Reason, Taken, Withheld, judged
 from cline_otel.preview.leaving import Item, Measurement, items_of, measurement_of
-from cline_otel.preview.upstream import UpstreamRecord, count_without_event, records_in_time
+from cline_otel.preview.records import DecodedRecord, Decoder, records_in_time
 from cline_otel.privacy.policy import Policy
 from cline_otel.replay import ITEMS_PER_REQUEST, REPLAY_RESOURCE, claims, decode_recording
 from cline_otel.signals import Attributes, DiagnosticKind, LogRecord, Outputs, SignalName, SpanRecord, Tally, add, count
 from cline_otel.sources.recording import Recording
+from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.step import SILENCE_NS, Translator
 from cline_otel.translate.totals import Totals
 
@@ -76,7 +77,8 @@ class Summary(msgspec.Struct):
 
     Attributes:
         events: by outcome.
-        lines_without_event: lines of ``cline.log`` that are no telemetry, which are never read.
+        besides: what the recording holds besides events, in words.
+        lines_without_event: lines of a log that are no telemetry, which are never read; complete after the last step.
         items: spans, measurements and log records, by signal.
         item_bytes: of spans and log records, by signal, without the requests around them.
         requests: how many there are, by signal, as a replay would send them; complete after the last step.
@@ -87,6 +89,7 @@ class Summary(msgspec.Struct):
     """
 
     events: dict[Outcome, int] = {}
+    besides: dict[str, int] = {}
     lines_without_event: int = 0
     items: dict[SignalName, int] = {}
     item_bytes: dict[SignalName, int] = {}
@@ -106,13 +109,19 @@ class Preview:
     """
 
     def __init__(
-        self, recording: Recording, catalogue: Catalogue, policy: Policy, resource: Attributes = REPLAY_RESOURCE
+        self,
+        recording: Recording,
+        catalogue: Catalogue,
+        policy: Policy,
+        resource: Attributes = REPLAY_RESOURCE,
+        sources: Registry = SOURCES,
     ) -> None:
-        """``catalogue`` is the one that ``policy`` makes."""
+        """``catalogue`` is the one that ``policy`` makes of these ``sources``."""
         self.origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
-        self.summary = Summary(lines_without_event=count_without_event(recording))
+        self.summary = Summary(besides=dict(_besides(recording.tally, catalogue)))
         self._recording = recording
         self._catalogue = catalogue
+        self._sources = sources
         self._policy = policy
         self._translator = Translator(catalogue)
         self._totals = Totals(catalogue.metrics)
@@ -121,21 +130,19 @@ class Preview:
 
     def steps(self) -> Iterator[Step]:
         """A step for every upstream event, in time order, and one for what the end of the recording closes."""
-        tally = self.summary.tally
-        for signal, requests in self._recording.unsupported.items():
-            count(tally, "unsupported_signal", "otlp", signal, requests)
-        for source, lines in self._recording.malformed.items():
-            count(tally, "malformed", source, "line", lines)
+        add(self.summary.tally, self._recording.tally)
         # The owner of each run is decided from all that is there, so all is decoded once before.
-        streams = decode_recording(self._recording, self._catalogue, {})
+        streams = decode_recording(self._recording, self._catalogue, {}, self._sources)
         first_ns = min((stream[0].occurred_at_ns for stream in streams if stream), default=0)
         last_ns = max((event.occurred_at_ns for stream in streams for event in stream), default=0)
         for event in (*claims(streams, self._catalogue), tick(first_ns)):
             self._translator.step(event)
         del streams
         yield from self._clock_step(first_ns)
-        for record in records_in_time(self._recording, self._catalogue):
+        decoder = Decoder(self._catalogue, self._sources)
+        for record in records_in_time(self._recording, decoder):
             yield self._step(record)
+        self.summary.lines_without_event = decoder.without_event
         self._translator.step(tick(last_ns + SILENCE_NS + 1))
         yield from self._clock_step(last_ns)
         self._count_requests()
@@ -149,19 +156,20 @@ class Preview:
             self._let_out(outputs, step)
             yield step
 
-    def _step(self, record: UpstreamRecord) -> Step:
+    def _step(self, record: DecodedRecord) -> Step:
         summary = self.summary
         add(summary.tally, record.tally)
-        event, entry = record.event, record.entry
-        name = nameable(record.name) if record.name else ""
-        step = Step(record.told_at_ns, record.source, name, "read", entry.meaning if entry is not None else "")
+        entry, upstream = record.entry, record.upstream
+        event = record.events[0] if record.events else None
+        name = nameable(upstream.name) if upstream.name else ""
+        step = Step(upstream.told_at_ns, record.source, name, "read", entry.meaning if entry is not None else "")
         if event is None or entry is None:
             step.outcome = _outcome_without_event(record)
             summary.events[step.outcome] = summary.events.get(step.outcome, 0) + 1
             return step
         step.at_ns = event.occurred_at_ns
-        step.around = tuple(map(_nameable_part, record.around))
-        outputs = self._translated(event)
+        step.around = tuple(map(_nameable_part, upstream.around))
+        outputs = self._translated(record.events)
         self._let_out(outputs, step)
         if not (step.spans or step.logs or step.measurements):
             told_of = ((kind, event.source, event.name) for kind in _NOT_PASSED_ON)
@@ -175,15 +183,17 @@ class Preview:
             summary.withheld[withheld.reason] = summary.withheld.get(withheld.reason, 0) + 1
         return step
 
-    def _translated(self, event: Event) -> Outputs:
-        try:
-            self._translator.step(event)
-        except Exception:
-            # As live: a defect of the translator stops nothing and is counted.
-            outputs = self._translator.take()
-            count(outputs.tally, "defect", event.source, event.name)
-            return outputs
-        return self._translator.take()
+    def _translated(self, events: list[Event]) -> Outputs:
+        defects: Tally = {}
+        for event in events:
+            try:
+                self._translator.step(event)
+            except Exception:
+                # As live: a defect of the translator stops nothing and is counted.
+                count(defects, "defect", event.source, event.name)
+        outputs = self._translator.take()
+        add(outputs.tally, defects)
+        return outputs
 
     def _let_out(self, outputs: Outputs, step: Step) -> None:
         """Puts what came out into the step as it is on the wire, and counts it."""
@@ -220,7 +230,16 @@ class Preview:
         summary.request_bytes[signal] = summary.request_bytes.get(signal, 0) + len(request)
 
 
-def _outcome_without_event(record: UpstreamRecord) -> Outcome:
+def _besides(tally: Tally, catalogue: Catalogue) -> Iterator[tuple[str, int]]:
+    for (kind, source, name), times in tally.items():
+        if kind == "unsupported_signal":
+            yield f"{name.removesuffix('s')} requests of Cline's own, never read", times
+        else:
+            known = catalogue.sources[source]
+            yield f"{name}s that hold no {known.title} {known.piece}", times
+
+
+def _outcome_without_event(record: DecodedRecord) -> Outcome:
     kinds: set[DiagnosticKind] = {kind for kind, _, _ in record.tally}
     if "malformed" in kinds:
         return "malformed"

@@ -12,6 +12,7 @@ import msgspec
 import platformdirs
 
 from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
+from cline_otel.places import Places
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings.listening import listen_token, notices_of_listening
 from cline_otel.settings.otlp import OtlpSettings
@@ -31,7 +32,7 @@ from cline_otel.settings.variables import (
     StandardVariables,
 )
 from cline_otel.signals import SignalName
-from cline_otel.state_directory import JOURNAL_FILE_NAME, SPOOL_DIRECTORY_NAME, TELEMETRY_DIRECTORY_NAME
+from cline_otel.state_directory import JOURNAL_FILE_NAME, TELEMETRY_DIRECTORY_NAME
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
 DEFAULT_SERVICE_NAME: Final = "cline"
@@ -105,9 +106,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state_directory / JOURNAL_FILE_NAME
 
     @property
-    def spool_directory(self) -> Path:
-        """Where the plugin writes."""
-        return self.state_directory / SPOOL_DIRECTORY_NAME
+    def places(self) -> Places:
+        """Where sources may look."""
+        listening_on = f"http://{self.listen.host}:{self.listen.port}" if self.listen is not None else None
+        return Places(self.state_directory, self.cline_directory, self.cline_log_path, listening_on)
 
     @property
     def telemetry_directory(self) -> Path:
@@ -187,14 +189,15 @@ def find_state_directory() -> Path:
     return _path(variables, "state_dir") or platformdirs.user_state_path("cline-otel")
 
 
-def find_cline_log() -> Path:
-    """Where Cline's log is, whatever the other variables hold.
+def find_places() -> Places:
+    """Where sources may look, whatever the other variables hold; nothing is known of what they listen on.
 
     Raises:
-        SettingsError: a variable that names it begins with a home directory that there is none of.
+        SettingsError: a variable that names a place begins with a home directory that there is none of.
     """
     variables = ClineVariables.read(CLINE_PREFIX)
-    return _path(variables, "log_path") or (_path(variables, "dir") or Path.home() / ".cline") / _LOG_FILE
+    cline_directory = _path(variables, "dir") or Path.home() / ".cline"
+    return Places(find_state_directory(), cline_directory, _path(variables, "log_path") or cline_directory / _LOG_FILE)
 
 
 def data_directories(cline_directory: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:

@@ -70,12 +70,6 @@ _KINDS: Final[dict[DiagnosticKind, str]] = {
     "missing": "never written, spool full",
     "defect": "failed on, please report",
 }
-_BESIDES: Final[dict[tuple[DiagnosticKind, str, str], str]] = {
-    ("unsupported_signal", "otlp", "metrics"): "metric requests of Cline's own, never read",
-    ("unsupported_signal", "otlp", "traces"): "trace requests of Cline's own, never read",
-    ("malformed", "otlp", "line"): "lines that hold no OTLP request",
-}
-"""What a recording holds besides events, by how it is counted."""
 
 _NOUNS: Final[dict[SignalName, tuple[str, str]]] = {
     "traces": ("span", "spans"),
@@ -165,9 +159,8 @@ class PreviewView:
         self._print(2, Text(", ".join(told) or "none"))
         if summary.lines_without_event:
             self._print(2, Text(f"and {summary.lines_without_event:,} lines of the log without an event", "dim"))
-        for key, noun in _BESIDES.items():
-            if times := summary.tally.get(key):
-                self._print(2, Text(f"and {times:,} {noun}", "dim"))
+        for noun, times in summary.besides.items():
+            self._print(2, Text(f"and {times:,} {noun}", "dim"))
         fields = summary.taken + sum(summary.withheld.values())
         self._print(0, Text.assemble((_many(fields, "field", "fields"), "bold"), " of events that were read"))
         self._print_row(2, Text("taken", "green"), Text(f"{summary.taken:,}"), _LABEL_CELLS)

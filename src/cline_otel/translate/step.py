@@ -47,7 +47,7 @@ class Translator:
 
     def __init__(self, catalogue: Catalogue, state: State | None = None, claim_wait_ns: int = CLAIM_WAIT_NS) -> None:
         self.state = state if state is not None else State()
-        self._catalogue = catalogue
+        self._sources = catalogue.sources
         self._output = Output(catalogue)
         self._lifecycle = Lifecycle(self.state, SpanBuilder(self._output, catalogue), catalogue)
         self._log_events = LogEvents(self.state, self._output, catalogue)
@@ -94,7 +94,7 @@ class Translator:
                 self._log_events.report(event, entry.fact, run, event.session_id or self._session_of(root))
         elif root.owner == event.source:
             self._lifecycle.apply(run, event)
-            if not run.has_reported_mode and self._catalogue.sources[event.source].knows_mode:
+            if not run.has_reported_mode and self._sources[event.source].knows_mode:
                 self._report_mode(run)
         else:
             count(self._output.tally, "shadowed", event.source, event.name)
@@ -104,7 +104,7 @@ class Translator:
         return root.session_id or (agent.session_id if agent is not None else "")
 
     def _entry(self, event: Event) -> SourceEvent:
-        return self._catalogue.sources[event.source].vocabulary.events[event.name]
+        return self._sources[event.source].vocabulary.events[event.name]
 
     def _find_run(self, event: BufferedEvent) -> Run | None:
         """The run that the event is about: by its own ids, else the one that this source last said started."""

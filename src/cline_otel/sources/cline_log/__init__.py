@@ -6,3 +6,56 @@ and again every two days while it lives, whatever is in the file then. (Read in 
 at commit 21cb8d25, ``apps/cli/src/logging/adapter.ts``.) So truncation is the case that happens;
 renaming is done by a user's logrotate only.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from cline_otel.places import Places
+from cline_otel.sources.interface import Input, Payload, Recorded, Source, UpstreamRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cline_otel.catalogue.load import Catalogue
+    from cline_otel.events import Event
+    from cline_otel.signals import Tally
+
+
+class ClineLogSource(Source):
+    """Knows the calls of root runs, also of runs that ended in a crash, and what happens beside runs."""
+
+    name = "cline-log"
+    reading = "Cline's log"
+    recordings = "a cline.log"
+
+    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+        from cline_otel.sources.cline_log.decode import decode
+
+        return decode(payload, catalogue, tally)
+
+    def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
+        from cline_otel.sources.cline_log.decode import explode
+
+        return explode(payload)
+
+    def recognises(self, content: bytes) -> bool:
+        from cline_otel.sources.files.lines import first_object
+
+        return {"level", "msg", "time"} <= first_object(content).keys()
+
+    def recorded(self, path: Path, content: bytes) -> Recorded:
+        return Recorded([Payload(self.name, content.split(b"\n"))], {})
+
+    def where(self, places: Places) -> str:
+        return str(places.cline_log_path)
+
+    def inputs(self, places: Places) -> tuple[Input, ...]:
+        from cline_otel.sources.cline_log.decode import told_at_ns
+        from cline_otel.sources.files.lines import TailedFile
+
+        return (TailedFile(self.name, places.cline_log_path, told_at_ns),)
+
+
+CLINE_LOG: Final = ClineLogSource()

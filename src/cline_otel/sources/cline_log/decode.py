@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,7 @@ from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import nameable, to_event
 from cline_otel.events import Event
 from cline_otel.signals import Tally, count
+from cline_otel.sources.interface import Payload, UpstreamRecord
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -21,7 +23,80 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _line = msgspec.json.Decoder(_Line)
+_raw_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _properties = msgspec.json.Decoder(dict[str, object])
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_READ: Final = frozenset(_Line.__struct_fields__)
+
+
+def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
+    """Events of a log's lines, in order. A broken line is counted and passed over."""
+    source = payload.source
+    find = catalogue.sources[source].vocabulary.find
+    for raw in payload.parts:
+        if not raw.strip():
+            continue
+        try:
+            line = _line.decode(raw)
+        except _UNREADABLE:
+            count(tally, "malformed", source, "line")
+            continue
+        if not line.event:
+            continue
+        entry = find(line.event)
+        if entry is None:
+            count(tally, "unmapped_event", source, nameable(line.event))
+            continue
+        if entry.kind == "ignored":
+            continue
+        occurred_at_ns = parse_time_ns(line.time)
+        if occurred_at_ns is None:
+            count(tally, "malformed", source, "time")
+            continue
+        try:
+            properties = _properties.decode(line.properties)
+        except _UNREADABLE:
+            count(tally, "malformed", source, "properties")
+            continue
+        event = to_event(entry, source, occurred_at_ns, properties.items(), tally)
+        if event is not None:
+            yield event
+
+
+def explode(payload: Payload) -> Iterator[UpstreamRecord]:
+    """Every line that is not blank, those without an event among them."""
+    for raw in payload.parts:
+        if raw.strip():
+            yield _exploded(raw, payload)
+
+
+def _exploded(raw: bytes, payload: Payload) -> UpstreamRecord:
+    try:
+        line, whole = _line.decode(raw), _raw_values.decode(raw)
+    except _UNREADABLE:
+        line, whole = _Line(), {}
+    try:
+        fields = _raw_values.decode(line.properties)
+    except _UNREADABLE:
+        fields = {}
+
+    def with_only(keys: Collection[str]) -> Payload:
+        some = {key: value for key, value in fields.items() if key in keys}
+        return payload._replace(parts=[msgspec.json.encode({**whole, "properties": some})])
+
+    around = tuple(key for key in whole if key not in _READ)
+    return UpstreamRecord(
+        line.event, parse_time_ns(line.time), fields, around, payload._replace(parts=[raw]), with_only
+    )
+
+
+def told_at_ns(line: bytes) -> int | None:
+    """When a line was written, as it says, nanoseconds since the Unix epoch; None if it does not."""
+    try:
+        return parse_time_ns(_line.decode(line).time)
+    except _UNREADABLE:
+        return None
 
 
 def parse_time_ns(text: str | int | float | None) -> int | None:
@@ -34,36 +109,3 @@ def parse_time_ns(text: str | int | float | None) -> int | None:
         except (ValueError, OverflowError):
             return None
     return milliseconds(text)
-
-
-def decode_lines(lines: Iterable[bytes], catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
-    """Events of a log's lines (without newlines), in order. A broken line is counted and passed over."""
-    find = catalogue.vocabularies["cline"].find
-    for raw in lines:
-        if not raw.strip():
-            continue
-        try:
-            line = _line.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", "cline-log", "line")
-            continue
-        if not line.event:
-            continue
-        entry = find(line.event)
-        if entry is None:
-            count(tally, "unmapped_event", "cline-log", nameable(line.event))
-            continue
-        if entry.kind == "ignored":
-            continue
-        occurred_at_ns = parse_time_ns(line.time)
-        if occurred_at_ns is None:
-            count(tally, "malformed", "cline-log", "time")
-            continue
-        try:
-            properties = _properties.decode(line.properties)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", "cline-log", "properties")
-            continue
-        event = to_event(entry, "cline-log", occurred_at_ns, properties.items(), tally)
-        if event is not None:
-            yield event

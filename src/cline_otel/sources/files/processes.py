@@ -23,13 +23,26 @@ import time
 from collections.abc import Callable, Iterable
 from enum import Enum
 
+import msgspec
+
 from cline_otel.operating_system.clocks import since_boot_ns
 from cline_otel.operating_system.process_interface import LivingProcess, Look, Processes
 from cline_otel.operating_system.processes import system_processes
-from cline_otel.sources.intake import ProcessKey
 
 _START_TOLERANCE_MS = 10_000
 _RETRY_UNKNOWN_NS = 60 * 10**9
+
+
+class ProcessKey(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A process that writes a spool: its pid, as itself sees it, and when it started (Unix epoch, milliseconds)."""
+
+    started_at_ms: int
+    pid: int
+
+    @property
+    def name(self) -> str:
+        """As events name it."""
+        return f"{self.pid}-{self.started_at_ms}"
 
 
 class Presence(Enum):

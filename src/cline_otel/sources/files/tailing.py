@@ -62,6 +62,30 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     skipping: bool = False
 
 
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Position)
+
+
+def encode_position(position: Position) -> bytes:
+    """A position as a cursor."""
+    return _encoder.encode(position)
+
+
+def decode_position(cursor: bytes) -> Position:
+    """Read a cursor that is a position.
+
+    Raises:
+        ValueError: it is not one; the journal is damaged or was written by another version.
+    """
+    try:
+        return _decoder.decode(cursor)
+    except msgspec.MsgspecError:
+        raise ValueError(
+            "a source cursor in the journal cannot be read; it is damaged or of another version of cline-otel: "
+            "use the version that wrote it, or move the state directory away to begin anew"
+        ) from None
+
+
 class Chunk(msgspec.Struct, frozen=True):
     """Lines that were read, without their newlines.
 
@@ -157,9 +181,8 @@ class Tail:
     as ``path.1`` and so on. Without a position reading begins at the start of ``path`` itself.
     """
 
-    def __init__(self, path: Path, limit_bytes: int = READ_LIMIT_BYTES, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(self, path: Path, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self.path = path
-        self._limit_bytes = limit_bytes
         self._max_line_bytes = max_line_bytes
         self._held: FileIO | None = None
 
@@ -167,27 +190,27 @@ class Tail:
         """Let go of the file that is kept open."""
         self._hold(None)
 
-    def read(self, position: Position | None) -> Chunk | None:
-        """Read the next lines after ``position``; None if there is nothing new.
+    def read(self, position: Position | None, limit_bytes: int = READ_LIMIT_BYTES) -> Chunk | None:
+        """Read the next lines after ``position``, of about ``limit_bytes``; None if there is nothing new.
 
         Raises:
             UnreadableFile: the file is there but can't be read.
         """
         current = _open(self.path, follow_symlinks=True)
         if position is None:
-            return self._begin(current)
+            return self._begin(current, limit_bytes)
         if current is not None and _continues(current, position, same_inode=True):
             self._hold(current)
-            return _read(current, position, self._limit_bytes, False, self._max_line_bytes)
-        return self._read_predecessors(current, position)
+            return _read(current, position, limit_bytes, False, self._max_line_bytes)
+        return self._read_predecessors(current, position, limit_bytes)
 
-    def _begin(self, current: FileIO | None) -> Chunk | None:
+    def _begin(self, current: FileIO | None, limit_bytes: int) -> Chunk | None:
         self._hold(current)
         if current is None:
             return None
-        return _read(current, None, self._limit_bytes, False, self._max_line_bytes)
+        return _read(current, None, limit_bytes, False, self._max_line_bytes)
 
-    def _read_predecessors(self, current: FileIO | None, position: Position) -> Chunk | None:
+    def _read_predecessors(self, current: FileIO | None, position: Position, limit_bytes: int) -> Chunk | None:
         """Finish the file that ``position`` is in, then go on with the first later one that has lines."""
         predecessors = list(self._predecessors())
         successors = [] if current is None else [current]
@@ -208,7 +231,7 @@ class Tail:
         try:
             for order, (file, place) in enumerate(chain):
                 has_successor = order + 1 < len(chain)
-                chunk = _read(file, place, self._limit_bytes, has_successor, self._max_line_bytes)
+                chunk = _read(file, place, limit_bytes, has_successor, self._max_line_bytes)
                 if chunk is not None:
                     self._hold(file)
                     return chunk

@@ -1,1 +1,64 @@
 """The OTLP source: log records that Cline sends itself, in JSON or protobuf over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from cline_otel.places import Places
+from cline_otel.sources.interface import Intake, Listening, Payload, Receiver, Recorded, Source, UpstreamRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cline_otel.catalogue.load import Catalogue
+    from cline_otel.events import Event
+    from cline_otel.signals import Tally
+
+
+class OtlpSource(Source):
+    """Knows what ``cline.log`` knows, as far as it was sent before the end."""
+
+    name = "otlp"
+    reading = "OTLP logs on"
+    recordings = "OTLP JSON lines"
+
+    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+        from cline_otel.sources.otlp.decode import decode
+
+        return decode(payload, catalogue, tally)
+
+    def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
+        from cline_otel.sources.otlp.explode import explode
+
+        return explode(payload)
+
+    def recognises(self, content: bytes) -> bool:
+        from cline_otel.sources.files.lines import first_object
+        from cline_otel.sources.otlp.recorded import request_of
+
+        return bool(request_of(first_object(content)))
+
+    def recorded(self, path: Path, content: bytes) -> Recorded:
+        from cline_otel.sources.otlp.recorded import recorded
+
+        return recorded(self.name, content)
+
+    def where(self, places: Places) -> str | None:
+        return f"{places.listening_on}/v1/logs" if places.listening_on else None
+
+    def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver:
+        from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
+
+        return OtlpHttpReceiver(
+            intake,
+            self.name,
+            host=listening.host,
+            port=listening.port,
+            bearer_token=listening.bearer_token,
+            further_hosts=listening.further_hosts,
+            report=report,
+        )
+
+
+OTLP: Final = OtlpSource()

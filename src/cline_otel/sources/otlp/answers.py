@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
 
-from cline_otel.sources.intake import ContentType, ReceiveResult
+from cline_otel.sources.interface import ReceiveResult
+
+ContentType = Literal["json", "protobuf"]
+"""The two encodings of OTLP/HTTP (OTLP specification 1.x, "OTLP/HTTP Request")."""
 
 MEDIA_TYPES: Final[dict[str, ContentType]] = {"application/json": "json", "application/x-protobuf": "protobuf"}
 _MEDIA_TYPE_OF: Final = {content_type: media_type for media_type, content_type in MEDIA_TYPES.items()}

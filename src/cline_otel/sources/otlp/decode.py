@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -14,9 +14,8 @@ from cline_otel.catalogue.values import Gate
 from cline_otel.decode.fields import Answer, build_event, count_dropped, meets_conditions, nameable
 from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import Tally, count
+from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.otlp.lens import LogsRequest, any_value
-
-Encoding = Literal["json", "protobuf"]
 
 Value = TypeVar("Value", contravariant=True)
 Record = TypeVar("Record")
@@ -31,10 +30,6 @@ MOST_RECORDS: Final = 50_000
 """Log records in one request: about a second's work. Cline sends some hundreds."""
 
 
-class MalformedPayload(Exception):  # noqa: N818 - the receiver's word for what it answers with 400
-    """The bytes are no OTLP log request; the text never quotes them."""
-
-
 class _AnyValue(msgspec.Struct, gc=False):
     stringValue: str | None = None  # noqa: N815 - OTLP's JSON names, here and below
     intValue: int | str | None = None  # noqa: N815
@@ -47,7 +42,9 @@ class _KeyValue(msgspec.Struct, gc=False):
     value: _AnyValue | None = None
 
 
-class _LogRecord(msgspec.Struct, gc=False):
+class LogRecord(msgspec.Struct, gc=False):
+    """As much of a log record in JSON as is read; the names are OTLP's."""
+
     timeUnixNano: int | str = 0  # noqa: N815
     observedTimeUnixNano: int | str = 0  # noqa: N815
     body: _AnyValue | None = None
@@ -56,36 +53,49 @@ class _LogRecord(msgspec.Struct, gc=False):
 
 
 class _ScopeLogs(msgspec.Struct, gc=False):
-    logRecords: list[_LogRecord] | None = None  # noqa: N815
+    logRecords: list[LogRecord] | None = None  # noqa: N815
 
 
 class _ResourceLogs(msgspec.Struct, gc=False):
     scopeLogs: list[_ScopeLogs] | None = None  # noqa: N815
 
 
-class _Request(msgspec.Struct, gc=False):
+class Request(msgspec.Struct, gc=False):
+    """As much of a request in JSON as is read."""
+
     resourceLogs: list[_ResourceLogs] | None = None  # noqa: N815
 
 
-_request = msgspec.json.Decoder(_Request)
+_request = msgspec.json.Decoder(Request)
 _NOTHING: Final = _AnyValue()
 _attributes = msgspec.json.Decoder(list[_KeyValue] | None)
 
 
-def decode_request(body: bytes, encoding: Encoding, catalogue: Catalogue, tally: Tally) -> list[Event]:
+def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> list[Event]:
     """Events of one export request, in order.
 
     Raises:
-        MalformedPayload: the body is not an ``ExportLogsServiceRequest`` in that encoding, or has more than
+        MalformedPayload: the body is not an ``ExportLogsServiceRequest`` in its encoding, or has more than
             ``MOST_RECORDS`` records.
     """
-    if encoding == "protobuf":
-        return list(_decode_protobuf(body, catalogue, tally))
+    (body,) = payload.parts
+    source = payload.source
+    find = catalogue.sources[source].vocabulary.find
+    if payload.encoding == "protobuf":
+        return list(_decode_protobuf(body, source, find, tally))
+    return list(_decode_json(read_json(body), source, find, tally))
+
+
+def read_json(body: bytes) -> Request:
+    """A request in JSON, its records' attributes still encoded.
+
+    Raises:
+        MalformedPayload: it is none.
+    """
     try:
-        request = _request.decode(body)
+        return _request.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedPayload("the body is not an OTLP log request in JSON") from None
-    return list(_decode_json(request, catalogue, tally))
 
 
 class _JsonReader:
@@ -154,16 +164,34 @@ class _Reader(Protocol[Value]):
 _json = _JsonReader()
 _protobuf = _ProtobufReader()
 
+_Find = Callable[[str], SourceEvent | None]
 
-def _entry(name: str, catalogue: Catalogue, tally: Tally) -> SourceEvent | None:
-    entry = catalogue.vocabularies["cline"].find(name)
+
+def _entry(name: str, source: str, find: _Find, tally: Tally) -> SourceEvent | None:
+    entry = find(name)
     if entry is None:
-        count(tally, "unmapped_event", "otlp", nameable(name))
+        count(tally, "unmapped_event", source, nameable(name))
         return None
     return None if entry.kind == "ignored" else entry
 
 
-def _time_ns(first: int | str, second: int | str) -> int | None:
+def json_name(record: LogRecord) -> str:
+    """The event's name; empty if there is none."""
+    return record.eventName or _json.name(record.body or _NOTHING)
+
+
+def json_records(request: Request) -> Iterator[LogRecord]:
+    """The records of a request, in order.
+
+    Raises:
+        MalformedPayload: there are more than ``MOST_RECORDS``.
+    """
+    scopes = (scope for resource in request.resourceLogs or () for scope in resource.scopeLogs or ())
+    return _bounded(record for scope in scopes for record in scope.logRecords or ())
+
+
+def time_ns(first: int | str, second: int | str) -> int | None:
+    """The first of the two that is a time, nanoseconds since the Unix epoch."""
     for candidate in (first, second):
         try:
             number = int(candidate)
@@ -182,24 +210,23 @@ def _bounded(records: Iterable[Record]) -> Iterator[Record]:
     return iter(bounded)
 
 
-def _decode_json(request: _Request, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
-    scopes = (scope for resource in request.resourceLogs or () for scope in resource.scopeLogs or ())
-    for record in _bounded(record for scope in scopes for record in scope.logRecords or ()):
-        entry = _entry(record.eventName or _json.name(record.body or _NOTHING), catalogue, tally)
+def _decode_json(request: Request, source: str, find: _Find, tally: Tally) -> Iterator[Event]:
+    for record in json_records(request):
+        entry = _entry(json_name(record), source, find, tally)
         if entry is None:
             continue
         try:
             pairs = _attributes.decode(record.attributes) or ()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", "otlp", "attributes")
+            count(tally, "malformed", source, "attributes")
             continue
         fields = {pair.key: pair.value or _NOTHING for pair in pairs}
-        event = _event(entry, _json, record.timeUnixNano, record.observedTimeUnixNano, fields, tally)
+        event = _event(entry, source, _json, record.timeUnixNano, record.observedTimeUnixNano, fields, tally)
         if event is not None:
             yield event
 
 
-def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
+def _decode_protobuf(body: bytes, source: str, find: _Find, tally: Tally) -> Iterator[Event]:
     request = LogsRequest()
     try:
         request.ParseFromString(body)
@@ -208,17 +235,18 @@ def _decode_protobuf(body: bytes, catalogue: Catalogue, tally: Tally) -> Iterato
     scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
     for record in _bounded(record for scope in scopes for record in scope.log_records):
         name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
-        entry = _entry(name, catalogue, tally)
+        entry = _entry(name, source, find, tally)
         if entry is None:
             continue
         first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano
-        event = _event(entry, _protobuf, first_ns, second_ns, record.attributes, tally)
+        event = _event(entry, source, _protobuf, first_ns, second_ns, record.attributes, tally)
         if event is not None:
             yield event
 
 
 def _event(
     entry: SourceEvent,
+    source: str,
     reader: _Reader[Value],
     first_ns: int | str,
     second_ns: int | str,
@@ -226,9 +254,9 @@ def _event(
     tally: Tally,
 ) -> Event | None:
     """The event of a record whose attributes are still raw; values that are not read stay so."""
-    occurred_at_ns = _time_ns(first_ns, second_ns)
+    occurred_at_ns = time_ns(first_ns, second_ns)
     if occurred_at_ns is None:
-        count(tally, "malformed", "otlp", "time")
+        count(tally, "malformed", source, "time")
         return None
     if entry.when and not meets_conditions(
         entry, {name: reader.plain(fields[name]) for name, _ in entry.when if name in fields}
@@ -236,7 +264,7 @@ def _event(
         return None
     read, unlisted = entry.plan(tuple(fields))
     for key in unlisted:
-        count_dropped(entry, "otlp", key, tally)
+        count_dropped(entry, source, key, tally)
     answer = reader.answer
     answers: list[Answer] = [(handler, answer(handler, fields[key])) for key, handler in read]
-    return build_event(entry, "otlp", occurred_at_ns, answers, tally)
+    return build_event(entry, source, occurred_at_ns, answers, tally)

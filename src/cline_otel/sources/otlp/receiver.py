@@ -21,17 +21,12 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from cline_otel.sources.intake import (
-    Busy,
-    ContentType,
-    LogsReceiver,
-    MalformedPayload,
-    Unavailable,
-    UnsupportedSignal,
-)
+from cline_otel.sources.intake import Busy, Unavailable
+from cline_otel.sources.interface import Intake, MalformedPayload, Payload, ReceiverRefused
 from cline_otel.sources.otlp.access import is_allowed_host, is_authorized, is_loopback
 from cline_otel.sources.otlp.answers import (
     MEDIA_TYPES,
+    ContentType,
     Refusal,
     RpcCode,
     accepted_and_dropped,
@@ -44,13 +39,9 @@ from cline_otel.sources.otlp.request_body import BodyReader, MemoryBudget
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4319
-_UNSUPPORTED_PATHS: dict[str, UnsupportedSignal] = {"/v1/metrics": "metrics", "/v1/traces": "traces"}
+_UNSUPPORTED_PATHS: dict[str, str] = {"/v1/metrics": "metrics", "/v1/traces": "traces"}
 _LOGS_PATH = "/v1/logs"
 _ORIGIN_FORM = re.compile(r"/(?!/)")
-
-
-class ReceiverRefused(Exception):  # noqa: N818 - it refuses to start
-    """The receiver can't or won't listen; the text names the address, the reason and the remedy."""
 
 
 class ReceiverLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +74,8 @@ class OtlpHttpReceiver:
     """Listens for OTLP/HTTP and hands log records to the pipeline.
 
     Args:
-        logs_receiver: takes the requests.
+        intake: takes the requests.
+        source: the source's name.
         host: a name or an address; without a token only one that leads to this machine alone.
         port: 0 for any free one.
         bearer_token: if set, every request must carry it.
@@ -94,7 +86,8 @@ class OtlpHttpReceiver:
 
     def __init__(
         self,
-        logs_receiver: LogsReceiver,
+        intake: Intake,
+        source: str,
         *,
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
@@ -107,7 +100,8 @@ class OtlpHttpReceiver:
         self.port = port
         self.refusals: Counter[int] = Counter()
         """Refused requests by HTTP status, since the start."""
-        self._logs_receiver = logs_receiver
+        self._intake = intake
+        self._source = source
         self._bearer_token = bearer_token
         self._further_hosts = frozenset(name.lower() for name in further_hosts)
         self._limits = limits or ReceiverLimits()
@@ -241,14 +235,12 @@ class OtlpHttpReceiver:
             message = "A valid bearer token is needed in the Authorization header."
             raise Refusal(401, RpcCode.UNAUTHENTICATED, message, {"WWW-Authenticate": "Bearer"}, is_final=True)
 
-    async def _hand_over(
-        self, signal: UnsupportedSignal | None, body: bytes, content_type: ContentType
-    ) -> web.Response:
+    async def _hand_over(self, signal: str | None, body: bytes, content_type: ContentType) -> web.Response:
         try:
             if signal is not None:
-                await self._logs_receiver.count_unsupported(signal)
+                await self._intake.count_unsupported(self._source, signal)
                 return accepted_and_dropped(content_type)
-            return success(await self._logs_receiver.receive_logs(body, content_type), content_type)
+            return success(await self._intake.receive(Payload(self._source, [body], content_type)), content_type)
         except MalformedPayload:
             raise Refusal(400, RpcCode.INVALID_ARGUMENT, "The body is not a valid request of log records.") from None
         except Busy as busy:

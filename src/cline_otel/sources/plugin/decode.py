@@ -2,41 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.catalogue.values import milliseconds
-from cline_otel.decode.fields import nameable, to_event
+from cline_otel.decode.fields import build_event, nameable, to_event
 from cline_otel.events import Event
 from cline_otel.signals import Tally, count
+from cline_otel.sources.interface import Payload, UpstreamRecord
 
 _line = msgspec.json.Decoder(dict[str, object])
+_raw_line = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_ENVELOPE: Final = ("event", "time_unix_ms")
+"""What a line has beside its event's fields."""
+
+EXIT: Final = "process.exited"
+"""The event that ends a process; it writes nothing after it."""
 
 
-def decode_lines(lines: Iterable[bytes], catalogue: Catalogue, tally: Tally, process: str) -> Iterator[Event]:
-    """Events of one process's spool lines, in order; ``process`` is the spool's name of that process."""
-    find = catalogue.vocabularies["plugin"].find
-    for raw in lines:
+def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
+    """Events of one process's lines, in order; its end, where it is known to be gone, as if it had written that."""
+    source = payload.source
+    find = catalogue.sources[source].vocabulary.find
+    for raw in payload.parts:
         if not raw.strip():
             continue
         try:
             record = _line.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", "plugin", "line")
+        except _UNREADABLE:
+            count(tally, "malformed", source, "line")
             continue
-        name = record.get("event")
-        occurred_at_ns = milliseconds(record.get("time_unix_ms"))
-        if not isinstance(name, str) or occurred_at_ns is None:
-            count(tally, "malformed", "plugin", "record")
+        name, occurred_at_ns = _envelope(record)
+        if name is None or occurred_at_ns is None:
+            count(tally, "malformed", source, "record")
             continue
         entry = find(name)
         if entry is None:
-            count(tally, "unmapped_event", "plugin", nameable(name))
+            count(tally, "unmapped_event", source, nameable(name))
             continue
         if entry.kind == "ignored":
             continue
-        event = to_event(entry, "plugin", occurred_at_ns, record.items(), tally, process)
+        event = to_event(entry, source, occurred_at_ns, record.items(), tally, payload.writer)
         if event is not None:
             yield event
+    entry = find(EXIT) if payload.ended_at_ns is not None else None
+    if entry is not None and payload.ended_at_ns is not None:
+        yield build_event(entry, source, payload.ended_at_ns, (), tally, payload.writer)
+
+
+def explode(payload: Payload) -> Iterator[UpstreamRecord]:
+    """Every line that is not blank."""
+    for raw in payload.parts:
+        if raw.strip():
+            yield _exploded(raw, payload)
+
+
+def _exploded(raw: bytes, payload: Payload) -> UpstreamRecord:
+    try:
+        record, values = _line.decode(raw), _raw_line.decode(raw)
+    except _UNREADABLE:
+        record, values = {}, {}
+    envelope = {key: value for key, value in values.items() if key in _ENVELOPE}
+    fields = {key: value for key, value in values.items() if key not in envelope}
+
+    def with_only(keys: Collection[str]) -> Payload:
+        some = {key: value for key, value in fields.items() if key in keys}
+        return payload._replace(parts=[msgspec.json.encode({**envelope, **some})])
+
+    name, told_at_ns = _envelope(record)
+    return UpstreamRecord(name or "", told_at_ns, fields, (), payload._replace(parts=[raw]), with_only)
+
+
+def told_at_ns(line: bytes) -> int | None:
+    """When a line was written, as it says, nanoseconds since the Unix epoch; None if it does not."""
+    try:
+        return _envelope(_line.decode(line))[1]
+    except _UNREADABLE:
+        return None
+
+
+def _envelope(record: Mapping[str, object]) -> tuple[str | None, int | None]:
+    """The event's name and its time; None for what is no such."""
+    name = record.get("event")
+    return name if isinstance(name, str) else None, milliseconds(record.get("time_unix_ms"))

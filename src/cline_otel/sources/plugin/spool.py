@@ -20,9 +20,10 @@ import msgspec
 
 from cline_otel.operating_system.files import file_number, open_file
 from cline_otel.private_files import private_directory
-from cline_otel.sources.files.processes import Presence, ProcessTable
+from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
 from cline_otel.sources.files.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
-from cline_otel.sources.intake import ProcessKey
+from cline_otel.sources.interface import UndeletableFile
+from cline_otel.sources.plugin.decode import EXIT
 
 KEY_PREFIX = "spool/"
 SILENT_AFTER_NS = 24 * 3600 * 10**9
@@ -30,10 +31,6 @@ SILENT_AFTER_NS = 24 * 3600 * 10**9
 _LAST_LINE_BYTES = 256
 
 _NAME = re.compile(r"([1-9]\d{0,9})-(\d{1,15})-(\d{1,10})\.jsonl", re.ASCII)
-
-
-class UndeletableFile(Exception):  # noqa: N818 - named for the file's state
-    """A finished file can't be deleted; the text names it, the reason and the remedy."""
 
 
 class SpoolFile(msgspec.Struct, frozen=True, order=True):
@@ -201,14 +198,6 @@ class SpoolReader:
             return []
         return [key for key in keys if key.startswith(KEY_PREFIX) and key not in there]
 
-    def unread_bytes(self, positions: Mapping[str, Position]) -> int:
-        """How many bytes of the spool are not yet read, all files together."""
-        unread = 0
-        for file in self._list():
-            position = positions.get(file.key)
-            unread += max(0, self._size(file) - (position.offset if position is not None else 0))
-        return unread
-
     def _unlink(self, path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
@@ -251,7 +240,7 @@ class SpoolReader:
         with os.fdopen(descriptor, "rb") as file:
             file.seek(max(self._size(newest) - _LAST_LINE_BYTES, 0))
             *_, last, end = [b"", *file.read(_LAST_LINE_BYTES).split(b"\n")]
-        return end == b"" and b'"event":"process.exited"' in last
+        return end == b"" and f'"event":"{EXIT}"'.encode() in last
 
     def _modified_at_ns(self, file: SpoolFile) -> int:
         try:

@@ -10,7 +10,7 @@
 import fs from "node:fs";
 import { pathToFileURL } from "node:url";
 
-import { createMapping, createPseudonyms, createState, SPOOL_VERSION } from "./cline-otel.js";
+import { createMapping, createPseudonyms, createState, SPOOL_VERSION } from "../src/cline_otel/plugin/cline-otel.js";
 
 const MOST_MESSAGES = 100_000;
 const PLAIN_NAMES = "--plain-names";

@@ -1,0 +1,312 @@
+"""What a source is: all that the rest of the product asks of one.
+
+A source has a folder with ``catalogue.toml`` (its names, rank, capabilities and vocabulary), a pure decoder and, as far
+as it needs them, readers. Nothing outside that folder names it: who wants something of the sources takes it from a
+:class:`~cline_otel.sources.registry.Registry`. Imports nothing that is slow: ``cline-otel --help`` may look here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cline_otel.catalogue.load import Catalogue, SourceText
+    from cline_otel.events import Event
+    from cline_otel.places import Places
+    from cline_otel.signals import Tally
+
+
+class MalformedPayload(Exception):  # noqa: N818 - named for what is wrong with the payload
+    """A payload as a whole cannot be decoded, and never will be. The text quotes nothing of it."""
+
+
+class ReceiverRefused(Exception):  # noqa: N818 - it refuses to start
+    """A receiver can't or won't listen; the text names the address, the reason and the remedy."""
+
+
+class Payload(NamedTuple):
+    """What a source hands over in one piece, still encoded.
+
+    Attributes:
+        source: its name.
+        parts: records in the order written, for example the lines of a file without newlines, or one request's body.
+        encoding: how the parts are written, where the source knows several ways.
+        writer: who wrote them, where they do not say it themselves: a process, a session.
+        skipped_parts: how many parts were too long to be handed over.
+        ended_at_ns: when it was seen that the writer is gone and all it wrote was handed over, nanoseconds since the
+            Unix epoch; None while it may write on. May be said twice, when the bridge stopped in between.
+    """
+
+    source: str
+    parts: Sequence[bytes] = ()
+    encoding: str = "json"
+    writer: str = ""
+    skipped_parts: int = 0
+    ended_at_ns: int | None = None
+
+
+class UpstreamRecord(NamedTuple):
+    """One record of a payload as it was told: what its decoder reads it from.
+
+    Attributes:
+        name: the event's name as it was told, which may be anything; empty if there is none.
+        told_at_ns: when it happened, as it says, nanoseconds since the Unix epoch; None if it does not.
+        fields: the values by name, still encoded as JSON.
+        around: names of what surrounds the fields and is never read.
+        payload: this record alone.
+        with_only: this record alone, with these of its fields only.
+    """
+
+    name: str
+    told_at_ns: int | None
+    fields: Mapping[str, bytes]
+    around: tuple[str, ...]
+    payload: Payload
+    with_only: Callable[[Collection[str]], Payload]
+
+
+class Recorded(NamedTuple):
+    """What a recording holds.
+
+    Attributes:
+        payloads: in their order.
+        tally: what was found besides, which no payload tells.
+        is_own_stream: whether its events keep only their own order; if not, they follow those of the source's
+            recording that was read before.
+    """
+
+    payloads: list[Payload]
+    tally: Tally
+    is_own_stream: bool = True
+
+
+class Listening(NamedTuple):
+    """Where a receiver is to listen, and whom it lets in.
+
+    Attributes:
+        host: a name or an address.
+        port: 0 for any free one.
+        bearer_token: what senders must show; None if nothing.
+        further_hosts: names, besides its own, by which senders reach it.
+    """
+
+    host: str
+    port: int
+    bearer_token: str | None = None
+    further_hosts: frozenset[str] = frozenset()
+
+
+class Reading(NamedTuple):
+    """A payload, and the cursor after it: opaque bytes, kept under a key."""
+
+    key: str
+    cursor: bytes
+    payload: Payload
+
+
+class Unread(NamedTuple):
+    """What was written and not read yet.
+
+    Attributes:
+        size_bytes: of all of it.
+        records: whole ones; None where they cannot be told apart.
+        oldest_at_ns: when the first of them was written, as it says, nanoseconds since the Unix epoch.
+    """
+
+    size_bytes: int = 0
+    records: int | None = 0
+    oldest_at_ns: int | None = None
+
+    def __or__(self, other: Unread) -> Unread:
+        """Both together."""
+        times = [each for each in (self.oldest_at_ns, other.oldest_at_ns) if each is not None]
+        records = None if self.records is None or other.records is None else self.records + other.records
+        return Unread(self.size_bytes + other.size_bytes, records, min(times, default=None))
+
+
+class Finished(NamedTuple):
+    """What is wholly read and will not grow: what is to be said of it, and the keys of what may be removed then."""
+
+    payloads: tuple[Payload, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+class Input(ABC):
+    """Something that yields payloads, each with a cursor: a file, a folder, or a part of a database.
+
+    Cursors are given to each call and never kept: they belong to whoever commits them.
+
+    Attributes:
+        problems: what cannot be read at present, a line for people by cursor key; it stops nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+
+    @abstractmethod
+    def owns(self, key: str) -> bool:
+        """Whether a cursor key is of this input."""
+
+    @abstractmethod
+    def check(self, cursor: bytes) -> None:
+        """Look at a cursor that was stored.
+
+        Raises:
+            ValueError: it is none that this input can go on from; the text names the remedy.
+        """
+
+    @abstractmethod
+    def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
+        """What comes next after these cursors, about so much; empty if there is nothing new. No key stands twice."""
+
+    @abstractmethod
+    def ends(self) -> dict[str, bytes | None]:
+        """Cursors behind all that is there, unread; None where there is nothing and the key is to be forgotten."""
+
+    @abstractmethod
+    def unread(self, cursors: Mapping[str, bytes]) -> Unread:
+        """What is there behind these cursors. Changes nothing on the disk.
+
+        Raises:
+            ValueError: a cursor cannot be read.
+        """
+
+    def finished(self, cursors: Mapping[str, bytes]) -> Finished:
+        """What is wholly read up to these cursors and will not grow."""
+        return Finished()
+
+    def remove(self, finished: Finished, cursors: Mapping[str, bytes]) -> None:
+        """Remove what is finished, after what was said of it is committed. Only what was written for us."""
+        return
+
+    def missing(self, cursors: Iterable[str]) -> list[str]:
+        """Those of the keys whose place is not there any more, so that they may be forgotten."""
+        return []
+
+    def erase(self) -> int:
+        """Delete what was written for us, read or not, and nothing of Cline's own; how many files that were.
+
+        Raises:
+            UndeletableFile: something cannot be deleted.
+        """
+        return 0
+
+    def close(self) -> None:
+        """Let go of open files."""
+        return
+
+
+class UndeletableFile(Exception):  # noqa: N818 - named for the file's state
+    """A file that is done with can't be deleted; the text names it, the reason and the remedy."""
+
+
+class ReceiveResult(NamedTuple):
+    """What became of one payload that was sent, after its commit.
+
+    ``rejected`` records are lost for good: the sender is told with ``message`` and must not resend
+    (OTLP specification, "Partial Success"). ``message`` goes out as it is, so it holds no payload.
+    """
+
+    accepted: int
+    rejected: int = 0
+    message: str = ""
+
+
+class Intake(Protocol):
+    """Who takes what receivers get."""
+
+    async def receive(self, payload: Payload) -> ReceiveResult:
+        """Take one payload; returns after its commit.
+
+        Raises:
+            MalformedPayload: it can't be decoded.
+            Busy: nothing was taken because there is too much to do.
+            Unavailable: nothing was taken because it can't be committed.
+        """
+
+    async def count_unsupported(self, source: str, signal: str) -> None:
+        """Count a request that is accepted and dropped, of a signal that is not read."""
+
+
+class Receiver(Protocol):
+    """Takes what Cline sends by itself."""
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL, with the bound port once it has started."""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ReceiverRefused: it can't, or must not.
+        """
+
+    async def stop(self, grace_seconds: float = 5) -> None:
+        """Accept no more, let what is in progress finish within that time, then close every connection."""
+
+
+class Source(ABC):
+    """A kind of place where Cline, or its plugin, says what happens.
+
+    A source without state: whatever reads has its own. Decoding and exploding are pure.
+
+    Attributes:
+        name: as in its ``catalogue.toml``, next to its module.
+        reading: what it is read from, in words that the place follows.
+        recordings: what its recordings are, in words, for a message that lists what can be read.
+    """
+
+    name: str
+    reading: str
+    recordings: str
+
+    @abstractmethod
+    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+        """The events of a payload, in order. What cannot be decoded is counted by its reason and stops nothing.
+
+        Raises:
+            MalformedPayload: nothing of it can be decoded.
+        """
+
+    @abstractmethod
+    def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
+        """Every record of a payload, read as ``decode`` reads it; also those that become nothing."""
+
+    @abstractmethod
+    def recognises(self, content: bytes) -> bool:
+        """Whether a file with this content is a recording of this source."""
+
+    @abstractmethod
+    def recorded(self, path: Path, content: bytes) -> Recorded:
+        """What a file that was recognised holds."""
+
+    def recordings_in(self, folder: Path) -> Iterable[Path]:
+        """Where recordings of it lie in a folder, besides the folder's own files."""
+        return ()
+
+    @abstractmethod
+    def where(self, places: Places) -> str | None:
+        """The place that it is read from, for people; None if it is not read."""
+
+    def inputs(self, places: Places) -> tuple[Input, ...]:
+        """What is to be polled."""
+        return ()
+
+    def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver | None:
+        """What listens for it, if it is sent; ``report`` takes a line about a defect, without anything that came."""
+        return None
+
+    def catalogue_text(self) -> SourceText:
+        """Its ``catalogue.toml``."""
+        from importlib.resources import files
+
+        from cline_otel.catalogue.load import SourceText
+
+        package = type(self).__module__
+        text = files(package).joinpath("catalogue.toml").read_text(encoding="utf-8")
+        return SourceText(f"{package.replace('.', '/')}/catalogue.toml", text)

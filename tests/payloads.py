@@ -1,0 +1,38 @@
+"""Payloads as the readers of each source hand them over, and what the decoders make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.fixed_key import CATALOGUE
+
+from cline_otel.events import Event
+from cline_otel.signals import Tally
+from cline_otel.sources.interface import Payload
+from cline_otel.sources.recording import Recording
+from cline_otel.sources.registry import SOURCES
+
+
+def spool_lines(lines: Iterable[bytes], process: str = "p") -> Payload:
+    """Lines of one process's spool."""
+    return Payload("plugin", list(lines), writer=process)
+
+
+def log_lines(lines: Iterable[bytes]) -> Payload:
+    """Lines of ``cline.log``."""
+    return Payload("cline-log", list(lines))
+
+
+def otlp_request(body: bytes, encoding: str = "json") -> Payload:
+    """One OTLP log request."""
+    return Payload("otlp", [body], encoding)
+
+
+def decoded(payload: Payload, tally: Tally | None = None) -> list[Event]:
+    """The events of a payload; what was counted goes into ``tally``."""
+    return list(SOURCES.decode(payload, CATALOGUE, {} if tally is None else tally))
+
+
+def recorded(*payloads: Payload) -> Recording:
+    """A recording in which each payload is a stream."""
+    return Recording([[payload] for payload in payloads])

@@ -1,0 +1,83 @@
+"""A source that is none of ours: JSON files that are rewritten whole, as Cline's session files are.
+
+``<Cline's directory>/toys/NAME.toy`` holds a JSON array; each record has ``what``, ``at`` (milliseconds) and fields.
+A cursor is the number of records that are done with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from cline_otel.catalogue.load import Catalogue
+from cline_otel.events import Event
+from cline_otel.signals import Tally
+from cline_otel.sources.interface import Input, Payload, Places, Reading, Recorded, Source, Unread, UpstreamRecord
+from toy_source.toy import decode as decoder
+
+
+class ToySource(Source):
+    name = "toy"
+    reading = "toys in"
+    recordings = "a toy file"
+
+    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+        return decoder.decode(payload, catalogue, tally)
+
+    def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
+        return decoder.explode(payload)
+
+    def recognises(self, content: bytes) -> bool:
+        return content.startswith(b'[{"what":"toy.')
+
+    def recorded(self, path: Path, content: bytes) -> Recorded:
+        return Recorded([Payload(self.name, records_of(content))], {})
+
+    def where(self, places: Places) -> str:
+        return str(places.cline_directory / "toys")
+
+    def inputs(self, places: Places) -> tuple[Input, ...]:
+        return (ToyFiles(self.name, places.cline_directory / "toys"),)
+
+
+class ToyFiles(Input):
+    """All files of a folder; each is read whole whenever it holds more than before."""
+
+    def __init__(self, source: str, folder: Path) -> None:
+        super().__init__()
+        self._source = source
+        self._folder = folder
+
+    def owns(self, key: str) -> bool:
+        return key.startswith("toy/")
+
+    def check(self, cursor: bytes) -> None:
+        int(cursor)
+
+    def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
+        readings = []
+        for key, records in self._records():
+            done = int(cursors.get(key, b"0"))
+            if len(records) > done:
+                readings.append(Reading(key, b"%d" % len(records), Payload(self._source, records[done:])))
+        return readings
+
+    def ends(self) -> dict[str, bytes | None]:
+        return {key: b"%d" % len(records) for key, records in self._records()}
+
+    def unread(self, cursors: Mapping[str, bytes]) -> Unread:
+        left = [record for key, records in self._records() for record in records[int(cursors.get(key, b"0")) :]]
+        return Unread(sum(map(len, left)), len(left))
+
+    def _records(self) -> Iterator[tuple[str, list[bytes]]]:
+        for path in sorted(self._folder.glob("*.toy")):
+            yield f"toy/{path.name}", records_of(path.read_bytes())
+
+
+def records_of(content: bytes) -> list[bytes]:
+    return [bytes(record) for record in msgspec.json.decode(content, type=list[msgspec.Raw])]
+
+
+TOY = ToySource()
