@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
 
+import pytest
 from bench.fixed_key import replay_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -223,3 +224,15 @@ def assert_incomplete_is_what_was_cut_short(told: Told) -> None:
 def test_what_is_incomplete_is_what_was_cut_short(told: tuple[Told, Told]) -> None:
     for which in told:
         assert_incomplete_is_what_was_cut_short(which)
+
+
+ENDED_HERE = {"agent.usage-updated", "agent.tool-finished"}
+"""After these the log has said that a call is over, and not yet its usage or its name."""
+
+
+@pytest.mark.parametrize("whole", [told for told in ALL if told.source == "cline-log"], ids=repr)
+def test_a_call_that_ended_before_the_recording_breaks_off_is_complete(whole: Told) -> None:
+    ((name, lines),) = whole.files
+    for number, line in enumerate(lines):
+        if json.loads(line).get("event") in ENDED_HERE:
+            assert_incomplete_is_what_was_cut_short(Told(whole.source, ((name, lines[: number + 1]),)))
