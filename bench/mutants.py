@@ -1,0 +1,282 @@
+"""`make mutants`: small changes of the code that no test notices.
+
+A sample of all possible changes is tried, one at a time, in copies of the tree under ``.out``; the work tree is only
+read. A change that makes a test fail, or run for too long, is killed; one that does not is a survivor: a line of code
+whose meaning no test states. ``docs/adr/0008-mutants-of-our-own.md`` says why this is no library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.mutations import Mutant, mutants_of
+
+_ROOT: Final = Path(__file__).parents[1]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Code to change, and the tests that shall notice.
+
+    Attributes:
+        code: globs of modules; at least one must match.
+        tests: globs of test files, the fastest first; each must match.
+    """
+
+    code: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+_WHOLE: Final = (
+    "tests/golden/test_*.py",
+    "tests/laws/test_limit_laws.py",
+    "tests/laws/test_fact_laws.py",
+    "tests/laws/test_subset_laws.py",
+    "tests/laws/test_state_laws.py",
+    "tests/laws/test_ownership_laws.py",
+    "tests/laws/test_replay_laws.py",
+)
+TARGETS: Final = (
+    Target(
+        ("src/cline_otel/translate/*.py",),
+        (
+            "tests/unit/test_translate*.py",
+            "tests/unit/test_lifecycle*.py",
+            "tests/unit/test_totals*.py",
+            "tests/unit/test_pipeline*.py",
+            *_WHOLE,
+        ),
+    ),
+    Target(
+        ("src/cline_otel/decode/*.py", "src/cline_otel/sources/*/decod*.py", "src/cline_otel/sources/*/lens.py"),
+        ("tests/unit/test_decode*.py", "tests/laws/test_decoder_laws.py", *_WHOLE, "tests/laws/test_privacy_laws.py"),
+    ),
+    Target(
+        ("src/cline_otel/encode/*.py",),
+        ("tests/conformance/test_encode*.py", "tests/laws/test_encode_laws.py", *_WHOLE[:1]),
+    ),
+    Target(
+        ("src/cline_otel/journal/*.py",),
+        ("tests/unit/test_journal*.py", "tests/unit/test_state*.py", "tests/unit/test_consent*.py"),
+    ),
+    Target(
+        ("src/cline_otel/privacy/*.py",),
+        (
+            "tests/unit/test_privacy_shapes*.py",
+            "tests/laws/test_masking_laws.py",
+            "tests/unit/test_masked_text*.py",
+            "tests/unit/test_pseudonyms*.py",
+            "tests/laws/test_p*_laws.py",
+            *_WHOLE[:1],
+        ),
+    ),
+)
+
+_TIMEOUT_FLOOR_SECONDS: Final = 60.0
+_TIMEOUT_TIMES: Final = 4
+"""A mutant that takes so many times as long as the unchanged code is killed: it does not come to an end."""
+
+_PYTEST_OPTIONS: Final = ("-n0", "-x", "-q", "-p", "no:cacheprovider")
+
+
+class UntestableError(Exception):
+    """The tests of a target cannot be run, or fail without any change; the text says which."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of the sample."""
+
+    tried: int
+    possible: int
+    survivors: tuple[Mutant, ...]
+
+    @property
+    def percent(self) -> float:
+        """Survivors of what was tried."""
+        return 100 * len(self.survivors) / self.tried if self.tried else 0.0
+
+
+def _matching(root: Path, globs: Iterable[str]) -> list[Path]:
+    found = [path.relative_to(root) for glob in globs for path in sorted(root.glob(glob))]
+    return list(dict.fromkeys(found))
+
+
+def _tests_of(root: Path, target: Target) -> list[str]:
+    for glob in target.tests:
+        if not _matching(root, [glob]):
+            raise UntestableError(f"{glob}: no such test; name the tests of {target.code[0]} in bench/mutants.py")
+    return [str(path) for path in _matching(root, target.tests)]
+
+
+class _Copy:
+    """A copy of the tree, as git sees it, in which one mutant at a time is tried."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=root,
+            capture_output=True,
+            check=True,
+        )
+        for name in map(os.fsdecode, listed.stdout.split(b"\0")):
+            if name and (root / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes((root / name).read_bytes())
+                (folder / name).chmod((root / name).stat().st_mode)
+
+    def passes(self, tests: Sequence[str], seed: int, timeout_seconds: float | None) -> bool:
+        """Whether the tests pass. No bytecode is kept: it would be taken for that of the next mutant."""
+        path = os.pathsep.join([str(self.folder / "src"), str(self.folder)])
+        try:
+            finished = subprocess.run(
+                [sys.executable, "-m", "pytest", *_PYTEST_OPTIONS, f"--hypothesis-seed={seed}", *tests],
+                cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=timeout_seconds,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return finished.returncode == 0
+
+    def survives(self, mutant: Mutant, tests: Sequence[str], seed: int, timeout_seconds: float) -> bool:
+        """Whether the tests pass with the change; afterwards it is undone."""
+        path = self.folder / mutant.path
+        path.write_text(mutant.changed, encoding="utf-8")
+        try:
+            return self.passes(tests, seed, timeout_seconds)
+        finally:
+            path.write_text(mutant.source, encoding="utf-8")
+
+
+def possible_mutants(root: Path, targets: Iterable[Target]) -> list[tuple[Target, Mutant]]:
+    """Every mutant of the targets' code, with the target that it is of.
+
+    Raises:
+        UntestableError: a target has no code.
+    """
+    possible: list[tuple[Target, Mutant]] = []
+    for target in targets:
+        modules = _matching(root, target.code)
+        if not modules:
+            raise UntestableError(f"{target.code[0]}: no such code; name it anew in bench/mutants.py")
+        possible += [(target, mutant) for module in modules for mutant in mutants_of(root, module)]
+    return possible
+
+
+def sample_of(possible: Sequence[tuple[Target, Mutant]], sample: int, seed: int) -> list[tuple[Target, Mutant]]:
+    """So many of them, each as likely as any other; the same seed gives the same ones."""
+    return random.Random(seed).sample(possible, min(sample, len(possible)))
+
+
+def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes: float, jobs: int) -> Verdict:
+    """Tries a sample of all possible mutants.
+
+    Args:
+        root: a git work tree; it is only read.
+        targets: what to change, and which tests shall notice.
+        sample: how many mutants to try at most.
+        seed: which ones, and what hypothesis tries on them.
+        minutes: no new mutant is tried after so long.
+        jobs: how many are tried at the same time.
+
+    Raises:
+        UntestableError: a target has no code or no tests, or its tests fail without any change.
+    """
+    possible = possible_mutants(root, targets)
+    chosen = sample_of(possible, sample, seed)
+    tests = {target: _tests_of(root, target) for target in targets}
+    give_up_at = time.monotonic() + 60 * minutes
+    out = root / ".out"
+    out.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        folders = [stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-", dir=out)) for _ in range(jobs)]
+        copies: queue.SimpleQueue[_Copy] = queue.SimpleQueue()
+        for folder in folders:
+            copies.put(_Copy(root, Path(folder)))
+        timeouts = _timeouts(copies, {target: tests[target] for target, _ in chosen}, seed)
+
+        def survives(item: tuple[Target, Mutant]) -> bool | None:
+            target, mutant = item
+            copy = copies.get()
+            try:
+                if time.monotonic() > give_up_at:
+                    return None
+                survived = copy.survives(mutant, tests[target], seed, timeouts[target])
+            finally:
+                copies.put(copy)
+            if survived:
+                print(mutant.report(), flush=True)
+            return survived
+
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                results = list(pool.map(survives, chosen))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+    survivors = tuple(mutant for (_, mutant), survived in zip(chosen, results, strict=True) if survived)
+    return Verdict(sum(result is not None for result in results), len(possible), survivors)
+
+
+def _timeouts(copies: queue.SimpleQueue[_Copy], tests: dict[Target, list[str]], seed: int) -> dict[Target, float]:
+    timeouts = {}
+    copy = copies.get()
+    for target, paths in tests.items():
+        started = time.monotonic()
+        if not copy.passes(paths, seed, None):
+            raise UntestableError(f"the tests of {target.code[0]} fail without any change: {' '.join(paths)}")
+        timeouts[target] = max(_TIMEOUT_TIMES * (time.monotonic() - started), _TIMEOUT_FLOOR_SECONDS)
+    copies.put(copy)
+    return timeouts
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Change the code a little, one change at a time, and say which changes no test notices."""
+    parser = argparse.ArgumentParser(prog="python -m bench.mutants", description=main.__doc__)
+    parser.add_argument("--sample", type=int, default=100, metavar="N", help="how many to try (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which ones (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=30, metavar="M", help="no new one after so long (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (%(default)s)")
+    parser.add_argument("--only", metavar="WORD", help="only code whose path holds this word, such as translate")
+    parser.add_argument(
+        "--at-most", type=float, default=5, metavar="PERCENT", help="exit 1 if more survive (%(default)s)"
+    )
+    chosen = parser.parse_args(arguments)
+    targets = [target for target in TARGETS if chosen.only is None or any(chosen.only in code for code in target.code)]
+    if not targets:
+        parser.error(f"--only {chosen.only}: no code that is changed has this in its path")
+    try:
+        verdict = hunt(_ROOT, targets, chosen.sample, chosen.seed, chosen.minutes, chosen.jobs)
+    except UntestableError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        return 130
+    print(
+        f"{len(verdict.survivors)} of {verdict.tried} mutants survived ({verdict.percent:.1f} %), "
+        f"of {verdict.possible} possible ones, seed {chosen.seed}"
+    )
+    if verdict.tried < min(chosen.sample, verdict.possible):
+        print(f"stopped after {chosen.minutes:g} minutes")
+    return int(verdict.percent > chosen.at_most)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

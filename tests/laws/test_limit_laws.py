@@ -1,0 +1,79 @@
+"""Limits of time: what lies exactly at one is still within it, a nanosecond later is beyond."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from bench.fixed_key import CATALOGUE
+
+from cline_otel.events import Event, tick
+from cline_otel.signals import Outputs
+from cline_otel.translate.step import Translator
+from corpus import HOUR_NS, SECOND_NS, event_of
+
+START_NS: Final = 1_790_000_000 * SECOND_NS
+SAME_MOMENT_NS: Final = 2 * SECOND_NS
+"""How far apart two sources' times of one fact are at most."""
+
+MEMORY_NS: Final = 30 * 24 * HOUR_NS
+"""How long sessions, agents and runs are remembered without a sign of life."""
+
+at_and_beyond: Final = pytest.mark.parametrize("beyond_ns", [0, 1], ids=["at the limit", "a nanosecond later"])
+
+
+def checkpoint(source: str, occurred_at_ns: int) -> Event:
+    attributes = {"cline.checkpoint.outcome": "stash"}
+    return event_of("fact", source, occurred_at_ns, "checkpoint.snapshot", "s", attributes=attributes)
+
+
+@at_and_beyond
+@pytest.mark.parametrize("second_is_earlier", [False, True])
+def test_two_sources_tell_one_fact_up_to_two_seconds_apart(beyond_ns: int, second_is_earlier: bool) -> None:
+    apart_ns = SAME_MOMENT_NS + beyond_ns
+    second_ns = START_NS - apart_ns if second_is_earlier else START_NS + apart_ns
+    translator = Translator(CATALOGUE)
+    for step in (tick(START_NS), checkpoint("cline-log", START_NS), checkpoint("otlp", second_ns)):
+        translator.step(step)
+    assert len(translator.take().logs) == 1 + beyond_ns
+
+
+def run(agent_id: str, occurred_at_ns: int, session_id: str = "") -> list[Event]:
+    return [
+        event_of(kind, "plugin", occurred_at_ns, kind, session_id, agent_id, "run_1", process="p")
+        for kind in ("run.started", "run.finished")
+    ]
+
+
+def after(waited_ns: int, first: list[Event], then: list[Event]) -> Outputs:
+    """What comes of ``then``, so long after ``first``, with what is too old forgotten in between."""
+    translator = Translator(CATALOGUE)
+    for step in (tick(START_NS), *first, tick(START_NS + waited_ns)):
+        translator.step(step)
+    translator.forget()
+    translator.take()
+    for step in then:
+        translator.step(step)
+    return translator.take()
+
+
+@at_and_beyond
+def test_an_agent_is_remembered_for_thirty_days(beyond_ns: int) -> None:
+    described = event_of("agent.described", "cline-log", START_NS, "task.agent_created", "session_1", "a")
+    outputs = after(MEMORY_NS + beyond_ns, [described], run("a", START_NS + MEMORY_NS + beyond_ns))
+    (span,) = outputs.spans
+    assert dict(span.attributes).get("gen_ai.conversation.id") == ("session_1" if not beyond_ns else None)
+
+
+@at_and_beyond
+def test_a_run_that_is_over_is_remembered_for_thirty_days(beyond_ns: int) -> None:
+    outputs = after(MEMORY_NS + beyond_ns, run("a", START_NS), run("a", START_NS))
+    assert len(outputs.spans) == beyond_ns
+
+
+@at_and_beyond
+def test_a_session_is_remembered_for_thirty_days(beyond_ns: int) -> None:
+    later_ns = START_NS + MEMORY_NS + beyond_ns
+    outputs = after(MEMORY_NS + beyond_ns, run("a", START_NS, "s"), run("b", later_ns, "s"))
+    tasks = sum(delta.value for delta in outputs.metrics if delta.metric == "cline.task.started")
+    assert tasks == beyond_ns

@@ -1,0 +1,131 @@
+"""The hunt for mutants: it finds what no test states, and leaves what is stated and the work tree alone."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from bench.mutants import TARGETS, Target, UntestableError, hunt, possible_mutants, sample_of
+from bench.mutations import mutants_of
+
+ROOT = Path(__file__).parents[2]
+
+MODULE = """
+LIMIT = 3
+
+
+def is_many(number: int) -> bool:
+    return number >= LIMIT
+
+
+def is_few(number: int) -> bool:
+    return number < LIMIT
+"""
+TESTS = """
+from counting import is_few, is_many
+
+
+def test_the_limit_is_many():
+    assert [is_many(number) for number in (2, 3, 4)] == [False, True, True]
+
+
+def test_far_from_the_limit():
+    assert is_few(0) and not is_few(9)
+"""
+TARGET = Target(("src/counting.py",), ("tests/test_counting.py",))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in {"src/counting.py": MODULE, "tests/test_counting.py": TESTS, ".gitignore": ".out\n"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def files(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and ".git" not in path.parts}
+
+
+def test_what_a_test_states_is_killed_and_what_none_states_survives(tree: Path) -> None:
+    before = files(tree)
+    verdict = hunt(tree, [TARGET], sample=100, seed=0, minutes=10, jobs=2)
+    assert verdict.tried == verdict.possible
+    reports = [mutant.report().splitlines() for mutant in verdict.survivors]
+    assert reports == [
+        [
+            "src/counting.py:10: another comparison",
+            "    -     return number < LIMIT",
+            "    +     return (number <= LIMIT)",
+        ]
+    ]
+    assert 0 < verdict.percent < 100
+    assert files(tree) == before
+
+
+def test_a_sample_is_the_same_for_the_same_seed(tree: Path) -> None:
+    possible = possible_mutants(tree, [TARGET])
+    samples = [[mutant for _, mutant in sample_of(possible, 2, seed)] for seed in range(20)]
+    assert samples == [[mutant for _, mutant in sample_of(possible, 2, seed)] for seed in range(20)]
+    assert {mutant for sample in samples for mutant in sample} == {mutant for _, mutant in possible}
+
+
+def test_after_its_minutes_no_further_mutant_is_tried(tree: Path) -> None:
+    assert hunt(tree, [TARGET], sample=100, seed=0, minutes=0, jobs=1).tried == 0
+
+
+def test_tests_that_fail_without_any_change_are_said(tree: Path) -> None:
+    (tree / "tests" / "test_counting.py").write_text("def test_it():\n    assert False\n")
+    with pytest.raises(UntestableError, match="fail without any change"):
+        hunt(tree, [TARGET], sample=1, seed=0, minutes=10, jobs=1)
+
+
+def test_code_and_tests_that_are_not_there_are_said(tree: Path) -> None:
+    for target in (Target(("src/gone.py",), TARGET.tests), Target(TARGET.code, ("tests/gone.py",))):
+        with pytest.raises(UntestableError, match="no such"):
+            hunt(tree, [target], sample=1, seed=0, minutes=10, jobs=1)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.code[0])
+def test_all_that_the_table_names_is_there(target: Target) -> None:
+    """Else: name it anew in ``bench/mutants.py``."""
+    assert any(list(ROOT.glob(glob)) for glob in target.code)
+    assert [glob for glob in target.tests if not list(ROOT.glob(glob))] == []
+
+
+CHANGES = {
+    "a < b": "a <= b",
+    "a and b": "a or b",
+    "not a": "a",
+    "a + b": "a - b",
+    "a is None": "a is not None",
+    "f(1)": "f(2)",
+    "f(True)": "f(False)",
+    "a if b else c": "c if b else a",
+}
+
+
+@pytest.mark.parametrize("before", CHANGES)
+def test_a_change_is_one_wrong_key(tmp_path: Path, before: str) -> None:
+    (tmp_path / "module.py").write_text(f"x = {before}\n")
+    changed = [mutant.changed for mutant in mutants_of(tmp_path, Path("module.py"))]
+    assert changed == [f"x = ({CHANGES[before]})\n".replace("(f(2))", "f((2))").replace("(f(False))", "f((False))")]
+
+
+STATEMENTS = {
+    "if a:\n    b.c = d\n": {"if (not a):\n    b.c = d\n", "if a:\n    pass\n"},
+    "def f():\n    return a\n": {"def f():\n    return None\n"},
+    "for a in b:\n    continue\n": {"for a in b:\n    pass\n"},
+    "a += b\n": {"pass\n"},
+    "f(\n    a,  # b\n)\n": {"pass\n"},
+    'def f(a: Literal[1]) -> Literal[2]:\n    """3"""\n    raise E(4)\n': set(),
+    "assert a == 1, f(2)\n": set(),
+}
+
+
+@pytest.mark.parametrize("before", STATEMENTS)
+def test_a_change_of_a_statement_is_one_forgotten_line(tmp_path: Path, before: str) -> None:
+    (tmp_path / "module.py").write_text(before)
+    assert {mutant.changed for mutant in mutants_of(tmp_path, Path("module.py"))} == STATEMENTS[before]
