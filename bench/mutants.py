@@ -2,7 +2,7 @@
 
 A sample of all possible changes is tried, one at a time, in copies of the tree under ``.out``; the work tree is only
 read. A change that makes a test fail, or run for too long, is killed; one that does not is a survivor: a line of code
-whose meaning no test states. ``docs/adr/0008-mutants-of-our-own.md`` says why this is no library.
+whose meaning no test states. ``docs/adr/0011-mutants-of-our-own.md`` says why this is no library.
 """
 
 from __future__ import annotations

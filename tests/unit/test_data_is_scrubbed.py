@@ -46,12 +46,17 @@ SHAPES = re.compile(
     """,
     re.VERBOSE,
 )
+OURS = (b"https://opentelemetry.io/schemas/", b"http://127.0.0.1:")
+"""Addresses that stand in a frozen journal, and say nothing of anybody."""
+
 WORDS = re.compile(rb"[A-Za-z0-9._@/+-]{6,}")
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_holds_what_was_planted_or_its_shape(path: Path) -> None:
     text = path.read_bytes()
+    for ours in OURS:
+        text = text.replace(ours, b"")
     if path.suffix not in (".py", ".md", ".sh"):
         assert SHAPES.search(text) is None
     for word in {word.lower() for word in WORDS.findall(text) if not word.isdigit()}:

@@ -28,10 +28,15 @@ PLANTED = {
     "a table importing the journal": ("The journal", "journal.schema", "journal.store"),
     "the rule of consent importing who looks": ("Consent", "consent.decision", "consent.watch"),
     "one signal's encoding importing another's": ("Signals", "encode.logs", "encode.traces"),
-    "one source importing another": ("Sources", "sources.plugin.spool", "sources.otlp.receiver"),
+    "one source importing another": ("No source", "sources.plugin.spool", "sources.otlp.receiver"),
     "a decoder importing what receives": ("Within a source", "sources.otlp.decode", "sources.otlp.receiver"),
     "what is remembered importing a step": ("Translation", "translate.state", "translate.step"),
     "a value importing the catalogue": ("The catalogue", "catalogue.values", "catalogue.load"),
+    "the interface of processes importing one system's": (
+        "The operating system",
+        "operating_system.process_interface",
+        "operating_system.linux_processes",
+    ),
     "what leaves importing a preview": ("A preview", "preview.leaving", "preview.recording"),
 }
 """How the name of a contract begins, and an import that breaks it."""
@@ -94,6 +99,14 @@ def test_an_import_that_is_planted_breaks_its_contract(
 
 def test_every_contract_is_broken_by_some_import(planted: dict[str, str]) -> None:
     assert set(planted) == {contract["name"] for contract in CONTRACTS}
+
+
+def test_every_package_of_more_than_four_modules_has_a_contract_of_its_own() -> None:
+    contained = {container for contract in CONTRACTS for container in contract.get("containers", ())}
+    for package in (ROOT / "src" / "cline_otel").rglob("__init__.py"):
+        modules = [path for path in package.parent.glob("*.py") if path.name != "__init__.py"]
+        if len(modules) > 4:
+            assert ".".join(package.parent.relative_to(ROOT / "src").parts) in contained
 
 
 def test_a_module_that_stands_in_no_layer_breaks_the_contract_of_where_it_is(tmp_path: Path) -> None:

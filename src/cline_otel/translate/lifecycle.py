@@ -62,8 +62,6 @@ class Lifecycle:
 
     def close_incomplete(self, run: Run) -> None:
         """The end of an open run will not be reported: it ends at the last sign of life."""
-        self._model_calls.step_all(run, Cue.MOVED_ON)
-        self._tool_calls.step_all(run, Cue.MOVED_ON)
         run.attributes["cline.outcome"] = "incomplete"
         root = self._state.runs.get(run.root)
         self._close(run, max(run.last_at_ns, root.last_at_ns if root is not None else 0))
@@ -93,8 +91,6 @@ class Lifecycle:
         if "error.type" in event.attributes:
             run.attributes["error.type"] = event.attributes["error.type"]
         run.attributes["cline.outcome"] = outcome if outcome in ("completed", "failed", "aborted") else "completed"
-        self._model_calls.step_all(run, Cue.MOVED_ON)
-        self._tool_calls.step_all(run, Cue.MOVED_ON)
         if outcome == "failed":
             self._model_calls.step_all(run, Cue.RUN_FAILED, event.occurred_at_ns)
         self._close(run, event.occurred_at_ns)

@@ -13,10 +13,10 @@ class Cue(StrEnum):
     """What an event means for a run or a call that it does not name. Further inputs are the kinds of events."""
 
     MOVED_ON = "moved_on"
-    """A later call began, or the run is over: what an ended call waits for will not come."""
+    """A later call began: what an ended one waits for will not come."""
 
     RUN_FAILED = "run_failed"
-    """The run failed while the call was open."""
+    """The run failed, which an open model call explains."""
 
     RUN_OVER = "run_over"
     """The run is over, or its end will never be reported."""

@@ -13,7 +13,7 @@ from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import CallState, ModelCall, Run
 
 
-class Given(NamedTuple):
+class ModelCallInput(NamedTuple):
     """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch."""
 
     run: Run
@@ -33,7 +33,7 @@ class ModelCalls:
         """An input for the call of an iteration: the kind of ``event``, or a cue."""
         call = run.model_calls.get(iteration)
         state = CallState.ABSENT if call is None else call.state
-        MODEL_CALL[state][given].action(self, Given(run, iteration, call or _ABSENT, at_ns, event))
+        MODEL_CALL[state][given].action(self, ModelCallInput(run, iteration, call or _ABSENT, at_ns, event))
 
     def step_all(self, run: Run, cue: Cue, at_ns: int = 0, *, but: int | None = None) -> None:
         """A cue for every call of a run, except that of the iteration ``but``."""
@@ -48,7 +48,7 @@ class ModelCalls:
 
     # --- actions ----------------------------------------------------------------------------------
 
-    def open(self, given: Given) -> None:
+    def open(self, given: ModelCallInput) -> None:
         """opens the call; the same iteration once more is another attempt"""
         run, event = given.run, cast(ModelCallStarted, given.event)
         attempt = event.attempt
@@ -57,43 +57,43 @@ class ModelCalls:
         run.model_attempts = {given.iteration: attempt}
         run.model_calls[given.iteration] = ModelCall(given.at_ns, attempt=attempt, attributes=dict(event.attributes))
 
-    def cut_and_open(self, given: Given) -> None:
+    def cut_and_open(self, given: ModelCallInput) -> None:
         """Cline asks again: closes the first attempt as incomplete and opens another"""
         self.cut(given)
         self.open(given)
 
-    def complete_and_open(self, given: Given) -> None:
+    def complete_and_open(self, given: ModelCallInput) -> None:
         """Cline asks again: closes the first attempt without its usage and opens another"""
         self.complete(given)
         self.open(given)
 
-    def note_first_chunk(self, given: Given) -> None:
+    def note_first_chunk(self, given: ModelCallInput) -> None:
         """remembers when the first chunk came"""
         if given.call.first_chunk_at_ns is None:
             given.call.first_chunk_at_ns = given.at_ns
 
-    def end(self, given: Given) -> None:
+    def end(self, given: ModelCallInput) -> None:
         """remembers the end; the usage comes in an event of its own"""
         given.call.ended_at_ns = given.at_ns
         given.call.state = CallState.ENDED
 
-    def complete_with_usage(self, given: Given) -> None:
+    def complete_with_usage(self, given: ModelCallInput) -> None:
         """closes the call with its usage"""
         given.call.attributes |= with_inclusive_input(cast(ModelCallUsage, given.event))
         self.complete(given)
 
-    def measure_usage(self, given: Given) -> None:
+    def measure_usage(self, given: ModelCallInput) -> None:
         """counts the tokens of a call that has no span here"""
         self._spans.output.usage(with_inclusive_input(cast(ModelCallUsage, given.event)))
 
-    def finish_unseen(self, given: Given) -> None:
+    def finish_unseen(self, given: ModelCallInput) -> None:
         """closes a call whose start was not seen: the end says when it began, else it is as long as nothing"""
         event = cast(ModelCallFinished, given.event)
         attempt = 1 if event.attempt is None else event.attempt
         call = given.run.model_calls[given.iteration] = ModelCall(event.started_at_ns or given.at_ns, attempt=attempt)
         self.finish(given._replace(call=call))
 
-    def finish(self, given: Given) -> None:
+    def finish(self, given: ModelCallInput) -> None:
         """closes the call with its usage or its error"""
         call, event = given.call, cast(ModelCallFinished, given.event)
         call.first_chunk_at_ns = event.first_chunk_at_ns
@@ -104,30 +104,30 @@ class ModelCalls:
             call.attributes["error.type"] = "_OTHER"
         self.complete(given)
 
-    def fail(self, given: Given) -> None:
+    def fail(self, given: ModelCallInput) -> None:
         """closes the call with the run's error: the failed run took it along"""
         given.call.ended_at_ns = given.at_ns
         given.call.attributes.setdefault("error.type", given.run.attributes.get("error.type", "_OTHER"))
         self.complete(given)
 
-    def complete(self, given: Given) -> None:
+    def complete(self, given: ModelCallInput) -> None:
         """closes the call; nothing more is expected"""
         self._close(given, incomplete=False)
 
-    def cut(self, given: Given) -> None:
+    def cut(self, given: ModelCallInput) -> None:
         """closes the call as incomplete: its end will not be reported"""
         given.call.ended_at_ns = given.at_ns
         self._close(given, incomplete=True)
 
-    def go_on(self, given: Given) -> None:
+    def go_on(self, given: ModelCallInput) -> None:
         """nothing: it says nothing of this call"""
 
-    def count_late(self, given: Given) -> None:
+    def count_late(self, given: ModelCallInput) -> None:
         """counts it as late: the call is closed or was never seen"""
         event = cast(LifecycleEvent, given.event)
         count(self._spans.output.tally, "late", event.source, event.name)
 
-    def _close(self, given: Given, *, incomplete: bool) -> None:
+    def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
         del run.model_calls[given.iteration]
         call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
@@ -149,7 +149,7 @@ _NO_ITERATION: Final = -1
 _ABSENT: Final = ModelCall(0)
 """Stands for the call in actions that the table gives to an absent one; they do not look at it."""
 
-_To = Transition[CallState, Callable[[ModelCalls, Given], None]]
+_To = Transition[CallState, Callable[[ModelCalls, ModelCallInput], None]]
 _ABSENT_, _OPEN, _ENDED, _CLOSED = CallState.ABSENT, CallState.OPEN, CallState.ENDED, CallState.CLOSED
 
 MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {

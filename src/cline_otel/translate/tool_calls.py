@@ -13,7 +13,7 @@ from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import CallState, Run, ToolCall
 
 
-class Given(NamedTuple):
+class ToolCallInput(NamedTuple):
     """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch."""
 
     run: Run
@@ -33,7 +33,7 @@ class ToolCalls:
     ) -> None:
         """An input for a call: the kind of ``event``, or a cue."""
         state = CallState.ABSENT if call is None else call.state
-        TOOL_CALL[state][given].action(self, Given(run, call or _ABSENT, at_ns, event))
+        TOOL_CALL[state][given].action(self, ToolCallInput(run, call or _ABSENT, at_ns, event))
 
     def step_all(self, run: Run, cue: Cue, at_ns: int = 0) -> None:
         """A cue for every call of a run."""
@@ -52,7 +52,7 @@ class ToolCalls:
 
     # --- actions ----------------------------------------------------------------------------------
 
-    def open(self, given: Given) -> None:
+    def open(self, given: ToolCallInput) -> None:
         """opens the call; its ordinal is its place among the iteration's tool starts"""
         run, event = given.run, cast(ToolCallStarted, given.event)
         iteration, ordinal = event.iteration, event.ordinal
@@ -63,7 +63,7 @@ class ToolCalls:
             ToolCall(iteration, ordinal, given.at_ns, call_id=event.call_id, attributes=dict(event.attributes))
         )
 
-    def finish_unseen(self, given: Given) -> None:
+    def finish_unseen(self, given: ToolCallInput) -> None:
         """as if it were open, if the event says which call it was and when it began; else counts it as late"""
         event = cast(ToolCallFinished, given.event)
         if event.ordinal is None or event.started_at_ns is None:
@@ -73,7 +73,7 @@ class ToolCalls:
         given.run.tool_calls.append(call)
         self.finish(given._replace(call=call))
 
-    def finish(self, given: Given) -> None:
+    def finish(self, given: ToolCallInput) -> None:
         """closes the call if its name is known; else remembers the end and waits for the name"""
         call, event = given.call, cast(ToolCallFinished, given.event)
         if event.started_at_ns is not None:
@@ -86,28 +86,28 @@ class ToolCalls:
         if "gen_ai.tool.name" in call.attributes:
             self.complete(given)
 
-    def name(self, given: Given) -> None:
+    def name(self, given: ToolCallInput) -> None:
         """closes the call with its name"""
         given.call.attributes |= with_reported_outcome(cast(ToolCallNamed, given.event))
         self.complete(given)
 
-    def measure(self, given: Given) -> None:
+    def measure(self, given: ToolCallInput) -> None:
         """counts a call that has no span here"""
         self._spans.output.measure("cline.tool.calls", 1, with_reported_outcome(cast(ToolCallNamed, given.event)))
 
-    def complete(self, given: Given) -> None:
+    def complete(self, given: ToolCallInput) -> None:
         """closes the call; nothing more is expected"""
         self._close(given, incomplete=False)
 
-    def cut(self, given: Given) -> None:
+    def cut(self, given: ToolCallInput) -> None:
         """closes the call as incomplete: its end will not be reported"""
         given.call.ended_at_ns = given.at_ns
         self._close(given, incomplete=True)
 
-    def go_on(self, given: Given) -> None:
+    def go_on(self, given: ToolCallInput) -> None:
         """nothing: it says nothing of this call"""
 
-    def _close(self, given: Given, *, incomplete: bool) -> None:
+    def _close(self, given: ToolCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
         run.tool_calls.remove(call)
         call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
@@ -132,7 +132,7 @@ def _meant(run: Run, event: ToolCallFinished) -> ToolCall | None:
 _ABSENT: Final = ToolCall(0, 0, 0)
 """Stands for the call in actions that the table gives to an absent one; they do not look at it."""
 
-_To = Transition[CallState, Callable[[ToolCalls, Given], None]]
+_To = Transition[CallState, Callable[[ToolCalls, ToolCallInput], None]]
 _ABSENT_, _OPEN, _ENDED, _CLOSED = CallState.ABSENT, CallState.OPEN, CallState.ENDED, CallState.CLOSED
 
 TOOL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
