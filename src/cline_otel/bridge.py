@@ -6,8 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,7 @@ from cline_otel.export.exporters import Exporters
 from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
-from cline_otel.journal.records import JournalError, JournalStatus
+from cline_otel.journal.records import Commit, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
@@ -32,7 +31,7 @@ from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import Exposure, exposures
 from cline_otel.signals import Attributes
-from cline_otel.sources.files.polling import Poller
+from cline_otel.sources.files.polling import Poller, renewed_cursors
 from cline_otel.sources.interface import Listening, Receiver
 from cline_otel.sources.registry import SOURCES, Registry
 
@@ -116,19 +115,17 @@ class Bridge:
         origin, metric_origin = _origins(settings, journal.instance_id)
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
         control = Control(settings, self._sources)
-        with _readable(settings.journal_path):
-            self._erased = erase_if_less_is_allowed(journal, control.policy)
+        self._erased = erase_if_less_is_allowed(journal, control.policy)
 
         def new_pipeline() -> Pipeline:
-            with _readable(settings.journal_path):
-                pipeline = Pipeline(
-                    self._sources.catalogue(control.policy),
-                    origin,
-                    metric_origin,
-                    journal.load_state(),
-                    claim_wait_ns,
-                    self._sources,
-                )
+            pipeline = Pipeline(
+                self._sources.catalogue(control.policy),
+                origin,
+                metric_origin,
+                journal.load_state(),
+                claim_wait_ns,
+                self._sources,
+            )
             for kind, rows in pipeline.unreadable.items():
                 _logger.warning(
                     "the journal holds %d %s record%s that this release cannot read: discarded, the rest is kept",
@@ -154,16 +151,23 @@ class Bridge:
     async def _serve(self, journal: Journal, ingest: Ingest, delivery: Delivery, control: Control) -> None:
         settings = self._settings
         has_room = _Room(journal, settings.journal_limit_bytes)
-        with _readable(settings.journal_path):
-            poller = Poller(
-                ingest.submit,
-                journal.cursors(),
-                self._sources.inputs(settings.places),
-                may_read=lambda: control.is_on() and has_room(),
-                skips=control.is_off,
-                report=_logger.warning,
-                wake=control.poll_now,
+        inputs = self._sources.inputs(settings.places)
+        if renewed := renewed_cursors(journal.cursors(), inputs):
+            _logger.warning(
+                "the journal does not say how far %d file%s was read: reading goes on from the end",
+                len(renewed),
+                "" if len(renewed) == 1 else "s",
             )
+            journal.commit(Commit(cursors=renewed, counts={("unreadable", "journal", "cursor"): len(renewed)}))
+        poller = Poller(
+            ingest.submit,
+            journal.cursors(),
+            inputs,
+            may_read=lambda: control.is_on() and has_room(),
+            skips=control.is_off,
+            report=_logger.warning,
+            wake=control.poll_now,
+        )
         receivers = self._receivers(ingest)
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -290,19 +294,6 @@ class _Room:
         # While it empties it is full and not full in turns.
         self._say_again_at = time.monotonic() + STATUS_SECONDS
         return False
-
-
-@contextmanager
-def _readable(journal_path: Path) -> Iterator[None]:
-    """Within this block state that cannot be decoded becomes a JournalError."""
-    try:
-        yield
-    except (msgspec.MsgspecError, ValueError):
-        # Not "from error", which could quote what it could not decode.
-        raise JournalError(
-            f"journal {journal_path} holds state that this release cannot read: use the release that wrote it, "
-            "or move the state directory away to begin anew"
-        ) from None
 
 
 def resource_of(settings: Settings, instance_id: str) -> Attributes:

@@ -218,7 +218,6 @@ async def skip_to_end(journal: Journal, inputs: Sequence[Input]) -> None:
 
     Raises:
         JournalError: the journal cannot be written.
-        ValueError: its cursors are not ones that this release can read.
     """
 
     async def submit(batch: Batch) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cline_otel.journal import Journal
+from cline_otel.sources.files.lines import tail_key
 
 from .endpoint import Endpoint
-from .freeze import EXPECTED, JOURNAL, continued
+from .freeze import CLINE_LOG, EXPECTED, JOURNAL, continued
 from .process import Bridge, Home, wait_until
 from .received import Received
 
@@ -46,13 +47,22 @@ def test_an_unreadable_row_is_said_and_counted_and_everything_else_goes_on(tmp_p
                 first = f"SELECT min(key) FROM state WHERE key LIKE '{kind}/%'"
                 assert connection.execute(f"UPDATE state SET value = x'c1' WHERE key = ({first})").rowcount == 1
         with Journal.open(home.journal):
-            pass  # brought forward, so that it can be looked at
-        waiting = home.pending("traces")
+            # brought forward, so that it can be looked at
+            cursor = connection.execute("SELECT min(key) FROM cursors WHERE key LIKE 'cline-log/%'").fetchone()[0]
+        home.cline_log.parent.mkdir(parents=True)
+        home.cline_log.write_bytes((FROZEN[0] / CLINE_LOG).read_bytes())
+        ours = tail_key("cline-log", home.cline_log)
+        with sqlite3.connect(home.journal) as connection:
+            changed = "UPDATE cursors SET key = ?, position = x'c1' WHERE key = ?"
+            assert connection.execute(changed, (ours, cursor)).rowcount == 1
+        waiting, read = home.pending("traces"), home.counted("received", "cline-log")
         with Bridge(home) as bridge:
             bridge.wait_for_line("holds 1 run record that this release cannot read: discarded, the rest is kept")
             wait_until(lambda: home.delivered("traces") >= waiting, lambda: f"what waited delivered\n{bridge.said}")
-            wait_until(lambda: home.counted("unreadable", "journal") == 4, "four rows counted")
+            bridge.wait_for_line("does not say how far 1 file was read: reading goes on from the end")
+            wait_until(lambda: home.counted("unreadable", "journal") == 5, "four rows and a cursor counted")
             assert bridge.stop() == 0
         spans = {span_id.hex() for span_id in Received(endpoint.traces(), (), ()).spans}
+    assert home.counted("received", "cline-log") == read
     assert spans & expected["spans"].keys()
     assert "not readable, so discarded" in home.run("status").stdout

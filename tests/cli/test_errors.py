@@ -114,23 +114,6 @@ def test_a_journal_that_cannot_be_used_is_refused_and_left_as_it_is(
     assert home.journal.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("table", "key"),
-    [("state (key, value)", "run/a/b"), ("cursors (key, position, updated_at_ns)", "spool/7-7-0.jsonl")],
-)
-def test_state_that_cannot_be_decoded_is_refused_and_kept(home: Home, table: str, key: str) -> None:
-    Journal.open(home.journal).close()
-    values = (key, b"planted-secret-c1", *([0] if "updated" in table else []))
-    with sqlite3.connect(home.journal) as connection:
-        connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
-    answer = home.run("run", "--listen", "127.0.0.1:0")
-    assert answer.returncode == 1
-    assert is_one_clear_line(answer.stderr, str(home.journal), "use the release that wrote it"), answer.stderr
-    assert "planted" not in answer.stderr
-    assert connection.execute(f"SELECT count(*) FROM {table.split()[0]}").fetchone() == (1,)
-    connection.close()
-
-
 def test_status_without_a_journal_says_how_one_comes_to_be(home: Home) -> None:
     answer = home.run("status")
     assert answer.returncode == 1

@@ -10,7 +10,7 @@ import pytest
 from cline_otel.sources.cline_log.decode import told_at_ns
 from cline_otel.sources.files import polling
 from cline_otel.sources.files.lines import TailedFile, tail_key
-from cline_otel.sources.files.polling import Poller
+from cline_otel.sources.files.polling import Poller, renewed_cursors
 from cline_otel.sources.files.processes import ProcessKey
 from cline_otel.sources.files.tailing import decode_position
 from cline_otel.sources.intake import Batch, Busy, Unavailable
@@ -224,10 +224,20 @@ async def test_cursors_of_others_are_left_alone(station: Station) -> None:
     assert station.journal.cursors == {"otlp": b"not a position"}
 
 
-async def test_a_cursor_that_cannot_be_read_is_told_with_the_remedy(station: Station) -> None:
-    station.journal.cursors[log_key(station.log)] = b"not a position"
-    with pytest.raises(ValueError, match="use the version that wrote it"):
-        station.new_poller()
+def test_a_cursor_that_cannot_be_read_is_renewed_to_the_end_of_what_is_there(station: Station) -> None:
+    station.log.write_bytes(b"{}\n{}\n")
+    key = log_key(station.log)
+    cursors = {key: b"not a position", "spool/7-7-0.jsonl": b"neither", "of/nobody": b"left alone"}
+    renewed = renewed_cursors(cursors, inputs_of(station.spool_directory, station.presences, station.log))
+    assert renewed.keys() == {key, "spool/7-7-0.jsonl"}
+    assert renewed["spool/7-7-0.jsonl"] is None
+    place = decode_position(renewed[key] or b"")
+    assert place is not None
+    assert place.offset == 6
+    assert (
+        renewed_cursors({key: renewed[key] or b""}, inputs_of(station.spool_directory, station.presences, station.log))
+        == {}
+    )
 
 
 async def test_while_the_journal_is_full_nothing_is_read_and_time_stands_still(station: Station) -> None:

@@ -9,14 +9,25 @@ from typing import Any
 import msgspec
 import pytest
 
+import cline_otel
+from cline_otel.journal import remembered
 from cline_otel.journal.schema import MIGRATIONS
 from cline_otel.signals import MetricTotal
+from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
 from cline_otel.translate import state, totals
-from cline_otel.translate.state import Agent, Run, RunState, State
+from cline_otel.translate.state import Agent, Observation, Run, RunState, Session, State
 
 LAYOUTS = Path(__file__).parents[1] / "data" / "stored_layouts.json"
-FORMATS: tuple[Format[Any], ...] = (state.RUN, state.AGENT, state.SESSION, state.OBSERVATIONS, totals.TOTAL)
+FORMATS: tuple[Format[Any], ...] = (
+    state.RUN,
+    state.AGENT,
+    state.SESSION,
+    state.OBSERVATIONS,
+    totals.TOTAL,
+    tailing.POSITION,
+    remembered.TALLY,
+)
 
 
 class Old(msgspec.Struct, array_like=True):
@@ -80,11 +91,26 @@ def test_the_list_of_layouts_is_current() -> None:
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 def test_a_stored_value_says_its_version(form: Format[Any]) -> None:
-    value: Any = {"run": Run("a", "r", ("a", "r")), "observations": [], "total": MetricTotal("m", ())}.get(form.name)
-    stored = form.encode(form.struct() if value is None else value)
+    values: dict[str, Any] = {
+        "run": Run("a", "r", ("a", "r")),
+        "agent": Agent(),
+        "session": Session(),
+        "observations": [Observation(1, 2, ["plugin"])],
+        "total": MetricTotal("m", ()),
+        "position": tailing.Position(1, 2, 3, b"head"),
+        "tally": [("late", "plugin", "run.started", 1)],
+    }
+    stored = form.encode(values[form.name])
     version, _ = msgspec.msgpack.decode(stored)
     assert version == form.version > 1
     assert form.encode(form.decode(stored)) == stored
+
+
+def test_nothing_is_stored_without_a_version() -> None:
+    """Whatever writes MessagePack does it by a Format, so that it stands in the list of layouts."""
+    sources = Path(cline_otel.__file__).parent
+    writing = {path.name for path in sources.rglob("*.py") if "msgpack" in path.read_text(encoding="utf-8")}
+    assert writing == {"state_format.py"}
 
 
 def test_each_older_version_goes_through_the_migrations_after_it() -> None:

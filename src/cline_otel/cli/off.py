@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-import msgspec
 
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
@@ -139,11 +138,6 @@ def _erase_here(state_directory: Path) -> str:
             return erase_waiting(journal, inputs).describe()
     except (JournalError, UndeletableFile) as error:
         fail(f"it is off, but what waits is not erased: {error}")
-    except (msgspec.MsgspecError, ValueError):
-        fail(
-            f"it is off, but what waits is not erased: journal {journal_path} holds state that this release "
-            "cannot read; delete the state directory to erase everything"
-        )
 
 
 def _skip_to_end(state_directory: Path) -> None:
@@ -156,5 +150,5 @@ def _skip_to_end(state_directory: Path) -> None:
             asyncio.run(skip_to_end(journal, SOURCES.inputs(find_places())))
     except StateDirectoryBusyError:
         return
-    except (JournalError, SettingsError, ValueError) as error:
+    except (JournalError, SettingsError) as error:
         fail(f"it stays off, because what was written meanwhile could not be passed over: {error}")

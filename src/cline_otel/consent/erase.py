@@ -54,19 +54,28 @@ def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> Erased | None:
 
     Raises:
         JournalError: the journal cannot be read or written.
-        msgspec.MsgspecError: what it holds is not what this release can read.
     """
     decisions = {name: sorted(getattr(policy, name)) for name in _DECISIONS}
     written = journal.note(_POLICY_NOTE)
-    told = msgspec.json.decode(written, type=dict[str, frozenset[str]]) if written is not None else {}
-    before = Policy(**{name: told[name] for name in _DECISIONS if name in told})  # type: ignore[arg-type]
     erased = None
-    if policy.allows_less_than(before) and any(True for _ in journal.load_state()):
+    if _allowed_more(written, policy) and any(True for _ in journal.load_state()):
         items, remembered_items = _erase_gathered(journal)
         erased = Erased(items, remembered_items=remembered_items)
     if erased is not None or msgspec.json.encode(decisions) != written:
         journal.write_note(_POLICY_NOTE, msgspec.json.encode(decisions))
     return erased
+
+
+def _allowed_more(written: bytes | None, policy: Policy) -> bool:
+    """Whether more was allowed when the note was written; of one that cannot be read it is taken for granted."""
+    if written is None:
+        return policy.allows_less_than(Policy())
+    try:
+        said = msgspec.json.decode(written, type=dict[str, frozenset[str]])
+        before = Policy(**{name: said[name] for name in _DECISIONS if name in said})  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return True
+    return policy.allows_less_than(before)
 
 
 _POLICY_NOTE: Final = "policy"

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final, cast
 
-import msgspec
-
 from cline_otel.journal.records import KeptRequest, OutboxSignal, RequestState
 from cline_otel.signals import Tally
+from cline_otel.state_format import Format, UnreadableRow, unchanged
 
 REMEMBERED_REQUESTS: Final = 200
 REMEMBERED_BYTES: Final = 4 * 1024 * 1024
@@ -26,8 +25,10 @@ _BEYOND: Final = "_OTHER"
 _Row = tuple[str, int, int, int, bytes | None, bytes]
 """Signal, items, size in bytes, when it was made, its tally and the request."""
 
-_tally_encoder = msgspec.msgpack.Encoder()
-_tally_decoder = msgspec.msgpack.Decoder(list[tuple[str, str, str, int]])
+_TallyEntries = list[tuple[str, str, str, int]]
+"""Kind, source, name and how often."""
+
+TALLY: Final = Format("tally", _TallyEntries, unchanged)
 
 
 def encode_tally(tally: Tally) -> bytes | None:
@@ -39,7 +40,7 @@ def encode_tally(tally: Tally) -> bytes | None:
     for (kind, source, _), times in islice(tally.items(), TALLY_NAMES, None):
         beyond[kind, source] = beyond.get((kind, source), 0) + times
     entries += [(kind, source, _BEYOND, times) for (kind, source), times in beyond.items()]
-    return _tally_encoder.encode(entries)
+    return TALLY.encode(entries)
 
 
 def take_out(connection: sqlite3.Connection, row_ids: Iterable[int], limit_bytes: int) -> list[_Row]:
@@ -163,4 +164,8 @@ def _load(connection: sqlite3.Connection, newest_first: str, items: int) -> list
 def _decode_tally(encoded: bytes | None) -> Tally:
     if encoded is None:
         return {}
-    return cast(Tally, {(kind, source, name): times for kind, source, name, times in _tally_decoder.decode(encoded)})
+    try:
+        entries = TALLY.decode(encoded)
+    except UnreadableRow:
+        return {}  # the request can be shown without
+    return cast(Tally, {(kind, source, name): times for kind, source, name, times in entries})

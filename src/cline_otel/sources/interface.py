@@ -152,12 +152,8 @@ class Input(ABC):
         """Whether a cursor key is of this input."""
 
     @abstractmethod
-    def check(self, cursor: bytes) -> None:
-        """Look at a cursor that was stored.
-
-        Raises:
-            ValueError: it is none that this input can go on from; the text names the remedy.
-        """
+    def can_go_on_from(self, cursor: bytes) -> bool:
+        """Whether a cursor that was stored is one; of another, which is damaged, nothing is asked but this."""
 
     @abstractmethod
     def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
@@ -169,11 +165,7 @@ class Input(ABC):
 
     @abstractmethod
     def unread(self, cursors: Mapping[str, bytes]) -> Unread:
-        """What is there behind these cursors. Changes nothing on the disk.
-
-        Raises:
-            ValueError: a cursor cannot be read.
-        """
+        """What is there behind these cursors. Changes nothing on the disk."""
 
     def finished(self, cursors: Mapping[str, bytes]) -> Finished:
         """What is wholly read up to these cursors and will not grow."""

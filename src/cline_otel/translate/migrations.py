@@ -50,11 +50,6 @@ _STEERING_2: Final[dict[str, tuple[str, ...]]] = {
 """What steers the translator: in version 1 among an event's attributes, in version 2 fields of its class."""
 
 
-def unchanged(row: Any) -> Any:
-    """A struct that only got a version in front."""
-    return row
-
-
 def run_1_to_2(row: list[Any]) -> list[Any]:
     """States have names, times that are not known are nil, and buffered events are of a class each."""
     values = [*row, *_RUN_1[len(row) :]]

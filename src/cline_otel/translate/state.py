@@ -15,7 +15,7 @@ import msgspec
 
 from cline_otel.events import AttributeValue, BufferedEvent
 from cline_otel.signals import SpanEvent
-from cline_otel.state_format import Format, UnreadableRow
+from cline_otel.state_format import Format, UnreadableRow, unchanged
 from cline_otel.translate import migrations
 
 _Struct = TypeVar("_Struct")
@@ -151,9 +151,9 @@ class Observation(msgspec.Struct, array_like=True):
 
 
 RUN: Final = Format("run", Run, migrations.run_1_to_2)
-AGENT: Final = Format("agent", Agent, migrations.unchanged)
+AGENT: Final = Format("agent", Agent, unchanged)
 SESSION: Final = Format("session", Session, migrations.session_1_to_2)
-OBSERVATIONS: Final = Format("observations", list[Observation], migrations.unchanged)
+OBSERVATIONS: Final = Format("observations", list[Observation], unchanged)
 
 
 class State:

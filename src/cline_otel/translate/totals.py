@@ -13,8 +13,7 @@ from typing import Final
 
 from cline_otel import ids
 from cline_otel.signals import Attributes, MetricDefinition, MetricDelta, MetricTotal
-from cline_otel.state_format import Format, UnreadableRow
-from cline_otel.translate import migrations
+from cline_otel.state_format import Format, UnreadableRow, unchanged
 
 TOTAL_PREFIX: Final = "total/"
 
@@ -23,7 +22,7 @@ MAX_SERIES: Final = 2_000
 
 OVERFLOW: Final[Attributes] = (("otel.metric.overflow", True),)
 
-TOTAL: Final = Format("total", MetricTotal, migrations.unchanged)
+TOTAL: Final = Format("total", MetricTotal, unchanged)
 
 
 class Totals:

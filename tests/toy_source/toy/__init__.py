@@ -53,8 +53,8 @@ class ToyFiles(Input):
     def owns(self, key: str) -> bool:
         return key.startswith("toy/")
 
-    def check(self, cursor: bytes) -> None:
-        int(cursor)
+    def can_go_on_from(self, cursor: bytes) -> bool:
+        return cursor.isdigit()
 
     def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
         readings = []

@@ -47,9 +47,9 @@ class TailedFile(Input):
         """Whether it is this file's."""
         return key == self.key
 
-    def check(self, cursor: bytes) -> None:
+    def can_go_on_from(self, cursor: bytes) -> bool:
         """A cursor is a position."""
-        decode_position(cursor)
+        return decode_position(cursor) is not None
 
     def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
         """The next lines, in one payload."""

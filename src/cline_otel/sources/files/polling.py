@@ -35,6 +35,19 @@ MARK = encode_position(Position(0, 0, 0, b""))
 _logger = logging.getLogger(__name__)
 
 
+def renewed_cursors(cursors: Mapping[str, bytes], inputs: Sequence[Input]) -> dict[str, bytes | None]:
+    """New cursors for those that no input can go on from, by key: the end of what is there now, None for nothing.
+
+    What was not read is passed by. Read again from the beginning, all that was read would be counted twice.
+    """
+    renewed: dict[str, bytes | None] = {}
+    for key, cursor in cursors.items():
+        owner = next((each for each in inputs if each.owns(key)), None)
+        if owner is not None and not owner.can_go_on_from(cursor):
+            renewed[key] = owner.ends().get(key)
+    return renewed
+
+
 class Poller:
     """Polls inputs until it is stopped.
 
@@ -54,9 +67,6 @@ class Poller:
         wake: set to poll at once.
         wall_clock_ns: nanoseconds since the Unix epoch.
         limit_bytes: about how much one batch holds.
-
-    Raises:
-        ValueError: a cursor is none that its input can go on from.
     """
 
     def __init__(
@@ -88,8 +98,6 @@ class Poller:
         self._cursors: dict[str, bytes] = {}
         for key, cursor in cursors.items():
             owner = next((each for each in self._inputs if each.owns(key)), None)
-            if owner is not None:
-                owner.check(cursor)
             if owner is not None or key == SKIPPING_KEY:
                 self._cursors[key] = cursor
 

@@ -21,10 +21,12 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from io import FileIO
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from cline_otel.operating_system.files import file_number, open_file
+from cline_otel.state_format import Format, UnreadableRow, unchanged
 
 READ_LIMIT_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -62,28 +64,20 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     skipping: bool = False
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Position)
+POSITION: Final = Format("position", Position, unchanged)
 
 
 def encode_position(position: Position) -> bytes:
     """A position as a cursor."""
-    return _encoder.encode(position)
+    return POSITION.encode(position)
 
 
-def decode_position(cursor: bytes) -> Position:
-    """Read a cursor that is a position.
-
-    Raises:
-        ValueError: it is not one; the journal is damaged or was written by another version.
-    """
+def decode_position(cursor: bytes) -> Position | None:
+    """The position that a cursor is; None for what is none."""
     try:
-        return _decoder.decode(cursor)
-    except msgspec.MsgspecError:
-        raise ValueError(
-            "a source cursor in the journal cannot be read; it is damaged or of another version of cline-otel: "
-            "use the version that wrote it, or move the state directory away to begin anew"
-        ) from None
+        return POSITION.decode(cursor)
+    except UnreadableRow:
+        return None
 
 
 class Chunk(msgspec.Struct, frozen=True):

@@ -32,9 +32,9 @@ class SpoolInput(Input):
         """Whether it is a file's of the spool."""
         return key.startswith(KEY_PREFIX)
 
-    def check(self, cursor: bytes) -> None:
+    def can_go_on_from(self, cursor: bytes) -> bool:
         """A cursor is a position."""
-        decode_position(cursor)
+        return decode_position(cursor) is not None
 
     def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
         """The next lines of each process."""
@@ -101,7 +101,8 @@ class SpoolInput(Input):
         return self._reader.erase()
 
     def _positions(self, cursors: Mapping[str, bytes]) -> dict[str, Position]:
-        return {key: decode_position(cursor) for key, cursor in cursors.items() if self.owns(key)}
+        positions = ((key, decode_position(cursor)) for key, cursor in cursors.items() if self.owns(key))
+        return {key: position for key, position in positions if position is not None}
 
     def _files(self, keys: Iterable[str]) -> Iterable[SpoolFile]:
         files = (parse_name(key.removeprefix(KEY_PREFIX)) for key in keys)
