@@ -228,7 +228,8 @@ def test_a_cursor_that_cannot_be_read_is_renewed_to_the_end_of_what_is_there(sta
     station.log.write_bytes(b"{}\n{}\n")
     key = log_key(station.log)
     cursors = {key: b"not a position", "spool/7-7-0.jsonl": b"neither", "of/nobody": b"left alone"}
-    renewed = renewed_cursors(cursors, inputs_of(station.spool_directory, station.presences, station.log))
+    inputs = inputs_of(station.spool_directory, station.presences, station.log)
+    renewed = renewed_cursors(cursors, inputs)
     assert renewed.keys() == {key, "spool/7-7-0.jsonl"}
     assert renewed["spool/7-7-0.jsonl"] is None
     place = decode_position(renewed[key] or b"")
