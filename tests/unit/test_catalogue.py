@@ -178,6 +178,40 @@ def test_a_file_that_is_no_toml_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         loading._read("metrics.toml", model.MetricsFile)
 
 
+PLUGIN, LOG = (
+    next(text for text in loading.built_in_sources() if name in text.where) for name in ("plugin", "cline_log")
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "finding"),
+    [
+        ([LOG, LOG], "another source is called cline-log, too"),
+        ([LOG._replace(text=LOG.text + "[events]")], "must not have one of its own"),
+        ([LOG._replace(text=LOG.text.replace('"cline"', '"none"'))], "none.toml: there is no such file"),
+        (
+            [LOG._replace(text=LOG.text.replace("rank = 1", "rank = 2")), PLUGIN],
+            "plugin: it claims sessions, so its rank",
+        ),
+        ([LOG], "known to 'plugin', which is no source"),
+        ([LOG._replace(text="[source]")], "sources/cline_log/catalogue.toml"),
+        ([LOG._replace(text=LOG.text.replace('"cline-log"', '"Cline Log"'))], "should match pattern"),
+    ],
+)
+def test_a_source_that_fits_nothing_is_refused(texts: list[loading.SourceText], finding: str) -> None:
+    with pytest.raises(CatalogueError, match=finding):
+        loading.read_tables.__wrapped__(tuple(texts))
+
+
+def test_a_source_may_speak_the_vocabulary_of_another() -> None:
+    fork = LOG._replace(text=PLUGIN.text[: PLUGIN.text.index("[keys]")].replace('name = "plugin"', 'name = "fork"'))
+    fork = fork._replace(text=fork.text.replace("rank = 2", 'rank = 3\nvocabulary = "plugin"'))
+    tables = loading.read_tables.__wrapped__((*loading.built_in_sources(), fork))
+    assert [source.name for source in tables.speakers("plugin")] == ["fork", "plugin"]
+    assert list(tables.vocabularies) == ["plugin", "cline"]
+    assert tables.attributes.attributes["cline.telemetry.source"].values == {"fork", "plugin", "cline-log", "otlp"}
+
+
 # --- the catalogue as it is -----------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
@@ -199,7 +200,10 @@ class Tables(NamedTuple):
 
 
 def _read(name: str, shape: type[_Model]) -> _Model:
-    text = files("cline_otel.catalogue").joinpath(name).read_text(encoding="utf-8")
+    try:
+        text = files("cline_otel.catalogue").joinpath(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CatalogueError(f"catalogue/{name}: there is no such file, and no such vocabulary") from None
     return _validated(SourceText(f"catalogue/{name}", text), shape, lambda table: table)
 
 
@@ -228,17 +232,28 @@ def _read_sources(
     """Sources by name, highest rank first; their vocabularies by name; and those by file, for what is found wrong."""
     tables = [(text, _validated(text, model.SourceTable, lambda table: table.get("source", {}))) for text in texts]
     tables.sort(key=lambda read: -read[1].rank)
+    names = Counter(source.name for _, source in tables)
+    own: dict[str, SourceText] = {}
+    for text, source in tables:
+        if names[source.name] > 1:
+            raise CatalogueError(f"{text.where}: another source is called {source.name}, too")
+        if source.vocabulary is None:
+            own[source.name] = text
+        elif _without_source(tomllib.loads(text.text)):
+            raise CatalogueError(f"{text.where}: it names a vocabulary, so it must not have one of its own")
     vocabularies: dict[str, model.SourceFile] = {}
     by_file: dict[str, model.SourceFile] = {}
-    for text, source in tables:
-        name, where = source.vocabulary or source.name, text.where
-        if name not in vocabularies:
-            if source.vocabulary is None:
-                vocabularies[name] = _validated(text, model.SourceFile, _without_source)
-            else:
-                where = f"{name}.toml"
-                vocabularies[name] = _read(where, model.SourceFile)
-            by_file[where] = vocabularies[name]
+    for _, source in tables:
+        name = source.vocabulary or source.name
+        if name in vocabularies:
+            continue
+        if name in own:
+            where = own[name].where
+            vocabularies[name] = _validated(own[name], model.SourceFile, _without_source)
+        else:
+            where = f"{name}.toml"
+            vocabularies[name] = _read(where, model.SourceFile)
+        by_file[where] = vocabularies[name]
     return {source.name: source for _, source in tables}, vocabularies, by_file
 
 

@@ -221,7 +221,7 @@ class SourceTable(_Strict):
         knows_mode: its runs say which mode they are in.
     """
 
-    name: Annotated[str, Field(pattern=r"[a-z][a-z0-9]*(-[a-z0-9]+)*")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
     rank: int
     title: str
     piece: str

@@ -113,9 +113,14 @@ def unread_lines(path: Path, position: Position | None, told_at_ns: ToldAt) -> U
 
 def first_object(content: bytes) -> Mapping[str, msgspec.Raw]:
     """The members of the first line that is a JSON object, still encoded; empty if none of the first lines is."""
-    for line in content.split(b"\n", _FIRST_LINES)[:_FIRST_LINES]:
+    begin = 0
+    for _ in range(_FIRST_LINES):
+        end = content.find(b"\n", begin)
+        line = content[begin:] if end < 0 else content[begin:end]
         try:
             return msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
+            if end < 0:
+                break
+        begin = end + 1
     return {}
