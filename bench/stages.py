@@ -10,8 +10,8 @@ Two stages go through what is stable between commits, the command line, and stan
   each answer. What the process spends from the first request to the last answer counts, without the client's share.
 - ``replay``: ``cline-otel replay --output`` reads a plugin's spool and ``cline.log`` and writes OTLP JSON lines.
 
-The others are parts of the first, by the entry points named in ``_ENTRY_POINTS``, of which the first that exists
-counts. Where a commit has none of them, or takes other arguments, the stage is left out of what it prints.
+The others are parts of the first, by the registry of sources and the entry points named in ``_ENTRY_POINTS``, of which
+the first that exists counts. Where a commit has none of them, or takes other arguments, the stage is left out of what it prints.
 Every order has ids of its own, so that no cache of ids makes anything look faster.
 """
 
@@ -70,6 +70,19 @@ def _found(name: str) -> Any:
         with suppress(ImportError, AttributeError):
             return getattr(importlib.import_module(module), attribute)
     raise NotMeasurableError(name)
+
+
+def _decoder() -> Callable[[bytes, Any], Iterable[Any]]:
+    """Takes a request in protobuf and the catalogue."""
+    with suppress(ImportError):
+        interface, registry = map(
+            importlib.import_module, ("cline_otel.sources.interface", "cline_otel.sources.registry")
+        )
+        return lambda body, catalogue: registry.SOURCES.decode(
+            interface.Payload("otlp", [body], "protobuf"), catalogue, {}
+        )
+    decode = _found("decode")
+    return lambda body, catalogue: decode(body, "protobuf", catalogue, {})
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -181,9 +194,9 @@ def _parts(bodies: list[bytes], folder: Path) -> Iterator[tuple[str, float]]:
     from cline_otel.journal.records import Commit, OutboxItem
     from cline_otel.journal.store import Journal
 
-    catalogue, decode = load(), _found("decode")
+    catalogue, decode = load(), _decoder()
     origin = Origin((("service.name", "cline"),), "cline-otel", "bench", "")
-    seconds, decoded = _timed(lambda: [list(decode(body, "protobuf", catalogue, {})) for body in bodies])
+    seconds, decoded = _timed(lambda: [list(decode(body, catalogue)) for body in bodies])
     yield "decode", seconds
     translator = _found("translate")(catalogue, claim_wait_ns=0)
     taken: list[tuple[Any, dict[str, bytes | None]]] = []

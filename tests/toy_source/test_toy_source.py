@@ -193,7 +193,7 @@ def test_every_source_is_named_as_its_catalogue_names_it() -> None:
 
 
 PACKAGE = Path(cline_otel.__file__).parent
-EXPORTERS = {"settings", "export"}
+EXPORTERS = {"settings", "export", "destinations.py"}
 """Where ``otlp`` is not a source but the name of an exporter (OTEL_TRACES_EXPORTER)."""
 
 

@@ -13,8 +13,9 @@ import msgspec
 
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.events import Event
+from cline_otel.places import Places
 from cline_otel.signals import Tally
-from cline_otel.sources.interface import Input, Payload, Places, Reading, Recorded, Source, Unread, UpstreamRecord
+from cline_otel.sources.interface import Input, Payload, Reading, Recorded, Source, Unread, UpstreamRecord
 from toy_source.toy import decode as decoder
 
 
