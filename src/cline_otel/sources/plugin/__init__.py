@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cline_otel.places import Places
 from cline_otel.sources.interface import Input, Payload, Recorded, Source, UpstreamRecord
+from cline_otel.state_directory import SPOOL_DIRECTORY_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from cline_otel.catalogue.load import Catalogue
     from cline_otel.events import Event
     from cline_otel.signals import Tally
-
-SPOOL_DIRECTORY_NAME: Final = "spool"
-"""In the state directory, and in a folder of recordings."""
 
 
 class PluginSource(Source):
