@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,31 +17,11 @@ from typing import Any, Final, Self
 from bench.fixed_key import pseudonyms_file
 
 from cline_otel.journal import Journal, JournalStatus, SignalStatus
+from waiting import PATIENCE_SECONDS, NotWithinTimeError, wait_until
 
 EXECUTABLE: Final = Path(sys.executable).with_name("cline-otel")
-DEADLINE_SECONDS: Final = 60.0
-POLL_INTERVAL_SECONDS: Final = 0.05
 
 _LISTENING: Final = re.compile(r"OTLP logs on (http://127\.0\.0\.1:\d+)/v1/logs")
-
-
-class NotWithinTimeError(AssertionError):
-    """Something that a test waits for did not come."""
-
-
-def wait_until(
-    true: Callable[[], bool], what: Callable[[], str] | str, interval_seconds: float = POLL_INTERVAL_SECONDS
-) -> None:
-    """Polls ``true`` until it holds.
-
-    Raises:
-        NotWithinTimeError: it did not within DEADLINE_SECONDS; ``what`` says what was waited for.
-    """
-    give_up_at = time.monotonic() + DEADLINE_SECONDS
-    while not true():
-        if time.monotonic() > give_up_at:
-            raise NotWithinTimeError(f"not within {DEADLINE_SECONDS:g} s: {what if isinstance(what, str) else what()}")
-        time.sleep(interval_seconds)
 
 
 class Home:
@@ -113,7 +92,7 @@ class Home:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=DEADLINE_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
             preexec_fn=before_exec,
         )
@@ -258,10 +237,10 @@ class Bridge:
         assert self._process is not None
         assert self._reader is not None
         try:
-            code = self._process.wait(DEADLINE_SECONDS)
+            code = self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             raise NotWithinTimeError(f"it did not end:\n{self.said}") from None
-        self._reader.join(DEADLINE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
         return code
 
     def stop(self) -> int:

@@ -17,10 +17,11 @@ from cline_otel.settings.pseudonyms_file import ensure_pseudonyms
 from cline_otel.sources.files import tailing
 from cline_otel.sources.files.polling import cline_log_key, decode_position
 from cline_otel.sources.plugin.spool import KEY_PREFIX
+from waiting import wait_until
 
 from .endpoint import Endpoint
 from .feeding import post
-from .process import Bridge, Home, is_one_clear_line, wait_until
+from .process import Bridge, Home, is_one_clear_line
 from .workload import Recording, WritingProcess, example_copies, log_copies, otlp_copies
 
 Switch = Callable[[Home], object]

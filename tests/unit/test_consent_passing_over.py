@@ -11,6 +11,7 @@ from cline_otel.sources.files.polling import INTERRUPTED_KEY, PASSING_OVER_KEY, 
 from cline_otel.sources.intake import Batch, Busy, ClineLogLines, PluginLines, ProcessGone, ProcessKey
 from cline_otel.sources.plugin.spool import SpoolReader
 from presences import Presences
+from waiting import patience
 
 PROCESS = ProcessKey(1_000, 11)
 NAME = "11-1000-0.jsonl"
@@ -262,7 +263,7 @@ async def test_a_running_poller_is_woken_to_pass_over(station: Station) -> None:
     station.is_off = True
     station.write(b"while off\n")
     wake.set()
-    async with asyncio.timeout(20):
+    async with patience():
         await committed.wait()
         poller.stop()
         await task
