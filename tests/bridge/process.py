@@ -143,11 +143,13 @@ class Bridge:
         *options: str,
         listen: str | None = "127.0.0.1:0",
         environment: Mapping[str, str] | None = None,
+        before_exec: Callable[[], object] | None = None,
     ) -> None:
         """Prepares; ``start`` starts it. ``listen`` None leaves the option out."""
         self.home = home
         self._arguments = ["run", *(("--listen", listen) if listen is not None else ()), *options]
         self._environment = home.environment | dict(environment or {})
+        self._before_exec = before_exec
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self.lines: list[str] = []
@@ -178,6 +180,7 @@ class Bridge:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
+            preexec_fn=self._before_exec,
         )
         self._process = process
 

@@ -103,6 +103,18 @@ def test_a_signal_ends_it_with_0_when_all_is_sent(tmp_path: Path, number: signal
         assert home.pending() == 0
 
 
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM])
+def test_started_to_ignore_it_a_bridge_ignores_ctrl_c_and_still_ends_by_sigterm(
+    tmp_path: Path, ignored: signal.Signals
+) -> None:
+    home = Home(tmp_path)
+    with Bridge(home, before_exec=lambda: signal.signal(ignored, signal.SIG_IGN)) as bridge:
+        if ignored == signal.SIGINT:
+            bridge.signal(signal.SIGINT)
+        # If it had heeded the first signal, this would be the second, which ends it with 130.
+        assert bridge.stop() == 0
+
+
 def test_what_cannot_be_sent_within_5_s_waits_for_the_next_start(tmp_path: Path) -> None:
     recording = log_copies(2)
     with Endpoint() as endpoint:
