@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from bench.fixed_key import CATALOGUE
 from hypothesis import HealthCheck, settings
 
 from cline_otel.catalogue.load import Catalogue
+from surroundings import plain_surroundings
 
 settings.register_profile(
     "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -18,7 +20,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files, then fail")
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden files that no longer hold, and fail for those"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with plain_surroundings(tmp_path_factory.mktemp("home")):
+        yield
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from waiting import PATIENCE_SECONDS
+
 Answer = tuple[int, bytes]
 """Status and body."""
 
@@ -74,7 +76,7 @@ class Endpoint:
 
         def held(signal: str, request: Message) -> Answer:
             asked.set()
-            end.wait(60)
+            end.wait(PATIENCE_SECONDS)
             return 503, b""
 
         self.answer = held
@@ -134,6 +136,15 @@ class Endpoint:
     def traces(self) -> list[ExportTraceServiceRequest]:
         """The trace requests it took."""
         return cast("list[ExportTraceServiceRequest]", list(self.taken["traces"]))
+
+    def span_count(self) -> int:
+        """How many spans it took, those that were sent again included."""
+        return sum(
+            len(scope.spans)
+            for request in self.traces()
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+        )
 
     def logs(self) -> list[ExportLogsServiceRequest]:
         """The log requests it took."""

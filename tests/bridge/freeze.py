@@ -25,10 +25,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cline_otel.translate.ownership import CLAIMED_WAIT_NS
+from waiting import wait_until
 
 from .endpoint import Answer, Endpoint
 from .feeding import post
-from .process import Bridge, Home, wait_until
+from .process import Bridge, Home
 from .received import Received
 from .workload import EXAMPLE, Recording, WritingProcess, otlp_copies
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,31 +17,11 @@ from typing import Any, Final, Self
 from bench.recorded_hooks import pseudonyms_file
 
 from cline_otel.journal import Journal, JournalStatus, SignalStatus
+from waiting import PATIENCE_SECONDS, NotWithinTimeError, wait_until
 
 EXECUTABLE: Final = Path(sys.executable).with_name("cline-otel")
-DEADLINE_SECONDS: Final = 60.0
-POLL_INTERVAL_SECONDS: Final = 0.05
 
 _LISTENING: Final = re.compile(r"OTLP logs on (http://127\.0\.0\.1:\d+)/v1/logs")
-
-
-class NotWithinTimeError(AssertionError):
-    """Something that a test waits for did not come."""
-
-
-def wait_until(
-    true: Callable[[], bool], what: Callable[[], str] | str, interval_seconds: float = POLL_INTERVAL_SECONDS
-) -> None:
-    """Polls ``true`` until it holds.
-
-    Raises:
-        NotWithinTimeError: it did not within DEADLINE_SECONDS; ``what`` says what was waited for.
-    """
-    give_up_at = time.monotonic() + DEADLINE_SECONDS
-    while not true():
-        if time.monotonic() > give_up_at:
-            raise NotWithinTimeError(f"not within {DEADLINE_SECONDS:g} s: {what if isinstance(what, str) else what()}")
-        time.sleep(interval_seconds)
 
 
 class Home:
@@ -113,7 +92,7 @@ class Home:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=DEADLINE_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
             preexec_fn=before_exec,
         )
@@ -164,11 +143,13 @@ class Bridge:
         *options: str,
         listen: str | None = "127.0.0.1:0",
         environment: Mapping[str, str] | None = None,
+        before_exec: Callable[[], object] | None = None,
     ) -> None:
         """Prepares; ``start`` starts it. ``listen`` None leaves the option out."""
         self.home = home
         self._arguments = ["run", *(("--listen", listen) if listen is not None else ()), *options]
         self._environment = home.environment | dict(environment or {})
+        self._before_exec = before_exec
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self.lines: list[str] = []
@@ -199,6 +180,7 @@ class Bridge:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
+            preexec_fn=self._before_exec,
         )
         self._process = process
 
@@ -258,10 +240,10 @@ class Bridge:
         assert self._process is not None
         assert self._reader is not None
         try:
-            code = self._process.wait(DEADLINE_SECONDS)
+            code = self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             raise NotWithinTimeError(f"it did not end:\n{self.said}") from None
-        self._reader.join(DEADLINE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
         return code
 
     def stop(self) -> int:

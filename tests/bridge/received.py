@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,13 @@ class Received:
 
     @classmethod
     def in_files(cls, directory: Path) -> Received:
-        """What lies in ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``."""
+        """What lies in ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``; read anew where a file has grown."""
+        paths = [directory / f"{signal}.jsonl" for signal in ("traces", "metrics", "logs")]
+        return cls._in_files(directory, *[path.stat().st_size if path.exists() else 0 for path in paths])
+
+    @classmethod
+    @lru_cache(maxsize=4)
+    def _in_files(cls, directory: Path, *sizes_bytes: int) -> Received:
         return cls(
             requests_from_lines(directory / "traces.jsonl", ExportTraceServiceRequest),
             requests_from_lines(directory / "metrics.jsonl", ExportMetricsServiceRequest),

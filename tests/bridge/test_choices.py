@@ -11,9 +11,10 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from integration.otlp_json import requests_from_lines
+from waiting import wait_until
 
 from .feeding import post
-from .process import Bridge, Home, is_one_clear_line, wait_until
+from .process import Bridge, Home, is_one_clear_line
 
 SKILL, USER, ORGANIZATION = "a-skill-of-theirs", "user_of_theirs", "organization of theirs"
 ERROR = "Incorrect API key provided: sk-" + "Ab1" * 12

@@ -18,10 +18,11 @@ from cline_otel.sources.files import tailing
 from cline_otel.sources.files.lines import tail_key
 from cline_otel.sources.files.tailing import decode_position
 from cline_otel.sources.plugin.spool import KEY_PREFIX
+from waiting import wait_until
 
 from .endpoint import Endpoint
 from .feeding import post
-from .process import Bridge, Home, is_one_clear_line, wait_until
+from .process import Bridge, Home, is_one_clear_line
 from .workload import Recording, WritingProcess, example_copies, log_copies, otlp_copies
 
 Switch = Callable[[Home], object]

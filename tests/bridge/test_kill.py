@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from waiting import wait_until
+
 from .endpoint import Endpoint
 from .feeding import Growing, Poster
-from .process import Bridge, Home, wait_until
+from .process import Bridge, Home
 from .received import Received
 from .workload import WritingProcess, example_copies, otlp_copies
 

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from waiting import PATIENCE_SECONDS, wait_until
+
 from .endpoint import Answer, Endpoint
 from .feeding import post
-from .process import Bridge, Home, is_one_clear_line, wait_until
+from .process import Bridge, Home, is_one_clear_line
 from .received import Received, assert_tells, start_times
 from .workload import Recording, log_copies, otlp_copies
 
@@ -81,14 +83,14 @@ def test_a_signal_ends_it_with_0_when_all_is_sent(tmp_path: Path, number: signal
 
         def answer(name: str, request: object) -> Answer:
             asked.set()
-            assert go.wait(60)
+            assert go.wait(PATIENCE_SECONDS)
             return 200, b""
 
         endpoint.answer = answer
         home = Home(tmp_path / "home", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url})
         give_log(home, recording)
         with Bridge(home) as bridge:
-            assert asked.wait(60)
+            assert asked.wait(PATIENCE_SECONDS)
             bridge.signal(number)
             bridge.wait_for_line("stopping: sends what waits, 5 s at most")
             go.set()
@@ -101,6 +103,18 @@ def test_a_signal_ends_it_with_0_when_all_is_sent(tmp_path: Path, number: signal
         assert home.pending() == 0
 
 
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM])
+def test_started_to_ignore_it_a_bridge_ignores_ctrl_c_and_still_ends_by_sigterm(
+    tmp_path: Path, ignored: signal.Signals
+) -> None:
+    home = Home(tmp_path)
+    with Bridge(home, before_exec=lambda: signal.signal(ignored, signal.SIG_IGN)) as bridge:
+        if ignored == signal.SIGINT:
+            bridge.signal(signal.SIGINT)
+        # If it had heeded the first signal, this would be the second, which ends it with 130.
+        assert bridge.stop() == 0
+
+
 def test_what_cannot_be_sent_within_5_s_waits_for_the_next_start(tmp_path: Path) -> None:
     recording = log_copies(2)
     with Endpoint() as endpoint:
@@ -108,7 +122,7 @@ def test_what_cannot_be_sent_within_5_s_waits_for_the_next_start(tmp_path: Path)
         home = Home(tmp_path / "home", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url})
         give_log(home, recording)
         with Bridge(home) as bridge:
-            assert asked.wait(60)
+            assert asked.wait(PATIENCE_SECONDS)
             assert bridge.stop() == 0
             waiting = home.pending()
             assert waiting > 0
@@ -132,7 +146,7 @@ def test_a_second_signal_ends_it_at_once_and_loses_nothing(tmp_path: Path) -> No
         with Bridge(home) as bridge:
             for body in recording.otlp_logs:
                 assert post(bridge.endpoint, body)[0] == 200
-            assert asked.wait(60)
+            assert asked.wait(PATIENCE_SECONDS)
             bridge.signal(signal.SIGINT)
             bridge.wait_for_line("stopping:")
             bridge.signal(signal.SIGINT)

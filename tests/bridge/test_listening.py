@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cline_otel.settings import ListenAddress, load_settings
+from waiting import PATIENCE_SECONDS
 
 from .process import Bridge, Home, is_one_clear_line
 from .workload import otlp_copies
@@ -31,7 +32,7 @@ def token_file(directory: Path, token: str, mode: int = 0o600) -> Path:
 
 def send(endpoint: str, body: bytes, **headers: str) -> int:
     parts = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("POST", "/v1/logs", body, {"Content-Type": "application/json", **headers})
         return connection.getresponse().status

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .process import Bridge, Home, wait_until
+from waiting import wait_until
+
+from .process import Bridge, Home
 from .received import Received
 from .workload import WritingProcess, example_copies
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from waiting import wait_until
+
 from .endpoint import Answer, Endpoint
 from .feeding import post
-from .process import Bridge, Home, wait_until
+from .process import Bridge, Home
 from .received import Received, assert_tells
 from .test_lifecycle import give_log
-from .workload import Recording, WritingProcess, example_copies, log_copies, otlp_copies
+from .workload import Recording, WritingProcess, example_copies, log_copies, otlp_copies, plugin_copies
 
 SMALLEST_JOURNAL_BYTES = 8 * 1024 * 1024
 
@@ -110,7 +112,7 @@ def test_a_row_that_is_refused_for_good_becomes_a_dead_letter_and_the_others_are
 
 
 def test_a_full_journal_answers_429_and_leaves_files_alone_until_there_is_room(tmp_path: Path) -> None:
-    from_files, from_otlp = example_copies(260), otlp_copies(1, first=900)
+    from_files, from_otlp = plugin_copies(260), otlp_copies(1, first=900)
     with Endpoint() as endpoint, WritingProcess() as cline:
         home = Home(
             tmp_path / "home",
@@ -141,11 +143,13 @@ def test_a_full_journal_answers_429_and_leaves_files_alone_until_there_is_room(t
 
             for body in from_otlp.otlp_logs:
                 wait_until(lambda body=body: is_acknowledged(body), lambda: bridge.said, interval_seconds=0.1)
-            expected = expected_of(Recording(from_files.spool, (), from_otlp.otlp_logs), tmp_path / "recording")
+            expected = expected_of(from_files + from_otlp, tmp_path / "recording")
             wait_until(
-                lambda: received_by(endpoint).spans.keys() >= expected.spans.keys(),
+                lambda: (
+                    endpoint.span_count() >= len(expected.spans)
+                    and received_by(endpoint).spans.keys() >= expected.spans.keys()
+                ),
                 lambda: bridge.said,
-                interval_seconds=0.5,
             )
             assert bridge.stop() == 0
         received = received_by(endpoint)

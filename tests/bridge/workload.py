@@ -118,6 +118,11 @@ def example_copies(count: int) -> Recording:
     return _copies(Recording.read(EXAMPLE, "plugin", "cline-log"), count)
 
 
+def plugin_copies(count: int) -> Recording:
+    """``count`` runs with subagents, as the plugin alone tells them."""
+    return _copies(Recording.read(EXAMPLE, "plugin"), count)
+
+
 def log_copies(count: int) -> Recording:
     """``count`` runs with subagents, as ``cline.log`` alone tells them."""
     return _copies(Recording.read(EXAMPLE, "cline-log"), count)

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from bridge.endpoint import Endpoint
-from bridge.process import DEADLINE_SECONDS, Bridge, Home, command, is_one_clear_line, without_file_override
+from bridge.process import Bridge, Home, command, is_one_clear_line, without_file_override
 from bridge.workload import EXAMPLE
 from cline_otel.journal import Journal
+from waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ def test_a_reader_that_leaves_ends_it_quietly(home: Home, arguments: list[str]) 
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=subprocess.PIPE,
-            timeout=DEADLINE_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
     finally:
@@ -227,7 +228,7 @@ def test_a_bridge_goes_on_when_nobody_reads_its_words_any_more(home: Home) -> No
             while b"keeps" not in said.readline():
                 pass
         process.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE_SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     finally:
         process.kill()
         process.wait()
@@ -260,7 +261,7 @@ def test_ctrl_c_during_a_command_is_quiet(home: Home) -> None:
         # It is reading once the pipe has a reader.
         descriptor = os.open(fifo, os.O_WRONLY)
         process.send_signal(signal.SIGINT)
-        assert process.wait(DEADLINE_SECONDS) == 130
+        assert process.wait(PATIENCE_SECONDS) == 130
         os.close(descriptor)
         assert process.stderr is not None
         assert process.stderr.read() == b"\n"

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bridge.process import DEADLINE_SECONDS, EXECUTABLE, Home, NotWithinTimeError
+from bridge.process import EXECUTABLE, Home
 from cline_otel.cli.main import main
 from integration.collector import READY_LINE, find_collector, free_ports
+from waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```sh ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -61,17 +61,18 @@ def running(script: str, ready: bytes, log: Path, checkout: Path, environment: d
             start_new_session=True,
         )
     try:
-        give_up_at = time.monotonic() + DEADLINE_SECONDS
-        while ready not in log.read_bytes():
-            if process.poll() is not None or time.monotonic() > give_up_at:
-                raise NotWithinTimeError(f"{ready!r} in\n{log.read_text('utf-8', 'replace')}")
-            time.sleep(0.02)
+
+        def said() -> str:
+            return f"{ready!r} in\n{log.read_text('utf-8', 'replace')}"
+
+        wait_until(lambda: ready in log.read_bytes() or process.poll() is not None, said)
+        assert process.poll() is None, said()
         yield process.pid
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
         try:
-            process.wait(DEADLINE_SECONDS)
+            process.wait(PATIENCE_SECONDS)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -87,7 +88,7 @@ def run_block(script: str, checkout: Path, environment: dict[str, str]) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=DEADLINE_SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert answer.returncode == 0, f"{script}\n{answer.stdout}\n{answer.stderr}"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.process import Bridge, Home, is_one_clear_line, wait_until
+from bridge.process import Bridge, Home, is_one_clear_line
 from bridge.workload import log_copies
+from waiting import wait_until
 
 OFF = "Off: the plugin writes nothing, and the bridge reads, stores and sends nothing.\n"
 BROKEN = {

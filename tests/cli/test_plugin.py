@@ -12,6 +12,7 @@ import pytest
 
 from bridge.process import Home
 from cline_otel.privacy.pseudonyms import Pseudonyms
+from waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -129,10 +130,10 @@ def test_the_installed_plugin_writes_pseudonyms_under_the_key_that_install_made(
         f"for (const toolName of ['crm__find', 'read_files']) plugin.hooks.onEvent({{ type: 'tool-started',"
         f" snapshot: {snapshot}, toolCall: {{ toolCallId: 'call_1', toolName, input: {{}} }} }});"
     )
-    refusals = ("DO_NOT_TRACK", "OTEL_SDK_DISABLED")
-    environment = {name: value for name, value in os.environ.items() if name not in refusals}
     subprocess.run(
-        ["node", "--input-type=module", "-e", script, plugin.as_uri()], check=True, env=environment, timeout=60
+        ["node", "--input-type=module", "-e", script, plugin.as_uri()],
+        check=True,
+        timeout=PATIENCE_SECONDS,
     )
 
     [spool_file] = home.spool.iterdir()

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from bridge.endpoint import Endpoint
-from bridge.process import Bridge, Home, command, is_one_clear_line, wait_until
+from bridge.process import Bridge, Home, command, is_one_clear_line
 from bridge.received import Received
 from bridge.workload import EXAMPLE, Recording, WritingProcess, example_copies, otlp_copies
 from cli.test_privacy import planted_in_log, planted_in_otlp, planted_in_spool
 from cline_otel.encode.otlp_json import from_json_line
 from cline_otel.journal import Commit, Journal, OutboxItem
 from corpus import CAPTURES
+from waiting import PATIENCE_SECONDS, wait_until
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "preview.md"
 
@@ -160,7 +161,7 @@ def test_whoever_reads_may_stop(home: Home, option: tuple[str, ...]) -> None:
         assert writing.stdout.readline()
         writing.stdout.close()
         said = writing.stderr.read()
-        assert writing.wait(60) in (0, 1)
+        assert writing.wait(PATIENCE_SECONDS) in (0, 1)
     assert b"Traceback" not in said
     assert b"Exception" not in said
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from bridge.endpoint import Endpoint
 from bridge.feeding import post
-from bridge.process import Bridge, Home, wait_until
+from bridge.process import Bridge, Home
 from bridge.workload import EXAMPLE, Recording, WritingProcess, otlp_copies
+from waiting import wait_until
 
 
 def planted_in_log(line: bytes, secret: str) -> bytes:

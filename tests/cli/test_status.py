@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bridge.feeding import post
-from bridge.process import Bridge, Home, wait_until
+from bridge.process import Bridge, Home
 from bridge.workload import EXAMPLE, WritingProcess, example_copies, log_copies, otlp_copies
+from waiting import wait_until
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "status.md"
 

@@ -8,12 +8,14 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
 from cline_otel.sources.interface import Payload, ReceiveResult
 from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
+from waiting import patience
 
 zipped = partial(gzip.compress, mtime=0)
 
@@ -51,7 +53,7 @@ class Sender:
         await self.writer.drain()
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        async with asyncio.timeout(30):
+        async with patience():
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             first, *lines = head.strip().split("\r\n")
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -62,7 +64,7 @@ class Sender:
 
     async def is_cut(self) -> bool:
         try:
-            async with asyncio.timeout(30):
+            async with patience():
                 return await self.reader.read() == b""
         except ConnectionError:
             return True
@@ -115,14 +117,15 @@ def request(body: bytes = b"{}", *headers: str, host: str = "127.0.0.1", length:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-async def is_served(connect: ConnectTo, receiver: OtlpHttpReceiver) -> bool:
-    """Whether a new connection is; one that is turned away may be reset before the answer is read."""
-    sender = await connect(receiver)
-    try:
-        await sender.send(request())
-        return await sender.status() == 200
-    except (ConnectionError, asyncio.IncompleteReadError):
-        return False
+async def served(connect: ConnectTo, receiver: OtlpHttpReceiver) -> Sender:
+    """The first new connection that is; one that is turned away, or too slow, may be cut before the answer is read."""
+    async with patience():
+        while True:
+            sender = await connect(receiver)
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await sender.send(request())
+                if await sender.status() == 200:
+                    return sender
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
@@ -230,9 +233,7 @@ async def test_headers_that_do_not_come_to_an_end_are_cut(listen: Listen, connec
 async def test_headers_that_trickle_in_are_cut_also_on_a_connection_that_served_before(
     listen: Listen, connect: ConnectTo
 ) -> None:
-    sender = await connect(await listen(ReceiverLimits(header_seconds=0.3, idle_seconds=3600)))
-    await sender.send(request())
-    assert await sender.status() == 200
+    sender = await served(connect, await listen(ReceiverLimits(header_seconds=0.3, idle_seconds=3600)))
 
     async def trickle() -> None:
         for byte in request(b"", *(f"X-{number}: y" for number in range(50))):
@@ -245,9 +246,7 @@ async def test_headers_that_trickle_in_are_cut_also_on_a_connection_that_served_
 
 
 async def test_an_idle_connection_is_closed(listen: Listen, connect: ConnectTo) -> None:
-    sender = await connect(await listen(ReceiverLimits(idle_seconds=0.3)))
-    await sender.send(request())
-    assert await sender.status() == 200
+    sender = await served(connect, await listen(ReceiverLimits(idle_seconds=0.3)))
     assert await sender.is_cut()
 
 
@@ -272,9 +271,7 @@ async def test_a_sender_that_goes_away_within_its_body_leaves_nothing_behind(
         await sender.send(request(b"half", length=8))
         getattr(sender.writer.transport, go_away)()
     # Those that are gone are noticed one after the other; until then there is no room.
-    async with asyncio.timeout(30):
-        while not await is_served(connect, receiver):
-            pass
+    await served(connect, receiver)
     assert (pipeline.taken, receiver._budget.held_bytes) == ([b"{}"], 0)
     assert reports == []
 
@@ -334,9 +331,7 @@ async def test_connections_beyond_the_limit_are_turned_away_until_one_closes(
     status, headers, body = await turned_away.answer()
     assert (status, headers["retry-after"], json.loads(body)["code"]) == (503, "1", 14)
     senders[0].writer.close()
-    async with asyncio.timeout(30):
-        while not await is_served(connect, receiver):
-            pass
+    await served(connect, receiver)
 
 
 async def test_bodies_held_at_once_are_bounded(listen: Listen, connect: ConnectTo, pipeline: Pipeline) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from cline_otel.sources.interface import Payload, ReceiveResult
 from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
+from waiting import patience
 
 REQUEST = b"POST /v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 ENOUGH = 2_000
@@ -62,7 +63,7 @@ async def is_served(receiver: OtlpHttpReceiver) -> bool:
 
 
 async def until_served(receiver: OtlpHttpReceiver) -> None:
-    async with asyncio.timeout(30):
+    async with patience():
         while not await is_served(receiver):
             pass
 
@@ -76,7 +77,7 @@ async def test_a_sender_that_reads_late_gets_every_answer() -> None:
     loop = asyncio.get_running_loop()
     async with listening(connections=1, write_seconds=3600) as receiver, asking(receiver) as connection:
         answers = b""
-        async with asyncio.timeout(60):
+        async with patience():
             while answers.count(b"HTTP/1.1 200 OK") < ENOUGH or not answers.endswith(b"\r\n\r\n{}"):
                 received = await loop.sock_recv(connection, 65_536)
                 assert received

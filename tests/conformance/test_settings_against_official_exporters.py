@@ -7,7 +7,6 @@ purpose the row says so, holds both sides, and is listed in docs/delivery.md.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,13 +40,6 @@ class Resolved(NamedTuple):
     client_key: str | None = None
     client_certificate: str | None = None
     insecure: bool | None = None
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "CLINE_")):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -20,13 +19,6 @@ REFUSAL = re.compile(
     r"header's: take them out)|the header (connection|content-[a-z]+|expect|host|keep-alive|proxy-connection|te|"
     r"trailer|transfer-encoding|upgrade) is set by the exporter itself: take it out"
 )
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "CLINE_")):
-            monkeypatch.delenv(name)
 
 
 @given(

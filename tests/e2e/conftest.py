@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from surroundings import variables_as_found
+
 from .cline_release import install_cline
 from .evidence import Evidence
 from .launcher import SCENARIO_TIMEOUT_SECONDS
@@ -86,14 +88,15 @@ def programs(request: pytest.FixtureRequest) -> Programs:
     except NamespaceUnavailableError as error:
         request.config.stash[_SKIP_REASON] = str(error)
         pytest.skip("no real Cline was run, for want of a network namespace: see the end of the report")
-    node = find_node()
-    return Programs(
-        cline=str(install_cline(node)),
-        node_folder=str(node.node.parent),
-        bridge=str(Path(sys.executable).with_name("cline-otel")),
-        collector=_find_collector(),
-        collector_config=str(_COLLECTOR_CONFIG),
-    )
+    with variables_as_found():
+        node = find_node()
+        return Programs(
+            cline=str(install_cline(node)),
+            node_folder=str(node.node.parent),
+            bridge=str(Path(sys.executable).with_name("cline-otel")),
+            collector=_find_collector(),
+            collector_config=str(_COLLECTOR_CONFIG),
+        )
 
 
 def _find_collector() -> str:

@@ -87,7 +87,7 @@ def _fill_workspace(workspace: Path, words: Mapping[str, str]) -> None:
         [*person, "commit", "-q", "-m", "first"],
         ["remote", "add", "origin", remote],
     ):
-        subprocess.run(["git", "-C", str(workspace), *arguments], check=True, timeout=60)
+        subprocess.run(["git", "-C", str(workspace), *arguments], check=True, timeout=300)
 
 
 def _write_json(path: Path, content: object) -> None:

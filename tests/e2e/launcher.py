@@ -34,7 +34,7 @@ from .planted import plant
 from .scenarios import SCENARIOS, WITHOUT_PLUGIN
 from .stage import Programs, Stage
 
-SCENARIO_TIMEOUT_SECONDS = 300
+SCENARIO_TIMEOUT_SECONDS = 1800
 _SET_CHILD_SUBREAPER = 36
 """``PR_SET_CHILD_SUBREAPER`` of prctl(2): orphans below this process become its children."""
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 _SET_INTERFACE_FLAGS = 0x8914
 _INTERFACE_UP = 0x1
-_PROBE_TIMEOUT_SECONDS = 20
+_PROBE_TIMEOUT_SECONDS = 300
 
 _OPTIONS = (
     # With a process namespace, nothing that a scenario started can outlive it.

@@ -48,7 +48,7 @@ def _node_on_path() -> NodeRuntime | None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
-    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=300)
     version = re.match(r"v(\d+)\.", answer.stdout)
     if version is None or int(version[1]) < MINIMUM_MAJOR:
         return None

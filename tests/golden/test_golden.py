@@ -2,7 +2,8 @@
 
 ``tests/golden/EVENT/CASE.input.jsonl`` says what was told, a line each: ``{"cline-log": RECORD}``,
 ``{"plugin": RECORD}``, ``{"otlp": REQUEST}`` or ``{"now": TIME}``. ``CASE.expected.json`` holds what comes out,
-two ticks after the end of the input included. ``pytest --update-golden`` rewrites the expected files, then fails.
+two ticks after the end of the input included. ``pytest --update-golden`` rewrites the expected files that no longer
+hold, and fails for those alone.
 """
 
 from __future__ import annotations
@@ -107,13 +108,14 @@ def made_of(path: Path) -> dict[str, Any]:
 def test_an_event_becomes_what_its_golden_file_says(path: Path, request: pytest.FixtureRequest) -> None:
     made = json.loads(json.dumps(made_of(path)))
     expected = path.with_name(path.name.replace(".input.jsonl", ".expected.json"))
-    if request.config.getoption("--update-golden"):
-        expected.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        pytest.fail(
-            f"rewrote {expected.relative_to(GOLDEN)}; read the difference, then run again without --update-golden"
-        )
-    assert expected.exists(), f"no {expected.relative_to(GOLDEN)}; make it with --update-golden and read it"
-    assert made == json.loads(expected.read_text(encoding="utf-8"))
+    name = expected.relative_to(GOLDEN)
+    told = expected.read_text(encoding="utf-8") if expected.exists() else ""
+    text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+    if request.config.getoption("--update-golden") and text != told:
+        expected.write_text(text, encoding="utf-8")
+        pytest.fail(f"rewrote {name}; read the difference, then run again")
+    assert told, f"no {name}; make it with --update-golden and read it"
+    assert made == json.loads(told)
 
 
 def meaningful_events() -> dict[str, str]:

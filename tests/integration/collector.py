@@ -11,14 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from surroundings import variables_as_found
+from waiting import PATIENCE_SECONDS, wait_until
 
 from .comparison import ExportRequest, Told, told_by
 from .otlp_json import requests_from_lines
@@ -29,8 +31,6 @@ BASE_CONFIGURATION: Final = CONFIGURATION_DIRECTORY / "base.yaml"
 FILES_CONFIGURATION: Final = CONFIGURATION_DIRECTORY / "files.yaml"
 FINDER: Final = CONFIGURATION_DIRECTORY / "find_or_build.py"
 
-DEADLINE_SECONDS: Final = 30.0
-POLL_INTERVAL_SECONDS: Final = 0.01
 START_ATTEMPTS: Final = 5
 READY_LINE: Final = b"Everything is ready. Begin running and processing data."
 PORT_TAKEN_LINE: Final = b"address already in use"
@@ -50,23 +50,11 @@ def find_collector() -> Path:
     Raises:
         CollectorError: there is none; the message is the finder's.
     """
-    answer = subprocess.run([sys.executable, FINDER, "--no-build"], capture_output=True, text=True, check=False)
+    with variables_as_found():
+        answer = subprocess.run([sys.executable, FINDER, "--no-build"], capture_output=True, text=True, check=False)
     if answer.returncode:
         raise CollectorError(answer.stderr.strip())
     return Path(answer.stdout.strip())
-
-
-def wait_until(true: Callable[[], bool], what: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-    """Polls ``true`` until it holds.
-
-    Raises:
-        CollectorError: it did not hold within ``deadline_seconds``; ``what`` names it.
-    """
-    give_up_at = time.monotonic() + deadline_seconds
-    while not true():
-        if time.monotonic() > give_up_at:
-            raise CollectorError(f"not within {deadline_seconds:g} s: {what}")
-        time.sleep(POLL_INTERVAL_SECONDS)
 
 
 def free_ports(count: int) -> list[int]:
@@ -191,7 +179,7 @@ class Collector:
         """Waits until its file has ``count`` items of ``signal``, which may be a second after it took them.
 
         Raises:
-            CollectorError: it has fewer after DEADLINE_SECONDS.
+            NotWithinTimeError: it has fewer after PATIENCE_SECONDS.
         """
         wait_until(lambda: len(self.told(signal)) >= count, f"{count} items of {signal} in {self.output}")
 
@@ -240,7 +228,7 @@ class Collector:
             return
         process.send_signal(signal_number)
         try:
-            process.wait(DEADLINE_SECONDS)
+            process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired as error:
             process.kill()
             process.wait()

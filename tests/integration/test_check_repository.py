@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import PATIENCE_SECONDS
+
 SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "check_repository.py"
 
 _random = random.Random(7)
@@ -28,7 +30,11 @@ def repository(tmp_path: Path) -> Path:
 
 def check(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, root / ".ci" / SCRIPT.name], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, root / ".ci" / SCRIPT.name],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
 
 

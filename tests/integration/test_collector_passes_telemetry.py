@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from waiting import PATIENCE_SECONDS
+
 from .collector import BASE_CONFIGURATION, FILES_CONFIGURATION, QUICK_FLUSH, Collector
 from .comparison import told_by
 from .official_telemetry import official_requests
@@ -46,7 +48,7 @@ def test_a_collector_started_again_keeps_its_addresses(collector: Collector) -> 
 
 def test_the_health_check_says_that_the_collector_is_available(collector: Collector) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(collector.health_endpoint, timeout=5) as response:
+    with opener.open(collector.health_endpoint, timeout=PATIENCE_SECONDS) as response:
         assert json.load(response)["status"] == "Server available"
 
 

@@ -19,6 +19,7 @@ from cline_otel.export.otlp_file import OtlpFileExporter
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.journal import Commit, Journal, OutboxItem
+from waiting import PATIENCE_SECONDS
 
 from .bridge_telemetry import encoded_run, parsed
 from .collector import BASE_CONFIGURATION, FILES_CONFIGURATION, QUICK_FLUSH, Collector
@@ -49,7 +50,6 @@ SYNCHRONOUS: Final = [
 ]
 
 QUICK_BACKOFF: Final = Backoff(initial_seconds=0.01, maximum_seconds=0.05)
-DRAIN_SECONDS: Final = 60.0
 
 
 def exporter_to(
@@ -155,7 +155,7 @@ async def test_a_collector_that_ends_in_mid_stream_loses_nothing_and_doubles_onl
     journal.commit(Commit(outbox=[OutboxItem(signal, payload, 1) for payload in payloads]))
     exporter = Interrupted(exporter_to(collector, signal, protocol), collector, getattr(collector, ending), every=10)
     delivery = DeliveryLoop(signal, journal, exporter, limits=BatchLimits(rows=2), backoff=QUICK_BACKOFF)
-    assert await delivery.drain(DRAIN_SECONDS)
+    assert await delivery.drain(PATIENCE_SECONDS)
     await exporter.close()
     collector.stop()
     assert exporter.interruptions >= 3
@@ -179,7 +179,7 @@ async def test_what_was_queued_while_no_collector_was_there_arrives_once_one_is(
     before = DeliveryLoop("traces", journal, exporter, backoff=Backoff(initial_seconds=3600))
     assert not await before.drain(0.5)
     collector.start()
-    assert await DeliveryLoop("traces", journal, exporter, backoff=QUICK_BACKOFF).drain(DRAIN_SECONDS)
+    assert await DeliveryLoop("traces", journal, exporter, backoff=QUICK_BACKOFF).drain(PATIENCE_SECONDS)
     await exporter.close()
     collector.stop()
     assert collector.told("traces") == told_by(parsed("traces", payloads))
@@ -196,11 +196,11 @@ async def test_lost_totals_are_healed_by_the_next(
         reader = PeriodicMetricReader(lambda: newest, [exporter], journal, interval_seconds=3600, backoff=QUICK_BACKOFF)
         return await reader.drain(deadline_seconds)
 
-    assert await flush(1, DRAIN_SECONDS)
+    assert await flush(1, PATIENCE_SECONDS)
     collector.stop()
     assert not await flush(2, 0.2)
     collector.start()
-    assert await flush(3, DRAIN_SECONDS)
+    assert await flush(3, PATIENCE_SECONDS)
     await exporter.close()
     collector.stop()
     sent = [encoded_run("metrics", runs) for runs in (1, 3)]

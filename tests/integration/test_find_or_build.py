@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .collector import FINDER, wait_until
+from waiting import PATIENCE_SECONDS, wait_until
+
+from .collector import FINDER
 
 CONFIGURATION = """\
 receivers:
@@ -92,7 +94,12 @@ else:
 
     def find(self, *options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*options), env=self.variables, capture_output=True, text=True, check=False, timeout=60
+            self.command(*options),
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
         )
 
     def builds(self) -> int:
@@ -185,7 +192,7 @@ def test_two_that_ask_at_once_build_once(machine: Machine) -> None:
     processes = [
         subprocess.Popen(machine.command(), env=machine.variables, stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]
-    answers = {process.communicate(timeout=60)[0] for process in processes}
+    answers = {process.communicate(timeout=PATIENCE_SECONDS)[0] for process in processes}
     assert len(answers) == 1
     assert answers.pop().strip()
     assert machine.builds() == 1
@@ -250,7 +257,7 @@ def test_another_manifest_is_another_build(machine: Machine, tmp_path: Path) -> 
     (copy / "builder.yaml").write_text(manifest + "# changed\n", encoding="utf-8")
     answer = subprocess.run(
         [sys.executable, copy / FINDER.name, "--config", machine.configuration],
-        env=machine.variables, capture_output=True, text=True, check=True, timeout=60,
+        env=machine.variables, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert answer.stdout.strip() != first
     assert machine.builds() == 2
@@ -273,7 +280,7 @@ signal.pause()
         wait_until(lambda: process.poll() is not None or select.select([reading], [], [], 0)[0] != [], "a build runs")
         assert os.read(reading, 99) == b"building\n"
         process.terminate()
-        assert process.wait(60) == 128 + signal.SIGTERM
+        assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
         # The end of the file means that the builder, which held it open, is gone; BlockingIOError that it is not.
         assert os.read(reading, 99) == b""
     finally:

@@ -13,6 +13,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from waiting import PATIENCE_SECONDS
+
 from .collector import BASE_CONFIGURATION, FILES_CONFIGURATION, QUICK_FLUSH, Collector
 from .comparison import Told, told_by
 from .otlp_json import requests_from_lines
@@ -25,15 +27,13 @@ COMMAND = Path(sys.executable).with_name("cline-otel")
 
 
 def replay(*options: str, environment: Mapping[str, str] | None = None) -> None:
-    # A setting of the person who runs the tests must not send anything anywhere.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "CLINE_"))}
     subprocess.run(
         [COMMAND, "replay", str(RECORDING), *options],
-        env=inherited | dict(environment or {}),
+        env=os.environ | dict(environment or {}),
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -8,13 +8,14 @@ from typing import Final, Literal
 
 import grpc
 
+from waiting import PATIENCE_SECONDS
+
 Signal = Literal["traces", "metrics", "logs"]
 Transport = Literal["http", "http+gzip", "grpc"]
 
 TRANSPORTS: Final[tuple[Transport, ...]] = ("http", "http+gzip", "grpc")
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "metrics", "logs")
 
-TIMEOUT_SECONDS: Final = 10.0
 
 _GRPC_METHODS: Final[dict[Signal, str]] = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -44,7 +45,7 @@ def carry_by_http(endpoint: str, signal: Signal, body: bytes, *, compressed: boo
     request = urllib.request.Request(f"{endpoint}/v1/{signal}", body, headers)
     # An environment's HTTP proxy must not come between us and the loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+    with opener.open(request, timeout=PATIENCE_SECONDS) as response:
         assert response.status == 200
 
 
@@ -52,4 +53,4 @@ def carry_by_grpc(target: str, signal: Signal, body: bytes) -> None:
     """Calls the export method of ``signal`` with bytes that are already serialised."""
     with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as channel:
         export = channel.unary_unary(_GRPC_METHODS[signal], request_serializer=None, response_deserializer=None)
-        export(body, timeout=TIMEOUT_SECONDS)
+        export(body, timeout=PATIENCE_SECONDS)

@@ -39,6 +39,7 @@ from cline_otel.signals import (
     SpanRecord,
     StatusCode,
 )
+from waiting import PATIENCE_SECONDS
 
 ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0")
 TRACE_ID, SPAN_ID = b"\x01" * 16, b"\x02" * 8
@@ -347,7 +348,7 @@ def test_bytes_do_not_depend_on_hash_seed_time_zone_locale_or_directory(tmp_path
             cwd=tmp_path if environment["TZ"] == "UTC" else None,
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         ).stdout
 
     first = digest(PYTHONHASHSEED="1", TZ="UTC", LC_ALL="C")

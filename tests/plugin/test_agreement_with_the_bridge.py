@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from cline_otel.consent import decide, evidence_of
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, Pseudonyms
 from cline_otel.privacy.shapes import _KEY
 from cline_otel.settings import load_settings
+from waiting import PATIENCE_SECONDS
 
 HERE = Path(__file__).parent
 CONVERTER = HERE.parents[1] / "bench" / "spool_from_capture.mjs"
@@ -31,7 +31,7 @@ needs_node = pytest.mark.skipif(NODE is None, reason="needs node")
 def node(*arguments: str | Path, given: bytes = b"") -> str:
     assert NODE is not None
     return subprocess.run(
-        [NODE, *arguments], input=given, stdout=subprocess.PIPE, check=True, timeout=60
+        [NODE, *arguments], input=given, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_SECONDS
     ).stdout.decode()
 
 
@@ -53,9 +53,6 @@ def put(root: Path, place: str, content: object) -> None:
 def test_the_bridge_decides_as_the_law_says_that_the_plugin_obeys_too(
     case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "CLINE_")) or name == "DO_NOT_TRACK":
-            monkeypatch.delenv(name)
     environment = {name: value.replace("{root}", str(tmp_path)) for name, value in case["environment"].items()}
     for name, value in environment.items():
         if name.startswith("CLINE_"):

@@ -18,10 +18,7 @@ READ_FROM_FILES = (Decider.CLINE_OPT_OUT, Decider.CLINE_TELEMETRY_SETTING, Decid
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "CLINE_")) or name == "DO_NOT_TRACK":
-            monkeypatch.delenv(name)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 

@@ -14,6 +14,7 @@ from cline_otel.sources.intake import Batch, Busy
 from cline_otel.sources.plugin.spool import SpoolReader
 from cline_otel.sources.plugin.spool_input import SpoolInput
 from presences import Presences
+from waiting import patience
 
 PROCESS = ProcessKey(1_000, 11)
 NAME = "11-1000-0.jsonl"
@@ -267,7 +268,7 @@ async def test_a_running_poller_is_woken_to_pass_over(station: Station) -> None:
     station.is_off = True
     station.write(b"while off\n")
     wake.set()
-    async with asyncio.timeout(20):
+    async with patience():
         await committed.wait()
         poller.stop()
         await task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportR
 from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.signals import SignalName
+from waiting import PATIENCE_SECONDS, eventually, patience
 
 
 class Gate:
@@ -62,12 +63,6 @@ async def turns(count: int = 50) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - the other end is a real socket
-            await asyncio.sleep(0.001)
-
-
 def loop_of(journal: Journal, exporter: Gate) -> DeliveryLoop:
     async def sleep(seconds: float) -> None:
         await asyncio.sleep(0)
@@ -91,8 +86,8 @@ async def test_a_send_under_way_is_broken_off_and_its_rows_stay_queued(journal: 
     assert gate.asked == [b"a"]
     assert len(journal.pending("traces", limit_bytes=100, limit_rows=10)) == 2
     loop.resume()
-    await until(lambda: gate.taken == [b"ab"])
-    assert await loop.drain(5)
+    await eventually(lambda: gate.taken == [b"ab"])
+    assert await loop.drain(PATIENCE_SECONDS)
 
 
 async def test_what_was_erased_while_off_is_not_sent_when_it_goes_on(journal: Journal) -> None:
@@ -107,9 +102,9 @@ async def test_what_was_erased_while_off_is_not_sent_when_it_goes_on(journal: Jo
     loop.resume()
     put(journal, b"new")
     loop.notify()
-    await until(lambda: gate.taken)
+    await eventually(lambda: gate.taken)
     assert gate.taken == [b"new"]
-    assert await loop.drain(5)
+    assert await loop.drain(PATIENCE_SECONDS)
 
 
 async def test_stopping_while_off_sends_nothing_and_does_not_wait(journal: Journal) -> None:
@@ -133,7 +128,7 @@ async def test_going_off_during_the_last_sending_ends_it(journal: Journal) -> No
     draining = asyncio.create_task(loop.drain(1_000))
     await gate.began.wait()
     loop.pause()
-    async with asyncio.timeout(20):
+    async with patience():
         assert not await draining
     assert gate.taken == []
 
@@ -177,7 +172,7 @@ async def test_metric_totals_are_neither_made_nor_sent_while_off(journal: Journa
     assert journal.status().signals["metrics"].last_error == ""
     reader.resume()
     intervals.put_nowait(None)
-    await until(lambda: gate.taken)
+    await eventually(lambda: gate.taken)
     reader.pause()
     assert not await reader.drain(1_000)
     assert gate.taken == [b"totals"]
@@ -241,16 +236,16 @@ async def test_what_waits_goes_to_the_new_destination(
     put(journal, b"a")
     delivery = delivery_of(journal, first.destinations("traces", "logs"))
     delivery.start()
-    await until(lambda: first.asked)
+    await eventually(lambda: first.asked)
     await delivery.replace(ExportSettings(second.destinations("traces")))
-    await until(lambda: second.taken)
+    await eventually(lambda: second.taken)
     assert second.taken == [("", b"a")]
     assert first.taken == []
     assert delivery.queued == {"traces"}
     assert any(str(second.port) in line for line in delivery.describe())
     await delivery.replace(ExportSettings({"logs": (FileDestination("logs", tmp_path),)}))
     assert delivery.queued == {"logs"}
-    await delivery.drain(5)
+    await delivery.drain(PATIENCE_SECONDS)
     await delivery.close()
 
 
@@ -264,7 +259,7 @@ async def test_a_destination_that_cannot_be_made_changes_nothing(
         await delivery.replace(ExportSettings({"traces": (SdkDestination("traces", "there-is-no-such-exporter"),)}))
     put(journal, b"a")
     delivery.notify()
-    await until(lambda: first.taken)
+    await eventually(lambda: first.taken)
     await delivery.close()
 
 
@@ -281,7 +276,7 @@ async def test_a_replacement_made_while_off_sends_nothing_until_it_is_on(
     await turns()
     assert (first.asked, second.asked) == (0, 0)
     delivery.resume()
-    await until(lambda: second.taken)
+    await eventually(lambda: second.taken)
     assert first.asked == 0
     await delivery.close()
 
@@ -291,6 +286,6 @@ async def test_a_failure_of_the_queue_is_told_by_run(journal: Journal, endpoints
     journal.close()
     delivery.start()
     with pytest.raises(Exception, match="closed"):
-        async with asyncio.timeout(20):
+        async with patience():
             await delivery.run()
     await delivery.close()

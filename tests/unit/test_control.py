@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -20,6 +19,7 @@ from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.settings import load_settings
 from cline_otel.settings.pseudonyms_file import rotate_key
 from cline_otel.sources.intake import Unavailable
+from waiting import eventually
 
 
 class Parts:
@@ -46,10 +46,7 @@ class Parts:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "CLINE_")) or name == "DO_NOT_TRACK":
-            monkeypatch.delenv(name)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
@@ -86,12 +83,6 @@ async def following(control: Control) -> AsyncIterator[None]:
     task.cancel()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - other programs' files are looked at in intervals
-            await asyncio.sleep(0.01)
-
-
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
@@ -108,9 +99,9 @@ async def test_a_new_key_is_followed_at_last_whatever_fails_at_first(
     parts.failures = [error] * 3
     async with following(control):
         rotate_key(state)
-        await until(lambda: parts.begun_anew == 3)
+        await eventually(lambda: parts.begun_anew == 3)
         assert control.policy == before
-        await until(lambda: control.policy != before)
+        await eventually(lambda: control.policy != before)
     assert parts.begun_anew == 4
     (told,) = warnings(caplog)
     assert told.startswith("the key of pseudonyms has changed and is not followed: ")
@@ -124,14 +115,14 @@ async def test_a_request_to_erase_is_carried_out_once_and_only_then_answered(
     parts.failures = [RecursionError("planted secret")] * 2
     async with following(control):
         token = off_file.ask_to_erase()
-        await until(lambda: parts.begun_anew == 2)
+        await eventually(lambda: parts.begun_anew == 2)
         assert off_file.carried_out is None
-        await until(lambda: off_file.carried_out == token)
+        await eventually(lambda: off_file.carried_out == token)
         assert waiting(journal) == 0
         journal.commit(Commit(outbox=[OutboxItem("logs", b"waits", 1)]))
         off_file.create()
         second = off_file.ask_to_erase()
-        await until(lambda: off_file.carried_out == second)
+        await eventually(lambda: off_file.carried_out == second)
     assert parts.begun_anew == 4, "each request but once"
     assert waiting(journal) == 0
     (told,) = warnings(caplog)
@@ -158,7 +149,7 @@ async def test_a_request_that_was_taken_back_is_not_carried_out(
     off_file.remove()
     off_file.create()
     async with following(control):
-        await until(control.is_off)
+        await eventually(control.is_off)
     assert off_file.carried_out is None
     assert waiting(journal) == 3
 
@@ -176,10 +167,10 @@ async def test_a_change_that_cannot_be_told_is_carried_out_and_told_again(
     control.tell = tell
     async with following(control):
         OffFile(state / "off").create()
-        await until(lambda: len(told) == 3)
+        await eventually(lambda: len(told) == 3)
         assert parts.is_paused
         OffFile(state / "off").remove()
-        await until(lambda: not parts.is_paused)
+        await eventually(lambda: not parts.is_paused)
     assert [consent.state for consent in told] == ["off", "off", "off", "on"]
     assert len(warnings(caplog)) == 1
 
@@ -195,9 +186,9 @@ async def test_off_is_followed_whatever_is_wrong_with_the_other_evidence(
 
     monkeypatch.setattr("cline_otel.settings.remote_config.RemoteConfigs.look", fail)
     async with following(control):
-        await until(lambda: len(looks) > 2)
+        await eventually(lambda: len(looks) > 2)
         assert control.is_on()
         OffFile(state / "off").create()
-        await until(lambda: parts.is_paused)
+        await eventually(lambda: parts.is_paused)
     (told,) = warnings(caplog)
     assert told.startswith("whether telemetry is on could not be followed: RecursionError at ")

@@ -14,6 +14,7 @@ from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
 from cline_otel.export.fanout import FanoutExporter
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
 from cline_otel.journal import Commit, Journal, OutboxItem
+from waiting import PATIENCE_SECONDS, eventually, patience
 
 Answer = Callable[[list[bytes]], ExportResult]
 
@@ -51,13 +52,6 @@ class Waits:
     async def sleep(self, seconds: float) -> None:
         self.seconds.append(seconds)
         await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        # Nothing here waits in real time, so every turn of the event loop gets things further.
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 def take(_: list[bytes]) -> ExportResult:
@@ -100,7 +94,7 @@ async def test_queued_rows_travel_together_in_order_and_leave_the_queue(journal:
     put(journal, b"a", b"b")
     put(journal, b"c", items=3)
     exporter = ScriptedExporter(take)
-    assert await loop_of(journal, exporter).drain(5)
+    assert await loop_of(journal, exporter).drain(PATIENCE_SECONDS)
     assert exporter.requests == [[b"a", b"b", b"c"]]
     assert journal.status().signals["traces"].delivered_items == 5
 
@@ -108,10 +102,10 @@ async def test_queued_rows_travel_together_in_order_and_leave_the_queue(journal:
 async def test_a_request_stays_within_the_limits(journal: Journal) -> None:
     put(journal, *[bytes([i]) * 10 for i in range(5)], b"x" * 100)
     exporter = ScriptedExporter(take)
-    assert await loop_of(journal, exporter, size_bytes=25).drain(5)
+    assert await loop_of(journal, exporter, size_bytes=25).drain(PATIENCE_SECONDS)
     assert [len(request) for request in exporter.requests] == [2, 2, 1, 1]
     put(journal, b"a", b"b", b"c")
-    assert await loop_of(journal, exporter, rows=2).drain(5)
+    assert await loop_of(journal, exporter, rows=2).drain(PATIENCE_SECONDS)
     assert exporter.requests[4:] == [[b"a", b"b"], [b"c"]]
 
 
@@ -127,9 +121,9 @@ async def test_a_notified_loop_delivers_without_being_drained(journal: Journal) 
     await asyncio.sleep(0)
     put(journal, b"a")
     loop.notify()
-    async with asyncio.timeout(5):
+    async with patience():
         await done.wait()
-    assert await loop.drain(5)
+    assert await loop.drain(PATIENCE_SECONDS)
     assert task.done()
 
 
@@ -139,9 +133,9 @@ async def test_failures_are_retried_with_exponential_backoff(journal: Journal) -
     exporter = ScriptedExporter(first_then([Retry("503")] * 8))
     loop = loop_of(journal, exporter, waits)
     task = loop.start()
-    await until(lambda: exporter.taken)
+    await eventually(lambda: exporter.taken)
     assert waits.seconds == [1, 2, 4, 8, 16, 32, 60, 60]
-    await loop.drain(5)
+    await loop.drain(PATIENCE_SECONDS)
     await task
 
 
@@ -158,9 +152,9 @@ async def test_a_destinations_wait_is_honoured_but_never_for_good(journal: Journ
     exporter = ScriptedExporter(first_then([Retry("429", 17), Retry("429", 1e9), Retry("429", 0)]))
     loop = loop_of(journal, exporter, waits)
     loop.start()
-    await until(lambda: exporter.taken)
+    await eventually(lambda: exporter.taken)
     assert waits.seconds == [17, 3600, 0]
-    await loop.drain(5)
+    await loop.drain(PATIENCE_SECONDS)
 
 
 async def test_a_held_queue_keeps_everything_and_names_the_remedy(
@@ -172,7 +166,7 @@ async def test_a_held_queue_keeps_everything_and_names_the_remedy(
     loop = loop_of(journal, exporter, waits)
     task = loop.start()
     with caplog.at_level(logging.WARNING):
-        await until(lambda: len(exporter.requests) >= 4)
+        await eventually(lambda: len(exporter.requests) >= 4)
     task.cancel()
     status = journal.status().signals["traces"]
     assert status.pending_rows == 2
@@ -189,7 +183,7 @@ async def test_only_the_row_that_is_refused_alone_is_put_aside(journal: Journal)
         return Refused("400 Bad Request") if b"5" in payloads else Delivered()
 
     exporter = ScriptedExporter(answer)
-    assert await loop_of(journal, exporter).drain(5)
+    assert await loop_of(journal, exporter).drain(PATIENCE_SECONDS)
     assert exporter.taken == [b"0", b"1", b"2", b"3", b"4", b"6", b"7", b"8"]
     status = journal.status().signals["traces"]
     assert (status.delivered_items, status.refused_items) == (8, 1)
@@ -200,7 +194,7 @@ async def test_only_the_row_that_is_refused_alone_is_put_aside(journal: Journal)
 async def test_a_refusal_that_no_splitting_helps_puts_the_whole_request_aside(journal: Journal) -> None:
     put(journal, b"a", b"b")
     exporter = ScriptedExporter(lambda _: Refused("never", splittable=False))
-    assert await loop_of(journal, exporter).drain(5)
+    assert await loop_of(journal, exporter).drain(PATIENCE_SECONDS)
     assert exporter.requests == [[b"a", b"b"]]
     assert journal.status().signals["traces"].dead_letter_rows == 2
 
@@ -210,10 +204,10 @@ async def test_a_refused_row_does_not_block_what_follows(journal: Journal) -> No
     exporter = ScriptedExporter(lambda payloads: Refused("400") if b"bad" in payloads else Delivered())
     loop = loop_of(journal, exporter)
     task = loop.start()
-    await until(lambda: len(exporter.requests) >= 1)
+    await eventually(lambda: len(exporter.requests) >= 1)
     put(journal, b"good")
     loop.notify()
-    await until(lambda: exporter.taken)
+    await eventually(lambda: exporter.taken)
     assert exporter.taken == [b"good"]
     task.cancel()
 
@@ -230,15 +224,15 @@ async def test_a_destination_that_refuses_everything_gets_ever_less_to_refuse(jo
     exporter = ScriptedExporter(answer)
     loop = loop_of(journal, exporter, waits)
     loop.start()
-    await until(lambda: journal.status().signals["traces"].pending_rows == 0)
-    await loop.drain(5)
+    await eventually(lambda: journal.status().signals["traces"].pending_rows == 0)
+    await loop.drain(PATIENCE_SECONDS)
     assert waits.seconds[:5] == [1, 2, 4, 8, 16]
 
 
 async def test_retries_between_halves_resend_only_the_open_half(journal: Journal) -> None:
     put(journal, b"a", b"b", b"c", b"d")
     exporter = ScriptedExporter(first_then([Refused("413"), Delivered(), Retry("503")]))
-    assert await loop_of(journal, exporter).drain(5)
+    assert await loop_of(journal, exporter).drain(PATIENCE_SECONDS)
     assert exporter.requests == [[b"a", b"b", b"c", b"d"], [b"a", b"b"], [b"c", b"d"], [b"c", b"d"]]
 
 
@@ -248,7 +242,7 @@ async def test_a_partial_success_is_never_sent_again_and_is_counted(
     put(journal, b"a", b"b", items=5)
     exporter = ScriptedExporter(lambda _: Delivered(rejected=3, message="too old"))
     with caplog.at_level(logging.WARNING):
-        assert await loop_of(journal, exporter).drain(5)
+        assert await loop_of(journal, exporter).drain(PATIENCE_SECONDS)
     status = journal.status().signals["traces"]
     assert len(exporter.requests) == 1
     assert (status.delivered_items, status.rejected_items, status.last_message) == (7, 3, "too old")
@@ -257,14 +251,14 @@ async def test_a_partial_success_is_never_sent_again_and_is_counted(
 
 async def test_a_warning_without_rejections_counts_as_delivered(journal: Journal) -> None:
     put(journal, b"a")
-    assert await loop_of(journal, ScriptedExporter(lambda _: Delivered(message="please batch"))).drain(5)
+    assert await loop_of(journal, ScriptedExporter(lambda _: Delivered(message="please batch"))).drain(PATIENCE_SECONDS)
     status = journal.status().signals["traces"]
     assert (status.delivered_items, status.rejected_items, status.last_message) == (1, 0, "please batch")
 
 
 async def test_a_destination_that_rejects_more_than_it_was_sent_cannot_make_counts_negative(journal: Journal) -> None:
     put(journal, b"a")
-    assert await loop_of(journal, ScriptedExporter(lambda _: Delivered(rejected=99))).drain(5)
+    assert await loop_of(journal, ScriptedExporter(lambda _: Delivered(rejected=99))).drain(PATIENCE_SECONDS)
     status = journal.status().signals["traces"]
     assert (status.delivered_items, status.rejected_items) == (0, 1)
 
@@ -279,7 +273,7 @@ async def test_a_defect_in_an_exporter_loses_nothing(journal: Journal) -> None:
             raise ZeroDivisionError("with a secret in it")
         return Delivered()
 
-    assert await loop_of(journal, ScriptedExporter(answer)).drain(5)
+    assert await loop_of(journal, ScriptedExporter(answer)).drain(PATIENCE_SECONDS)
     status = journal.status().signals["traces"]
     assert status.delivered_items == 1
 
@@ -296,7 +290,7 @@ async def test_a_cancelled_send_leaves_its_rows_in_the_queue(journal: Journal) -
 
     loop = loop_of(journal, Stuck(take))
     task = loop.start()
-    async with asyncio.timeout(5):
+    async with patience():
         await exporting.wait()
     task.cancel()
     await asyncio.wait({task})
@@ -326,9 +320,9 @@ async def test_draining_cuts_a_wait_short_and_tries_once_more(journal: Journal) 
 
     loop = DeliveryLoop("traces", journal, exporter, sleep=sleep)
     loop.start()
-    async with asyncio.timeout(5):
+    async with patience():
         await slept.wait()
-    assert await loop.drain(5)
+    assert await loop.drain(PATIENCE_SECONDS)
     assert exporter.taken == [b"a"]
 
 
@@ -353,7 +347,7 @@ async def test_every_destination_of_a_list_gets_every_row_once(journal: Journal)
     picky = ScriptedExporter(lambda payloads: Refused("400") if b"3" in payloads else Delivered())
     slow = ScriptedExporter(first_then([Retry("503"), Retry("503")]))
     easy = ScriptedExporter(take)
-    assert await loop_of(journal, FanoutExporter([picky, slow, easy])).drain(30)
+    assert await loop_of(journal, FanoutExporter([picky, slow, easy])).drain(PATIENCE_SECONDS)
     assert sorted(picky.taken) == [b"0", b"1", b"2", b"4", b"5"]
     assert sorted(slow.taken) == sorted(easy.taken) == [b"%d" % i for i in range(6)]
     status = journal.status().signals["traces"]
@@ -363,5 +357,5 @@ async def test_every_destination_of_a_list_gets_every_row_once(journal: Journal)
 async def test_a_list_of_destinations_forgets_the_rows_it_has_settled(journal: Journal) -> None:
     fanout = FanoutExporter([ScriptedExporter(take), ScriptedExporter(lambda payloads: Refused("400"))])
     put(journal, b"a", b"b", b"c")
-    assert await loop_of(journal, fanout).drain(30)
+    assert await loop_of(journal, fanout).drain(PATIENCE_SECONDS)
     assert [dict(settled) for settled in fanout._settled] == [{}, {}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from cline_otel.export.backoff import Backoff
 from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
 from cline_otel.export.exporters import Exporters
 from cline_otel.journal import Commit, Journal, OutboxItem
+from waiting import PATIENCE_SECONDS, eventually
 
 PROTOCOLS: list[OtlpProtocol] = ["http/protobuf", "http/json", "grpc"]
 QUICK = Backoff(initial_seconds=0.01, maximum_seconds=0.02, hold_seconds=0.01)
@@ -133,9 +133,7 @@ def loop_of(journal: Journal, exporters: Exporters, **more: Any) -> DeliveryLoop
 
 
 async def until_empty(journal: Journal) -> None:
-    async with asyncio.timeout(30):
-        while journal.pending("traces", limit_bytes=1, limit_rows=1):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not journal.pending("traces", limit_bytes=1, limit_rows=1))
 
 
 async def test_nothing_is_lost_or_doubled_while_the_server_goes_away_and_comes_back(
@@ -151,12 +149,10 @@ async def test_nothing_is_lost_or_doubled_while_the_server_goes_away_and_comes_b
         for name in names:
             journal.commit(Commit(outbox=[span(name)]))
             loop.notify()
-        async with asyncio.timeout(30):
-            while not journal.status().signals["traces"].last_error:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await eventually(lambda: journal.status().signals["traces"].last_error)
         async with collector.up():
             await until_empty(journal)
-    assert await loop.drain(5)
+    assert await loop.drain(PATIENCE_SECONDS)
     await exporters.close()
     assert collector.names == expected
     status = journal.status().signals["traces"]
@@ -169,7 +165,7 @@ async def test_one_bad_row_among_many_is_found_and_the_rest_arrives(journal: Jou
     collector.refuses = {"40"}
     exporters = Exporters({"traces": [collector.destination()]})
     async with collector.up():
-        assert await loop_of(journal, exporters).drain(30)
+        assert await loop_of(journal, exporters).drain(PATIENCE_SECONDS)
         await exporters.close()
     assert collector.names == [name for name in names if name != "40"]
     assert collector.requests == 1 + 2 * 6, "two requests a level of the bisection"
@@ -182,7 +178,7 @@ async def test_a_backlog_travels_in_requests_of_bounded_size(journal: Journal, c
     journal.commit(Commit(outbox=[span(name) for name in names]))
     exporters = Exporters({"traces": [collector.destination()]})
     async with collector.up():
-        assert await loop_of(journal, exporters, limits=BatchLimits(rows=100)).drain(30)
+        assert await loop_of(journal, exporters, limits=BatchLimits(rows=100)).drain(PATIENCE_SECONDS)
         await exporters.close()
     assert collector.names == names
     assert collector.requests == 3

@@ -24,6 +24,7 @@ from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Re
 from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.signals import SignalName
+from waiting import patience
 
 Context = grpc.aio.ServicerContext
 
@@ -237,7 +238,7 @@ async def test_a_server_that_is_away_and_comes_back_gets_the_data() -> None:
         assert await exporter.export(batch(trace_request("a"))) == Delivered()
     assert isinstance(await exporter.export(batch(b"")), Retry)
     async with serving(collector, port):
-        async with asyncio.timeout(20):
+        async with patience():
             # The channel takes a moment to see that the server is back; the delivery loop waits in between.
             while isinstance(await exporter.export(batch(trace_request("b"))), Retry):
                 pass

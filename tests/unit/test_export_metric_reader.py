@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Retry
 from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
+from waiting import PATIENCE_SECONDS, eventually, patience
 
 
 class ScriptedExporter:
@@ -51,12 +52,6 @@ class Waits:
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
-
-
 def reader(exporters: Sequence[ScriptedExporter], record: Record, waits: Waits, **more: float) -> PeriodicMetricReader:
     numbers = iter(range(100_000))
     return PeriodicMetricReader(
@@ -93,7 +88,7 @@ async def test_the_newest_totals_go_out_at_every_interval_and_lost_ones_are_not_
     waits, record = Waits(), Record()
     exporter = ScriptedExporter(Retry("503"), Hold("401", "key"), Delivered())
     task = reader([exporter], record, waits).start()
-    await until(lambda: len(exporter.taken) >= 2)
+    await eventually(lambda: len(exporter.taken) >= 2)
     task.cancel()
     assert exporter.requests[:4] == [b"0", b"1", b"2", b"3"]
     assert waits.seconds[:4] == [60] * 4
@@ -112,26 +107,26 @@ async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
 
     loop = PeriodicMetricReader(lambda: MetricsRequest(b"x", 1), [exporter], Record(), interval_seconds=60, sleep=sleep)
     task = loop.start()
-    async with asyncio.timeout(20):
+    async with patience():
         await waiting.wait()
-    assert await loop.drain(20)
+    assert await loop.drain(PATIENCE_SECONDS)
     assert exporter.taken == [b"x"]
     assert task.cancelled()
 
 
 async def test_draining_tells_whether_every_destination_has_the_totals() -> None:
     held, easy = ScriptedExporter(Hold("401", "key")), ScriptedExporter(Delivered())
-    assert not await reader([held, easy], Record(), Waits()).drain(20)
+    assert not await reader([held, easy], Record(), Waits()).drain(PATIENCE_SECONDS)
     assert easy.taken
     assert not await reader([StuckExporter(Delivered())], Record(), Waits()).drain(0.01)
     nothing = PeriodicMetricReader(lambda: None, [held], Record(), interval_seconds=60)
-    assert await nothing.drain(20), "where there are no totals there is nothing to send"
+    assert await nothing.drain(PATIENCE_SECONDS), "where there are no totals there is nothing to send"
 
 
 async def test_one_stuck_destination_does_not_stop_the_interval_for_good() -> None:
     stuck, easy, record = StuckExporter(Delivered()), ScriptedExporter(Delivered()), Record()
     task = reader([stuck, easy], record, Waits(), timeout_seconds=0.01).start()
-    await until(lambda: len(stuck.requests) >= 2)
+    await eventually(lambda: len(stuck.requests) >= 2)
     task.cancel()
     assert easy.taken
     assert "not taken within" in record.failures[0][0]
@@ -139,5 +134,5 @@ async def test_one_stuck_destination_does_not_stop_the_interval_for_good() -> No
 
 async def test_a_partial_success_is_counted_with_its_rejections() -> None:
     record = Record()
-    assert await reader([ScriptedExporter(Delivered(1, "unit unknown"))], record, Waits()).drain(20)
+    assert await reader([ScriptedExporter(Delivered(1, "unit unknown"))], record, Waits()).drain(PATIENCE_SECONDS)
     assert (record.delivered, record.rejected, record.messages) == (1, 1, ["unit unknown"])

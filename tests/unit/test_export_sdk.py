@@ -30,6 +30,7 @@ from cline_otel.export.interface import Batch, Delivered, ExporterError, Refused
 from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.export.sdk import SdkExporter
 from cline_otel.signals import SignalName
+from waiting import PATIENCE_SECONDS
 
 # What the official encoder sets on every span and link: "is the context remote" is known, and it is not.
 CONTEXT_FLAGS = 0x100
@@ -234,7 +235,7 @@ async def test_a_blocking_exporter_does_not_block_the_event_loop() -> None:
     class Blocking(Failing):
         def export(self, _: Any) -> Any:
             entered.set()
-            release.wait(20)
+            release.wait(PATIENCE_SECONDS)
             return SpanExportResult.SUCCESS
 
     exporter = SdkExporter(SdkDestination("traces", "blocking"), Blocking(None))

@@ -16,6 +16,7 @@ import pytest
 from cline_otel.plugin import install as installer
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
 from cline_otel.plugin.install import PluginInstallError, cline_directory_of, install, plugin_file_of, uninstall
+from waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -199,13 +200,11 @@ def test_the_installed_file_loads_and_writes_to_its_spool_whatever_the_paths(tmp
         "const { default: plugin } = await import(process.argv[1]);"
         "plugin.setup({}, { session: { sessionId: '1800000000000_abcde' }, client: { name: 'test', version: '1' } });"
     )
-    environment = {key: value for key, value in os.environ.items() if key not in ("DO_NOT_TRACK", "OTEL_SDK_DISABLED")}
 
     subprocess.run(
         [shutil.which("node") or "node", "--input-type=module", "-e", script, plugin_file.as_uri()],
         check=True,
-        env=environment,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
     [spool_file] = (state / "spool").iterdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import chain, combinations
 from pathlib import Path
 from typing import get_args
@@ -34,9 +33,6 @@ SUBSETS = list(chain.from_iterable(combinations(GROUPS, count) for count in rang
 @pytest.fixture
 def settings_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     """Settings of an environment that has nothing but what is given."""
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "CLINE_")):
-            monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def read(**environment: str) -> Settings:

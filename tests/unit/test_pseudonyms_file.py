@@ -24,6 +24,7 @@ from cline_otel.settings.pseudonyms_file import (
     rotate_key,
 )
 from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
+from waiting import PATIENCE_SECONDS
 
 KEY = "5a" * KEY_BYTES
 """Hex digits that are easy to find again."""
@@ -113,7 +114,7 @@ def test_processes_that_race_to_make_it_have_the_same_key(state: Path) -> None:
             process.stdin.write("\n")
             process.stdin.flush()
         for process in processes:
-            answers.append(process.communicate(timeout=60)[0])
+            answers.append(process.communicate(timeout=PATIENCE_SECONDS)[0])
             assert process.returncode == 0
     finally:
         for process in processes:

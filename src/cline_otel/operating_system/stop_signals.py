@@ -27,7 +27,10 @@ else:
     def on_stop_signal(loop: asyncio.AbstractEventLoop, called: Callable[[], None]) -> None:
         """Has ``loop`` call ``called`` whenever this process is asked to stop: at SIGINT and SIGTERM.
 
-        To be called in the main thread.
+        SIGINT stays ignored where the process was started to ignore it: a shell without job control does so to what
+        it starts in the background (POSIX, 2.11 "Signals and Error Handling"), so that Ctrl-C ends only what runs in
+        front. To be called in the main thread.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, called)
+        loop.add_signal_handler(signal.SIGTERM, called)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGINT, called)
