@@ -38,7 +38,7 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python check check-lint check-format check-types check-imports \
-	check-javascript check-repository format e2e freeze-journal bench fidelity collector lock picture docs clean
+	check-javascript check-repository format e2e freeze-journal bench fidelity collector lock picture docs dist test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -124,6 +124,13 @@ lock: ## write constraints.txt and constraints-node.txt anew; ARGUMENTS=--upgrad
 	@.out/lock/bin/$(LOCK) --group dev --output-file constraints.txt pyproject.toml $(ARGUMENTS)
 	@.out/lock/bin/$(LOCK) --group node --output-file constraints-node.txt $(ARGUMENTS)
 	@rm -rf .out/lock
+
+dist: setup ## build the source distribution and the wheel into dist
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+
+test-wheel: dist ## run the tests against the built wheel, with each Python that is there
+	@$(BIN)/python .ci/test_wheel.py $(ARGUMENTS)
 
 clean: ## remove what was made here, except .venv; the collector's cache stays
 	@rm -rf .out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
