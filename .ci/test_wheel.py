@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -148,9 +149,9 @@ def main() -> int:
         "pythons", nargs="*", metavar="PYTHON", help="interpreters; all that are found if none is named"
     )
     parser.add_argument("--collector", action="store_true", help="with the tests that need a collector")
-    options, pytest_arguments = parser.parse_known_args()
-    if not options.collector:
-        pytest_arguments += ["-m", "not collector"]
+    parser.add_argument("--pytest", default="", metavar="ARGUMENTS", help="further arguments of pytest, in one string")
+    options = parser.parse_args()
+    pytest_arguments = [*([] if options.collector else ["-m", "not collector"]), *shlex.split(options.pytest)]
     results = []
     for python in options.pythons or interpreters():
         started, version = time.monotonic(), version_of(python)
