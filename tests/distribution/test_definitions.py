@@ -40,12 +40,16 @@ def commands() -> list[str]:
     return [*of_jobs, *(hook["entry"] for repository in loaded(PRE_COMMIT)["repos"] for hook in repository["hooks"])]
 
 
+def targets() -> set[str]:
+    """What make can be asked for."""
+    return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_there(command: str) -> None:
     program, *arguments = shlex.split(command)
     if program == "make":
-        targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-        assert set(arguments) <= targets
+        assert set(arguments) <= targets()
     elif program == "python":
         done = subprocess.run(
             [sys.executable, ROOT / arguments[0], "--help"], capture_output=True, text=True, check=True
@@ -84,3 +88,11 @@ def test_actions_are_those_of_the_platform_each_at_a_major_version() -> None:
 
 def test_pre_commit_runs_what_is_here_alone() -> None:
     assert [repository["repo"] for repository in loaded(PRE_COMMIT)["repos"]] == ["local"]
+
+
+@pytest.mark.parametrize("page", ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_a_page_for_contributors_leads_to_what_is_there(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    links = re.findall(r"\]\((?!https:)([^)]+)\)", text)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert set(re.findall(r"(?:^ {4}|`)make ([a-z0-9-]+)", text, re.MULTILINE)) <= targets()
