@@ -1,8 +1,8 @@
 """Runs the tests against the wheel in ``dist`` instead of the source tree (`make test-wheel`).
 
 For each Python a fresh environment gets what constraints.txt names, checked against its hashes, and
-the wheel. The tests run in the unpacked source distribution without its ``src``, so that nothing but
-the wheel can be imported, and so that a file missing from either distribution is noticed. Tests that
+the wheel. The tests run in the unpacked source distribution without the package, so that nothing but
+the wheel's can be imported, and so that a file missing from either distribution is noticed. Tests that
 need a collector are left out unless asked for. Needs Python 3.11 or newer and its standard library.
 """
 
@@ -94,7 +94,7 @@ def unpack_without_package(tree: Path) -> None:
     archive = only("*.tar.gz")
     shutil.unpack_archive(archive, tree.parent)
     (tree.parent / archive.name.removesuffix(".tar.gz")).rename(tree)
-    shutil.rmtree(tree / "src")
+    shutil.rmtree(tree / PACKAGE)
 
 
 def prepare(python: str, place: Path) -> tuple[Path, Path]:
