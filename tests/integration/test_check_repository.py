@@ -16,6 +16,7 @@ from waiting import PATIENCE_SECONDS
 SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "check_repository.py"
 
 _random = random.Random(7)
+HASH = f"    --hash=sha256:{'0a' * 32}"
 TOKEN = "ghp_" + "".join(_random.choices(string.ascii_letters + string.digits, k=24))
 
 
@@ -39,7 +40,9 @@ def check(root: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_repository_with_nothing_wrong_passes_silently(repository: Path) -> None:
-    (repository / "constraints.txt").write_text("aiohttp==3.14.5\nPygments==2.21.0\n")
+    (repository / "constraints.txt").write_text(
+        f"aiohttp==3.14.5 \\\n{HASH} \\\n{HASH}\ncolorama==0.4.6 ; sys_platform == 'win32' \\\n{HASH}\n"
+    )
     (repository / "notes.md").write_text(
         "Posts to /v1/traces; see https://example.org/root/page, ~/.cache and /tmp/x.\n"
     )
@@ -56,8 +59,13 @@ def test_a_repository_with_nothing_wrong_passes_silently(repository: Path) -> No
         ("notes.md", f"see {Path.home()}/notes\n", "notes.md:1: names"),
         ("deep/notes.md", "at /ro" + "ot/.bashrc\n", "deep/notes.md:1: names"),
         ("key.txt", f"token={TOKEN}\n", "key.txt:1: looks like a secret"),
-        ("constraints.txt", "a==1\nb @ https://example.org/b.whl\n", "constraints.txt:2: is not NAME==VERSION"),
-        ("constraints.txt", "-e .\n", "constraints.txt:1: is not NAME==VERSION"),
+        (
+            "constraints.txt",
+            f"a==1 \\\n{HASH}\nb @ https://example.org/b.whl\n",
+            "constraints.txt:3: is neither NAME==",
+        ),
+        ("constraints-node.txt", "-e .\n", "constraints-node.txt:1: is neither NAME=="),
+        ("constraints.txt", "a==1\n", "constraints.txt:1: is neither NAME=="),
         ("big.bin", "\0" * 600_000, "big.bin: 600000 bytes"),
     ],
 )
