@@ -11,7 +11,8 @@ Two stages go through what is stable between commits, the command line, and stan
 - ``replay``: ``cline-otel replay --output`` reads a plugin's spool and ``cline.log`` and writes OTLP JSON lines.
 
 The others are parts of the first, by the registry of sources and the entry points named in ``_ENTRY_POINTS``, of which
-the first that exists counts. Where a commit has none of them, or takes other arguments, the stage is left out of what it prints.
+the first that exists counts. Where a commit has none of them, or takes other arguments, the stage is left out of what
+it prints.
 Every order has ids of its own, so that no cache of ids makes anything look faster.
 """
 

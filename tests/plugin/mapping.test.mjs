@@ -5,9 +5,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-
-import { createPseudonyms } from "../../src/cline_otel/plugin/cline-otel.js";
 import { spoolFromCapture } from "../../bench/spool_from_capture.mjs";
+import { createPseudonyms } from "../../src/cline_otel/plugin/cline-otel.js";
 import { AGENT, feed, newMapping, PSEUDONYMS, RUN, RunCalls, runIdOf, SECRET, SESSION, setup } from "./hook_calls.mjs";
 import { events, mapped, only, printed } from "./records.mjs";
 
