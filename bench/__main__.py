@@ -25,7 +25,7 @@ from bench.plain_sdk import PlainSdkBridge, decode
 from bench.workload import records_per_run, requests
 from cline_otel.catalogue import values
 from cline_otel.catalogue.load import Catalogue, load
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import AttributeValue, ModelCallStarted, RunStarted
 from cline_otel.journal.records import Commit, OutboxItem
 from cline_otel.journal.store import Journal
@@ -46,8 +46,10 @@ def _new_requests(runs: int) -> list[bytes]:
 
 
 def _new_pipeline(catalogue: Catalogue = CATALOGUE) -> Pipeline:
-    origin = Origin((("service.name", "cline"), ("service.instance.id", "bench")), "cline-otel", "bench", SCHEMA_URL)
-    return Pipeline(catalogue, origin, origin, claim_wait_ns=0)
+    resource_and_scope = ResourceAndScope(
+        (("service.name", "cline"), ("service.instance.id", "bench")), "cline-otel", "bench", SCHEMA_URL
+    )
+    return Pipeline(catalogue, resource_and_scope, resource_and_scope, claim_wait_ns=0)
 
 
 def _bridge(bodies: list[bytes], directory: Path) -> float:
@@ -58,7 +60,7 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
     started = time.process_time()
     for number, body in enumerate(bodies):
         pipeline.take(Payload("otlp", [body], "protobuf"))
-        pipeline.tell_time(now_ns + number)
+        pipeline.advance_clock(now_ns + number)
         flushed = pipeline.flush()
         commit = Commit(state=flushed.state)
         if flushed.traces_request:

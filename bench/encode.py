@@ -28,8 +28,8 @@ from opentelemetry.trace.status import StatusCode as SdkStatusCode
 
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import (
     Attributes,
@@ -85,7 +85,7 @@ def chat_attributes(index: int, distinct_strings: int) -> Attributes:
 
 def span_comparison(name: str, distinct_strings: int) -> Comparison:
     """Chat spans with other numbers, and other ``distinct_strings``, in every span of every round."""
-    origin = Origin(RESOURCE, "cline-otel", "0.1.0", SCHEMA_URL)
+    resource_and_scope = ResourceAndScope(RESOURCE, "cline-otel", "0.1.0", SCHEMA_URL)
     resource = Resource(dict(RESOURCE), SCHEMA_URL)
     scope = InstrumentationScope("cline-otel", "0.1.0", SCHEMA_URL)
     spans: list[SpanRecord] = []
@@ -109,7 +109,7 @@ def span_comparison(name: str, distinct_strings: int) -> Comparison:
 
     return Comparison(
         name,
-        lambda: encode_traces(spans, origin),
+        lambda: encode_traces(spans, resource_and_scope),
         lambda: official_spans(sdk_spans).SerializeToString(),
         prepare,
     )
@@ -135,7 +135,7 @@ def sdk_span(span: SpanRecord, resource: Resource, scope: InstrumentationScope) 
 
 def log_comparison() -> Comparison:
     """Log records of five attributes, one of them different in each."""
-    origin = Origin(RESOURCE, "cline-otel", "0.1.0", SCHEMA_URL)
+    resource_and_scope = ResourceAndScope(RESOURCE, "cline-otel", "0.1.0", SCHEMA_URL)
     resource = Resource(dict(RESOURCE), SCHEMA_URL)
     scope = InstrumentationScope("cline-otel", "0.1.0", SCHEMA_URL)
     records = [
@@ -177,14 +177,14 @@ def log_comparison() -> Comparison:
         sdk_records.append(ReadableLogRecord(sdk_record, resource, scope))
     return Comparison(
         "log record, 5 attributes",
-        lambda: encode_logs(records, origin),
+        lambda: encode_logs(records, resource_and_scope),
         lambda: official_logs(sdk_records).SerializeToString(),
     )
 
 
 def histogram_comparison() -> Comparison:
     """Histogram series of four attributes and twelve bounds."""
-    origin = Origin(RESOURCE, "cline-otel", "0.1.0", SCHEMA_URL)
+    resource_and_scope = ResourceAndScope(RESOURCE, "cline-otel", "0.1.0", SCHEMA_URL)
     definition = MetricDefinition(
         "gen_ai.client.token.usage", "histogram", "{token}", "Tokens used.", boundaries=BOUNDARIES
     )
@@ -234,7 +234,7 @@ def histogram_comparison() -> Comparison:
     definitions = {definition.name: definition}
     return Comparison(
         "histogram series, 12 bounds",
-        lambda: encode_metrics(totals, definitions, origin, START_NS, START_NS + 1),
+        lambda: encode_metrics(totals, definitions, resource_and_scope, START_NS, START_NS + 1),
         lambda: official_metrics(data).SerializeToString(),
     )
 

@@ -11,7 +11,7 @@ from bench.recorded_hooks import with_spool_files
 from cline_otel.catalogue.load import load
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
-from cline_otel.replay import Replayed, replay
+from cline_otel.replay import ReplayResult, replay
 from cline_otel.sources.recording import Recording, read_recording
 
 CATALOGUE: Final = load(Policy(pseudonyms=Pseudonyms(KEY)))
@@ -23,6 +23,6 @@ def recording_of(paths: Iterable[Path], only: str | None = None) -> Recording:
     return read_recording(wanted, only)
 
 
-def replay_of(paths: Iterable[Path], only: str | None = None) -> Replayed:
+def replay_of(paths: Iterable[Path], only: str | None = None) -> ReplayResult:
     """Recordings through the pipeline."""
     return replay(recording_of(paths, only), CATALOGUE)

@@ -190,13 +190,13 @@ def parts() -> None:
 def _parts(bodies: list[bytes], folder: Path) -> Iterator[tuple[str, float]]:
     from cline_otel.catalogue.load import load
     from cline_otel.encode.logs import encode_logs
-    from cline_otel.encode.origin import Origin
+    from cline_otel.encode.resource_and_scope import ResourceAndScope
     from cline_otel.encode.traces import encode_traces
     from cline_otel.journal.records import Commit, OutboxItem
     from cline_otel.journal.store import Journal
 
     catalogue, decode = load(), _decoder()
-    origin = Origin((("service.name", "cline"),), "cline-otel", "bench", "")
+    resource_and_scope = ResourceAndScope((("service.name", "cline"),), "cline-otel", "bench", "")
     seconds, decoded = _timed(lambda: [list(decode(body, catalogue)) for body in bodies])
     yield "decode", seconds
     translator = _found("translate")(catalogue, claim_wait_ns=0)
@@ -211,7 +211,10 @@ def _parts(bodies: list[bytes], folder: Path) -> Iterator[tuple[str, float]]:
     seconds, _ = _timed(translate)
     yield "translate", seconds
     seconds, encoded = _timed(
-        lambda: [(encode_traces(out.spans, origin), encode_logs(out.logs, origin)) for out, _ in taken]
+        lambda: [
+            (encode_traces(out.spans, resource_and_scope), encode_logs(out.logs, resource_and_scope))
+            for out, _ in taken
+        ]
     )
     yield "encode", seconds
     commits = [

@@ -18,7 +18,7 @@ from bench.fixed_key import CATALOGUE, recording_of
 import payloads
 from cline_otel.events import EVENT_TYPES, AttributeValue, Event, RunClaimed, steering_fields, tick
 from cline_otel.replay import decode_recording
-from cline_otel.signals import Outputs, Tally
+from cline_otel.signals import Diagnostics, StepOutput
 from cline_otel.translate.step import SILENCE_NS, Translator
 
 DATA: Final = Path(__file__).parent / "data"
@@ -26,13 +26,17 @@ CAPTURES: Final = DATA / "captures"
 SECOND_NS: Final = 1_000_000_000
 HOUR_NS: Final = 3_600 * SECOND_NS
 
-LIFECYCLE_FACTS: Final = frozenset(
+LIFECYCLE_LOG_EVENTS: Final = frozenset(
     {"cline.run.started", "cline.run.finished", "cline.model_call.failed", "cline.tool_call.failed"}
 )
 """Log records that the translator makes of runs and calls; the others are facts that a source tells."""
 
-FACT_METRICS: Final = frozenset(
-    {fact.counts for name, fact in CATALOGUE.facts.items() if fact.counts and name not in LIFECYCLE_FACTS}
+LOG_EVENT_METRICS: Final = frozenset(
+    {
+        log_event.counts
+        for name, log_event in CATALOGUE.log_events.items()
+        if log_event.counts and name not in LIFECYCLE_LOG_EVENTS
+    }
 )
 """Counters that facts grow; ``cline.errors`` and ``cline.feature.used`` grow with failed and special calls too."""
 
@@ -54,18 +58,18 @@ def capture_paths() -> list[Path]:
 @lru_cache(None)
 def decoded(path: Path) -> tuple[tuple[Stream, ...], dict[tuple[str, str, str], int]]:
     """The streams of a recording, and what its decoding counted."""
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
     catalogue = CATALOGUE
     streams = [
         Stream(events[0].source, tuple(events))
-        for events in decode_recording(recording_of([path]), catalogue, tally)
+        for events in decode_recording(recording_of([path]), catalogue, diagnostics)
         if events
     ]
     for body in sorted(path.glob("*.pb")):
-        events = payloads.decoded(payloads.otlp_request(body.read_bytes(), "protobuf"), tally)
+        events = payloads.decoded(payloads.otlp_request(body.read_bytes(), "protobuf"), diagnostics)
         if events:
             streams.append(Stream("otlp", tuple(events)))
-    return tuple(streams), dict(tally)
+    return tuple(streams), dict(diagnostics)
 
 
 def streams_of(path: Path) -> tuple[Stream, ...]:
@@ -78,7 +82,7 @@ def end_of(events: Iterable[Event]) -> int:
     return max((event.occurred_at_ns for event in events), default=0)
 
 
-def translate(steps: Sequence[Event], claim_wait_ns: int = 0) -> Outputs:
+def translate(steps: Sequence[Event], claim_wait_ns: int = 0) -> StepOutput:
     """All that comes of the steps; what stays open is closed by two ticks a day and more after the last."""
     translator = Translator(CATALOGUE, claim_wait_ns=claim_wait_ns)
     for step in [*steps, *closing_ticks(steps)]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from bench.fixed_key import CATALOGUE
 
 from cline_otel.events import Event
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES
@@ -28,9 +28,9 @@ def otlp_request(body: bytes, encoding: str = "json") -> Payload:
     return Payload("otlp", [body], encoding)
 
 
-def decoded(payload: Payload, tally: Tally | None = None) -> list[Event]:
-    """The events of a payload; what was counted goes into ``tally``."""
-    return list(SOURCES.decode(payload, CATALOGUE, {} if tally is None else tally))
+def decoded(payload: Payload, diagnostics: Diagnostics | None = None) -> list[Event]:
+    """The events of a payload; what was counted goes into ``diagnostics``."""
+    return list(SOURCES.decode(payload, CATALOGUE, {} if diagnostics is None else diagnostics))
 
 
 def recorded(*payloads: Payload) -> Recording:

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from cline_otel import __version__
-from cline_otel.consent import Consent, Erased, erase_if_less_is_allowed
+from cline_otel.consent import Consent, EraseResult, erase_if_less_is_allowed
 from cline_otel.control import Control
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.exporters import Exporters
 from cline_otel.export.metric_reader import MetricsRequest
@@ -29,7 +29,7 @@ from cline_otel.plugin.install import plugin_file_of
 from cline_otel.privacy.policy import Policy
 from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
-from cline_otel.settings.privacy import Exposure, exposures
+from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.signals import Attributes
 from cline_otel.sources.files.polling import Poller, renewed_cursors
 from cline_otel.sources.interface import Listening, Receiver
@@ -51,7 +51,7 @@ class Started(msgspec.Struct, frozen=True):
     sends: tuple[str, ...]
     state_directory: Path
     consent: Consent
-    exposures: tuple[Exposure, ...] = ()
+    opt_ins: tuple[OptIn, ...] = ()
     excluded: tuple[str, ...] = ()
 
 
@@ -85,7 +85,7 @@ class Bridge:
         self._sources = sources
         self._observer = observer or Observer()
         self._stopping = asyncio.Event()
-        self._erased: Erased | None = None
+        self._erased: EraseResult | None = None
 
     def stop(self) -> None:
         """Asks for a stop; ``run`` returns when what can be sent in time is sent."""
@@ -112,7 +112,7 @@ class Bridge:
 
     async def _run(self, journal: Journal, exporters: Exporters) -> None:
         settings = self._settings
-        origin, metric_origin = _origins(settings, journal.instance_id)
+        resource_and_scope, metric_resource_and_scope = _origins(settings, journal.instance_id)
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
         control = Control(settings, self._sources)
         self._erased = erase_if_less_is_allowed(journal, control.policy)
@@ -120,8 +120,8 @@ class Bridge:
         def new_pipeline() -> Pipeline:
             pipeline = Pipeline(
                 self._sources.catalogue(control.policy),
-                origin,
-                metric_origin,
+                resource_and_scope,
+                metric_resource_and_scope,
                 journal.load_state(),
                 claim_wait_ns,
                 self._sources,
@@ -178,7 +178,7 @@ class Bridge:
             tasks.append(asyncio.create_task(delivery.run(), name="delivery"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
-            tasks.append(asyncio.create_task(self._tell_status(journal, ingest), name="status"))
+            tasks.append(asyncio.create_task(self._report_status(journal, ingest), name="status"))
             listening_on = next((receiver.endpoint for receiver in receivers), None)
             running = _running(control.consent, listening_on, settings.policy)
             with announced(settings.state_directory, running) as announce:
@@ -224,7 +224,7 @@ class Bridge:
         if not polling.cancelled() and (error := polling.exception()) is not None:
             raise error
 
-    async def _tell_status(self, journal: Journal, ingest: Ingest) -> None:
+    async def _report_status(self, journal: Journal, ingest: Ingest) -> None:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self._observer.status(journal.status(), ingest.pipeline.open_runs)
@@ -257,7 +257,7 @@ class Bridge:
             tuple(delivery.describe()),
             settings.state_directory,
             consent,
-            exposures(settings.policy),
+            opt_ins(settings.policy),
             tuple(sorted(settings.policy.excluded)),
         )
 
@@ -269,7 +269,7 @@ def _running(consent: Consent, listening_on: str | None, policy: Policy) -> Runn
         listening_on,
         consent.state,
         consent.reasons,
-        exposures(policy),
+        opt_ins(policy),
         tuple(sorted(policy.excluded)),
     )
 
@@ -306,13 +306,13 @@ def resource_of(settings: Settings, instance_id: str) -> Attributes:
     return tuple(named.items())
 
 
-def _origins(settings: Settings, instance_id: str) -> tuple[Origin, Origin]:
+def _origins(settings: Settings, instance_id: str) -> tuple[ResourceAndScope, ResourceAndScope]:
     """Metrics carry no version, neither in resource nor scope: an upgrade must not split their totals."""
     resource = resource_of(settings, instance_id)
     identity = tuple(pair for pair in resource if pair[0] != "service.version")
     return (
-        Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL),
-        Origin(identity, SCOPE_NAME, "", SCHEMA_URL),
+        ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL),
+        ResourceAndScope(identity, SCOPE_NAME, "", SCHEMA_URL),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cline_otel.consent import Consent, ConsentWatch, erase_waiting, evidence_of
+from cline_otel.consent import Consent, ConsentWatch, erase_waiting, opt_out_sources_of
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.interface import ExporterError
 from cline_otel.ingest import Ingest
@@ -69,7 +69,7 @@ class Control:
         self.tell: Callable[[Consent], None] = lambda consent: None
         self._settings = settings
         self._sources = sources
-        self._evidence = evidence_of(settings, os.environ)
+        self._evidence = opt_out_sources_of(settings, os.environ)
         self._remote_configs = self._evidence.remote_configs
         self._watch = ConsentWatch(self._evidence, self._change)
         self._remote_exports = settings.remote_exports

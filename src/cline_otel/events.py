@@ -166,10 +166,10 @@ class RecordsDropped(Event, tag="records.dropped", frozen=True):
     count: int | None = None
 
 
-class LogEvent(Event, tag="fact", frozen=True):
+class LogEvent(Event, tag="log_event", frozen=True):
     """Something beside the run's own life that becomes a log record."""
 
-    kind: ClassVar[str] = "fact"
+    kind: ClassVar[str] = "log_event"
 
 
 class Tick(Event, tag="tick", frozen=True):

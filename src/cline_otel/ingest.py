@@ -22,7 +22,7 @@ import msgspec
 from cline_otel.consent.decision import State
 from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem, OutboxSignal
 from cline_otel.journal.store import Journal
-from cline_otel.pipeline import Flushed, Pipeline
+from cline_otel.pipeline import FlushResult, Pipeline
 from cline_otel.sources.files.polling import INTERRUPTED_KEY
 from cline_otel.sources.intake import Batch, Busy, Unavailable
 from cline_otel.sources.interface import MalformedPayload, Payload, ReceiveResult
@@ -101,7 +101,7 @@ class Ingest:
                 # It will never be read: what follows must not wait for it.
                 _count(commit, "malformed", payload.source, self.pipeline.catalogue.sources[payload.source].piece)
         if batch.tick_at_ns is not None:
-            self.pipeline.tell_time(batch.tick_at_ns)
+            self.pipeline.advance_clock(batch.tick_at_ns)
             if batch.tick_at_ns - self._forgotten_at_ns > _FORGET_EVERY_NS:
                 self._forgotten_at_ns = batch.tick_at_ns
                 self.pipeline.forget()
@@ -134,7 +134,7 @@ class Ingest:
             Unavailable: it is not known whether it may be taken.
         """
         consent = self._consent()
-        if consent == "held":
+        if consent == "unknown":
             raise Unavailable()
         if consent == "off":
             self._dropped_requests[source] += 1
@@ -237,13 +237,13 @@ class Ingest:
         self._failure = None
 
 
-def _add_flushed(commit: Commit, flushed: Flushed, exported: Collection[OutboxSignal]) -> None:
+def _add_flushed(commit: Commit, flushed: FlushResult, exported: Collection[OutboxSignal]) -> None:
     if flushed.traces_request and "traces" in exported:
-        commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans), flushed.tally))
+        commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans), flushed.diagnostics))
     if flushed.logs_request and "logs" in exported:
-        commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs), flushed.tally))
+        commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs), flushed.diagnostics))
     commit.state |= flushed.state
-    for (kind, source, name), times in flushed.tally.items():
+    for (kind, source, name), times in flushed.diagnostics.items():
         _count(commit, kind, source, name, times)
 
 

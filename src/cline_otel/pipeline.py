@@ -16,10 +16,10 @@ from cline_otel.catalogue.load import Catalogue
 from cline_otel.catalogue.values import OTHER
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
-from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, Tally, add, count
+from cline_otel.signals import Diagnostics, LogRecord, MetricTotal, SpanRecord, add, count
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
@@ -29,13 +29,13 @@ from cline_otel.translate.totals import Totals
 
 SCOPE_NAME: Final = "cline-otel"
 
-MAX_TALLY_NAMES: Final = 1_000
+MAX_DIAGNOSTIC_NAMES: Final = 1_000
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
 """The conventions that the catalogue's names are from."""
 
 
-class Flushed(msgspec.Struct):
+class FlushResult(msgspec.Struct):
     """What came out since the last flush; requests are empty where there was nothing."""
 
     spans: list[SpanRecord]
@@ -43,7 +43,7 @@ class Flushed(msgspec.Struct):
     traces_request: bytes
     logs_request: bytes
     state: dict[str, bytes | None]
-    tally: Tally
+    diagnostics: Diagnostics
 
 
 class Pipeline:
@@ -64,8 +64,8 @@ class Pipeline:
     def __init__(
         self,
         catalogue: Catalogue,
-        origin: Origin,
-        metric_origin: Origin,
+        resource_and_scope: ResourceAndScope,
+        metric_resource_and_scope: ResourceAndScope,
         rows: Iterable[tuple[str, bytes]] = (),
         claim_wait_ns: int = CLAIM_WAIT_NS,
         sources: Registry = SOURCES,
@@ -73,15 +73,15 @@ class Pipeline:
         rows = list(rows)
         self._sources = sources
         self.catalogue = catalogue
-        self._origin = origin
-        self._metric_origin = metric_origin
+        self._resource_and_scope = resource_and_scope
+        self._metric_resource_and_scope = metric_resource_and_scope
         self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
         self._totals = Totals(catalogue.metrics)
-        self._tally: Tally = {}
+        self._diagnostics: Diagnostics = {}
         lost = self._totals.restore(rows)
         self.unreadable = self._translator.state.unreadable | ({"total": lost} if lost else {})
         for kind, number in self.unreadable.items():
-            count(self._tally, "unreadable", "journal", kind, number)
+            count(self._diagnostics, "unreadable", "journal", kind, number)
         self._names: set[str] = set()
 
     def take(self, payload: Payload) -> int:
@@ -90,7 +90,7 @@ class Pipeline:
         Raises:
             MalformedPayload: nothing of it can be decoded; nothing was taken.
         """
-        return self.take_events(self._sources.decode(payload, self.catalogue, self._tally))
+        return self.take_events(self._sources.decode(payload, self.catalogue, self._diagnostics))
 
     def take_events(self, events: Iterable[Event]) -> int:
         """Events that are decoded already."""
@@ -101,11 +101,11 @@ class Pipeline:
                 step(event)
             except Exception:
                 # A defect of the translator must stop neither what follows nor the bridge; a test would see it counted.
-                count(self._tally, "defect", event.source, event.name)
+                count(self._diagnostics, "defect", event.source, event.name)
             number += 1
         return number
 
-    def tell_time(self, now_ns: int) -> None:
+    def advance_clock(self, now_ns: int) -> None:
         """What time it is, nanoseconds since the Unix epoch."""
         self._translator.step(tick(now_ns))
 
@@ -117,28 +117,28 @@ class Pipeline:
         """Drops what had no sign of life for long."""
         self._translator.forget()
 
-    def flush(self) -> Flushed:
+    def flush(self) -> FlushResult:
         """Everything since the last flush."""
         outputs = self._translator.take()
         for delta in outputs.metrics:
             self._totals.add(delta)
-        told, self._tally = self._tally, {}
-        tally: Tally = {}
+        told, self._diagnostics = self._diagnostics, {}
+        diagnostics: Diagnostics = {}
         for (kind, source, name), times in told.items():
-            count(tally, kind, source, self._bounded(name), times)
-        add(tally, outputs.tally)
-        return Flushed(
+            count(diagnostics, kind, source, self._bounded(name), times)
+        add(diagnostics, outputs.diagnostics)
+        return FlushResult(
             spans=outputs.spans,
             logs=outputs.logs,
-            traces_request=encode_traces(outputs.spans, self._origin) if outputs.spans else b"",
-            logs_request=encode_logs(outputs.logs, self._origin) if outputs.logs else b"",
+            traces_request=encode_traces(outputs.spans, self._resource_and_scope) if outputs.spans else b"",
+            logs_request=encode_logs(outputs.logs, self._resource_and_scope) if outputs.logs else b"",
             state=self._translator.state.changes() | self._totals.changes(),
-            tally=tally,
+            diagnostics=diagnostics,
         )
 
     def _bounded(self, name: str) -> str:
         """Names come from upstream; past the first thousand they are counted together."""
-        if len(self._names) < MAX_TALLY_NAMES:
+        if len(self._names) < MAX_DIAGNOSTIC_NAMES:
             self._names.add(name)
         return name if name in self._names else OTHER
 
@@ -157,4 +157,4 @@ class Pipeline:
         totals = self._totals.all()
         if not totals:
             return b""
-        return encode_metrics(totals, self.catalogue.metrics, self._metric_origin, started_at_ns, now_ns)
+        return encode_metrics(totals, self.catalogue.metrics, self._metric_resource_and_scope, started_at_ns, now_ns)

@@ -16,13 +16,13 @@ import msgspec
 from cline_otel import __version__
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.encode.logs import encode_logs
-from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
-from cline_otel.signals import Attributes, LogRecord, MetricTotal, SignalName, SpanRecord, Tally, add, count
+from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricTotal, SignalName, SpanRecord, add, count
 from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
@@ -39,33 +39,33 @@ REPLAY_RESOURCE: Final[Attributes] = (
 ITEMS_PER_REQUEST: Final = 512
 
 
-class Replayed(msgspec.Struct):
+class ReplayResult(msgspec.Struct):
     """All that a recording became."""
 
     spans: list[SpanRecord]
     logs: list[LogRecord]
     totals: list[MetricTotal]
-    tally: Tally
+    diagnostics: Diagnostics
     events: int
     requests: dict[SignalName, list[bytes]]
 
 
 def decode_recording(
-    recording: Recording, catalogue: Catalogue, tally: Tally, sources: Registry = SOURCES
+    recording: Recording, catalogue: Catalogue, diagnostics: Diagnostics, sources: Registry = SOURCES
 ) -> list[list[Event]]:
     """The events of each stream of a recording; a stream keeps its own order."""
     return [
-        [event for payload in stream for event in decode_recorded(payload, catalogue, tally, sources)]
+        [event for payload in stream for event in decode_recorded(payload, catalogue, diagnostics, sources)]
         for stream in recording.streams
     ]
 
 
-def decode_recorded(payload: Payload, catalogue: Catalogue, tally: Tally, sources: Registry) -> list[Event]:
+def decode_recorded(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics, sources: Registry) -> list[Event]:
     """The events of one payload; one that cannot be decoded is counted."""
     try:
-        return list(sources.decode(payload, catalogue, tally))
+        return list(sources.decode(payload, catalogue, diagnostics))
     except MalformedPayload:
-        count(tally, "malformed", payload.source, catalogue.sources[payload.source].piece)
+        count(diagnostics, "malformed", payload.source, catalogue.sources[payload.source].piece)
         return []
 
 
@@ -99,7 +99,7 @@ def replay(
     resource: Attributes = REPLAY_RESOURCE,
     shift_to_ns: int | None = None,
     sources: Registry = SOURCES,
-) -> Replayed:
+) -> ReplayResult:
     """A recording through the pipeline.
 
     Args:
@@ -110,11 +110,11 @@ def replay(
             leaves them as they were.
         sources: the sources that there are; the catalogue is theirs.
     """
-    tally: Tally = {}
-    streams = decode_recording(recording, catalogue, tally, sources)
-    add(tally, recording.tally)
-    origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
-    pipeline = Pipeline(catalogue, origin, origin, sources=sources)
+    diagnostics: Diagnostics = {}
+    streams = decode_recording(recording, catalogue, diagnostics, sources)
+    add(diagnostics, recording.diagnostics)
+    resource_and_scope = ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL)
+    pipeline = Pipeline(catalogue, resource_and_scope, resource_and_scope, sources=sources)
     pipeline.take_events(claims(streams, catalogue))
     events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
     first_ns = events[0].occurred_at_ns if events else 0
@@ -123,27 +123,27 @@ def replay(
         shift_ns = shift_to_ns - last_ns
         events = [_shifted(event, shift_ns) for event in events]
         first_ns, last_ns = first_ns + shift_ns, last_ns + shift_ns
-    pipeline.tell_time(first_ns)
+    pipeline.advance_clock(first_ns)
     pipeline.take_events(events)
-    pipeline.tell_time(last_ns + SILENCE_NS + 1)
+    pipeline.advance_clock(last_ns + SILENCE_NS + 1)
     flushed = pipeline.flush()
-    add(tally, flushed.tally)
+    add(diagnostics, flushed.diagnostics)
     metrics = pipeline.metrics_request(first_ns, last_ns)
-    return Replayed(
+    return ReplayResult(
         spans=flushed.spans,
         logs=flushed.logs,
         totals=pipeline.totals,
-        tally=tally,
+        diagnostics=diagnostics,
         events=len(events),
         requests={
-            "traces": [encode_traces(part, origin) for part in _parts(flushed.spans)],
+            "traces": [encode_traces(part, resource_and_scope) for part in _parts(flushed.spans)],
             "metrics": [metrics] if metrics else [],
-            "logs": [encode_logs(part, origin) for part in _parts(flushed.logs)],
+            "logs": [encode_logs(part, resource_and_scope) for part in _parts(flushed.logs)],
         },
     )
 
 
-def write(replayed: Replayed, directory: Path) -> list[Path]:
+def write(replayed: ReplayResult, directory: Path) -> list[Path]:
     """Writes ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``, an OTLP JSON request a line; returns the paths.
 
     The files have mode 0600, and the directory 0700 if it is made.

@@ -17,7 +17,7 @@ import msgspec
 from cline_otel.operating_system.files import open_file
 from cline_otel.operating_system.locks import is_locked, lock
 from cline_otel.private_files import open_private
-from cline_otel.settings.privacy import Exposure
+from cline_otel.settings.privacy import OptIn
 
 _NAME: Final = "bridge.json"
 
@@ -38,9 +38,9 @@ class Running(msgspec.Struct, frozen=True):
     process_id: int
     started_at_ns: int
     listening_on: str | None
-    telemetry: Literal["on", "off", "held"] = "on"
+    telemetry: Literal["on", "off", "unknown"] = "on"
     reasons: tuple[str, ...] = ()
-    exposures: tuple[Exposure, ...] = ()
+    opt_ins: tuple[OptIn, ...] = ()
     excluded: tuple[str, ...] = ()
 
 

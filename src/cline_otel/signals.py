@@ -126,7 +126,7 @@ DiagnosticKind = Literal[
     "dropped_field",
     "replaced_value",
     "redacted_value",
-    "shadowed",
+    "superseded",
     "duplicate",
     "late",
     "unsupported_signal",
@@ -147,25 +147,25 @@ unreadable: a stored row that this release cannot read; it is deleted, and what 
 """
 
 
-Tally = dict[tuple[DiagnosticKind, str, str], int]
+Diagnostics = dict[tuple[DiagnosticKind, str, str], int]
 """How often each reason occurred, by kind, source and name: an event, field or signal, never a value."""
 
 
-def count(tally: Tally, kind: DiagnosticKind, source: str, name: str, times: int = 1) -> None:
-    """Adds ``times`` to the tally of ``kind`` for what ``source`` told of ``name``."""
-    tally[kind, source, name] = tally.get((kind, source, name), 0) + times
+def count(diagnostics: Diagnostics, kind: DiagnosticKind, source: str, name: str, times: int = 1) -> None:
+    """Adds ``times`` to the diagnostics of ``kind`` for what ``source`` told of ``name``."""
+    diagnostics[kind, source, name] = diagnostics.get((kind, source, name), 0) + times
 
 
-def add(tally: Tally, more: Tally) -> None:
-    """Adds what ``more`` counted to ``tally``."""
+def add(diagnostics: Diagnostics, more: Diagnostics) -> None:
+    """Adds what ``more`` counted to ``diagnostics``."""
     for (kind, source, name), times in more.items():
-        count(tally, kind, source, name, times)
+        count(diagnostics, kind, source, name, times)
 
 
-class Outputs(msgspec.Struct):
+class StepOutput(msgspec.Struct):
     """What a step produced, in order."""
 
     spans: list[SpanRecord] = msgspec.field(default_factory=list)
     logs: list[LogRecord] = msgspec.field(default_factory=list)
     metrics: list[MetricDelta] = msgspec.field(default_factory=list)
-    tally: Tally = msgspec.field(default_factory=dict)
+    diagnostics: Diagnostics = msgspec.field(default_factory=dict)

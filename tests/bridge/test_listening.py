@@ -87,7 +87,7 @@ def test_only_named_hosts_reach_it(tmp_path: Path) -> None:
             assert send(bridge.endpoint, b"{}", Host=host) == 200
         for host in ("rebound.example", "bridge.example.evil.example"):
             assert send(bridge.endpoint, b"{}", Host=host) == 403
-        assert send(bridge.endpoint, b"{}", Origin="http://bridge.example") == 403
+        assert send(bridge.endpoint, b"{}", ResourceAndScope="http://bridge.example") == 403
         assert bridge.stop() == 0
 
 

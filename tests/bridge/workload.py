@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 import msgspec
 from bench.fixed_key import replay_of
 
-from cline_otel.replay import Replayed
+from cline_otel.replay import ReplayResult
 from corpus import CAPTURES
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "delegated-run"
@@ -84,7 +84,7 @@ class Recording(msgspec.Struct, frozen=True):
             (folder / "otlp_logs.jsonl").write_bytes(_as_lines(self.otlp_logs))
         return folder
 
-    def replayed(self, folder: Path) -> Replayed:
+    def replayed(self, folder: Path) -> ReplayResult:
         """What ``replay`` makes of it; ``folder`` is made for it."""
         return replay_of([self.write(folder)])
 

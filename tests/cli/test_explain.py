@@ -83,7 +83,7 @@ def test_fields_of_every_event_are_named_after_its_own_and_never_twice(
 def test_the_list_names_every_event_and_what_it_becomes() -> None:
     lines = [line.split() for line in explained().splitlines()]
     for _, entry, _ in ENTRIES:
-        becomes = {"ignored": "-", "fact": entry.fact}.get(entry.kind, entry.kind)
+        becomes = {"ignored": "-", "log_event": entry.log_event}.get(entry.kind, entry.kind)
         assert any(line[0] == entry.name and line[-1] == becomes for line in lines), entry.name
 
 

@@ -310,8 +310,10 @@ def test_each_request_says_where_it_went_or_why_it_was_refused(home: Home) -> No
     line = (CAPTURES / "plugin_basic" / "otlp_logs.jsonl").read_bytes().splitlines()[0]
     request = from_json_line("logs", json.dumps(json.loads(line)["body"]).encode())
     with Journal.open(home.journal) as journal:
-        tally = {("dropped_field", "otlp", "task.mode:mood"): 3}
-        journal.commit(Commit(outbox=[OutboxItem("logs", each, 1, tally) for each in (request, request, b"\xff")]))  # type: ignore[arg-type]
+        diagnostics = {("dropped_field", "otlp", "task.mode:mood"): 3}
+        journal.commit(
+            Commit(outbox=[OutboxItem("logs", each, 1, diagnostics) for each in (request, request, b"\xff")])
+        )  # type: ignore[arg-type]
         first, second, third = journal.pending("logs", limit_bytes=1 << 20, limit_rows=3)
         journal.acknowledge("logs", [first.id], delivered=1, destination="OTLP http/protobuf to http://collector:4318")
         journal.dead_letter("logs", [second.id], reason="HTTP 400 from the collector")

@@ -32,7 +32,7 @@ from opentelemetry.trace.status import StatusCode as SdkStatusCode
 
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import (
     Attributes,
@@ -49,7 +49,7 @@ from cline_otel.signals import (
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 RESOURCE: Attributes = (("service.name", "cline"), ("service.instance.id", "0f"), ("process.pid", 7))
-ORIGIN = Origin(RESOURCE, "cline-otel", "1.2.3", SCHEMA_URL)
+ORIGIN = ResourceAndScope(RESOURCE, "cline-otel", "1.2.3", SCHEMA_URL)
 SDK_RESOURCE = Resource(dict(RESOURCE), SCHEMA_URL)
 SDK_SCOPE = InstrumentationScope("cline-otel", "1.2.3", SCHEMA_URL)
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
@@ -170,14 +170,14 @@ def test_log_records_decode_to_the_official_encoders_messages(
     ],
 )
 def test_an_origin_with_or_without_its_parts_is_as_the_official_encoder_has_it(
-    origin: tuple[Attributes, str, str, str],
+    resource_and_scope: tuple[Attributes, str, str, str],
 ) -> None:
-    resource, name, version, schema_url = origin
+    resource, name, version, schema_url = resource_and_scope
     span = SpanRecord(b"t" * 16, b"s" * 8, b"", "chat", SpanKind.CLIENT, 1, 2)
     official = sdk_span(span)
     official._resource = Resource(dict(resource), schema_url)
     official._instrumentation_scope = InstrumentationScope(name, version, schema_url)
-    ours = parsed(ExportTraceServiceRequest, encode_traces([span], Origin(*origin)))
+    ours = parsed(ExportTraceServiceRequest, encode_traces([span], ResourceAndScope(*resource_and_scope)))
     assert canonical(ours) == canonical(official_spans([official]))
 
 

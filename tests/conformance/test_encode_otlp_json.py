@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import from_json_line, to_json_line
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import (
     Attributes,
@@ -35,7 +35,9 @@ from cline_otel.signals import (
     StatusCode,
 )
 
-ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0")
+ORIGIN = ResourceAndScope(
+    (("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0"
+)
 MESSAGES: dict[SignalName, type[Message]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -137,7 +139,7 @@ def test_a_span_line_reads_as_the_specification_shows_it() -> None:
         (("s", "é\n"), ("b", False), ("i", 2**53 + 1), ("d", 2.0), ("n", float("nan")), ("a", ("x",)), ("e", ())),
         status=StatusCode.ERROR,
     )
-    line = to_json_line("traces", encode_traces([span], Origin((), "", "", "")))
+    line = to_json_line("traces", encode_traces([span], ResourceAndScope((), "", "", "")))
     assert line.decode() == (
         '{"resourceSpans":[{"resource":{},"scopeSpans":[{"scope":{},"spans":[{'
         '"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"chat","kind":3,'

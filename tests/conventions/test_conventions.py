@@ -40,7 +40,7 @@ def test_a_convention_s_names_are_those_that_were_checked_against_it(convention:
 def test_every_other_name_is_ours() -> None:
     ours = {name for name, whose in CONVENTIONS.items() if whose == "cline"}
     assert {name for name in ours if not name.startswith("cline.")} == set()
-    assert {name for name in CATALOGUE.facts if not name.startswith("cline.")} == set()
+    assert {name for name in CATALOGUE.log_events if not name.startswith("cline.")} == set()
 
 
 def test_none_of_ours_takes_a_name_that_a_convention_has() -> None:

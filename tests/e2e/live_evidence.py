@@ -27,7 +27,7 @@ class Stock:
         self.state = folder / "state"
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
+    def log_events(self) -> dict[str, Any]:
         """``at_ns``, ``requests`` that the endpoint had, ``spool_changed_at_ns``, ``spool_sizes``, ``modes``."""
         return self._json("facts.json")
 

@@ -230,7 +230,7 @@ class LiveStage(Stage):
         """Keeps what there is at this moment: the state directory with its modes, the journal's rows, the status."""
         folder = self.folder / "stock" / moment
         folder.mkdir(parents=True)
-        facts = {
+        log_events = {
             "at_ns": time.time_ns(),
             "requests": self.endpoint.requests,
             "spool_changed_at_ns": self.spool.stat().st_mtime_ns,
@@ -240,7 +240,7 @@ class LiveStage(Stage):
         # What is deleted meanwhile is not there at this moment.
         with suppress(shutil.Error):
             shutil.copytree(self._state, folder / "state")
-        (folder / "facts.json").write_text(json.dumps(facts, indent=1))
+        (folder / "facts.json").write_text(json.dumps(log_events, indent=1))
         journal = self._state / "journal.db"
         if journal.exists():
             _keep_rows(journal, folder)

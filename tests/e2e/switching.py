@@ -21,7 +21,7 @@ FIRST_HELD_TURN = 2
 
 
 @dataclass(frozen=True)
-class Decider:
+class OptOutSource:
     """Who says off before a run and takes it back after it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Decider:
     takes_back: Callable[[LiveStage], Awaitable[None]]
 
 
-def _in_file(name: str, reason: str, path: str, key: str, off: object, on: object) -> Decider:
+def _in_file(name: str, reason: str, path: str, key: str, off: object, on: object) -> OptOutSource:
     """One who decides by ``key`` in the JSON file ``path`` of Cline's data directory."""
 
     def write(stage: LiveStage, value: object) -> None:
@@ -49,7 +49,7 @@ def _in_file(name: str, reason: str, path: str, key: str, off: object, on: objec
         write(stage, on)
         await stage.wait_until_bridge_says("telemetry is on again")
 
-    return Decider(name, reason, lambda stage: write(stage, off), take_back)
+    return OptOutSource(name, reason, lambda stage: write(stage, off), take_back)
 
 
 def _write_aside(file: Path, text: str) -> None:
@@ -59,7 +59,7 @@ def _write_aside(file: Path, text: str) -> None:
     aside.replace(file)
 
 
-def _by_environment(name: str, reason: str, variable: str) -> Decider:
+def _by_environment(name: str, reason: str, variable: str) -> OptOutSource:
     """One who decides by a variable in the environment of Cline and the bridge, for as long as they run."""
 
     def say_off(stage: LiveStage) -> None:
@@ -71,7 +71,7 @@ def _by_environment(name: str, reason: str, variable: str) -> Decider:
         del stage.environment[variable]
         await stage.start_bridge()
 
-    return Decider(name, reason, say_off, take_back)
+    return OptOutSource(name, reason, say_off, take_back)
 
 
 DECIDERS = (
@@ -103,15 +103,15 @@ DECIDERS = (
 )
 
 
-async def _opt_out_and_back(decider: Decider, stage: LiveStage) -> None:
+async def _opt_out_and_back(source: OptOutSource, stage: LiveStage) -> None:
     await stage.endpoint.listen()
-    decider.says_off(stage)
+    source.says_off(stage)
     await stage.start_bridge()
     await stage.take_stock("before")
     await stage.run_cline()
     await stage.wait_until_read()
     await stage.take_stock("off")
-    await decider.takes_back(stage)
+    await source.takes_back(stage)
     await stage.run_cline()
     await _end_when_told(stage, "completed")
 
@@ -201,10 +201,10 @@ async def _end_when_told(stage: LiveStage, *outcomes: str) -> None:
     await stage.take_stock("end")
 
 
-REASONS = {decider.name: decider.reason for decider in DECIDERS}
+REASONS = {source.name: source.reason for source in DECIDERS}
 
 OPTED_OUT = tuple(
-    LiveScenario(decider.name, BRIEF_TWICE, direct=partial(_opt_out_and_back, decider)) for decider in DECIDERS
+    LiveScenario(source.name, BRIEF_TWICE, direct=partial(_opt_out_and_back, source)) for source in DECIDERS
 )
 OFF_AND_ON = LiveScenario("off_and_on", PAUSING_THEN_BRIEF, direct=_off_and_on_in_the_middle)
 ERASED = LiveScenario("erased", PAUSING_THEN_BRIEF, direct=_erase_in_the_middle)

@@ -73,7 +73,7 @@ def test_no_planted_word_is_in_what_the_commands_say_even_when_they_debug(live: 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_whatever_the_umask_only_the_user_may_use_the_state_directory(live: LiveEvidence, moment: str) -> None:
-    modes = live.stock(moment).facts["modes"]
+    modes = live.stock(moment).log_events["modes"]
     assert len(modes) > 1
     assert {path: mode for path, mode in modes.items() if mode not in _PRIVATE} == {}
 

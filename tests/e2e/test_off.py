@@ -19,7 +19,7 @@ bridge_killed = pytest.mark.parametrize("live", [BRIDGE_KILLED], indirect=True, 
 
 @opted_out
 def test_the_plugin_leaves_no_spool_file_of_a_run_that_was_opted_out(live: LiveEvidence) -> None:
-    before, off = live.stock("before").facts, live.stock("off").facts
+    before, off = live.stock("before").log_events, live.stock("off").log_events
     assert off["spool_sizes"] == {}
     # A file that came and went would have changed the folder.
     assert off["spool_changed_at_ns"] == before["spool_changed_at_ns"]
@@ -28,7 +28,7 @@ def test_the_plugin_leaves_no_spool_file_of_a_run_that_was_opted_out(live: LiveE
 @opted_out
 def test_nothing_is_stored_and_nothing_is_sent_of_a_run_that_was_opted_out(live: LiveEvidence) -> None:
     before, off = live.stock("before"), live.stock("off")
-    assert off.facts["requests"] == 0
+    assert off.log_events["requests"] == 0
     assert off.pending_items() == 0
     assert off.stored == before.stored
 
@@ -72,12 +72,12 @@ def test_nothing_more_is_stored_or_sent_while_it_is_off(live: LiveEvidence) -> N
     off, still_off = live.stock("off"), live.stock("still off")
     assert still_off.status["telemetry"]["state"] == "off"
     assert still_off.stored == off.stored
-    assert still_off.facts["requests"] == off.facts["requests"]
+    assert still_off.log_events["requests"] == off.log_events["requests"]
 
 
 @off_in_the_middle
 def test_the_plugin_writes_nothing_more_a_second_after_it_was_switched_off(live: LiveEvidence) -> None:
-    assert live.stock("still off").facts["spool_sizes"] == live.stock("off").facts["spool_sizes"]
+    assert live.stock("still off").log_events["spool_sizes"] == live.stock("off").log_events["spool_sizes"]
 
 
 @off_in_the_middle
@@ -93,7 +93,7 @@ def test_a_run_that_was_switched_off_ends_incomplete_at_its_last_sign_of_life(li
     last_before = max(
         call.ended_at_ns for call in live.model_calls if call.agent[0] == "p1" and _is_before_off(call.turn)
     )
-    assert last_before <= root.ended_at_ns <= live.stock("off").facts["at_ns"]
+    assert last_before <= root.ended_at_ns <= live.stock("off").log_events["at_ns"]
 
 
 @off_and_on
@@ -108,7 +108,7 @@ def test_what_a_run_did_before_it_was_switched_off_is_told_once_and_nothing_of_w
             assert len(live.matching.tool_spans(tool.call_id)) == _is_before_off(tool.turn), tool.call_id
     spans = live.spans_of("p1")
     assert len({span.span_id for span in spans}) == len(spans)
-    assert max(span.ended_at_ns for span in spans) <= live.stock("off").facts["at_ns"]
+    assert max(span.ended_at_ns for span in spans) <= live.stock("off").log_events["at_ns"]
 
 
 @off_and_on

@@ -18,7 +18,7 @@ import pytest
 from bench.fixed_key import CATALOGUE
 
 from cline_otel.events import Event, tick
-from cline_otel.signals import LogRecord, MetricDelta, SpanEvent, SpanRecord, Tally
+from cline_otel.signals import Diagnostics, LogRecord, MetricDelta, SpanEvent, SpanRecord
 from cline_otel.translate.step import Translator
 from corpus import closing_ticks
 from payloads import decoded, log_lines, otlp_request, spool_lines
@@ -28,17 +28,17 @@ INPUTS = sorted(GOLDEN.glob("*/*.input.jsonl"))
 PROCESS = "100-1790000000000"
 
 
-def events_of(path: Path, tally: Tally) -> Iterator[Event]:
+def events_of(path: Path, diagnostics: Diagnostics) -> Iterator[Event]:
     for line in path.read_text(encoding="utf-8").splitlines():
         ((kind, told),) = json.loads(line).items()
         if kind == "now":
             yield tick(time_ns(told))
         elif kind == "cline-log":
-            yield from decoded(log_lines([json.dumps(told).encode()]), tally)
+            yield from decoded(log_lines([json.dumps(told).encode()]), diagnostics)
         elif kind == "plugin":
-            yield from decoded(spool_lines([json.dumps(told).encode()], PROCESS), tally)
+            yield from decoded(spool_lines([json.dumps(told).encode()], PROCESS), diagnostics)
         else:
-            yield from decoded(otlp_request(json.dumps(told).encode()), tally)
+            yield from decoded(otlp_request(json.dumps(told).encode()), diagnostics)
 
 
 def time_ns(text: str) -> int:
@@ -86,19 +86,19 @@ def readable_metric(delta: MetricDelta) -> dict[str, Any]:
 
 
 def made_of(path: Path) -> dict[str, Any]:
-    tally: Tally = {}
-    events = list(events_of(path, tally))
+    diagnostics: Diagnostics = {}
+    events = list(events_of(path, diagnostics))
     translator = Translator(CATALOGUE, claim_wait_ns=0)
     for event in [*events, *closing_ticks(events)]:
         translator.step(event)
     outputs = translator.take()
-    for key, times in outputs.tally.items():
-        tally[key] = tally.get(key, 0) + times
+    for key, times in outputs.diagnostics.items():
+        diagnostics[key] = diagnostics.get(key, 0) + times
     return {
         "spans": [readable_span(span) for span in outputs.spans],
         "logs": [readable_log(log) for log in outputs.logs],
         "metrics": [readable_metric(delta) for delta in outputs.metrics],
-        "tally": {" ".join(key): times for key, times in sorted(tally.items())},
+        "tally": {" ".join(key): times for key, times in sorted(diagnostics.items())},
     }
 
 

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from cline_otel import ids
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import (
     Attributes,
@@ -31,7 +31,7 @@ from cline_otel.signals import (
 from .comparison import ExportRequest
 from .transport import Signal
 
-ORIGIN: Final = Origin(
+ORIGIN: Final = ResourceAndScope(
     (("service.name", "cline"), ("service.instance.id", "a1b2c3d4")),
     "cline-otel",
     "0.1.0",

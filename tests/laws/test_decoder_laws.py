@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from cline_otel.catalogue.load import SourceEvent, SourceVocabulary
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import MalformedPayload
 from cline_otel.translate.step import SILENCE_NS
 from corpus import CAPTURES, HOUR_NS, SECOND_NS
 from payloads import decoded, log_lines, otlp_request, spool_lines
 
-ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
 TIME_MS = 1_790_000_000_000
 LATER_NS = TIME_MS * 1_000_000 + 2 * SILENCE_NS
 
@@ -96,7 +96,7 @@ def new_pipeline() -> Pipeline:
 def settle(pipeline: Pipeline) -> None:
     """Lets everything come out, and be stored, and be read back."""
     for now_ns in (LATER_NS, LATER_NS + HOUR_NS, LATER_NS + 2 * SILENCE_NS):
-        pipeline.tell_time(now_ns)
+        pipeline.advance_clock(now_ns)
     flushed = pipeline.flush()
     pipeline.metrics_request(1, LATER_NS)
     Pipeline(CATALOGUE, ORIGIN, ORIGIN, [(k, v) for k, v in flushed.state.items() if v is not None])
@@ -138,10 +138,10 @@ plugin_events = st.lists(mutated(CATALOGUE.vocabularies["plugin"]), min_size=1, 
 @example([b"{", b"\xff\xfe", b"[" * 100_000, b'{"event":"task.mode","properties":' + b"[" * 5_000])
 @example([b'{"event":"\xff"}', b'{"event":"task.mode","time":"2026-01-01T00:00:00Z","properties":{"mode":"\xff"}}'])
 def test_arbitrary_lines_never_raise(lines: list[bytes]) -> None:
-    tally: Tally = {}
-    decoded(log_lines(lines), tally)
-    decoded(spool_lines(lines), tally)
-    assert {kind for kind, _, _ in tally} <= {"malformed", "unmapped_event", "dropped_field", "replaced_value"}
+    diagnostics: Diagnostics = {}
+    decoded(log_lines(lines), diagnostics)
+    decoded(spool_lines(lines), diagnostics)
+    assert {kind for kind, _, _ in diagnostics} <= {"malformed", "unmapped_event", "dropped_field", "replaced_value"}
 
 
 @given(st.binary(max_size=400), st.sampled_from(["json", "protobuf"]))
@@ -149,14 +149,14 @@ def test_arbitrary_lines_never_raise(lines: list[bytes]) -> None:
 @example(b'{"resourceLogs":null}', "json")
 @example(b"", "protobuf")
 def test_arbitrary_requests_raise_nothing_but_malformed_payload(body: bytes, encoding: str) -> None:
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
     error: MalformedPayload | None = None
     try:
-        decoded(otlp_request(body, encoding), tally)
+        decoded(otlp_request(body, encoding), diagnostics)
     except MalformedPayload as raised:
         error = raised
     if error is not None:
-        assert tally == {}
+        assert diagnostics == {}
         assert error.__cause__ is None
 
 
@@ -219,21 +219,21 @@ def test_a_broken_line_does_not_change_what_the_others_say(place: int, garbage: 
     lines = lines_of("plugin_basic")
     broken = garbage.replace(b"\n", b"") + b"{"
     at = place % (len(lines) + 1)
-    tally: Tally = {}
-    events = decoded(log_lines([*lines[:at], broken, *lines[at:]]), tally)
+    diagnostics: Diagnostics = {}
+    events = decoded(log_lines([*lines[:at], broken, *lines[at:]]), diagnostics)
     assert events == decoded(log_lines(lines))
-    assert tally["malformed", "cline-log", "line"] == 1
+    assert diagnostics["malformed", "cline-log", "line"] == 1
 
 
 @pytest.mark.parametrize("make", [as_otlp, as_log_line], ids=["otlp", "cline-log"])
 def test_an_unknown_name_is_counted_by_name_only_if_it_looks_like_one(make: Callable[..., bytes]) -> None:
     for name, counted in (("task.new_thing", "task.new_thing"), ("a secret sentence", "_OTHER"), ("x" * 200, "_OTHER")):
-        tally: Tally = {}
+        diagnostics: Diagnostics = {}
         if make is as_otlp:
-            decoded(otlp_request(as_otlp(name, {})), tally)
+            decoded(otlp_request(as_otlp(name, {})), diagnostics)
         else:
-            decoded(log_lines([as_log_line(name, {})]), tally)
-        assert [key[2] for key in tally] == [counted]
+            decoded(log_lines([as_log_line(name, {})]), diagnostics)
+        assert [key[2] for key in diagnostics] == [counted]
 
 
 @given(cline_events)

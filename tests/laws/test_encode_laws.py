@@ -23,7 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.encode.wire import BoundedCache, utf8, varint
 from cline_otel.events import AttributeValue
@@ -41,7 +41,9 @@ from cline_otel.signals import (
 )
 from waiting import PATIENCE_SECONDS
 
-ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0")
+ORIGIN = ResourceAndScope(
+    (("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0"
+)
 TRACE_ID, SPAN_ID = b"\x01" * 16, b"\x02" * 8
 
 unhurried = settings(deadline=None)
@@ -319,7 +321,7 @@ PRINT_DIGEST = """
 import hashlib
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import Origin
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import *

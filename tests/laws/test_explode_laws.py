@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench.fixed_key import recording_of
 
-from cline_otel.signals import Tally, add
+from cline_otel.signals import Diagnostics, add
 from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.registry import SOURCES
 from corpus import capture_paths
@@ -23,17 +23,17 @@ def payloads_of(path: Path) -> list[Payload]:
 @pytest.mark.parametrize("path", capture_paths(), ids=lambda path: path.name)
 def test_the_records_of_a_payload_are_decoded_to_what_the_payload_is(path: Path) -> None:
     for payload in payloads_of(path):
-        whole: Tally = {}
-        together: Tally = {}
+        whole: Diagnostics = {}
+        together: Diagnostics = {}
         events = decoded(payload, whole)
         one_by_one = []
         for record in SOURCES[payload.source].explode(payload):
-            tally: Tally = {}
-            of_record = decoded(record.payload, tally)
-            add(together, tally)
+            diagnostics: Diagnostics = {}
+            of_record = decoded(record.payload, diagnostics)
+            add(together, diagnostics)
             one_by_one += of_record
             if of_record:
-                assert (record.name, record.told_at_ns) == (of_record[0].name, of_record[0].occurred_at_ns)
+                assert (record.name, record.reported_at_ns) == (of_record[0].name, of_record[0].occurred_at_ns)
             assert decoded(record.with_only(record.fields.keys())) == of_record
         assert one_by_one == events
         assert together == whole
@@ -61,9 +61,9 @@ def test_what_cannot_be_decoded_is_a_record_all_the_same(payload: Payload) -> No
     records = list(SOURCES[payload.source].explode(payload))
     assert len(records) == len(payload.parts)
     for record in records:
-        tally: Tally = {}
+        diagnostics: Diagnostics = {}
         try:
-            assert decoded(record.payload, tally) == []
+            assert decoded(record.payload, diagnostics) == []
         except MalformedPayload:
             continue
-        assert [kind for kind, _, _ in tally] == ["malformed"]
+        assert [kind for kind, _, _ in diagnostics] == ["malformed"]

@@ -8,7 +8,7 @@ import pytest
 from bench.fixed_key import CATALOGUE
 
 from cline_otel.events import Event, tick
-from cline_otel.signals import Outputs
+from cline_otel.signals import StepOutput
 from cline_otel.translate.step import Translator
 from corpus import HOUR_NS, SECOND_NS, event_of
 
@@ -24,7 +24,7 @@ at_and_beyond: Final = pytest.mark.parametrize("beyond_ns", [0, 1], ids=["at the
 
 def checkpoint(source: str, occurred_at_ns: int) -> Event:
     attributes = {"cline.checkpoint.outcome": "stash"}
-    return event_of("fact", source, occurred_at_ns, "checkpoint.snapshot", "s", attributes=attributes)
+    return event_of("log_event", source, occurred_at_ns, "checkpoint.snapshot", "s", attributes=attributes)
 
 
 @at_and_beyond
@@ -45,7 +45,7 @@ def run(agent_id: str, occurred_at_ns: int, session_id: str = "") -> list[Event]
     ]
 
 
-def after(waited_ns: int, first: list[Event], then: list[Event]) -> Outputs:
+def after(waited_ns: int, first: list[Event], then: list[Event]) -> StepOutput:
     """What comes of ``then``, so long after ``first``, with what is too old forgotten in between."""
     translator = Translator(CATALOGUE)
     for step in (tick(START_NS), *first, tick(START_NS + waited_ns)):

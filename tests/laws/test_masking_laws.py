@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cline_otel.privacy.shapes import MASKED, masked
+from cline_otel.privacy.secret_detectors import MASKED, masked
 
 LETTERS = "aeioulmnrst"
 """Of these no word is made that announces a secret, such as "key" or "password"."""

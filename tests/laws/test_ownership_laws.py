@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from cline_otel import ids
 from cline_otel.events import Event, tick
-from cline_otel.signals import LogRecord, Outputs, SpanRecord
+from cline_otel.signals import LogRecord, SpanRecord, StepOutput
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from corpus import (
     HOUR_NS,
-    LIFECYCLE_FACTS,
+    LIFECYCLE_LOG_EVENTS,
     SECOND_NS,
     Stream,
     capture_paths,
@@ -97,7 +97,7 @@ def attribute(item: SpanRecord | LogRecord, name: str) -> object:
     return dict(item.attributes).get(name)
 
 
-def owners(outputs: Outputs) -> list[Event]:
+def owners(outputs: StepOutput) -> list[Event]:
     """Who owns each root run, as decisions made beforehand."""
     return [
         claim(str(attribute(root, "gen_ai.agent.id")), str(attribute(root, "cline.run.id")), source)
@@ -110,7 +110,7 @@ def source_of(root: SpanRecord) -> str:
     return attribute(root, "cline.telemetry.source")  # type: ignore[return-value]
 
 
-def alone(delivery: Delivery, outputs: Outputs) -> dict[str, Outputs]:
+def alone(delivery: Delivery, outputs: StepOutput) -> dict[str, StepOutput]:
     """What each source says by itself, of the runs that it owns."""
     decisions = owners(outputs)
     return {
@@ -131,15 +131,15 @@ def comparable(span: SpanRecord) -> object:
     )  # fmt: skip
 
 
-def facts(logs: Iterable[LogRecord]) -> Counter[object]:
+def log_events(logs: Iterable[LogRecord]) -> Counter[object]:
     return Counter(
         (log.event_name, tuple(sorted((n, v) for n, v in log.attributes if n not in TOLD_DIFFERENTLY)))
         for log in logs
-        if log.event_name not in LIFECYCLE_FACTS
+        if log.event_name not in LIFECYCLE_LOG_EVENTS
     )
 
 
-def run_metrics(outputs: Outputs) -> dict[object, float]:
+def run_metrics(outputs: StepOutput) -> dict[object, float]:
     """Sums and counts by series, without what the facts count and what a model or session is called."""
     sums: Counter[object] = Counter()
     for delta in outputs.metrics:
@@ -148,8 +148,8 @@ def run_metrics(outputs: Outputs) -> dict[object, float]:
         sums[series, "count"] += 1
     catalogue = CATALOGUE
     for log in outputs.logs:
-        counter = catalogue.facts[log.event_name].counts
-        if counter and log.event_name not in LIFECYCLE_FACTS:
+        counter = catalogue.log_events[log.event_name].counts
+        if counter and log.event_name not in LIFECYCLE_LOG_EVENTS:
             attributes = dict(log.attributes)
             picked = tuple((n, attributes[n]) for n in catalogue.metric_attributes[counter] if n in attributes)
             sums[(counter, picked), "sum"] -= 1
@@ -188,8 +188,8 @@ def test_what_the_owner_cannot_know_is_told_once(delivery: Delivery) -> None:
     outputs = translate(delivery.steps, CLAIM_WAIT_NS)
     expected: Counter[object] = Counter()
     for single in alone(delivery, outputs).values():
-        expected |= facts(single.logs)
-    assert facts(outputs.logs) == expected
+        expected |= log_events(single.logs)
+    assert log_events(outputs.logs) == expected
 
 
 @given(deliveries())

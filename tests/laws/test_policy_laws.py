@@ -21,7 +21,7 @@ from cline_otel.catalogue.values import OTHER
 from cline_otel.events import AttributeValue
 from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy
 from cline_otel.privacy.pseudonyms import PseudonymKind, Pseudonyms
-from cline_otel.replay import Replayed, replay
+from cline_otel.replay import ReplayResult, replay
 from cline_otel.signals import Attributes
 from cline_otel.sources.recording import Recording
 from corpus import CAPTURES
@@ -92,7 +92,7 @@ def signed_in() -> Recording:
     return msgspec.structs.replace(recording, streams=[*others, [log_lines(lines)]])
 
 
-def carriers(replayed: Replayed) -> Iterable[Attributes]:
+def carriers(replayed: ReplayResult) -> Iterable[Attributes]:
     """The attributes of each span, event on a span, and log record."""
     for span in replayed.spans:
         yield span.attributes
@@ -100,7 +100,7 @@ def carriers(replayed: Replayed) -> Iterable[Attributes]:
     yield from (record.attributes for record in replayed.logs)
 
 
-def leaving(replayed: Replayed) -> dict[str, set[AttributeValue]]:
+def leaving(replayed: ReplayResult) -> dict[str, set[AttributeValue]]:
     """Every attribute that leaves on spans and log records, with its values."""
     found: dict[str, set[AttributeValue]] = {}
     for attributes in carriers(replayed):
@@ -109,9 +109,9 @@ def leaving(replayed: Replayed) -> dict[str, set[AttributeValue]]:
     return found
 
 
-def told(replayed: Replayed) -> str:
+def told(replayed: ReplayResult) -> str:
     """All of it, texts included."""
-    return repr((replayed.spans, replayed.logs, replayed.totals, replayed.tally))
+    return repr((replayed.spans, replayed.logs, replayed.totals, replayed.diagnostics))
 
 
 def test_the_recording_has_everything_to_be_decided_about() -> None:

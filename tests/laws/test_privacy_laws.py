@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 import payloads
 from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.replay import write
 from cline_otel.sources.interface import MalformedPayload
@@ -27,7 +27,7 @@ from cline_otel.translate.step import SILENCE_NS
 from corpus import capture_paths
 from payloads import log_lines, spool_lines
 
-ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
 TIME_MS = 1_790_000_000_000
 TIME_TEXT = "2026-09-21T14:13:20.000Z"
 ALPHABET = "abcdefghjkmnpqrstuvwxyz"
@@ -98,16 +98,16 @@ def with_sound_keys(entry: SourceEvent, fields: dict[str, Any]) -> dict[str, Any
 
 def everything_that_comes_out(pipeline: Pipeline) -> list[bytes]:
     for days in (1, 3, 5):
-        pipeline.tell_time(TIME_MS * 1_000_000 + days * SILENCE_NS)
+        pipeline.advance_clock(TIME_MS * 1_000_000 + days * SILENCE_NS)
     flushed = pipeline.flush()
     state = [key.encode() + b" " + (value or b"") for key, value in flushed.state.items()]
     metrics = pipeline.metrics_request(1, 2)
-    tally = repr(flushed.tally).encode()
+    diagnostics = repr(flushed.diagnostics).encode()
     return [
         flushed.traces_request,
         flushed.logs_request,
         metrics,
-        tally,
+        diagnostics,
         repr((flushed.spans, flushed.logs)).encode(),
         *state,
     ]
@@ -168,7 +168,7 @@ def test_a_secret_in_cline_s_events_never_comes_out(name: str, seed: int, keyed:
     if keyed:
         fields = with_sound_keys(entry, fields)
     pipeline = new_pipeline()
-    pipeline.tell_time(TIME_MS * 1_000_000)
+    pipeline.advance_clock(TIME_MS * 1_000_000)
     pipeline.take(log_lines([log_line(name, fields, secrets)]))
     body = otlp_request(name, fields, secrets)
     pipeline.take(payloads.otlp_request(body))
@@ -192,7 +192,7 @@ def test_a_secret_in_the_spool_never_comes_out(name: str, seed: int, keyed: bool
     if keyed:
         fields = with_sound_keys(entry, fields)
     pipeline = new_pipeline()
-    pipeline.tell_time(TIME_MS * 1_000_000)
+    pipeline.advance_clock(TIME_MS * 1_000_000)
     around = {**fields, "v": secrets.make(LIKE_NONE), "event": name, "time_unix_ms": TIME_MS}
     pipeline.take(spool_lines([json.dumps(around).encode()]))
     assert secrets.found_in(*everything_that_comes_out(pipeline)) == []
@@ -229,5 +229,5 @@ PERSONAL = (b"alice", b"acme", b"jane.roe", b"ghp_", b"sk-")
 def test_nothing_personal_comes_out_of_a_recording(path: Any, tmp_path: Any) -> None:
     result = replay_of([path])
     written = b"".join(file.read_bytes() for file in write(result, tmp_path))
-    told = written + repr(result.tally).encode() + msgspec.json.encode([result.spans, result.logs], enc_hook=repr)
+    told = written + repr(result.diagnostics).encode() + msgspec.json.encode([result.spans, result.logs], enc_hook=repr)
     assert [piece for piece in PERSONAL if piece in told.lower()] == []

@@ -25,7 +25,7 @@ from cline_otel.decode.fields import to_event
 from cline_otel.events import AttributeValue, Event
 from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy, PrivacyClass
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PSEUDONYM, PseudonymKind, Pseudonyms
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from payloads import decoded, log_lines, otlp_request, spool_lines
 
 KINDS: Final[tuple[PseudonymKind, ...]] = get_args(PseudonymKind)
@@ -137,7 +137,7 @@ def taken(entry: SourceEvent, fields: Mapping[str, object]) -> Event:
 
 def ids_from_everywhere(raw: str) -> list[str]:
     """The session's id in the events that each source makes of one raw id."""
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
     line = {"time": TIME_MS, "event": "session.stopped", "properties": {"sessionId": raw}}
     spool = {"v": 1, "event": "session.claimed", "time_unix_ms": TIME_MS, "session_id": raw}
     record = {
@@ -148,10 +148,10 @@ def ids_from_everywhere(raw: str) -> list[str]:
     request = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
     protobuf = Parse(request, ExportLogsServiceRequest()).SerializeToString()
     events: list[Event] = []
-    events += decoded(log_lines([json.dumps(line).encode()]), tally)
-    events += decoded(spool_lines([json.dumps(spool).encode()]), tally)
-    events += decoded(otlp_request(request), tally)
-    events += decoded(otlp_request(protobuf, "protobuf"), tally)
+    events += decoded(log_lines([json.dumps(line).encode()]), diagnostics)
+    events += decoded(spool_lines([json.dumps(spool).encode()]), diagnostics)
+    events += decoded(otlp_request(request), diagnostics)
+    events += decoded(otlp_request(protobuf, "protobuf"), diagnostics)
     assert len(events) == 4
     return [event.session_id for event in events]
 

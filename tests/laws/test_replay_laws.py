@@ -16,21 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel import ids
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event, tick
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
-from cline_otel.replay import Replayed, claims, replay, write
-from cline_otel.signals import LogRecord, MetricTotal, Outputs, SpanRecord
+from cline_otel.replay import ReplayResult, claims, replay, write
+from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, StepOutput
 from cline_otel.sources.recording import Recording
 from corpus import CAPTURES, capture_paths, closing_ticks, streams_of, translate
 
 ALL = capture_paths()
-ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
 
 paths = st.sampled_from([path for path in ALL if streams_of(path)])
 
 
-def replayed(path: Path) -> Replayed:
+def replayed(path: Path) -> ReplayResult:
     return replay_of([path])
 
 
@@ -41,7 +41,7 @@ def in_time(path: Path) -> list[Event]:
     return [*claims(streams, CATALOGUE), *merged]
 
 
-def comparable(outputs: Outputs) -> tuple[list[SpanRecord], list[LogRecord], Counter[object]]:
+def comparable(outputs: StepOutput) -> tuple[list[SpanRecord], list[LogRecord], Counter[object]]:
     return (
         sorted(outputs.spans, key=lambda span: span.span_id),
         sorted(outputs.logs, key=lambda log: (log.occurred_at_ns, repr(log))),
@@ -152,7 +152,7 @@ def through(steps: Iterable[Event], cuts: Iterable[int]) -> tuple[list[SpanRecor
                 rows[key] = value
         pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN, rows.items())
         now_ns = max((step.occurred_at_ns for step in remaining[:cut] if step.kind == "tick"), default=0)
-        pipeline.tell_time(now_ns)
+        pipeline.advance_clock(now_ns)
     return spans, logs, pipeline.totals
 
 

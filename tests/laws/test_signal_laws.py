@@ -9,7 +9,7 @@ import pytest
 from bench.fixed_key import CATALOGUE, replay_of
 
 from cline_otel.events import AttributeValue, tick
-from cline_otel.signals import Outputs, Severity, SpanKind, StatusCode
+from cline_otel.signals import Severity, SpanKind, StatusCode, StepOutput
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
 from corpus import capture_paths, decoded, streams_of, translate
@@ -20,7 +20,7 @@ TYPES = {"string": str, "int": int, "double": float, "bool": bool, "strings": tu
 each = pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
 
 
-def alone(path: Path) -> list[Outputs]:
+def alone(path: Path) -> list[StepOutput]:
     """What each stream of a recording makes by itself."""
     return [translate([tick(1), *stream.events]) for stream in streams_of(path)]
 
@@ -36,10 +36,10 @@ def check_attributes(attributes: tuple[tuple[str, AttributeValue], ...], signal:
 
 @each
 def test_no_event_of_a_recording_is_unknown_and_no_field_unlisted(path: Path) -> None:
-    tally = Counter(decoded(path)[1])
+    diagnostics = Counter(decoded(path)[1])
     for outputs in alone(path):
-        tally.update(outputs.tally)
-    assert {key for key in tally if key[0] not in ("replaced_value", "shadowed", "duplicate")} == set()
+        diagnostics.update(outputs.diagnostics)
+    assert {key for key in diagnostics if key[0] not in ("replaced_value", "superseded", "duplicate")} == set()
 
 
 @each
@@ -99,7 +99,7 @@ def test_a_log_record_has_a_name_a_uid_and_a_sentence(path: Path) -> None:
         spans = {span.span_id for span in outputs.spans}
         for log in outputs.logs:
             attributes = dict(log.attributes)
-            assert attributes["event.name"] == log.event_name in CATALOGUE.facts
+            assert attributes["event.name"] == log.event_name in CATALOGUE.log_events
             assert len(str(attributes["log.record.uid"])) == 32
             assert isinstance(log.severity, Severity)
             assert log.body[0].isupper()
@@ -143,7 +143,7 @@ def test_a_whole_recording_leaves_no_run_open(path: Path) -> None:
     result = replay_of([path])
     roots = {span.trace_id for span in result.spans if not span.parent_span_id}
     assert roots == {span.trace_id for span in result.spans}
-    assert ("unmapped_event" in {kind for kind, _, _ in result.tally}) is False
+    assert ("unmapped_event" in {kind for kind, _, _ in result.diagnostics}) is False
 
 
 @each

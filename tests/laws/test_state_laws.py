@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cline_otel.encode.logs import encode_logs
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
 from cline_otel.signals import MetricDelta
@@ -19,7 +19,7 @@ from cline_otel.translate.state import State
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from corpus import capture_paths, closing_ticks, streams_of
 
-ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", "")
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", "")
 
 paths = st.sampled_from([path for path in capture_paths() if streams_of(path)])
 

@@ -12,7 +12,7 @@ import { createConsent } from "../../src/cline_otel/plugin/cline-otel.js";
  * @typedef {object} Case
  * @property {string} name
  * @property {Record<string, string>} environment
- * @property {{ files: Record<string, unknown>, expect: "held" | "off" | "on" }[]} steps
+ * @property {{ files: Record<string, unknown>, expect: "off" | "on" | "unknown" }[]} steps
  */
 
 /** @type {Case[]} */

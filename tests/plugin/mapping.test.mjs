@@ -55,29 +55,26 @@ for (const name of NAMES) {
   });
 }
 
+const SCRIPT = fileURLToPath(new URL("../../bench/spool_from_capture.mjs", import.meta.url));
+
 test("the entry point prints the lines of a recording and counts what is none", () => {
-  const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
-  const packaged = fileURLToPath(new URL("../../bench/spool_from_capture.mjs", import.meta.url));
-  for (const file of [script, packaged]) {
-    const output = execFileSync(process.execPath, [file, PSEUDONYMS_FILE], {
-      input: `${read("mcp.jsonl")}not json\n{"kind":1}\n`,
-      stdio: ["pipe", "pipe", "ignore"],
-    });
-    assert.equal(output.toString(), read("mcp.expected.jsonl"));
-  }
+  const output = execFileSync(process.execPath, [SCRIPT, PSEUDONYMS_FILE], {
+    input: `${read("mcp.jsonl")}not json\n{"kind":1}\n`,
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  assert.equal(output.toString(), read("mcp.expected.jsonl"));
 });
 
 test("without a file of pseudonyms that can be read the entry point converts nothing and says what it wants", () => {
-  const script = fileURLToPath(new URL("./spool_from_capture.mjs", import.meta.url));
   /** @type {[given: string[], said: RegExp][]} */
   const cases = [
     [[], /^usage: node spool_from_capture\.mjs PSEUDONYMS_FILE \[--plain-names\] < plugin\.jsonl\n$/],
     [[PSEUDONYMS_FILE, "another"], /^usage: /],
     [["no such file"], /^spool_from_capture: no such file is no pseudonyms\.json .*`cline-otel install` makes one\n$/],
-    [[script], /is no pseudonyms\.json/],
+    [[SCRIPT], /is no pseudonyms\.json/],
   ];
   for (const [given, said] of cases) {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...given], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [SCRIPT, ...given], {
       input: read("mcp.jsonl"),
       encoding: "utf8",
     });

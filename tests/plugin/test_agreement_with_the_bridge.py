@@ -15,7 +15,7 @@ import pytest
 
 from cline_otel.consent import decide, evidence_of
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, Pseudonyms
-from cline_otel.privacy.shapes import _KEY
+from cline_otel.privacy.secret_detectors import _KEY
 from cline_otel.settings import load_settings
 from waiting import PATIENCE_SECONDS
 

@@ -17,7 +17,7 @@ from cline_otel.cli.main import main
 from cline_otel.journal.store import Journal
 from cline_otel.replay import replay
 from cline_otel.settings import load_settings
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.recording import read_recording
 from cline_otel.sources.registry import SOURCES, Registry
@@ -101,16 +101,16 @@ def source_of(span: dict[str, Any]) -> str | None:
 
 
 def test_it_is_decoded() -> None:
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
     payload = Payload("toy", [json.dumps(record).encode() for record in RECORDS])
-    events = list(SOURCES_AND_TOY.decode(payload, SOURCES_AND_TOY.catalogue(), tally))
+    events = list(SOURCES_AND_TOY.decode(payload, SOURCES_AND_TOY.catalogue(), diagnostics))
     assert [(event.kind, event.source) for event in events] == [
         ("run.started", "toy"),
         ("model_call.started", "toy"),
         ("model_call.finished", "toy"),
         ("run.finished", "toy"),
     ]
-    assert tally == {("dropped_field", "toy", "toy.answered:colour"): 1}
+    assert diagnostics == {("dropped_field", "toy", "toy.answered:colour"): 1}
 
 
 def test_a_recording_of_it_is_recognised_and_replayed_beside_the_others(home: Path) -> None:

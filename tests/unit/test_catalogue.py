@@ -114,7 +114,7 @@ def test_what_is_served_and_carried_by_nothing_is_refused_with_the_place_where_i
     found = broken("attributes.toml", attribute("cline.new", serves={"span", "log", "metric"}))
     for place in (
         "a span's attributes in spans.toml",
-        "log record carries in facts.toml",
+        "log record carries in log_events.toml",
         "attributes in metrics.toml",
     ):
         assert place in found
@@ -147,15 +147,15 @@ def test_an_event_steers_by_its_own_fields_alone(broken: Any) -> None:
     ],
 )
 def test_a_fact_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
-    assert finding in broken("facts.toml", lambda table: table["facts"]["cline.session.stopped"].update(changes))
+    assert finding in broken("log_events.toml", lambda table: table["facts"]["cline.session.stopped"].update(changes))
 
 
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
         ({"kind": "nothing"}, "no kind 'nothing'"),
-        ({"kind": "ignored"}, "facts, and only they, name a fact"),
-        ({"fact": "cline.none"}, "no fact 'cline.none'"),
+        ({"kind": "ignored"}, "log events, and only they, name one"),
+        ({"log_event": "cline.none"}, "no log event 'cline.none'"),
         ({"fields": {"x": ("nowhere",)}}, "no attribute 'nowhere'"),
         ({"fields": {"x": ("cline.mode",)}}, "cline.session.stopped does not carry cline.mode"),
     ],
@@ -217,16 +217,18 @@ def test_a_source_may_speak_the_vocabulary_of_another() -> None:
 
 def test_every_attribute_is_used_by_a_signal_that_it_serves() -> None:
     on_spans = {name for span in CATALOGUE.spans.values() for name in span.attributes}
-    on_spans |= {name for fact in CATALOGUE.facts.values() if fact.span_event for name in fact.carries}
-    on_logs = {name for fact in CATALOGUE.facts.values() for name in fact.carries}
+    on_spans |= {
+        name for log_event in CATALOGUE.log_events.values() if log_event.span_event for name in log_event.carries
+    }
+    on_logs = {name for log_event in CATALOGUE.log_events.values() for name in log_event.carries}
     on_metrics = {name for names in CATALOGUE.metric_attributes.values() for name in names} | {"otel.metric.overflow"}
     assert CATALOGUE.attributes.keys() == on_spans & CATALOGUE.attributes.keys() | on_logs | on_metrics
 
 
 def test_every_fact_is_told_by_something() -> None:
-    told = {entry.fact for vocabulary in CATALOGUE.vocabularies.values() for entry in vocabulary.events.values()}
+    told = {entry.log_event for vocabulary in CATALOGUE.vocabularies.values() for entry in vocabulary.events.values()}
     own = {"cline.run.started", "cline.run.finished", "cline.model_call.failed", "cline.tool_call.failed"}
-    assert CATALOGUE.facts.keys() == told - {""} | own
+    assert CATALOGUE.log_events.keys() == told - {""} | own
 
 
 def test_never_a_session_run_call_or_user_on_a_metric() -> None:

@@ -11,10 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.consent import Answer, Consent, ConsentWatch, Decider, Evidence, OffFile, decide, evidence_of
+from cline_otel.consent import (
+    Answer,
+    Consent,
+    ConsentWatch,
+    OffFile,
+    OptOutSource,
+    OptOutSources,
+    decide,
+    opt_out_sources_of,
+)
 from cline_otel.settings import load_settings
 
-READ_FROM_FILES = (Decider.CLINE_OPT_OUT, Decider.CLINE_TELEMETRY_SETTING, Decider.ORGANIZATION)
+READ_FROM_FILES = (OptOutSource.CLINE_OPT_OUT, OptOutSource.CLINE_TELEMETRY_SETTING, OptOutSource.ORGANIZATION)
 
 
 @pytest.fixture(autouse=True)
@@ -42,17 +51,17 @@ class Installation:
     def remote_config(self) -> Path:
         return self.data / "cache" / "remote_config_org_1.json"
 
-    def evidence(self) -> Evidence:
+    def sources(self) -> OptOutSources:
         settings = load_settings(state_directory=self.state, cline_directory=self.data.parent)
-        return evidence_of(settings, self.environment)
+        return opt_out_sources_of(settings, self.environment)
 
     def consent(self) -> Consent:
-        return decide(self.evidence().look())
+        return decide(self.sources().look())
 
-    def say(self, decider: Decider, answer: Answer) -> None:
+    def say(self, source: OptOutSource, answer: Answer) -> None:
         """Brings the decider to say so, by the means a user or an organization has."""
-        assert answer in MEANS[decider], (decider, answer)
-        MEANS[decider][answer](self)
+        assert answer in MEANS[source], (source, answer)
+        MEANS[source][answer](self)
 
 
 def write(path: Path, fields: Mapping[str, object]) -> None:
@@ -60,45 +69,45 @@ def write(path: Path, fields: Mapping[str, object]) -> None:
     path.write_text(json.dumps(fields))
 
 
-MEANS: dict[Decider, dict[Answer, Callable[[Installation], object]]] = {
-    Decider.DO_NOT_TRACK: {
+MEANS: dict[OptOutSource, dict[Answer, Callable[[Installation], object]]] = {
+    OptOutSource.DO_NOT_TRACK: {
         Answer.OFF: lambda at: at.environment.update(DO_NOT_TRACK="1"),
         Answer.SILENT: lambda at: at.environment.update(DO_NOT_TRACK="0"),
     },
-    Decider.SDK_DISABLED: {
+    OptOutSource.SDK_DISABLED: {
         Answer.OFF: lambda at: at.environment.update(OTEL_SDK_DISABLED="true"),
         Answer.SILENT: lambda at: at.environment.update(OTEL_SDK_DISABLED="false"),
     },
-    Decider.OFF_FILE: {
+    OptOutSource.OFF_FILE: {
         Answer.OFF: lambda at: OffFile(at.state / "off").create(),
         Answer.SILENT: lambda at: OffFile(at.state / "off").remove(),
     },
-    Decider.CLINE_OPT_OUT: {
+    OptOutSource.CLINE_OPT_OUT: {
         Answer.OFF: lambda at: write(at.global_settings, {"telemetryOptOut": True}),
         Answer.ON: lambda at: write(at.global_settings, {"telemetryOptOut": False}),
         Answer.SILENT: lambda at: write(at.global_settings, {"autoUpdateEnabled": True}),
         Answer.UNKNOWN: lambda at: write(at.global_settings, {}) or at.global_settings.write_text('{"telemetryOpt'),
     },
-    Decider.CLINE_TELEMETRY_SETTING: {
+    OptOutSource.CLINE_TELEMETRY_SETTING: {
         Answer.OFF: lambda at: write(at.global_state, {"telemetrySetting": "disabled"}),
         Answer.ON: lambda at: write(at.global_state, {"telemetrySetting": "enabled"}),
         Answer.SILENT: lambda at: write(at.global_state, {"telemetrySetting": "unset"}),
         Answer.UNKNOWN: lambda at: write(at.global_state, {}) or at.global_state.write_text("{"),
     },
-    Decider.ORGANIZATION: {
+    OptOutSource.ORGANIZATION: {
         Answer.OFF: lambda at: write(at.remote_config, {"version": "v1", "telemetryEnabled": False}),
         Answer.ON: lambda at: write(at.remote_config, {"version": "v1", "telemetryEnabled": True}),
         Answer.SILENT: lambda at: write(at.remote_config, {"version": "v1"}),
         Answer.UNKNOWN: lambda at: write(at.remote_config, {"version": "v1", "telemetryEnabled": "no"}),
     },
 }
-CELLS = [(decider, answer) for decider in Decider for answer in MEANS[decider]]
+CELLS = [(source, answer) for source in OptOutSource for answer in MEANS[source]]
 PAIRS = [(first, second) for first, second in itertools.combinations(CELLS, 2) if first[0] is not second[0]]
 
 
-def expected(*cells: tuple[Decider, Answer]) -> str:
+def expected(*cells: tuple[OptOutSource, Answer]) -> str:
     answers = {answer for _, answer in cells}
-    return "off" if Answer.OFF in answers else "held" if Answer.UNKNOWN in answers else "on"
+    return "off" if Answer.OFF in answers else "unknown" if Answer.UNKNOWN in answers else "on"
 
 
 def test_nobody_says_anything_and_it_is_on(tmp_path: Path) -> None:
@@ -106,19 +115,19 @@ def test_nobody_says_anything_and_it_is_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("decider", "answer"), CELLS, ids=lambda value: value.name.lower())
-def test_each_decider_alone(tmp_path: Path, decider: Decider, answer: Answer) -> None:
+def test_each_decider_alone(tmp_path: Path, source: OptOutSource, answer: Answer) -> None:
     installation = Installation(tmp_path)
-    installation.say(decider, answer)
-    assert installation.evidence().look()[decider] is answer
+    installation.say(source, answer)
+    assert installation.sources().look()[source] is answer
     consent = installation.consent()
-    assert consent.state == expected((decider, answer))
+    assert consent.state == expected((source, answer))
     if consent.state == "off":
-        assert consent.reasons == (decider.value,)
+        assert consent.reasons == (source.value,)
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=lambda cell: f"{cell[0].name}-{cell[1].name}".lower())
 def test_of_two_deciders_the_stricter_wins(
-    tmp_path: Path, first: tuple[Decider, Answer], second: tuple[Decider, Answer]
+    tmp_path: Path, first: tuple[OptOutSource, Answer], second: tuple[OptOutSource, Answer]
 ) -> None:
     installation = Installation(tmp_path)
     installation.say(*first)
@@ -126,20 +135,20 @@ def test_of_two_deciders_the_stricter_wins(
     consent = installation.consent()
     assert consent.state == expected(first, second)
     if consent.state == "off":
-        assert set(consent.reasons) == {decider.value for decider, answer in (first, second) if answer is Answer.OFF}
+        assert set(consent.reasons) == {source.value for source, answer in (first, second) if answer is Answer.OFF}
 
 
 @pytest.mark.parametrize("answers", list(itertools.product(Answer, repeat=2)))
 def test_the_decision_is_pure_and_symmetric_for_any_two_deciders(answers: tuple[Answer, Answer]) -> None:
-    for first, second in itertools.permutations(Decider, 2):
+    for first, second in itertools.permutations(OptOutSource, 2):
         consent = decide({first: answers[0], second: answers[1]})
         assert consent == decide({second: answers[1], first: answers[0]})
         assert consent.state == expected((first, answers[0]), (second, answers[1]))
 
 
 def test_the_users_own_word_is_told_first() -> None:
-    consent = decide(dict.fromkeys(Decider, Answer.OFF))
-    assert consent.reasons[:3] == ("DO_NOT_TRACK is set", "OTEL_SDK_DISABLED is true", Decider.OFF_FILE.value)
+    consent = decide(dict.fromkeys(OptOutSource, Answer.OFF))
+    assert consent.reasons[:3] == ("DO_NOT_TRACK is set", "OTEL_SDK_DISABLED is true", OptOutSource.OFF_FILE.value)
     assert "remote config" in consent.reasons[-1]
     assert consent.describe().startswith("off: DO_NOT_TRACK is set; ")
 
@@ -189,80 +198,80 @@ def test_where_cline_may_use_one_of_several_files_each_counts(
     "torn", [b"", b"{", b'{"telemetryOptOut": tr', b"\xff\xfe", b"[]", b"null", b'"x"', b"[" * 99_999]
 )
 def test_a_file_that_is_just_being_written_says_what_it_said_before(
-    tmp_path: Path, decider: Decider, torn: bytes
+    tmp_path: Path, source: OptOutSource, torn: bytes
 ) -> None:
     installation = Installation(tmp_path)
     for answer in (Answer.OFF, Answer.ON):
-        installation.say(decider, answer)
-        evidence = installation.evidence()
-        assert evidence.look()[decider] is answer
+        installation.say(source, answer)
+        sources = installation.sources()
+        assert sources.look()[source] is answer
         path = {
-            Decider.CLINE_OPT_OUT: installation.global_settings,
-            Decider.CLINE_TELEMETRY_SETTING: installation.global_state,
-            Decider.ORGANIZATION: installation.remote_config,
-        }[decider]
+            OptOutSource.CLINE_OPT_OUT: installation.global_settings,
+            OptOutSource.CLINE_TELEMETRY_SETTING: installation.global_state,
+            OptOutSource.ORGANIZATION: installation.remote_config,
+        }[source]
         path.write_bytes(torn)
-        assert evidence.look()[decider] is answer
+        assert sources.look()[source] is answer
 
 
 @pytest.mark.parametrize("decider", READ_FROM_FILES)
-def test_what_could_never_be_read_holds_until_it_can_or_is_gone(tmp_path: Path, decider: Decider) -> None:
+def test_what_could_never_be_read_holds_until_it_can_or_is_gone(tmp_path: Path, source: OptOutSource) -> None:
     installation = Installation(tmp_path)
-    installation.say(decider, Answer.UNKNOWN)
-    evidence = installation.evidence()
-    evidence.look()
+    installation.say(source, Answer.UNKNOWN)
+    sources = installation.sources()
+    sources.look()
     # Looking again at what did not change makes nothing known.
-    consent = decide(evidence.look())
-    assert consent.state == "held"
+    consent = decide(sources.look())
+    assert consent.state == "unknown"
     assert "put the file right, or remove it" in consent.reasons[0]
-    installation.say(decider, Answer.ON)
-    assert decide(evidence.look()).is_on
-    installation.say(decider, Answer.UNKNOWN)
-    assert decide(evidence.look()).is_on
-    evidence = installation.evidence()
-    assert decide(evidence.look()).state == "held"
+    installation.say(source, Answer.ON)
+    assert decide(sources.look()).is_on
+    installation.say(source, Answer.UNKNOWN)
+    assert decide(sources.look()).is_on
+    sources = installation.sources()
+    assert decide(sources.look()).state == "unknown"
     for path in (installation.global_settings, installation.global_state, installation.remote_config):
         path.unlink(missing_ok=True)
-    assert decide(evidence.look()).is_on
+    assert decide(sources.look()).is_on
 
 
-WRONG: dict[Decider, list[object]] = {
-    Decider.CLINE_OPT_OUT: ["true", "false", 1, 0, [], {}],
-    Decider.CLINE_TELEMETRY_SETTING: [1, 0, ["disabled"], {"disabled": True}],
-    Decider.ORGANIZATION: ["false", 0, [], {}],
+WRONG: dict[OptOutSource, list[object]] = {
+    OptOutSource.CLINE_OPT_OUT: ["true", "false", 1, 0, [], {}],
+    OptOutSource.CLINE_TELEMETRY_SETTING: [1, 0, ["disabled"], {"disabled": True}],
+    OptOutSource.ORGANIZATION: ["false", 0, [], {}],
 }
 """Values of types that a decider's key cannot have."""
 
 
-@pytest.mark.parametrize(("decider", "value"), [(decider, value) for decider in WRONG for value in WRONG[decider]])
+@pytest.mark.parametrize(("decider", "value"), [(source, value) for source in WRONG for value in WRONG[source]])
 def test_a_value_of_a_wrong_type_says_what_was_said_before_and_holds_where_nothing_was(
-    tmp_path: Path, decider: Decider, value: object
+    tmp_path: Path, source: OptOutSource, value: object
 ) -> None:
     installation = Installation(tmp_path)
     path, key = {
-        Decider.CLINE_OPT_OUT: (installation.global_settings, "telemetryOptOut"),
-        Decider.CLINE_TELEMETRY_SETTING: (installation.global_state, "telemetrySetting"),
-        Decider.ORGANIZATION: (installation.remote_config, "telemetryEnabled"),
-    }[decider]
+        OptOutSource.CLINE_OPT_OUT: (installation.global_settings, "telemetryOptOut"),
+        OptOutSource.CLINE_TELEMETRY_SETTING: (installation.global_state, "telemetrySetting"),
+        OptOutSource.ORGANIZATION: (installation.remote_config, "telemetryEnabled"),
+    }[source]
     write(path, {key: value})
-    evidence = installation.evidence()
+    sources = installation.sources()
     for _ in range(3):
-        assert evidence.look()[decider] is Answer.UNKNOWN
+        assert sources.look()[source] is Answer.UNKNOWN
     for answer in (Answer.OFF, Answer.ON, Answer.SILENT):
-        installation.say(decider, answer)
-        assert evidence.look()[decider] is answer
+        installation.say(source, answer)
+        assert sources.look()[source] is answer
         write(path, {key: value, "longer each time": answer.name})
         for _ in range(3):
-            assert evidence.look()[decider] is answer
+            assert sources.look()[source] is answer
     path.unlink()
-    assert evidence.look()[decider] is Answer.SILENT
+    assert sources.look()[source] is Answer.SILENT
 
 
 def test_a_file_that_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     installation.global_settings.parent.mkdir(parents=True)
     os.mkfifo(installation.global_settings)
-    assert installation.consent().state == "held"
+    assert installation.consent().state == "unknown"
 
 
 def test_anything_of_the_off_files_name_counts(tmp_path: Path) -> None:
@@ -355,7 +364,7 @@ def test_an_off_file_that_could_never_be_looked_for_keeps_telemetry_from_being_o
     installation = Installation(tmp_path)
     installation.state.mkdir()
     make_unsearchable(installation.state)
-    assert installation.consent().state == "held"
+    assert installation.consent().state == "unknown"
     make_searchable(installation.state)
     assert installation.consent().is_on
 
@@ -371,12 +380,12 @@ def test_where_there_is_no_state_directory_there_is_no_off_file(tmp_path: Path, 
 def test_no_reason_tells_a_path_or_a_value(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     secret = "planted" + os.urandom(8).hex()
-    for decider in READ_FROM_FILES:
-        installation.say(decider, Answer.UNKNOWN)
+    for source in READ_FROM_FILES:
+        installation.say(source, Answer.UNKNOWN)
     installation.global_settings.write_text(f'{{"telemetryOptOut": {secret}')
     held = installation.consent()
-    for decider in Decider:
-        installation.say(decider, Answer.OFF)
+    for source in OptOutSource:
+        installation.say(source, Answer.OFF)
     for consent in (held, installation.consent()):
         assert secret not in consent.describe()
         assert str(tmp_path) not in consent.describe()
@@ -387,18 +396,23 @@ async def test_a_change_is_found_at_the_next_look_and_told_once(tmp_path: Path) 
     told: list[str] = []
     wake = asyncio.Event()
     watch = ConsentWatch(
-        installation.evidence(),
+        installation.sources(),
         lambda before, now: told.append(f"{before.state} {now.state}"),
         interval_seconds=None,
         wake=wake,
     )
     assert watch.consent.is_on
-    for decider in (Decider.OFF_FILE, Decider.CLINE_OPT_OUT, Decider.CLINE_TELEMETRY_SETTING, Decider.ORGANIZATION):
+    for source in (
+        OptOutSource.OFF_FILE,
+        OptOutSource.CLINE_OPT_OUT,
+        OptOutSource.CLINE_TELEMETRY_SETTING,
+        OptOutSource.ORGANIZATION,
+    ):
         looking = asyncio.create_task(watch.next_look())
-        installation.say(decider, Answer.OFF)
+        installation.say(source, Answer.OFF)
         wake.set()
-        assert (await looking).reasons == (decider.value,)
-        installation.say(decider, Answer.SILENT)
+        assert (await looking).reasons == (source.value,)
+        installation.say(source, Answer.SILENT)
         wake.set()
         assert (await watch.next_look()).is_on
         wake.set()
@@ -409,29 +423,32 @@ async def test_a_change_is_found_at_the_next_look_and_told_once(tmp_path: Path) 
 async def test_a_further_reason_is_a_change_too(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     told: list[tuple[str, ...]] = []
-    watch = ConsentWatch(installation.evidence(), lambda before, now: told.append(now.reasons))
-    installation.say(Decider.CLINE_OPT_OUT, Answer.OFF)
+    watch = ConsentWatch(installation.sources(), lambda before, now: told.append(now.reasons))
+    installation.say(OptOutSource.CLINE_OPT_OUT, Answer.OFF)
     watch.look()
-    installation.say(Decider.OFF_FILE, Answer.OFF)
+    installation.say(OptOutSource.OFF_FILE, Answer.OFF)
     watch.look()
-    assert told == [(Decider.CLINE_OPT_OUT.value,), (Decider.OFF_FILE.value, Decider.CLINE_OPT_OUT.value)]
+    assert told == [
+        (OptOutSource.CLINE_OPT_OUT.value,),
+        (OptOutSource.OFF_FILE.value, OptOutSource.CLINE_OPT_OUT.value),
+    ]
 
 
 async def test_the_off_file_counts_whatever_fails_with_the_other_evidence(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
-    evidence = installation.evidence()
-    watch = ConsentWatch(evidence)
+    sources = installation.sources()
+    watch = ConsentWatch(sources)
 
     def fail() -> None:
         raise RecursionError
 
-    evidence.remote_configs.look = fail  # type: ignore[method-assign]
+    sources.remote_configs.look = fail  # type: ignore[method-assign]
     with pytest.raises(RecursionError):
         watch.look()
     assert watch.consent.is_on
-    installation.say(Decider.OFF_FILE, Answer.OFF)
-    assert watch.look() == Consent("off", (Decider.OFF_FILE.value,))
-    installation.say(Decider.OFF_FILE, Answer.SILENT)
+    installation.say(OptOutSource.OFF_FILE, Answer.OFF)
+    assert watch.look() == Consent("off", (OptOutSource.OFF_FILE.value,))
+    installation.say(OptOutSource.OFF_FILE, Answer.SILENT)
     with pytest.raises(RecursionError):
         watch.look()
     assert watch.consent.state == "off", "nobody says that it is on"
@@ -449,12 +466,12 @@ async def test_a_change_that_could_not_be_carried_out_is_carried_out_at_the_next
         if failures >= 0:
             raise RecursionError
 
-    watch = ConsentWatch(installation.evidence(), carry_out)
-    installation.say(Decider.OFF_FILE, Answer.OFF)
+    watch = ConsentWatch(installation.sources(), carry_out)
+    installation.say(OptOutSource.OFF_FILE, Answer.OFF)
     with pytest.raises(RecursionError):
         watch.look()
     assert watch.consent.state == "off", "in force at once"
-    installation.say(Decider.OFF_FILE, Answer.SILENT)
+    installation.say(OptOutSource.OFF_FILE, Answer.SILENT)
     with pytest.raises(RecursionError):
         watch.look()
     watch.look()
@@ -466,7 +483,7 @@ def test_the_readme_has_every_decider_in_its_table() -> None:
     readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
     section = readme.split("## Switch it off")[1].split("\n## ")[0]
     rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
-    assert len(rows) == len(Decider)
+    assert len(rows) == len(OptOutSource)
     for row, word in zip(
         rows,
         (

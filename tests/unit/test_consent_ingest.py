@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.consent import erase_waiting
 from cline_otel.consent.decision import State
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.ingest import Ingest
 from cline_otel.journal import Journal, JournalError
 from cline_otel.pipeline import Pipeline
@@ -26,7 +26,7 @@ from cline_otel.sources.plugin.spool import SpoolReader
 from cline_otel.sources.plugin.spool_input import SpoolInput
 from payloads import log_lines, otlp_request, spool_lines
 
-ORIGIN = Origin((("service.name", "test"),), "test", "", "")
+ORIGIN = ResourceAndScope((("service.name", "test"),), "test", "", "")
 REQUEST = b'{"resourceLogs": []}'
 
 
@@ -139,7 +139,7 @@ async def test_what_was_dropped_may_be_sent_again_when_it_is_on(station: Station
 
 
 async def test_while_held_senders_are_told_to_come_again(station: Station) -> None:
-    station.consent = "held"
+    station.consent = "unknown"
     with pytest.raises(Unavailable):
         await station.ingest.receive(otlp_request(REQUEST))
     with pytest.raises(Unavailable):
@@ -147,13 +147,13 @@ async def test_while_held_senders_are_told_to_come_again(station: Station) -> No
     station.consent = "on"
     waiting = asyncio.create_task(station.ingest.receive(otlp_request(REQUEST)))
     await asyncio.sleep(0)
-    station.consent = "held"
+    station.consent = "unknown"
     with pytest.raises(Unavailable):
         await waiting
     assert station.journal.status().counts == []
 
 
-@pytest.mark.parametrize("consent", ["off", "held"])
+@pytest.mark.parametrize("consent", ["off", "unknown"])
 async def test_lines_that_were_read_in_the_last_moment_are_not_taken(station: Station, consent: State) -> None:
     station.consent = consent
     with pytest.raises(Busy):

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from cline_otel.events import Event
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.sources.cline_log.decode import parse_time_ns
 from cline_otel.sources.interface import MalformedPayload
 from payloads import decoded, log_lines, otlp_request, spool_lines
@@ -18,16 +18,16 @@ TIME_NS = 1_790_000_000_123_000_000
 AGENT_ID, RUN_ID = "agent_1795358814189_2kb1cn", "run_-OZ2HV2E"
 
 
-def from_log(**record: Any) -> tuple[list[Event], Tally]:
-    tally: Tally = {}
+def from_log(**record: Any) -> tuple[list[Event], Diagnostics]:
+    diagnostics: Diagnostics = {}
     whole = {"time": "2026-09-21T14:13:20.123Z", "properties": {}, **record}
-    return decoded(log_lines([json.dumps(whole).encode()]), tally), tally
+    return decoded(log_lines([json.dumps(whole).encode()]), diagnostics), diagnostics
 
 
-def from_otlp(*records: dict[str, Any]) -> tuple[list[Event], Tally]:
-    tally: Tally = {}
+def from_otlp(*records: dict[str, Any]) -> tuple[list[Event], Diagnostics]:
+    diagnostics: Diagnostics = {}
     body = {"resourceLogs": [{"scopeLogs": [{"logRecords": list(records)}]}]}
-    return decoded(otlp_request(json.dumps(body).encode()), tally), tally
+    return decoded(otlp_request(json.dumps(body).encode()), diagnostics), diagnostics
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_pino_s_time_is_iso_8601_with_a_zone_or_milliseconds(time: Any, expected
 
 
 def test_a_log_line_with_an_event_is_an_event() -> None:
-    (event,), tally = from_log(event="agent.run-started", properties={"agentId": AGENT_ID, "runId": RUN_ID})
+    (event,), diagnostics = from_log(event="agent.run-started", properties={"agentId": AGENT_ID, "runId": RUN_ID})
     assert (event.kind, event.source, event.name) == ("run.started", "cline-log", "agent.run-started")
     assert (event.agent_id, event.run_id, event.iteration, event.occurred_at_ns) == (AGENT_ID, RUN_ID, 0, TIME_NS)
-    assert tally == {}
+    assert diagnostics == {}
 
 
 @pytest.mark.parametrize("record", [{"msg": "CLI run started", "cwd": "x"}, {"event": "", "msg": "x"}])
@@ -64,29 +64,31 @@ def test_bookkeeping_says_nothing_and_counts_nothing() -> None:
 
 
 def test_properties_that_are_no_object_are_counted() -> None:
-    events, tally = from_log(event="task.mode", properties=["x"])
-    assert (events, tally) == ([], {("malformed", "cline-log", "properties"): 1})
+    events, diagnostics = from_log(event="task.mode", properties=["x"])
+    assert (events, diagnostics) == ([], {("malformed", "cline-log", "properties"): 1})
 
 
 def test_an_unlisted_field_is_dropped_and_counted_by_name() -> None:
-    (event,), tally = from_log(event="task.mode", properties={"ulid": "s", "mode": "act", "brandNew": 1, "a b": 2})
+    (event,), diagnostics = from_log(
+        event="task.mode", properties={"ulid": "s", "mode": "act", "brandNew": 1, "a b": 2}
+    )
     assert event.attributes == {"cline.mode": "act"}
-    assert tally == {
+    assert diagnostics == {
         ("dropped_field", "cline-log", "task.mode:brandNew"): 1,
         ("dropped_field", "cline-log", "task.mode:_OTHER"): 1,
     }
 
 
 def test_a_value_outside_the_known_set_is_replaced_and_counted() -> None:
-    (event,), tally = from_log(event="task.mode", properties={"ulid": "s", "mode": "something"})
+    (event,), diagnostics = from_log(event="task.mode", properties={"ulid": "s", "mode": "something"})
     assert event.attributes == {"cline.mode": "_OTHER"}
-    assert tally == {("replaced_value", "cline-log", "cline.mode"): 1}
+    assert diagnostics == {("replaced_value", "cline-log", "cline.mode"): 1}
 
 
 def test_an_identifier_that_is_none_is_left_out() -> None:
-    (event,), tally = from_log(event="task.mode", properties={"ulid": "x" * 1_025, "mode": "act"})
+    (event,), diagnostics = from_log(event="task.mode", properties={"ulid": "x" * 1_025, "mode": "act"})
     assert event.session_id == ""
-    assert tally == {("replaced_value", "cline-log", "session_id"): 1}
+    assert diagnostics == {("replaced_value", "cline-log", "session_id"): 1}
 
 
 @pytest.mark.parametrize(("chunk", "number"), [("text-delta", 1), ("reasoning-delta", 1), ("finish", 0), (None, 0)])
@@ -122,9 +124,9 @@ def test_an_otlp_record_s_time_is_its_own_or_when_it_was_observed(times: dict[st
 )
 def test_an_otlp_record_without_a_time_is_counted_and_the_next_is_taken(times: dict[str, Any]) -> None:
     sound = {"timeUnixNano": str(TIME_NS), "body": {"stringValue": "session.stopped"}}
-    events, tally = from_otlp({**times, "body": {"stringValue": "session.stopped"}}, sound)
+    events, diagnostics = from_otlp({**times, "body": {"stringValue": "session.stopped"}}, sound)
     assert len(events) == 1
-    assert tally == {("malformed", "otlp", "time"): 1}
+    assert diagnostics == {("malformed", "otlp", "time"): 1}
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"x"', b'{"resourceLogs":1}', b"{", b"\xff"])
@@ -162,11 +164,11 @@ def test_protobuf_and_json_say_the_same() -> None:
     record.attributes.add(key="durationMs").value.int_value = 64
     record.attributes.add(key="outcome").value.string_value = "stash"
     record.attributes.add(key="newField").value.array_value.values.add().string_value = "x"
-    tally: Tally = {}
-    (event,) = decoded(otlp_request(request.SerializeToString(), "protobuf"), tally)
+    diagnostics: Diagnostics = {}
+    (event,) = decoded(otlp_request(request.SerializeToString(), "protobuf"), diagnostics)
     assert event.attributes == {"cline.duration_ms": 64.0, "cline.checkpoint.outcome": "stash"}
     assert (event.session_id, event.occurred_at_ns) == ("1795357785104_qmexd", TIME_NS)
-    assert tally == {("dropped_field", "otlp", "checkpoint.snapshot:newField"): 1}
+    assert diagnostics == {("dropped_field", "otlp", "checkpoint.snapshot:newField"): 1}
 
 
 @pytest.mark.parametrize(
@@ -178,9 +180,9 @@ def test_protobuf_and_json_say_the_same() -> None:
     ],
 )
 def test_a_spool_line_needs_a_known_event_and_a_time(record: dict[str, Any], counted: tuple[str, str, str]) -> None:
-    tally: Tally = {}
-    assert decoded(spool_lines([json.dumps(record).encode()]), tally) == []
-    assert tally == {counted: 1}
+    diagnostics: Diagnostics = {}
+    assert decoded(spool_lines([json.dumps(record).encode()]), diagnostics) == []
+    assert diagnostics == {counted: 1}
 
 
 def test_a_spool_line_tells_its_process() -> None:
@@ -190,10 +192,10 @@ def test_a_spool_line_tells_its_process() -> None:
 
 
 def test_empty_lines_are_nothing() -> None:
-    tally: Tally = {}
-    assert decoded(log_lines([b"", b"  ", b"\t"]), tally) == []
-    assert decoded(spool_lines([b"", b"  "]), tally) == []
-    assert tally == {}
+    diagnostics: Diagnostics = {}
+    assert decoded(log_lines([b"", b"  ", b"\t"]), diagnostics) == []
+    assert decoded(spool_lines([b"", b"  "]), diagnostics) == []
+    assert diagnostics == {}
 
 
 def test_a_process_that_is_gone_ends_after_all_that_it_wrote() -> None:

@@ -9,13 +9,13 @@ from bench.fixed_key import CATALOGUE, KEY, recording_of
 from cline_otel.catalogue.load import load
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
-from cline_otel.replay import Replayed, replay
+from cline_otel.replay import ReplayResult, replay
 from corpus import CAPTURES
 
 RECORDING = CAPTURES / "subagents_plugin"
 
 
-def names_that_leave(replayed: Replayed) -> set[str]:
+def names_that_leave(replayed: ReplayResult) -> set[str]:
     on_spans = {name for span in replayed.spans for name, _ in span.attributes}
     on_events = {name for span in replayed.spans for event in span.events for name, _ in event.attributes}
     on_logs = {name for record in replayed.logs for name, _ in record.attributes}

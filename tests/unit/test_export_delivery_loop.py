@@ -12,7 +12,7 @@ import pytest
 from cline_otel.export.backoff import Backoff
 from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
 from cline_otel.export.fanout import FanoutExporter
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.journal import Commit, Journal, OutboxItem
 from waiting import PATIENCE_SECONDS, eventually, patience
 
@@ -162,7 +162,7 @@ async def test_a_held_queue_keeps_everything_and_names_the_remedy(
 ) -> None:
     put(journal, b"a", b"b")
     waits = Waits()
-    exporter = ScriptedExporter(lambda _: Hold("401 Unauthorized", "check the credentials"))
+    exporter = ScriptedExporter(lambda _: Paused("401 Unauthorized", "check the credentials"))
     loop = loop_of(journal, exporter, waits)
     task = loop.start()
     with caplog.at_level(logging.WARNING):
@@ -326,7 +326,7 @@ async def test_draining_cuts_a_wait_short_and_tries_once_more(journal: Journal) 
     assert exporter.taken == [b"a"]
 
 
-@pytest.mark.parametrize("result", [Hold("401", "fix it"), Retry("429", 3000)])
+@pytest.mark.parametrize("result", [Paused("401", "fix it"), Retry("429", 3000)])
 async def test_draining_does_not_wait_for_what_cannot_come_in_time(journal: Journal, result: ExportResult) -> None:
     put(journal, b"a")
     exporter = ScriptedExporter(lambda _: result)

@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.signals import SignalName
@@ -148,7 +148,7 @@ def failing(code: grpc.StatusCode, trailing: Sequence[tuple[str, bytes]] = ()) -
 
 CODES = {
     Retry: ["CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"],
-    Hold: ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND", "FAILED_PRECONDITION"],
+    Paused: ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND", "FAILED_PRECONDITION"],
     Refused: ["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "ALREADY_EXISTS"],
 }
 
@@ -166,7 +166,7 @@ async def test_every_code_leads_to_its_outcome(collector: Collector, code: str, 
     assert code in result.reason
     assert "some words" in result.reason
     assert len(collector.received) == 1
-    if isinstance(result, Hold):
+    if isinstance(result, Paused):
         assert "OTEL_EXPORTER_OTLP" in result.remedy
 
 

@@ -26,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, Hold, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, Paused, Refused, Retry
 from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import retry_after_seconds
@@ -190,7 +190,7 @@ STATUSES = {
     Delivered: [200, 202, 204],
     Retry: [408, 429, 502, 503, 504],
     Refused: [400, 413, 422, 500],
-    Hold: [301, 307, 308, 401, 402, 403, 404, 405, 407, 415, 426, 431, 501, 505, 521],
+    Paused: [301, 307, 308, 401, 402, 403, 404, 405, 407, 415, 426, 431, 501, 505, 521],
 }
 
 
@@ -207,7 +207,7 @@ async def test_every_status_leads_to_its_outcome(server: Server, status: int, ki
     if not isinstance(result, Delivered):
         assert str(status) in result.reason
         assert "some words" in result.reason
-    if isinstance(result, Hold):
+    if isinstance(result, Paused):
         assert "OTEL_EXPORTER_OTLP" in result.remedy or "PROXY" in result.remedy
     if isinstance(result, Refused):
         assert result.splittable
@@ -344,7 +344,7 @@ async def test_a_proxy_of_another_kind_holds_the_queue_with_a_remedy(monkeypatch
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1080")
     async with exporter_to(destination("http://collector.invalid:4318")) as exporter:
         result = await exporter.export(batch(b""))
-    assert isinstance(result, Hold)
+    assert isinstance(result, Paused)
     assert "HTTP_PROXY" in result.remedy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Retry
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Retry
 from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
 from waiting import PATIENCE_SECONDS, eventually, patience
 
@@ -86,7 +86,7 @@ class Record:
 
 async def test_the_newest_totals_go_out_at_every_interval_and_lost_ones_are_not_repeated() -> None:
     waits, record = Waits(), Record()
-    exporter = ScriptedExporter(Retry("503"), Hold("401", "key"), Delivered())
+    exporter = ScriptedExporter(Retry("503"), Paused("401", "key"), Delivered())
     task = reader([exporter], record, waits).start()
     await eventually(lambda: len(exporter.taken) >= 2)
     task.cancel()
@@ -115,7 +115,7 @@ async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
 
 
 async def test_draining_tells_whether_every_destination_has_the_totals() -> None:
-    held, easy = ScriptedExporter(Hold("401", "key")), ScriptedExporter(Delivered())
+    held, easy = ScriptedExporter(Paused("401", "key")), ScriptedExporter(Delivered())
     assert not await reader([held, easy], Record(), Waits()).drain(PATIENCE_SECONDS)
     assert easy.taken
     assert not await reader([StuckExporter(Delivered())], Record(), Waits()).drain(0.01)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.export.otlp_http import OtlpHttpExporter
@@ -60,7 +60,7 @@ async def test_an_answer_that_repeats_what_it_was_asked_with_is_told_without_it(
     result = await exporter.export(BATCH)
     await exporter.close()
     await runner.cleanup()
-    assert isinstance(result, {200: Delivered, 400: Refused, 503: Retry}.get(status, Hold))
+    assert isinstance(result, {200: Delivered, 400: Refused, 503: Retry}.get(status, Paused))
     text = f"{result!r} {exporter.description}"
     assert TOKEN not in text
     assert PASSWORD not in text

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, Hold, Retry
+from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, Paused, Retry
 from cline_otel.export.metric_reader import MetricsRequest
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
@@ -131,7 +131,7 @@ async def test_an_unknown_authority_is_not_and_the_queue_waits(
 ) -> None:
     async with serving(protocol, certificates, clients_must_show=False) as port:
         result = await export(destination(protocol, port))
-    assert isinstance(result, Hold)
+    assert isinstance(result, Paused)
     assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in result.remedy
 
 
@@ -149,7 +149,7 @@ async def test_a_client_certificate_is_shown_where_it_is_asked_for(
         )
         assert await export(given) == Delivered()
         without = await export(destination(protocol, port, certificate_file=certificates.authority))
-    assert isinstance(without, Hold | Retry)
+    assert isinstance(without, Paused | Retry)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

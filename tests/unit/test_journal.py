@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.journal import Commit, Journal, JournalError, JournalFullError, OutboxItem, dead_letters, remembered
+from cline_otel.journal import Commit, Journal, JournalError, JournalFullError, OutboxItem, dead_letters, sent_history
 from cline_otel.journal import store as store_module
 
 SECOND_NS = 1_000_000_000
@@ -196,7 +196,7 @@ def test_a_full_journal_says_so_before_it_refuses_and_can_still_be_emptied(path:
 
 def test_space_is_given_back_after_an_outage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_SPARE_BYTES_BEFORE_VACUUM", 100_000)
-    monkeypatch.setattr(remembered, "REMEMBERED_BYTES", 100_000)
+    monkeypatch.setattr(sent_history, "REMEMBERED_BYTES", 100_000)
     with Journal.open(path) as journal:
         journal.commit(Commit(outbox=[spans(b"x" * 10_000) for _ in range(300)]))
         while rows := journal.pending("traces", limit_bytes=100_000, limit_rows=100):

@@ -48,7 +48,15 @@ def test_every_input_is_answered_in_every_state() -> None:
 
 
 def test_every_event_is_one_of_a_run_s_life_or_the_translator_s_own() -> None:
-    own = {"session.claimed", "process.exited", "agent.described", "run.claimed", "records.dropped", "fact", "tick"}
+    own = {
+        "session.claimed",
+        "process.exited",
+        "agent.described",
+        "run.claimed",
+        "records.dropped",
+        "log_event",
+        "tick",
+    }
     assert EVENT_TYPES.keys() == LIFECYCLE | own
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.catalogue.values import LONGEST_TEXT, text
-from cline_otel.privacy.shapes import MASKED, masked
+from cline_otel.privacy.secret_detectors import MASKED, masked
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 PLACE = re.compile(r"<(w|t|T|x)([0-9]*)>")

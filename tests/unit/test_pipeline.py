@@ -7,14 +7,14 @@ from itertools import islice, product
 import pytest
 from bench.fixed_key import CATALOGUE
 
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event
-from cline_otel.pipeline import MAX_TALLY_NAMES, Pipeline
+from cline_otel.pipeline import MAX_DIAGNOSTIC_NAMES, Pipeline
 from cline_otel.translate.step import Translator
 from corpus import event_of
 from payloads import log_lines
 
-ORIGIN = Origin((("service.name", "cline"),), "cline-otel", "0", "")
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", "")
 
 
 def test_an_event_that_the_translator_fails_on_is_counted_and_what_follows_goes_on(
@@ -38,15 +38,15 @@ def test_an_event_that_the_translator_fails_on_is_counted_and_what_follows_goes_
     )
     flushed = pipeline.flush()
     assert len(flushed.spans) == 1
-    assert flushed.tally["defect", "plugin", "run.started"] == 1
+    assert flushed.diagnostics["defect", "plugin", "run.started"] == 1
 
 
 def test_names_from_upstream_do_not_grow_the_tally_without_bound() -> None:
     pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
-    many = MAX_TALLY_NAMES + 50
+    many = MAX_DIAGNOSTIC_NAMES + 50
     line = '{{"time": "2026-01-01T00:00:00Z", "event": "made.up_{}", "properties": {{}}}}'
     names = ("".join(letters) for letters in product("abcdefghij", repeat=4))
     pipeline.take(log_lines(line.format(name).encode() for name in islice(names, many)))
-    tally = pipeline.flush().tally
-    assert sum(tally.values()) == many
-    assert tally["unmapped_event", "cline-log", "_OTHER"] == 50
+    diagnostics = pipeline.flush().diagnostics
+    assert sum(diagnostics.values()) == many
+    assert diagnostics["unmapped_event", "cline-log", "_OTHER"] == 50

@@ -23,7 +23,7 @@ from cline_otel.cli.preview import _step_document, _summary_document
 from cline_otel.preview import Preview, Step, Summary, items_of, sender_of
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
-from cline_otel.replay import Replayed, replay
+from cline_otel.replay import ReplayResult, replay
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.terminal.preview import PreviewView
@@ -80,7 +80,7 @@ def reasons(step: Step) -> dict[str, str]:
 # --- what leaves ------------------------------------------------------------------------------------------
 
 
-def assert_the_same(steps: list[Step], summary: Summary, replayed: Replayed) -> None:
+def assert_the_same(steps: list[Step], summary: Summary, replayed: ReplayResult) -> None:
     traces = [ExportTraceServiceRequest.FromString(request) for request in replayed.requests["traces"]]
     logs = [ExportLogsServiceRequest.FromString(request) for request in replayed.requests["logs"]]
     of_replay = {
@@ -110,7 +110,7 @@ def assert_the_same(steps: list[Step], summary: Summary, replayed: Replayed) -> 
     for total in replayed.totals:
         if total.count:
             assert totals[total.metric, repr(total.attributes)][1] == total.count
-    assert summary.tally == replayed.tally
+    assert summary.diagnostics == replayed.diagnostics
     assert summary.requests == {signal: len(requests) for signal, requests in replayed.requests.items() if requests}
     assert summary.request_bytes == {
         signal: sum(map(len, requests)) for signal, requests in replayed.requests.items() if requests
@@ -210,7 +210,7 @@ def test_every_event_comes_once_in_time_order_with_every_field_accounted_for(pat
     recording = recording_of([path])
     steps, summary = previewed(recording)
     told = [step for step in steps if step.source != "clock"]
-    events_of_steps = [step for step in told if step.outcome in ("read", "shadowed", "duplicate", "late")]
+    events_of_steps = [step for step in told if step.outcome in ("read", "superseded", "duplicate", "late")]
     for before, after in pairwise(events_of_steps):
         # A source's own order counts where it tells of something late.
         assert (after.at_ns or 0) >= (before.at_ns or 0) or after.source == before.source
@@ -345,7 +345,7 @@ def test_what_is_not_read_is_one_line(line: bytes, outcome: str) -> None:
 
 def test_of_what_a_better_source_tells_nothing_is_taken() -> None:
     steps, _ = previewed(recording_of([CAPTURES / "plugin_basic"]))
-    shadowed = [step for step in steps if step.outcome == "shadowed"]
+    shadowed = [step for step in steps if step.outcome == "superseded"]
     assert shadowed
     for step in shadowed:
         assert not step.taken

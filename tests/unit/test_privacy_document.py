@@ -133,7 +133,7 @@ def test_every_field_that_is_called_private_and_has_no_attribute_is_among_those_
 
 def event_with(said: str, target: str) -> model.EventEntry:
     return model.EventEntry.model_validate(
-        {"kind": "fact", "meaning": "", "fields": {"field": target}, "private": {said: ["field"]}}
+        {"kind": "log_event", "meaning": "", "fields": {"field": target}, "private": {said: ["field"]}}
     )
 
 

@@ -21,7 +21,7 @@ from cline_otel.privacy.policy import (
     Policy,
 )
 from cline_otel.settings import Settings, SettingsError, load_settings
-from cline_otel.settings.privacy import exposures, policy_of
+from cline_otel.settings.privacy import opt_ins, policy_of
 from cline_otel.settings.values import words
 
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -54,7 +54,7 @@ def test_without_any_word_only_pseudonyms_of_names_leave() -> None:
     policy = policy_of((), (), (), ())
     assert policy == Policy()
     assert policy.included == ALWAYS_INCLUDED == {"names"}
-    assert exposures(policy) == ()
+    assert opt_ins(policy) == ()
 
 
 @pytest.mark.parametrize("included", SUBSETS, ids=",".join)
@@ -130,23 +130,23 @@ def test_every_group_that_leaves_beyond_the_default_is_told_once(included: tuple
         if not {*plain} <= {*included, *ALWAYS_INCLUDED}:
             continue
         policy = policy_of(included, plain, (), ())
-        told = exposures(policy)
+        told = opt_ins(policy)
         assert len(told) == len({*included, *plain} - (ALWAYS_INCLUDED - {*plain}))
-        assert sum(exposure.is_content for exposure in told) == len(plain)
+        assert sum(opt_in.is_content for opt_in in told) == len(plain)
         for group in GROUPS:
-            assert any(exposure.text == f"pseudonyms: {group}" for exposure in told) == (
+            assert any(opt_in.text == f"pseudonyms: {group}" for opt_in in told) == (
                 group in included and group not in plain and group not in ALWAYS_INCLUDED
             )
 
 
 def test_content_is_told_by_the_name_of_each_attribute() -> None:
-    told = exposures(policy_of((), (), tuple(CONTENT), ()))
-    assert [exposure.text for exposure in told] == [f"content: {name}" for name in CONTENT]
-    assert all(exposure.is_content for exposure in told)
+    told = opt_ins(policy_of((), (), tuple(CONTENT), ()))
+    assert [opt_in.text for opt_in in told] == [f"content: {name}" for name in CONTENT]
+    assert all(opt_in.is_content for opt_in in told)
 
 
 def test_content_that_is_excluded_anyway_is_not_told() -> None:
-    assert exposures(policy_of((), (), tuple(CONTENT), tuple(CONTENT))) == ()
+    assert opt_ins(policy_of((), (), tuple(CONTENT), tuple(CONTENT))) == ()
 
 
 # --- from the environment -------------------------------------------------------------------------------

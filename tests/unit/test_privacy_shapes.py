@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PSEUDONYM
-from cline_otel.privacy.shapes import shape_of
+from cline_otel.privacy.secret_detectors import secret_kind_of
 from corpus import DATA
 
 HANDLERS = CATALOGUE.vocabularies["cline"].events["task.tokens"].handlers
@@ -78,7 +78,7 @@ PATHS = (
 @by_issuer
 @pytest.mark.parametrize("around", ["{}", "agent_{}", "model:{}", "owner/{}", "{}-x", "a.{}.b", "key={}"])
 def test_a_key_is_recognised_wherever_in_a_string_it_stands(key: str, around: str) -> None:
-    assert shape_of(around.format(key), may_be_random=True) == "key"
+    assert secret_kind_of(around.format(key), may_be_random=True) == "key"
 
 
 @by_issuer
@@ -96,23 +96,23 @@ def test_a_key_where_an_id_or_a_name_belongs_does_not_leave(key: str, around: st
     *(("path", value) for value in PATHS),
 ])  # fmt: skip
 def test_addresses_and_paths_are_recognised(shape: str, value: str) -> None:
-    assert shape_of(value) is not None
+    assert secret_kind_of(value) is not None
     assert MODEL(value) in (OTHER, REDACTED)
     if not any(mark in value for mark in ("@", "://")):
-        assert shape_of(value) == shape
+        assert secret_kind_of(value) == shape
 
 
 @given(st.text(ALPHANUMERIC, min_size=32, max_size=80).filter(lambda run: any(map(str.isdigit, run))))
 def test_a_long_run_of_letters_and_digits_is_random(run: str) -> None:
     if not run.isdigit():
-        assert shape_of(run) is not None
-        assert shape_of(f"name-{run}") is not None
-        assert shape_of(run, may_be_random=True) in (None, "key")
+        assert secret_kind_of(run) is not None
+        assert secret_kind_of(f"name-{run}") is not None
+        assert secret_kind_of(run, may_be_random=True) in (None, "key")
 
 
 def test_most_random_runs_of_20_to_31_characters_are_recognised() -> None:
     runs = [made(20 + seed % 12, seed=seed) for seed in range(1_000)]
-    assert sum(shape_of(run) is not None for run in runs) >= 900
+    assert sum(secret_kind_of(run) is not None for run in runs) >= 900
 
 
 MODELS = (DATA / "model_names.txt").read_text(encoding="utf-8").split()
@@ -125,7 +125,7 @@ def test_there_are_enough_names_of_models_to_learn_from() -> None:
 
 @pytest.mark.parametrize("model", sorted(set(MODELS)))
 def test_the_name_of_a_real_model_has_no_shape_of_a_secret(model: str) -> None:
-    assert shape_of(model) is None
+    assert secret_kind_of(model) is None
 
 
 @pytest.mark.parametrize("model", sorted(set(MODELS)))
@@ -149,12 +149,12 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_name_of_a_tool_a_skill_or_a_team_has_no_shape_of_a_secret(name: str) -> None:
-    assert shape_of(name) is None
+    assert secret_kind_of(name) is None
 
 
 @pytest.mark.parametrize("version", ["3.0.65", "2.18.0", "3.82.0-nightly.20260822", "1.96.2", "0.0.86", "24.19.0"])
 def test_a_version_has_no_shape_of_a_secret(version: str) -> None:
-    assert shape_of(version) is None
+    assert secret_kind_of(version) is None
 
 
 IDS = {
@@ -182,10 +182,10 @@ CALL_IDS = {
 @pytest.mark.parametrize("value", IDS.values(), ids=IDS.keys())
 def test_an_id_that_a_machine_made_leaves(value: str) -> None:
     assert GENERATED_ID.fullmatch(value)
-    assert shape_of(value, may_be_random=True) is None
+    assert secret_kind_of(value, may_be_random=True) is None
     assert AGENT(value) == value
 
 
 @pytest.mark.parametrize("value", CALL_IDS.values(), ids=CALL_IDS.keys())
 def test_an_id_that_a_provider_made_has_no_shape_of_a_secret(value: str) -> None:
-    assert shape_of(value, may_be_random=True) is None
+    assert secret_kind_of(value, may_be_random=True) is None

@@ -10,7 +10,7 @@ from bench.fixed_key import CATALOGUE, recording_of, replay_of
 
 from cline_otel.events import Event
 from cline_otel.replay import claims, decode_recording, replay, write
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.sources.recording import Recording
 from corpus import CAPTURES, event_of
 from payloads import log_lines, otlp_request, recorded
@@ -46,7 +46,7 @@ def test_what_cline_sends_besides_logs_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "otlp.jsonl"
     path.write_bytes(b"\n".join(lines))
     result = replay_of([path])
-    assert result.tally == {
+    assert result.diagnostics == {
         ("unsupported_signal", "otlp", "metrics"): 3,
         ("unsupported_signal", "otlp", "traces"): 2,
         ("malformed", "otlp", "line"): 1,
@@ -56,9 +56,9 @@ def test_what_cline_sends_besides_logs_is_counted(tmp_path: Path) -> None:
 def test_a_malformed_request_is_counted_and_the_others_are_taken() -> None:
     sound = recording_of([CAPTURES / "classic_full"])
     broken = Recording([*sound.streams, [otlp_request(b"{")]])
-    tally: Tally = {}
-    assert decode_recording(broken, CATALOGUE, tally) == [*decode_recording(sound, CATALOGUE, {}), []]
-    assert tally["malformed", "otlp", "request"] == 1
+    diagnostics: Diagnostics = {}
+    assert decode_recording(broken, CATALOGUE, diagnostics) == [*decode_recording(sound, CATALOGUE, {}), []]
+    assert diagnostics["malformed", "otlp", "request"] == 1
 
 
 def test_requests_hold_a_bounded_number_of_items() -> None:

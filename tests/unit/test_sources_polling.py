@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.sources.cline_log.decode import told_at_ns
+from cline_otel.sources.cline_log.decode import reported_at_ns
 from cline_otel.sources.files import polling
 from cline_otel.sources.files.lines import TailedFile, tail_key
 from cline_otel.sources.files.polling import Poller, renewed_cursors
@@ -25,7 +25,7 @@ NAME = "11-1000-0.jsonl"
 
 
 def inputs_of(spool: Path, presences: Presences, log: Path) -> list[Input]:
-    return [SpoolInput("plugin", SpoolReader(spool, presences)), TailedFile("cline-log", log, told_at_ns)]
+    return [SpoolInput("plugin", SpoolReader(spool, presences)), TailedFile("cline-log", log, reported_at_ns)]
 
 
 def log_key(path: Path) -> str:
@@ -385,7 +385,7 @@ async def test_the_lag_is_told_by_source(station: Station) -> None:
 
 async def test_any_number_of_files_are_followed_each_with_a_cursor_of_its_own(station: Station) -> None:
     logs = [station.log.with_name(f"{number}.log") for number in range(3)]
-    tails = [TailedFile("cline-log", log, told_at_ns) for log in logs]
+    tails = [TailedFile("cline-log", log, reported_at_ns) for log in logs]
     poller = Poller(station.journal.submit, {}, tails, interval_seconds=None)
     for number, log in enumerate(logs):
         log.write_bytes(b"%d\n" % number)

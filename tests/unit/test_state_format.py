@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import cline_otel
-from cline_otel.journal import remembered
+from cline_otel.journal import sent_history
 from cline_otel.journal.schema import MIGRATIONS
 from cline_otel.signals import MetricTotal
 from cline_otel.sources.files import tailing
@@ -26,7 +26,7 @@ FORMATS: tuple[Format[Any], ...] = (
     state.OBSERVATIONS,
     totals.TOTAL,
     tailing.POSITION,
-    remembered.TALLY,
+    sent_history.DIAGNOSTICS,
 )
 
 

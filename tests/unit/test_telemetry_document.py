@@ -28,7 +28,7 @@ def published() -> dict[str, list[str]]:
     return {
         "spans": sorted(TABLES.spans.spans),
         "metrics": sorted(TABLES.metrics.metrics),
-        "log records": sorted(TABLES.facts.facts),
+        "log records": sorted(TABLES.log_events.log_events),
         "attributes": sorted(TABLES.attributes.attributes),
         "resource attributes": sorted(TABLES.attributes.resource),
     }
@@ -87,7 +87,7 @@ def test_nothing_is_newer_than_this_release() -> None:
     entries = [
         *TABLES.spans.spans.values(),
         *TABLES.metrics.metrics.values(),
-        *TABLES.facts.facts.values(),
+        *TABLES.log_events.log_events.values(),
         *TABLES.attributes.attributes.values(),
         *TABLES.attributes.resource.values(),
     ]

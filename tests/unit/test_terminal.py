@@ -19,6 +19,7 @@ from rich.console import Console, RenderableType
 from cline_otel.events import AttributeValue
 from cline_otel.signals import (
     Attributes,
+    Diagnostics,
     LogRecord,
     MetricDefinition,
     MetricDelta,
@@ -27,7 +28,6 @@ from cline_otel.signals import (
     SpanKind,
     SpanRecord,
     StatusCode,
-    Tally,
     count,
 )
 from cline_otel.terminal.formatting import ASCII, UNICODE, Glyphs, compact, dollars, duration, tick_label
@@ -316,9 +316,9 @@ def test_the_columns_make_room_for_the_bars_in_narrow_terminals() -> None:
 def test_without_unicode_only_ascii_is_written() -> None:
     spans = [*a_run(), span(20, "chat modèle", parent=1)]
     totals = [MetricTotal("cline.tool.calls", (("gen_ai.tool.name", "outil-é"),), 2)]
-    tally: Tally = {}
-    count(tally, "late", "plugin", "événement", 3)
-    view = render_traces(spans), render_metrics(totals, DEFINITIONS), render_summary(spans, [], totals, tally)
+    diagnostics: Diagnostics = {}
+    count(diagnostics, "late", "plugin", "événement", 3)
+    view = render_traces(spans), render_metrics(totals, DEFINITIONS), render_summary(spans, [], totals, diagnostics)
     for renderable in view:
         assert text_of(renderable, encoding="ascii").isascii()
         assert text_of(renderable, encoding="iso8859-1").isascii()
@@ -576,14 +576,14 @@ def test_the_summary_tells_how_much_there_is_of_each_signal() -> None:
 
 
 def test_the_summary_names_every_diagnostic_with_its_source_and_count() -> None:
-    tally: Tally = {}
-    count(tally, "unmapped_event", "otlp", "task.novel", 3)
-    count(tally, "dropped_field", "cline-log", "task.tokens:extra")
-    count(tally, "dropped_field", "cline-log", "task.tokens:other", 1_200)
-    count(tally, "dropped_field", "plugin", "run.started:more")
-    count(tally, "shadowed", "cline-log", "task.completed", 2)
-    count(tally, "late", "plugin", "tool_call.finished")
-    assert text_of(render_summary([], [], [], tally)).splitlines()[2:] == [
+    diagnostics: Diagnostics = {}
+    count(diagnostics, "unmapped_event", "otlp", "task.novel", 3)
+    count(diagnostics, "dropped_field", "cline-log", "task.tokens:extra")
+    count(diagnostics, "dropped_field", "cline-log", "task.tokens:other", 1_200)
+    count(diagnostics, "dropped_field", "plugin", "run.started:more")
+    count(diagnostics, "superseded", "cline-log", "task.completed", 2)
+    count(diagnostics, "late", "plugin", "tool_call.finished")
+    assert text_of(render_summary([], [], [], diagnostics)).splitlines()[2:] == [
         "  3 unmapped_event: events that the catalogue does not know",
         f"    otlp: task.novel {TIMES}3",
         "  1 late: came after their run was closed",
@@ -597,10 +597,10 @@ def test_the_summary_names_every_diagnostic_with_its_source_and_count() -> None:
 
 
 def test_a_long_summary_wraps_within_the_width() -> None:
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
     for number in range(60):
-        count(tally, "dropped_field", "otlp", f"workspace.init_error:field_{number}", number)
-    lines = text_of(render_summary([], [], [], tally), 80).splitlines()
+        count(diagnostics, "dropped_field", "otlp", f"workspace.init_error:field_{number}", number)
+    lines = text_of(render_summary([], [], [], diagnostics), 80).splitlines()
     assert max(map(len, lines)) <= 80
     assert all(line.startswith("    ") for line in lines[3:])
 

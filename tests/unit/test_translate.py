@@ -9,7 +9,7 @@ from bench.fixed_key import CATALOGUE
 
 from cline_otel import ids
 from cline_otel.events import Event, tick
-from cline_otel.signals import Outputs, SpanRecord, StatusCode
+from cline_otel.signals import SpanRecord, StatusCode, StepOutput
 from cline_otel.translate.log_events import MAX_SPAN_EVENTS
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.step import MEMORY_NS, SILENCE_NS, Translator
@@ -60,7 +60,7 @@ def exited(seconds: float, process: str, **attributes: str) -> Event:
     return event_of("process.exited", "plugin", at(seconds), "process.exited", process=process, attributes=told_so)  # type: ignore[arg-type]
 
 
-def by_name(outputs: Outputs, name: str) -> list[SpanRecord]:
+def by_name(outputs: StepOutput, name: str) -> list[SpanRecord]:
     return [span for span in outputs.spans if span.name.startswith(name)]
 
 
@@ -175,7 +175,7 @@ def test_a_run_that_falls_silent_ends_at_its_last_sign_of_life_a_day_later() -> 
     assert attribute(run, "cline.outcome") == "incomplete"
 
 
-def translate_open(steps: list[Event]) -> Outputs:
+def translate_open(steps: list[Event]) -> StepOutput:
     translator = Translator(CATALOGUE, claim_wait_ns=0)
     for step in steps:
         translator.step(step)
@@ -215,7 +215,7 @@ def test_what_comes_after_the_end_is_counted_as_late() -> None:
     steps = [told("run.started", 0), told("run.finished", 1), told("model_call.started", 2, iteration=2)]
     outputs = translate([tick(START_NS), *steps])
     assert len(outputs.spans) == 1
-    assert outputs.tally["late", "plugin", "model_call.started"] == 1
+    assert outputs.diagnostics["late", "plugin", "model_call.started"] == 1
 
 
 def test_a_call_whose_start_was_lost_begins_when_the_plugin_says() -> None:
@@ -274,16 +274,16 @@ def test_tools_of_one_iteration_are_numbered_in_the_order_of_their_start() -> No
 
 
 def test_a_span_has_no_more_events_than_opentelemetry_allows() -> None:
-    fact = {"name": "checkpoint.snapshot", "cline__checkpoint__outcome": "stash"}
-    facts = [log("fact", 5 * number, **fact) for number in range(200)]
-    outputs = translate([tick(START_NS), log("run.started", 0), *facts, log("run.finished", 1_000)])
+    log_event = {"name": "checkpoint.snapshot", "cline__checkpoint__outcome": "stash"}
+    log_events = [log("log_event", 5 * number, **log_event) for number in range(200)]
+    outputs = translate([tick(START_NS), log("run.started", 0), *log_events, log("run.finished", 1_000)])
     assert len(outputs.spans[0].events) == MAX_SPAN_EVENTS
     assert sum(delta.value for delta in outputs.metrics if delta.metric == "cline.checkpoints") == 200
 
 
 def test_a_fact_after_the_run_is_a_log_record_of_its_trace() -> None:
-    fact = log("fact", 5, name="checkpoint.snapshot", cline__checkpoint__outcome="stash")
-    outputs = translate([tick(START_NS), log("run.started", 0), log("run.finished", 2), tick(at(3)), fact])
+    log_event = log("log_event", 5, name="checkpoint.snapshot", cline__checkpoint__outcome="stash")
+    outputs = translate([tick(START_NS), log("run.started", 0), log("run.finished", 2), tick(at(3)), log_event])
     (checkpoint,) = [item for item in outputs.logs if item.event_name == "cline.checkpoint.taken"]
     assert checkpoint.trace_id == ids.trace_id("a", "r")
     assert outputs.spans[0].events == ()
@@ -366,4 +366,4 @@ def test_memory_is_dropped_a_month_after_the_last_sign_of_life() -> None:
 
 def test_an_empty_stream_says_nothing() -> None:
     outputs = translate(closing_ticks([]))
-    assert (outputs.spans, outputs.logs, outputs.metrics, outputs.tally) == ([], [], [], {})
+    assert (outputs.spans, outputs.logs, outputs.metrics, outputs.diagnostics) == ([], [], [], {})

@@ -13,7 +13,7 @@ import pytest
 
 from cline_otel.settings.remote_config import RemoteConfigError, RemoteConfigs, parse_exports, unwrapped
 from cline_otel.settings.watched_file import WatchedFile
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from payloads import decoded, log_lines
 
 MONSTERS = {
@@ -123,7 +123,7 @@ def test_no_line_of_clines_log_is_too_much_for_its_decoder(content: str, place: 
     fields = {"time": '"2026-01-01T00:00:00Z"', "event": '"task.mode"', "properties": '{"mode": "plan"}'}
     monster = ",".join(f'"{name}":{value}' for name, value in (fields | {place: content}).items())
     following = ",".join(f'"{name}":{value}' for name, value in fields.items())
-    tally: Tally = {}
-    events = decoded(log_lines([f"{{{monster}}}".encode(), f"{{{following}}}".encode()]), tally)
+    diagnostics: Diagnostics = {}
+    events = decoded(log_lines([f"{{{monster}}}".encode(), f"{{{following}}}".encode()]), diagnostics)
     assert 1 <= len(events) <= 2
-    assert len(events) == 2 or sum(tally.values()) == 1
+    assert len(events) == 2 or sum(diagnostics.values()) == 1

@@ -18,7 +18,7 @@ def findings(
     attributes: model.AttributesFile,
     metrics: model.MetricsFile,
     spans: model.SpansFile,
-    facts: model.FactsFile,
+    log_events: model.LogEventsFile,
     vocabularies: Mapping[str, model.SourceFile],
     sources: Mapping[str, model.SourceTable],
 ) -> list[str]:
@@ -30,11 +30,15 @@ def findings(
         *_check_attributes(attributes),
         *_check_metrics(metrics, attributes.attributes),
         *_check_spans(spans, attributes.attributes),
-        *_check_kinds(spans, metrics, facts),
-        *_check_served(attributes.attributes, metrics, spans, facts),
+        *_check_kinds(spans, metrics, log_events),
+        *_check_served(attributes.attributes, metrics, spans, log_events),
         *_check_steering(attributes),
-        *_check_facts(facts, attributes.attributes, metrics),
-        *(finding for name, table in vocabularies.items() for finding in _check_source(name, table, attributes, facts)),
+        *_check_log_events(log_events, attributes.attributes, metrics),
+        *(
+            finding
+            for name, table in vocabularies.items()
+            for finding in _check_source(name, table, attributes, log_events)
+        ),
         *_check_ranks(sources),
         *(finding for name, table in vocabularies.items() for finding in _check_known_to(name, table, sources)),
     ]
@@ -111,7 +115,7 @@ def _check_spans(table: model.SpansFile, attributes: Mapping[str, model.Attribut
                 yield f"{where}: {attribute} is never {value!r}: add the value in attributes.toml"
 
 
-def _check_kinds(table: model.SpansFile, metrics: model.MetricsFile, facts: model.FactsFile) -> Iterator[str]:
+def _check_kinds(table: model.SpansFile, metrics: model.MetricsFile, log_events: model.LogEventsFile) -> Iterator[str]:
     kinds = {*EVENT_TYPES, "ignored"} - {Tick.kind, RunClaimed.kind}
     for kind in sorted(kinds - table.kinds.keys()):
         yield f"spans.toml: kinds: what an event {kind} does is not said: add it"
@@ -120,25 +124,28 @@ def _check_kinds(table: model.SpansFile, metrics: model.MetricsFile, facts: mode
     for kind, entry in table.kinds.items():
         for name in sorted({*entry.metrics} - metrics.metrics.keys()):
             yield f"spans.toml: kinds: {kind}: no metric {name}: add it to metrics.toml"
-        for name in sorted({*entry.logs} - facts.facts.keys()):
-            yield f"spans.toml: kinds: {kind}: no log record {name}: add it to facts.toml"
+        for name in sorted({*entry.logs} - log_events.log_events.keys()):
+            yield f"spans.toml: kinds: {kind}: no log record {name}: add it to log_events.toml"
 
 
 def _check_served(
     attributes: Mapping[str, model.Attribute],
     metrics: model.MetricsFile,
     spans: model.SpansFile,
-    facts: model.FactsFile,
+    log_events: model.LogEventsFile,
 ) -> Iterator[str]:
-    on_span_events = {name for fact in facts.facts.values() if fact.span_event for name in fact.carries}
+    on_span_events = {
+        name for log_event in log_events.log_events.values() if log_event.span_event for name in log_event.carries
+    }
     carried = {
         "span": {name for span in spans.spans.values() for name in span.attributes} | on_span_events,
-        "log": {*facts.common.carries} | {name for fact in facts.facts.values() for name in fact.carries},
+        "log": {*log_events.common.carries}
+        | {name for log_event in log_events.log_events.values() for name in log_event.carries},
         "metric": {name for metric in metrics.metrics.values() for name in metric.attributes},
     }
     where = {
         "span": "a span's attributes in spans.toml, or to a log record that is a span event too",
-        "log": "what a log record carries in facts.toml",
+        "log": "what a log record carries in log_events.toml",
         "metric": "a metric's attributes in metrics.toml",
     }
     for name, attribute in attributes.items():
@@ -158,30 +165,30 @@ def _check_steering(table: model.AttributesFile) -> Iterator[str]:
         yield f"attributes.toml: internal: no event has a field {name}: add it to a class in events.py, or take it out"
 
 
-def _check_facts(
-    table: model.FactsFile, attributes: Mapping[str, model.Attribute], metrics: model.MetricsFile
+def _check_log_events(
+    table: model.LogEventsFile, attributes: Mapping[str, model.Attribute], metrics: model.MetricsFile
 ) -> Iterator[str]:
     common = set(table.common.carries)
-    for name, fact in table.facts.items():
-        where = f"facts.toml: {name}"
-        carried = common | set(fact.carries)
+    for name, log_event in table.log_events.items():
+        where = f"log_events.toml: {name}"
+        carried = common | set(log_event.carries)
         for attribute in carried:
             if attribute not in attributes or "log" not in attributes[attribute].serves:
                 yield f"{where}: {attribute} is no log attribute"
         read = (
-            {field for _, field, _, _ in string.Formatter().parse(fact.body) if field}
-            | set(fact.severity_by)
-            | set(fact.sets)
+            {field for _, field, _, _ in string.Formatter().parse(log_event.body) if field}
+            | set(log_event.severity_by)
+            | set(log_event.sets)
         )
         for attribute in sorted(read - carried):
             yield f"{where}: uses {attribute} but does not carry it"
-        if fact.counts is not None:
-            counter = metrics.metrics.get(fact.counts)
+        if log_event.counts is not None:
+            counter = metrics.metrics.get(log_event.counts)
             if counter is None or counter.instrument != "counter":
-                yield f"{where}: {fact.counts} is no counter"
+                yield f"{where}: {log_event.counts} is no counter"
             else:
                 for attribute in set(counter.attributes) - carried:
-                    yield f"{where}: counts {fact.counts} but does not carry {attribute}"
+                    yield f"{where}: counts {log_event.counts} but does not carry {attribute}"
 
 
 def _check_ranks(sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
@@ -199,7 +206,7 @@ def _check_known_to(name: str, table: model.SourceFile, sources: Mapping[str, mo
 
 
 def _check_source(
-    name: str, table: model.SourceFile, attributes: model.AttributesFile, facts: model.FactsFile
+    name: str, table: model.SourceFile, attributes: model.AttributesFile, log_events: model.LogEventsFile
 ) -> Iterator[str]:
     names = {*attributes.attributes, *attributes.internal}
     kinds = {*EVENT_TYPES, "ignored"}
@@ -209,14 +216,14 @@ def _check_source(
         targets |= set(event.classified.values())
         if event.kind not in kinds:
             yield f"{where}: no kind {event.kind!r}"
-        if (event.kind == "fact") != (event.fact is not None):
-            yield f"{where}: facts, and only they, name a fact"
-        if event.fact is not None and event.fact not in facts.facts:
-            yield f"{where}: no fact {event.fact!r}"
-        elif event.fact is not None:
-            allowed = {*facts.common.carries, *facts.facts[event.fact].carries}
+        if (event.kind == "log_event") != (event.log_event is not None):
+            yield f"{where}: log events, and only they, name one"
+        if event.log_event is not None and event.log_event not in log_events.log_events:
+            yield f"{where}: no log event {event.log_event!r}"
+        elif event.log_event is not None:
+            allowed = {*log_events.common.carries, *log_events.log_events[event.log_event].carries}
             for target in targets - allowed:
-                yield f"{where}: {event.fact} does not carry {target}"
+                yield f"{where}: {event.log_event} does not carry {target}"
         for target in targets - names:
             yield f"{where}: no attribute {target!r}: add it to attributes.toml"
         own = steering_fields(EVENT_TYPES.get(event.kind, Event))

@@ -68,7 +68,7 @@ class SourceEvent(msgspec.Struct, frozen=True):
     event_type: type[Event]
     blank: tuple[object, ...]
     meaning: str
-    fact: str
+    log_event: str
     known_to: frozenset[str]
     when: tuple[tuple[str, frozenset[str]], ...]
     handlers: dict[str, tuple[FieldHandler, ...]]
@@ -128,7 +128,7 @@ class SpanDefinition(msgspec.Struct, frozen=True):
         return any(name in values and (not accepted or values[name] in accepted) for name, accepted in self.error_when)
 
 
-class Fact(msgspec.Struct, frozen=True):
+class LogEventDefinition(msgspec.Struct, frozen=True):
     """A log record's recipe. ``carries`` is ordered; ``body_parts`` alternates literal text and attribute names."""
 
     name: str
@@ -164,7 +164,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     metric_attributes: dict[str, tuple[str, ...]]
     spans: dict[str, SpanDefinition]
     identity: tuple[str, ...]
-    facts: dict[str, Fact]
+    log_events: dict[str, LogEventDefinition]
     sources: dict[str, Source]
     vocabularies: dict[str, SourceVocabulary]
     other_sources: dict[str, model.OtherSource]
@@ -184,7 +184,7 @@ class Tables(NamedTuple):
     attributes: model.AttributesFile
     metrics: model.MetricsFile
     spans: model.SpansFile
-    facts: model.FactsFile
+    log_events: model.LogEventsFile
     sources: dict[str, model.SourceTable]
     vocabularies: dict[str, model.SourceFile]
     others: model.OtherSourcesFile
@@ -298,7 +298,7 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
             event_type=event_type,
             blank=(*_NO_KEY, *(None for _ in steering)),
             meaning=event.meaning,
-            fact=event.fact or "",
+            log_event=event.log_event or "",
             known_to=event.known_to,
             when=tuple(event.when.items()),
             handlers=handlers if event.kind != "ignored" else {},
@@ -336,22 +336,24 @@ def _compile_span(span: model.Span, excluded: frozenset[str]) -> SpanDefinition:
     )
 
 
-def _compile_fact(name: str, fact: model.FactEntry, common: list[str], excluded: frozenset[str]) -> Fact:
-    parts = ((literal, field or "") for literal, field, _, _ in string.Formatter().parse(fact.body))
-    return Fact(
+def _compile_log_event(
+    name: str, log_event: model.LogEventEntry, common: list[str], excluded: frozenset[str]
+) -> LogEventDefinition:
+    parts = ((literal, field or "") for literal, field, _, _ in string.Formatter().parse(log_event.body))
+    return LogEventDefinition(
         name=name,
-        severity=Severity[fact.severity],
+        severity=Severity[log_event.severity],
         severity_by=tuple(
             (attribute, {value: Severity[severity] for value, severity in by.items()})
-            for attribute, by in fact.severity_by.items()
+            for attribute, by in log_event.severity_by.items()
         ),
         body_parts=tuple(
             (literal + "unknown", "") if field in excluded else (literal, field) for literal, field in parts
         ),
-        sets=tuple(fact.sets.items()),
-        carries=tuple(name for name in dict.fromkeys([*common, *fact.carries]) if name not in excluded),
-        counts=fact.counts or "",
-        span_event=fact.span_event,
+        sets=tuple(log_event.sets.items()),
+        carries=tuple(name for name in dict.fromkeys([*common, *log_event.carries]) if name not in excluded),
+        counts=log_event.counts or "",
+        span_event=log_event.span_event,
     )
 
 
@@ -370,12 +372,12 @@ def read_tables(sources: tuple[SourceText, ...] | None = None) -> Tables:
         attributes=_with_sources(_read("attributes.toml", model.AttributesFile), known),
         metrics=_read("metrics.toml", model.MetricsFile),
         spans=_read("spans.toml", model.SpansFile),
-        facts=_read("facts.toml", model.FactsFile),
+        log_events=_read("log_events.toml", model.LogEventsFile),
         sources=known,
         vocabularies=vocabularies,
         others=_read("other_sources.toml", model.OtherSourcesFile),
     )
-    if found := findings(tables.attributes, tables.metrics, tables.spans, tables.facts, by_file, known):
+    if found := findings(tables.attributes, tables.metrics, tables.spans, tables.log_events, by_file, known):
         raise CatalogueError("\n".join(found))
     return tables
 
@@ -429,9 +431,9 @@ def load(policy: Policy = Policy(), sources: tuple[SourceText, ...] | None = Non
             for name, attribute in tables.attributes.attributes.items()
             if attribute.group in ("user", "device", "organization")
         ),
-        facts={
-            name: _compile_fact(name, fact, tables.facts.common.carries, policy.excluded)
-            for name, fact in tables.facts.facts.items()
+        log_events={
+            name: _compile_log_event(name, log_event, tables.log_events.common.carries, policy.excluded)
+            for name, log_event in tables.log_events.log_events.items()
         },
         sources={
             name: Source(

@@ -140,8 +140,8 @@ class SpansFile(_Strict):
     kinds: dict[str, EventKind]
 
 
-class FactEntry(_Published):
-    """A log record that a fact becomes."""
+class LogEventEntry(_Published):
+    """A log record that is made of what Cline reports, or of a run."""
 
     severity: SeverityName
     body: str
@@ -152,17 +152,17 @@ class FactEntry(_Published):
     span_event: bool = False
 
 
-class FactsCommon(_Strict):
+class LogEventsCommon(_Strict):
     """What every log record carries."""
 
     carries: list[str]
 
 
-class FactsFile(_Strict):
-    """``facts.toml``."""
+class LogEventsFile(_Strict):
+    """``log_events.toml``."""
 
-    common: FactsCommon
-    facts: dict[str, FactEntry]
+    common: LogEventsCommon
+    log_events: dict[str, LogEventEntry]
 
 
 Targets = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
@@ -174,7 +174,7 @@ class EventEntry(_Strict):
 
     kind: str
     meaning: str
-    fact: str | None = None
+    log_event: str | None = None
     known_to: frozenset[str] = frozenset()
     when: dict[str, frozenset[str]] = {}
     fields: dict[str, Targets] = {}

@@ -14,7 +14,7 @@ from cline_otel.catalogue import model
 from cline_otel.catalogue.load import Tables, read_tables
 from cline_otel.markdown import Cell
 
-_Published = model.Attribute | model.Metric | model.Span | model.FactEntry | model.ResourceAttribute
+_Published = model.Attribute | model.Metric | model.Span | model.LogEventEntry | model.ResourceAttribute
 
 _CONVENTIONS: Final = {
     "semconv": "semantic conventions",
@@ -38,10 +38,10 @@ def telemetry_document(tables: Tables) -> str:
             (_metric(name, metric, tables.metrics) for name, metric in tables.metrics.metrics.items()),
         ),
         "## Log records",
-        _LOGS.format(common=markdown.names(tables.facts.common.carries)),
+        _LOGS.format(common=markdown.names(tables.log_events.common.carries)),
         markdown.table(
             ("Event name", "Severity", "Body", "Attributes", "Counts in", "Span event", "Since"),
-            (_log_record(name, entry) for name, entry in tables.facts.facts.items()),
+            (_log_record(name, entry) for name, entry in tables.log_events.log_events.items()),
         ),
         "## Attributes",
         _ATTRIBUTES,
@@ -114,7 +114,7 @@ def _metric(name: str, metric: model.Metric, table: model.MetricsFile) -> Iterab
     )
 
 
-def _log_record(name: str, entry: model.FactEntry) -> Iterable[Cell]:
+def _log_record(name: str, entry: model.LogEventEntry) -> Iterable[Cell]:
     severities: list[str] = [entry.severity]
     for attribute, by_value in entry.severity_by.items():
         severities += [f"{severity} if `{attribute}` is `{value}`" for value, severity in by_value.items()]
@@ -155,7 +155,7 @@ def _events(name: str, vocabulary: model.SourceFile, tables: Tables) -> Iterator
 
 
 def _becomes(entry: model.EventEntry, kinds: Mapping[str, model.EventKind]) -> Cell:
-    return (entry.fact,) if entry.fact is not None else kinds[entry.kind].does
+    return (entry.log_event,) if entry.log_event is not None else kinds[entry.kind].does
 
 
 def _since(entry: _Published) -> str:

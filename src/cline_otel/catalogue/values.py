@@ -13,7 +13,7 @@ from typing import Final
 
 from cline_otel.events import AttributeValue
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, PSEUDONYM, PseudonymKind, Pseudonyms
-from cline_otel.privacy.shapes import MASKED, masked, shape_of
+from cline_otel.privacy.secret_detectors import MASKED, masked, secret_kind_of
 
 OTHER: Final = "_OTHER"
 """The conventions' word for a value outside the known set (semantic-conventions, ``error.type``)."""
@@ -44,7 +44,7 @@ _ABSENT: Final = frozenset({"", "undefined", "null"})
 """Classic Cline writes a missing value as the string "undefined"."""
 
 
-def remembered(gate: Callable[[str], AttributeValue | None]) -> Gate:
+def sent_history(gate: Callable[[str], AttributeValue | None]) -> Gate:
     """A gate for strings that answers repeated values from a bounded memory."""
     memory: dict[str, AttributeValue | None] = {}
 
@@ -66,7 +66,7 @@ def remembered(gate: Callable[[str], AttributeValue | None]) -> Gate:
 
 def one_of(values: frozenset[str]) -> Gate:
     """Only the listed strings."""
-    return remembered(lambda value: value if value in values else OTHER)
+    return sent_history(lambda value: value if value in values else OTHER)
 
 
 def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
@@ -76,15 +76,15 @@ def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
     def passes(value: str) -> str:
         if not fullmatch(value):
             return OTHER
-        return value if shape_of(value, may_be_random=may_be_random) is None else REDACTED
+        return value if secret_kind_of(value, may_be_random=may_be_random) is None else REDACTED
 
-    return remembered(passes)
+    return sent_history(passes)
 
 
 def one_of_or_matching(values: frozenset[str], pattern: str) -> Gate:
     """The listed strings, and others that match in full and have no shape of a secret."""
     others = matching(pattern)
-    return remembered(lambda value: value if value in values else others(value))
+    return sent_history(lambda value: value if value in values else others(value))
 
 
 def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = frozenset()) -> Gate:
@@ -93,7 +93,7 @@ def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = 
     def passes(name: str) -> str | None:
         return None if name in known or name == OTHER or len(name) > LONGEST_NAME else pseudonyms.of(kind, name)
 
-    return remembered(passes)
+    return sent_history(passes)
 
 
 def made_pseudonym(value: object) -> str | None:
@@ -113,10 +113,10 @@ def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
         if GENERATED_ID.fullmatch(value):
             return value
         if by_providers and PROVIDER_ID.fullmatch(value):
-            return value if shape_of(value, may_be_random=True) is None else REDACTED
+            return value if secret_kind_of(value, may_be_random=True) is None else REDACTED
         return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
 
-    return remembered(passes)
+    return sent_history(passes)
 
 
 def classified(classes: Iterable[tuple[str, str]]) -> Gate:
@@ -127,7 +127,7 @@ def classified(classes: Iterable[tuple[str, str]]) -> Gate:
         head = _PATH.sub(" ", text[:LONGEST_TEXT])
         return next((name for name, pattern in compiled if pattern.search(head)), None)
 
-    return remembered(passes)
+    return sent_history(passes)
 
 
 def text(value: object) -> str | None:
@@ -147,7 +147,7 @@ def nothing(_: object) -> None:
 
 def renamed(names: Mapping[str, str], values: frozenset[str]) -> Gate:
     """Only the listed strings, some of them under another name."""
-    return remembered(lambda value: names.get(value) or (value if value in values else OTHER))
+    return sent_history(lambda value: names.get(value) or (value if value in values else OTHER))
 
 
 def each(gate: Gate) -> Gate:

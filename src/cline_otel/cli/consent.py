@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cline_otel.consent import Consent, decide, evidence_of
+from cline_otel.consent import Consent, decide, opt_out_sources_of
 from cline_otel.running import Running
 from cline_otel.settings import Settings
 
@@ -13,4 +13,4 @@ def consent_now(settings: Settings, running: Running | None = None) -> Consent:
     """What the bridge that runs goes by; its environment need not be ours. Without one, what would hold now."""
     if running is not None:
         return Consent(running.telemetry, running.reasons)
-    return decide(evidence_of(settings, os.environ).look())
+    return decide(opt_out_sources_of(settings, os.environ).look())

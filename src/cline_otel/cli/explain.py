@@ -89,7 +89,7 @@ def _speakers(tables: Tables, vocabulary: str) -> str:
 
 
 def _becomes(entry: SourceEvent, tables: Tables) -> str:
-    return f"log record {entry.fact}" if entry.kind == "fact" else tables.spans.kinds[entry.kind].describe()
+    return f"log record {entry.log_event}" if entry.kind == "log_event" else tables.spans.kinds[entry.kind].describe()
 
 
 def _list_all(catalogue: Catalogue, tables: Tables) -> None:
@@ -99,7 +99,7 @@ def _list_all(catalogue: Catalogue, tables: Tables) -> None:
         source = _speakers(tables, vocabulary_name)
         for name, entry in [*sorted(vocabulary.events.items()), *vocabulary.prefixes]:
             shown = name if name in vocabulary.events else f"{name}*"
-            becomes = {"ignored": "-", "fact": entry.fact}.get(entry.kind, entry.kind)
+            becomes = {"ignored": "-", "log_event": entry.log_event}.get(entry.kind, entry.kind)
             listed.append((shown, source, becomes, entry.meaning))
     for source, other in catalogue.other_sources.items():
         listed += [(name, source, "not read yet", meaning) for name, meaning in sorted(other.names.items())]
@@ -116,11 +116,11 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
     console.print(f"[bold]{escape(entry.name)}[/]  told by {source}")
     _say(console, entry.meaning)
     _say(console, f"Becomes: {_becomes(entry, tables)}")
-    if entry.fact:
-        fact = catalogue.facts[entry.fact]
-        body = "".join(literal + (f"{{{name}}}" if name else "") for literal, name in fact.body_parts)
-        counted = f"; counts in {fact.counts}" if fact.counts else ""
-        _say(console, f"{fact.severity.name}: {body}{counted}")
+    if entry.log_event:
+        log_event = catalogue.log_events[entry.log_event]
+        body = "".join(literal + (f"{{{name}}}" if name else "") for literal, name in log_event.body_parts)
+        counted = f"; counts in {log_event.counts}" if log_event.counts else ""
+        _say(console, f"{log_event.severity.name}: {body}{counted}")
     if entry.known_to:
         owners = ", ".join(sorted(entry.known_to))
         _say(console, f"Not repeated from a run that the {owners} owns: it tells the same itself")

@@ -12,8 +12,8 @@ from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.destinations import FileDestination
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, Exporter, ExporterError, ExportResult, Hold, Retry
-from cline_otel.replay import Replayed
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExporterError, ExportResult, Paused, Retry
+from cline_otel.replay import ReplayResult
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import SignalName
 
@@ -27,7 +27,7 @@ class _Request(msgspec.Struct, frozen=True):
 _NOUNS: Final[dict[SignalName, str]] = {"traces": "spans", "logs": "log records", "metrics": "metric series"}
 
 
-def export_replayed(replayed: Replayed, *, metrics: bool) -> None:
+def export_replayed(replayed: ReplayResult, *, metrics: bool) -> None:
     """Sends traces and logs, and metrics if asked; the first failure is one line and a non-zero exit."""
     signals: tuple[SignalName, ...] = ("traces", "logs", "metrics") if metrics else ("traces", "logs")
     try:
@@ -53,7 +53,7 @@ def export_replayed(replayed: Replayed, *, metrics: bool) -> None:
     asyncio.run(_export_all(exporters, replayed, signals))
 
 
-async def _export_all(exporters: Exporters, replayed: Replayed, signals: tuple[SignalName, ...]) -> None:
+async def _export_all(exporters: Exporters, replayed: ReplayResult, signals: tuple[SignalName, ...]) -> None:
     counts = {"traces": len(replayed.spans), "logs": len(replayed.logs), "metrics": len(replayed.totals)}
     click.echo()
     try:
@@ -81,7 +81,7 @@ async def _export(signal: SignalName, exporter: Exporter, requests: list[bytes])
 
 
 def _reason_and_remedy(result: ExportResult) -> str:
-    if isinstance(result, Hold):
+    if isinstance(result, Paused):
         return f"{result.reason}; {result.remedy}"
     if isinstance(result, Retry):
         return f"{result.reason}; start a collector there or set OTEL_EXPORTER_OTLP_ENDPOINT, then try again"

@@ -42,7 +42,7 @@ def switch_off(*, erase: bool) -> None:
     if erase:
         click.echo(f"Erased: {_erase(state_directory, off_file)}.")
     else:
-        _tell_what_waits(state_directory / JOURNAL_FILE_NAME)
+        _print_what_waits(state_directory / JOURNAL_FILE_NAME)
 
 
 def switch_on() -> None:
@@ -80,7 +80,7 @@ def _not_written(state_directory: Path, error: OSError) -> str:
     return f"{state_directory}: cannot be written ({error.strerror}); check who owns it"
 
 
-def _tell_what_waits(journal_path: Path) -> None:
+def _print_what_waits(journal_path: Path) -> None:
     try:
         with Journal.open_read_only(journal_path) as journal:
             signals = journal.status().signals

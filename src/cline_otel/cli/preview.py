@@ -20,7 +20,7 @@ from cline_otel.journal.store import Journal
 from cline_otel.preview import Item, Preview, Sender, Step, Summary, items_of, sender_of
 from cline_otel.running import find_running
 from cline_otel.settings import SettingsError, load_settings
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.terminal.preview import PreviewView
 
 _NO_KEY: Final = (
@@ -57,7 +57,7 @@ def preview_paths(paths: list[Path], only: str | None, *, as_json: bool) -> None
     view = PreviewView()
     for step in preview.steps():
         view.print_step(step)
-    view.print_summary(preview.summary, preview.origin)
+    view.print_summary(preview.summary, preview.resource_and_scope)
     if policy.pseudonyms is None:
         view.print_note(_NO_KEY)
 
@@ -165,13 +165,14 @@ def _summary_document(summary: Summary) -> dict[str, Any]:
         "item_bytes": summary.item_bytes,
         "requests": summary.requests,
         "request_bytes": summary.request_bytes,
-        "not_sent": _tally_document(summary.tally),
+        "not_sent": _diagnostics_document(summary.diagnostics),
     }
 
 
-def _tally_document(tally: Tally) -> list[dict[str, Any]]:
+def _diagnostics_document(diagnostics: Diagnostics) -> list[dict[str, Any]]:
     return [
-        {"kind": kind, "source": source, "name": name, "count": times} for (kind, source, name), times in tally.items()
+        {"kind": kind, "source": source, "name": name, "count": times}
+        for (kind, source, name), times in diagnostics.items()
     ]
 
 
@@ -190,7 +191,7 @@ def _request_documents(request: ShownRequest) -> Iterator[dict[str, Any]]:
             "resource": request.sender.resource,
             "scope": request.sender.scope,
             "schema_url": request.sender.schema_url,
-            "not_sent": _tally_document(kept.tally),
+            "not_sent": _diagnostics_document(kept.diagnostics),
         },
     }
     if request.problem:

@@ -76,12 +76,12 @@ class _TerminalObserver(Observer):
         self._tell(started.consent.state, () if started.consent.is_on else (_without_state(started.consent),))
         self._tell("reads", started.reads)
         self._tell("sends", started.sends)
-        for exposure in started.exposures:
-            line = f"  also   {exposure.text}"
-            _say(click.style(line, fg="red") if exposure.is_content else line)
+        for opt_in in started.opt_ins:
+            line = f"  also   {opt_in.text}"
+            _say(click.style(line, fg="red") if opt_in.is_content else line)
         if started.excluded:
             self._tell("not", (", ".join(started.excluded),))
-        self._tell("never", (NEVER_SENT + (", but for what it also sends" if started.exposures else ""),))
+        self._tell("never", (NEVER_SENT + (", but for what it also sends" if started.opt_ins else ""),))
         self._tell("keeps", (str(started.state_directory),))
         self._tell("note", started.notices)
 

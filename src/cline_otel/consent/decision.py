@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-State = Literal["on", "off", "held"]
+State = Literal["on", "off", "unknown"]
 
 
 class Answer(Enum):
@@ -26,7 +26,7 @@ class Answer(Enum):
     UNKNOWN = "unknown"
 
 
-class Decider(Enum):
+class OptOutSource(Enum):
     """Who is asked, the user's own words first. The value says in words what its off means; without any path."""
 
     DO_NOT_TRACK = "DO_NOT_TRACK is set"
@@ -38,13 +38,13 @@ class Decider(Enum):
 
 
 _UNREADABLE = {
-    Decider.OFF_FILE: "the state directory cannot be searched, so it is not known if there is a file `off`: "
+    OptOutSource.OFF_FILE: "the state directory cannot be searched, so it is not known if there is a file `off`: "
     "check who owns it",
-    Decider.CLINE_OPT_OUT: "Cline's global-settings.json cannot be read, so its telemetryOptOut is not known: "
+    OptOutSource.CLINE_OPT_OUT: "Cline's global-settings.json cannot be read, so its telemetryOptOut is not known: "
     "put the file right, or remove it",
-    Decider.CLINE_TELEMETRY_SETTING: "Cline's globalState.json cannot be read, so its telemetrySetting is not known: "
-    "put the file right, or remove it",
-    Decider.ORGANIZATION: "the organization's remote config cannot be read, so its telemetryEnabled is not known: "
+    OptOutSource.CLINE_TELEMETRY_SETTING: "Cline's globalState.json cannot be read, so its telemetrySetting is not "
+    "known: put the file right, or remove it",
+    OptOutSource.ORGANIZATION: "the organization's remote config cannot be read, so its telemetryEnabled is not known: "
     "put the file right, or remove it",
 }
 
@@ -70,12 +70,12 @@ class Consent(msgspec.Struct, frozen=True):
         return f"{self.state}: {'; '.join(self.reasons)}" if self.reasons else self.state
 
 
-def decide(answers: Mapping[Decider, Answer]) -> Consent:
+def decide(answers: Mapping[OptOutSource, Answer]) -> Consent:
     """The consent that follows from the answers; a decider without one is silent."""
-    off = [decider for decider in Decider if answers.get(decider) is Answer.OFF]
+    off = [source for source in OptOutSource if answers.get(source) is Answer.OFF]
     if off:
-        return Consent("off", tuple(decider.value for decider in off))
-    unknown = [decider for decider in Decider if answers.get(decider) is Answer.UNKNOWN]
+        return Consent("off", tuple(source.value for source in off))
+    unknown = [source for source in OptOutSource if answers.get(source) is Answer.UNKNOWN]
     if unknown:
-        return Consent("held", tuple(_UNREADABLE.get(decider, decider.value) for decider in unknown))
+        return Consent("unknown", tuple(_UNREADABLE.get(source, source.value) for source in unknown))
     return Consent("on")

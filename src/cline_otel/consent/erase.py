@@ -14,12 +14,12 @@ from cline_otel.translate.state import Run, RunState, State
 from cline_otel.translate.totals import TOTAL_PREFIX
 
 
-class Erased(msgspec.Struct, frozen=True):
+class EraseResult(msgspec.Struct, frozen=True):
     """What is gone: spans and log records, files of the plugin's spool, and copies of what had left before."""
 
     items: int
     files: int = 0
-    remembered_items: int = 0
+    sent_history_items: int = 0
 
     def describe(self) -> str:
         """For people."""
@@ -27,10 +27,12 @@ class Erased(msgspec.Struct, frozen=True):
             f"{self.items} span{'' if self.items == 1 else 's'} and log records, "
             f"{self.files} spool file{'' if self.files == 1 else 's'}"
         )
-        return described + (f", the copies of {self.remembered_items} that had left" if self.remembered_items else "")
+        return described + (
+            f", the copies of {self.sent_history_items} that had left" if self.sent_history_items else ""
+        )
 
 
-def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> Erased:
+def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> EraseResult:
     """Erases what waits to be sent, what was refused, what is known of open runs, and what was written for us.
 
     Also the copies that the journal keeps of what has left, and what is known of agents, facts and runs that
@@ -42,11 +44,11 @@ def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> Erased:
         UndeletableFile: a file that was written for us cannot be deleted.
         msgspec.MsgspecError: the journal's state is not one that this release can read.
     """
-    items, remembered_items = _erase_gathered(journal)
-    return Erased(items, sum(each.erase() for each in inputs), remembered_items)
+    items, sent_history_items = _erase_gathered(journal)
+    return EraseResult(items, sum(each.erase() for each in inputs), sent_history_items)
 
 
-def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> Erased | None:
+def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> EraseResult | None:
     """Erases what was gathered while the user let more leave; the spool stays, its lines pass today's gates.
 
     Returns:
@@ -59,8 +61,8 @@ def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> Erased | None:
     written = journal.note(_POLICY_NOTE)
     erased = None
     if _allowed_more(written, policy) and any(True for _ in journal.load_state()):
-        items, remembered_items = _erase_gathered(journal)
-        erased = Erased(items, remembered_items=remembered_items)
+        items, sent_history_items = _erase_gathered(journal)
+        erased = EraseResult(items, sent_history_items=sent_history_items)
     if erased is not None or msgspec.json.encode(decisions) != written:
         journal.write_note(_POLICY_NOTE, msgspec.json.encode(decisions))
     return erased
@@ -103,9 +105,9 @@ def _erase_gathered(journal: Journal) -> tuple[int, int]:
     for session_id, session in state.sessions.items():
         session.attributes = {}
         state.touch("session", session_id)
-    for fact in list(state.observations):
-        del state.observations[fact]
-        state.touch("fact", fact)
+    for log_event in list(state.observations):
+        del state.observations[log_event]
+        state.touch("log_event", log_event)
     totals: dict[str, bytes | None] = {key: None for key, _ in rows if key.startswith(TOTAL_PREFIX)}
-    remembered_items = journal.remembered_items()
-    return journal.erase_pending(state.changes() | totals), remembered_items
+    sent_history_items = journal.sent_history_items()
+    return journal.erase_pending(state.changes() | totals), sent_history_items

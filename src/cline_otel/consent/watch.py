@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from cline_otel.consent.decision import Answer, Consent, Decider, decide
-from cline_otel.consent.evidence import Evidence
+from cline_otel.consent.decision import Answer, Consent, OptOutSource, decide
+from cline_otel.consent.opt_out_sources import OptOutSources
 
 WATCH_INTERVAL_SECONDS: Final = 0.25
 """A change takes effect within a second: this, and the longest that one batch keeps the event loop."""
@@ -22,7 +22,7 @@ class ConsentWatch:
 
     def __init__(
         self,
-        evidence: Evidence,
+        sources: OptOutSources,
         changed: Callable[[Consent, Consent], None] = lambda before, now: None,
         *,
         interval_seconds: float | None = WATCH_INTERVAL_SECONDS,
@@ -33,7 +33,7 @@ class ConsentWatch:
         ``changed`` is called within the look that finds a change, with the consent before and now; if it fails,
         again at the next. With ``interval_seconds`` None it looks only when ``wake`` is set.
         """
-        self._evidence = evidence
+        self._sources = sources
         self._changed = changed
         self._interval_seconds = interval_seconds
         self._wake = asyncio.Event() if wake is None else wake
@@ -51,12 +51,12 @@ class ConsentWatch:
 
     def _decided(self) -> Consent:
         try:
-            return decide(self._evidence.look())
+            return decide(self._sources.look())
         except Exception:
             # Whatever is wrong with the other evidence, the user's own switch counts.
-            if not self._evidence.off_file.exists:
+            if not self._sources.off_file.exists:
                 raise
-            return decide({Decider.OFF_FILE: Answer.OFF})
+            return decide({OptOutSource.OFF_FILE: Answer.OFF})
 
     async def next_look(self) -> Consent:
         """Waits for the next time to look, and looks."""

@@ -10,8 +10,8 @@ from typing import Any, Final
 from cline_otel.catalogue.load import ATTRIBUTE, FALLBACK, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.events import KEYS, AttributeValue, Event
-from cline_otel.privacy.shapes import MASKED, shape_of
-from cline_otel.signals import Tally, count
+from cline_otel.privacy.secret_detectors import MASKED, secret_kind_of
+from cline_otel.signals import Diagnostics, count
 
 _LONGEST_NAME: Final = 64
 _NAME: Final = re.compile(r"[A-Za-z]+[0-9]{0,3}(?:[._:-][A-Za-z]+[0-9]{0,3}){0,6}")
@@ -26,13 +26,13 @@ Answer = tuple[FieldHandler, AttributeValue | None]
 
 
 def nameable(name: object) -> str:
-    """A name fit for a tally: itself if it is made of words as Cline's names are, else ``_OTHER``."""
+    """A name fit for a diagnostic: itself if it is made of words as Cline's names are, else ``_OTHER``."""
     return _nameable(name) if isinstance(name, str) and len(name) <= _LONGEST_NAME else OTHER
 
 
 @lru_cache(4_096)
 def _nameable(name: str) -> str:
-    return name if _NAME.fullmatch(name) and shape_of(name) is None else OTHER
+    return name if _NAME.fullmatch(name) and secret_kind_of(name) is None else OTHER
 
 
 def to_event(
@@ -40,7 +40,7 @@ def to_event(
     source: str,
     occurred_at_ns: int,
     fields: Iterable[tuple[str, object]],
-    tally: Tally,
+    diagnostics: Diagnostics,
     process: str = "",
 ) -> Event | None:
     """The event that a record becomes, or None if the catalogue calls it bookkeeping.
@@ -57,10 +57,10 @@ def to_event(
     for key, value in fields:
         read = handlers.get(key)
         if read is None:
-            count_dropped(entry, source, key, tally)
+            count_dropped(entry, source, key, diagnostics)
         else:
             known.extend([(handler, handler[2](value)) for handler in read])
-    return build_event(entry, source, occurred_at_ns, known, tally, process)
+    return build_event(entry, source, occurred_at_ns, known, diagnostics, process)
 
 
 def meets_conditions(entry: SourceEvent, present: Mapping[str, object]) -> bool:
@@ -68,9 +68,9 @@ def meets_conditions(entry: SourceEvent, present: Mapping[str, object]) -> bool:
     return all(isinstance(value := present.get(name), str) and value in accepted for name, accepted in entry.when)
 
 
-def count_dropped(entry: SourceEvent, source: str, key: str, tally: Tally) -> None:
+def count_dropped(entry: SourceEvent, source: str, key: str, diagnostics: Diagnostics) -> None:
     """A field that the entry does not list."""
-    count(tally, "dropped_field", source, f"{entry.name}:{nameable(key)}")
+    count(diagnostics, "dropped_field", source, f"{entry.name}:{nameable(key)}")
 
 
 def build_event(
@@ -78,7 +78,7 @@ def build_event(
     source: str,
     occurred_at_ns: int,
     answers: Iterable[Answer],
-    tally: Tally,
+    diagnostics: Diagnostics,
     process: str = "",
 ) -> Event:
     """The event of an entry from its fields' handlers (none that is ignored) and what their gates answered."""
@@ -89,7 +89,7 @@ def build_event(
         if answer is None:
             continue
         if answer in _REFUSED:
-            count(tally, "replaced_value" if answer == OTHER else "redacted_value", source, name)
+            count(diagnostics, "replaced_value" if answer == OTHER else "redacted_value", source, name)
             if 0 <= slot < len(KEYS):
                 continue
         if slot == ATTRIBUTE:
@@ -101,7 +101,7 @@ def build_event(
             fallbacks.append((name, answer))
         else:
             if MASKED in str(answer):
-                count(tally, "redacted_value", source, name)
+                count(diagnostics, "redacted_value", source, name)
             attributes[name] = answer
     for name, answer in fallbacks:
         if attributes.get(name, OTHER) in VAGUE:

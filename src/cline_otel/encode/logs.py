@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cline_otel.encode import attributes
-from cline_otel.encode.origin import ITEM_TAG, Origin
+from cline_otel.encode.resource_and_scope import ITEM_TAG, ResourceAndScope
 from cline_otel.encode.wire import (
     FIXED32,
     FIXED64,
@@ -42,7 +42,9 @@ _EVENT_NAMES: Final[BoundedCache[str]] = BoundedCache(lambda name: text(12, name
 _LENGTHS: Final[BoundedCache[int]] = BoundedCache(varint, max_entries=8192)
 
 
-def encode_logs(records: Sequence[LogRecord], origin: Origin, observed_at_ns: int | None = None) -> bytes:
+def encode_logs(
+    records: Sequence[LogRecord], resource_and_scope: ResourceAndScope, observed_at_ns: int | None = None
+) -> bytes:
     """An ``ExportLogsServiceRequest`` with all records, in their order, under one resource and scope.
 
     Requests merge by concatenation. No records give no bytes. Times (nanoseconds) beyond 64 bits are
@@ -91,4 +93,4 @@ def encode_logs(records: Sequence[LogRecord], origin: Origin, observed_at_ns: in
             )
         )
         extend((ITEM_TAG, lengths[len(message)], message))
-    return origin.request(items)
+    return resource_and_scope.request(items)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from cline_otel.encode import attributes
-from cline_otel.encode.origin import ITEM_TAG, Origin
+from cline_otel.encode.resource_and_scope import ITEM_TAG, ResourceAndScope
 from cline_otel.encode.wire import (
     FIXED64,
     INT64_MAX,
@@ -48,7 +48,7 @@ _HISTOGRAM_SUM = tag(5, FIXED64)
 def encode_metrics(
     totals: Iterable[MetricTotal],
     definitions: Mapping[str, MetricDefinition],
-    origin: Origin,
+    resource_and_scope: ResourceAndScope,
     started_at_ns: int,
     now_ns: int,
 ) -> bytes:
@@ -77,7 +77,7 @@ def encode_metrics(
         if totals_of_metric:
             message = _encode_metric(definition, totals_of_metric, times)
             items += (ITEM_TAG, varint(len(message)), message)
-    return origin.request(items)
+    return resource_and_scope.request(items)
 
 
 def _encode_metric(definition: MetricDefinition, totals: list[MetricTotal], times: bytes) -> bytes:

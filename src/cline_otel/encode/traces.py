@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Final
 
 from cline_otel.encode import attributes
-from cline_otel.encode.origin import ITEM_TAG, Origin
+from cline_otel.encode.resource_and_scope import ITEM_TAG, ResourceAndScope
 from cline_otel.encode.wire import (
     FIXED32,
     FIXED64,
@@ -53,7 +53,7 @@ _STATUS_AND_FLAGS: Final = tuple(
 _ITEM_PREFIXES: Final[BoundedCache[int]] = BoundedCache(lambda length: ITEM_TAG + varint(length), max_entries=8192)
 
 
-def encode_traces(spans: Sequence[SpanRecord], origin: Origin) -> bytes:
+def encode_traces(spans: Sequence[SpanRecord], resource_and_scope: ResourceAndScope) -> bytes:
     """An ``ExportTraceServiceRequest`` with all spans, in their order, under one resource and scope.
 
     Requests merge by concatenation. No spans give no bytes. Times (nanoseconds) beyond 64 bits are
@@ -91,7 +91,7 @@ def encode_traces(spans: Sequence[SpanRecord], origin: Origin) -> bytes:
         )
         append(_ITEM_PREFIXES[len(message)])
         append(message)
-    return origin.request(items)
+    return resource_and_scope.request(items)
 
 
 def _encode_events(events: Sequence[SpanEvent]) -> bytes:

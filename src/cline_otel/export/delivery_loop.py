@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from cline_otel.export.backoff import Backoff
-from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Hold, Refused, Retry, Row
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Paused, Refused, Retry, Row
 from cline_otel.export.pause import PausableWork
 
 _logger = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class DeliveryLoop:
             self._note_trouble(result)
             wait_seconds = self._seconds_after(result, failures)
             if self._drain_asked.is_set() and (
-                isinstance(result, Hold) or asyncio.get_running_loop().time() + wait_seconds > self._drain_ends_at
+                isinstance(result, Paused) or asyncio.get_running_loop().time() + wait_seconds > self._drain_ends_at
             ):
                 return None
             await self._wait(wait_seconds)
@@ -189,8 +189,8 @@ class DeliveryLoop:
             # Exporters answer with a result; what escapes one is a defect there, and no reason to lose a row.
             return Retry(f"unexpected {type(error).__name__} in the exporter")
 
-    def _seconds_after(self, result: Retry | Hold, failures: int) -> float:
-        if isinstance(result, Hold):
+    def _seconds_after(self, result: Retry | Paused, failures: int) -> float:
+        if isinstance(result, Paused):
             return self._backoff.hold_seconds
         if result.after_seconds is not None:
             return min(result.after_seconds, self._backoff.longest_wait_seconds)
@@ -231,8 +231,8 @@ class DeliveryLoop:
         self._outbox.dead_letter(self._signal, batch.row_ids, reason=result.reason)
         _logger.warning("%s: %d refused for good: %s", self._signal, batch.item_count, result.reason)
 
-    def _note_trouble(self, result: Retry | Hold) -> None:
-        remedy = result.remedy if isinstance(result, Hold) else ""
+    def _note_trouble(self, result: Retry | Paused) -> None:
+        remedy = result.remedy if isinstance(result, Paused) else ""
         self._outbox.record_failure(self._signal, reason=result.reason, remedy=remedy)
         if result.reason != self._trouble:
             self._trouble = result.reason

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Hold, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Paused, Refused, Retry
 
 
 class FanoutExporter:
@@ -39,7 +39,7 @@ class FanoutExporter:
             waits = [retry.after_seconds for retry in retries if retry.after_seconds is not None]
             return Retry(retries[0].reason, max(waits) if waits else None)
         for result in results:
-            if isinstance(result, Hold):
+            if isinstance(result, Paused):
                 return result
         return self._finished(batch)
 

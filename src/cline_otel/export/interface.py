@@ -77,7 +77,7 @@ class Retry(msgspec.Struct, frozen=True):
     after_seconds: float | None = None
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Paused(msgspec.Struct, frozen=True):
     """Not taken until somebody changes something, which ``remedy`` names. The data is fine, so it waits."""
 
     reason: str
@@ -91,7 +91,7 @@ class Refused(msgspec.Struct, frozen=True):
     splittable: bool = True
 
 
-ExportResult = Delivered | Retry | Hold | Refused
+ExportResult = Delivered | Retry | Paused | Refused
 
 
 class ExporterError(Exception):

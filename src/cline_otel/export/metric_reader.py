@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from cline_otel.export.backoff import Backoff
-from cline_otel.export.interface import Batch, Delivered, DeliveryRecord, Exporter, ExportResult, Hold, Retry
+from cline_otel.export.interface import Batch, Delivered, DeliveryRecord, Exporter, ExportResult, Paused, Retry
 from cline_otel.export.pause import PausableWork
 
 _logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class PeriodicMetricReader:
             remedy = ""
         else:
             reason = result.reason
-            remedy = result.remedy if isinstance(result, Hold) else ""
+            remedy = result.remedy if isinstance(result, Paused) else ""
             self._record.record_failure("metrics", reason=reason, remedy=remedy)
         if reason and reason != trouble:
             _logger.warning("metrics: %s%s", reason, f"; {remedy}" if remedy else "")

@@ -17,7 +17,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Hold, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
 from cline_otel.export.tls import client_context
 from cline_otel.signals import SignalName
@@ -115,13 +115,13 @@ class OtlpGrpcExporter:
         wait_seconds = retry_info_seconds(error)
         if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_seconds is not None):
             if "CERTIFICATE_VERIFY_FAILED" in (error.details() or ""):
-                return Hold(
+                return Paused(
                     f"the certificate of {self._destination.shown_endpoint} is not trusted",
                     "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of the authority that signed it",
                 )
             return Retry(reason, wait_seconds)
         if code in _REMEDIES:
-            return Hold(reason, _REMEDIES[code])
+            return Paused(reason, _REMEDIES[code])
         return Refused(reason)
 
 

@@ -20,7 +20,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Hold, Refused, Retry
+from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.tls import client_context
 
@@ -73,7 +73,7 @@ class OtlpHttpExporter:
     async def export(self, batch: Batch) -> ExportResult:
         """Post the batch once; a stale kept-alive connection gets a second try at once."""
         if self._proxy is not None and urlsplit(self._proxy).scheme not in {"http", "https"}:
-            return Hold(
+            return Paused(
                 "the proxy for " + self._place + " is no http proxy", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
             )
         try:
@@ -90,14 +90,14 @@ class OtlpHttpExporter:
         except aiohttp.ClientConnectorCertificateError:
             return self._hold_for_certificate()
         except aiohttp.ClientConnectorSSLError:
-            return Hold(
+            return Paused(
                 f"no TLS connection to {self._place}",
                 "check the scheme of OTEL_EXPORTER_OTLP_ENDPOINT and the client certificate and key",
             )
         except aiohttp.InvalidURL:
-            return Hold(f"{self._place} is no usable URL", _REMEDY)
+            return Paused(f"{self._place} is no usable URL", _REMEDY)
         except ValueError:
-            return Hold(
+            return Paused(
                 f"{self._place} cannot be used with the settings as they are",
                 "check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, HTTP_PROXY and HTTPS_PROXY",
             )
@@ -140,8 +140,8 @@ class OtlpHttpExporter:
         if status in _ABOUT_THE_CONTENT:
             return Refused(reason)
         if 300 <= status < 400:
-            return Hold(reason, "redirects are not followed: set OTEL_EXPORTER_OTLP_ENDPOINT to where it leads")
-        return Hold(reason, _REMEDIES.get(status, _REMEDY))
+            return Paused(reason, "redirects are not followed: set OTEL_EXPORTER_OTLP_ENDPOINT to where it leads")
+        return Paused(reason, _REMEDIES.get(status, _REMEDY))
 
     def _delivered(self, content_type: str, body: bytes) -> Delivered:
         try:
@@ -180,8 +180,8 @@ class OtlpHttpExporter:
             return os.strerror(error.errno) if error.errno and error.errno > 0 else self._repeat(error.strerror)
         return type(error).__name__
 
-    def _hold_for_certificate(self) -> Hold:
-        return Hold(
+    def _hold_for_certificate(self) -> Paused:
+        return Paused(
             f"the certificate of {self._place} is not trusted",
             "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of the authority that signed it",
         )

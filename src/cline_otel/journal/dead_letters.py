@@ -19,8 +19,9 @@ def put_aside(connection: sqlite3.Connection, signal: str, row_ids: Iterable[int
         )
         connection.execute(
             "INSERT INTO dead_letters"
-            " (signal, reason, item_count, size_bytes, created_at_ns, refused_at_ns, payload, tally)"
-            " SELECT signal, ?, item_count, size_bytes, created_at_ns, ?, payload, tally FROM outbox WHERE id = ?",
+            " (signal, reason, item_count, size_bytes, created_at_ns, refused_at_ns, payload, diagnostics)"
+            " SELECT signal, ?, item_count, size_bytes, created_at_ns, ?, payload, diagnostics FROM outbox"
+            " WHERE id = ?",
             (reason, now_ns, row_id),
         )
     _evict(connection)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from cline_otel.signals import SignalName, Tally
+from cline_otel.signals import Diagnostics, SignalName
 
 OutboxSignal = Literal["traces", "logs"]
 """The signals that queue. Metrics do not: a snapshot of the newest totals replaces any lost one."""
@@ -23,13 +23,13 @@ class JournalFullError(JournalError):
 class OutboxItem(msgspec.Struct, frozen=True):
     """A serialized OTLP ``Export*ServiceRequest`` to deliver, and how many spans or log records it holds.
 
-    ``tally`` says what of the input did not become telemetry, or not as it was told, in the step that made it.
+    ``diagnostics`` says what of the input did not become telemetry, or not as it was told, in the step that made it.
     """
 
     signal: OutboxSignal
     payload: bytes
     item_count: int
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
 
 
 class Commit(msgspec.Struct):
@@ -72,7 +72,7 @@ class KeptRequest(msgspec.Struct, frozen=True):
         left_at_ns: when its destination answered for it; None while it waits.
         destination: who that was, in words without secrets; empty where it is not known.
         reason: why it was refused; empty if it was not.
-        tally: what did not become telemetry, or not as it was told, in the step that made it.
+        diagnostics: what did not become telemetry, or not as it was told, in the step that made it.
     """
 
     signal: OutboxSignal
@@ -83,7 +83,7 @@ class KeptRequest(msgspec.Struct, frozen=True):
     left_at_ns: int | None = None
     destination: str = ""
     reason: str = ""
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
 
 
 class SignalStatus(msgspec.Struct):

@@ -82,10 +82,16 @@ CREATE TABLE delivered (
 CREATE INDEX delivered_by_age ON delivered (id, size_bytes, item_count);
 """
 
-_STATE_2: Final = ""
-"""No table changes. Rows of the state have versions from here on, and layouts that older releases cannot read."""
+_PLAIN_NAMES: Final = """
+ALTER TABLE outbox RENAME COLUMN tally TO diagnostics;
+ALTER TABLE dead_letters RENAME COLUMN tally TO diagnostics;
+ALTER TABLE delivered RENAME COLUMN tally TO diagnostics;
+UPDATE state SET key = 'log_event/' || substr(key, 6) WHERE key LIKE 'fact/%';
+UPDATE counts SET kind = 'superseded' WHERE kind = 'shadowed';
+"""
+"""Rows of the state have versions from here on, and layouts that older releases cannot read."""
 
-MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _STATE_2)
+MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _PLAIN_NAMES)
 """One script per version, applied in order; the first makes an empty file a journal.
 
 A new version of any stored struct adds one too, if only an empty one, so that older releases refuse the file

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from cline_otel.journal import dead_letters, remembered, report, schema
+from cline_otel.journal import dead_letters, report, schema, sent_history
 from cline_otel.journal.failures import explained, one_line
 from cline_otel.journal.records import (
     Commit,
@@ -46,7 +46,7 @@ class Journal:
         self._path = path
         self._clock_ns = clock_ns
         self._full_at_bytes = DEFAULT_LIMIT_BYTES
-        self._remembered_bytes = remembered.REMEMBERED_BYTES
+        self._sent_history_bytes = sent_history.SENT_HISTORY_BYTES
         with self._guard():
             (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
             meta = dict(connection.execute("SELECT key, value FROM meta"))
@@ -138,7 +138,7 @@ class Journal:
                 _put(connection, "state", "value", commit.state)
             if commit.outbox:
                 connection.executemany(
-                    "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload, tally)"
+                    "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload, diagnostics)"
                     " VALUES (?, ?, ?, ?, ?, ?)",
                     [
                         (
@@ -147,7 +147,7 @@ class Journal:
                             len(item.payload),
                             now_ns,
                             item.payload,
-                            remembered.encode_tally(item.tally),
+                            sent_history.encode_diagnostics(item.diagnostics),
                         )
                         for item in commit.outbox
                         if item.payload
@@ -209,7 +209,7 @@ class Journal:
         """
         with self._guard():
             over_bytes = report.used_bytes(self._connection) - self._full_at_bytes
-            return over_bytes >= 0 and over_bytes >= remembered.size_bytes(self._connection)
+            return over_bytes >= 0 and over_bytes >= sent_history.size_bytes(self._connection)
 
     def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> list[OutboxRow]:
         """The oldest queued requests of ``signal``, at least one if there is any, within the limits."""
@@ -246,14 +246,16 @@ class Journal:
         """
         try:
             with self._transaction() as connection:
-                rows = remembered.take_out(connection, row_ids, self._remembered_bytes)
+                rows = sent_history.select_sent(connection, row_ids, self._sent_history_bytes)
                 _delete_rows(connection, row_ids)
-                remembered.remember(connection, rows, self._clock_ns(), one_line(destination), self._remembered_bytes)
+                sent_history.remember(
+                    connection, rows, self._clock_ns(), one_line(destination), self._sent_history_bytes
+                )
                 self._count_delivered(connection, signal, delivered, rejected, message)
         except JournalFullError:
             # Delivery must make room; remembering it need not be.
             with self._transaction() as connection:
-                remembered.forget_all(connection)
+                sent_history.forget_all(connection)
                 _delete_rows(connection, row_ids)
                 self._count_delivered(connection, signal, delivered, rejected, message)
         self._give_back_space()
@@ -284,7 +286,7 @@ class Journal:
     def erase_pending(self, state: dict[str, bytes | None] | None = None) -> int:
         """Erase what waits and what was refused, from the disk too; how many items that was. Metrics count from now.
 
-        What is remembered of deliveries goes with it, uncounted: ``remembered_items`` says how much that is.
+        What is remembered of deliveries goes with it, uncounted: ``sent_history_items`` says how much that is.
         ``state`` replaces values of the state, or deletes them, in the same transaction and as thoroughly.
 
         Raises:
@@ -300,7 +302,7 @@ class Journal:
                         "UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal)
                     )
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608
-            remembered.forget_all(connection)
+            sent_history.forget_all(connection)
             if state:
                 _put(connection, "state", "value", state)
             started_at_ns = self._clock_ns()
@@ -318,10 +320,10 @@ class Journal:
             )
         return erased
 
-    def remembered_items(self) -> int:
+    def sent_history_items(self) -> int:
         """Spans and log records that have left and that the journal still has."""
         with self._guard():
-            return remembered.item_count(self._connection)
+            return sent_history.item_count(self._connection)
 
     def newest(self, items: int) -> list[KeptRequest]:
         """The requests with the newest ``items`` spans and log records, as far as they are kept.
@@ -329,7 +331,7 @@ class Journal:
         First those that have left, in the order in which they left, then those that wait.
         """
         with self._guard():
-            return remembered.newest(self._connection, items)
+            return sent_history.newest(self._connection, items)
 
     def status(self) -> JournalStatus:
         """All that ``cline-otel status`` tells of the journal."""
@@ -340,7 +342,7 @@ class Journal:
         headroom = min(max(limit_bytes // 16, 4 * 1024 * 1024), limit_bytes // 2)
         self._full_at_bytes = limit_bytes - headroom
         # Well within the headroom, since it does not count as use.
-        self._remembered_bytes = min(remembered.REMEMBERED_BYTES, limit_bytes // 16)
+        self._sent_history_bytes = min(sent_history.SENT_HISTORY_BYTES, limit_bytes // 16)
         self._connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // self._page_size, 1)}")
 
     def _count_delivered(

@@ -4,11 +4,12 @@ Records go one at a time through the very decoders, translator and encoders that
 judges a value: what a decoder says of a record with one field alone is what became of that field.
 """
 
-from cline_otel.preview.fields import Reason, Taken, Withheld
+from cline_otel.preview.fields import ExportedField, Reason, WithheldField
 from cline_otel.preview.leaving import Item, Measurement, Sender, items_of, sender_of
 from cline_otel.preview.recording import Outcome, Preview, Step, Summary
 
 __all__ = [
+    "ExportedField",
     "Item",
     "Measurement",
     "Outcome",
@@ -17,8 +18,7 @@ __all__ = [
     "Sender",
     "Step",
     "Summary",
-    "Taken",
-    "Withheld",
+    "WithheldField",
     "items_of",
     "sender_of",
 ]

@@ -13,7 +13,7 @@ from cline_otel.decode.fields import nameable
 from cline_otel.events import KEYS, AttributeValue, Event
 from cline_otel.preview.records import DecodedRecord
 from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
-from cline_otel.signals import DiagnosticKind, Tally
+from cline_otel.signals import DiagnosticKind, Diagnostics
 
 KEY_ATTRIBUTES: Final[dict[str, str]] = {
     "session_id": "gen_ai.conversation.id",
@@ -56,7 +56,7 @@ not_passed_on: it was read, and nothing became of the event.
 _TALLIED: Final[dict[DiagnosticKind, Reason]] = {"replaced_value": "replaced", "redacted_value": "redacted"}
 
 
-class Taken(msgspec.Struct, frozen=True):
+class ExportedField(msgspec.Struct, frozen=True):
     """A field that is read, as which attribute, and the value that the catalogue lets leave.
 
     ``is_key``: spans are keyed by it. ``is_masked``: pieces of it were masked.
@@ -69,7 +69,7 @@ class Taken(msgspec.Struct, frozen=True):
     is_masked: bool = False
 
 
-class Withheld(msgspec.Struct, frozen=True):
+class WithheldField(msgspec.Struct, frozen=True):
     """A field that does not leave, or not as an attribute that it could have become.
 
     Attributes:
@@ -91,21 +91,21 @@ class Withheld(msgspec.Struct, frozen=True):
 
 def judged(
     record: DecodedRecord, event: Event, entry: SourceEvent, catalogue: Catalogue, policy: Policy, *, passed_on: bool
-) -> tuple[list[Taken], list[Withheld]]:
+) -> tuple[list[ExportedField], list[WithheldField]]:
     """What became of every field of a record that was decoded to an event.
 
     Without ``passed_on``, nothing became of the event itself, and so nothing of it is taken.
     """
-    taken: list[Taken] = []
-    withheld: list[Withheld] = []
+    taken: list[ExportedField] = []
+    withheld: list[WithheldField] = []
     for key in record.fields:
         outcomes = list(_outcomes(key, record, event, entry, catalogue, policy))
-        fit = [outcome for outcome in outcomes if isinstance(outcome, Taken)]
+        fit = [outcome for outcome in outcomes if isinstance(outcome, ExportedField)]
         if passed_on:
             taken += fit
         elif fit:
             withheld.append(_withheld(key, record, "not_passed_on"))
-        withheld += [outcome for outcome in outcomes if isinstance(outcome, Withheld)]
+        withheld += [outcome for outcome in outcomes if isinstance(outcome, WithheldField)]
     return taken, withheld
 
 
@@ -124,23 +124,23 @@ def size_of(raw: bytes) -> tuple[int, Literal["characters", "bytes"]]:
 
 def _outcomes(
     key: str, record: DecodedRecord, event: Event, entry: SourceEvent, catalogue: Catalogue, policy: Policy
-) -> Iterator[Taken | Withheld]:
+) -> Iterator[ExportedField | WithheldField]:
     handlers = entry.handlers.get(key)
     if handlers is None:
         yield _withheld(key, record, "unlisted")
         return
     conditions = [name for name, _ in entry.when]
-    outcomes: list[Taken | Withheld] = []
+    outcomes: list[ExportedField | WithheldField] = []
     if handlers:
-        events, tally = record.with_only([key, *conditions])
+        events, diagnostics = record.with_only([key, *conditions])
         alone = events[0] if events else None
-        told = (_handled(key, handler, record, event, alone, tally, catalogue) for handler in handlers)
+        told = (_handled(key, handler, record, event, alone, diagnostics, catalogue) for handler in handlers)
         outcomes += [outcome for outcome in told if outcome is not None]
         if not outcomes:
             outcomes.append(_withheld(key, record, "unusable", handlers[0].name))
     yield from outcomes
     held_back = list(_held_back(key, record, entry, catalogue, policy))
-    if any(isinstance(outcome, Taken) for outcome in outcomes):
+    if any(isinstance(outcome, ExportedField) for outcome in outcomes):
         # A name that is known to all needs no pseudonym.
         held_back = [each for each in held_back if each.reason != "no_key"]
     if outcomes or len(held_back) > 1:
@@ -160,12 +160,12 @@ def _handled(
     record: DecodedRecord,
     event: Event,
     alone: Event | None,
-    tally: Tally,
+    diagnostics: Diagnostics,
     catalogue: Catalogue,
-) -> Taken | Withheld | None:
+) -> ExportedField | WithheldField | None:
     """What one of a field's readers made of it; None if it had nothing to say."""
     slot, name, _ = handler
-    refused = next((why for kind, why in _TALLIED.items() if (kind, record.source, name) in tally), None)
+    refused = next((why for kind, why in _TALLIED.items() if (kind, record.source, name) in diagnostics), None)
     is_key = 0 <= slot < len(KEYS)
     attribute = KEY_ATTRIBUTES[name] if is_key else name
     value: AttributeValue | None
@@ -182,12 +182,12 @@ def _handled(
         return _withheld(key, record, "steers")
     if final != value:
         return _withheld(key, record, "said_better", attribute)
-    return Taken(nameable(key), attribute, value, is_key=is_key, is_masked=refused is not None)
+    return ExportedField(nameable(key), attribute, value, is_key=is_key, is_masked=refused is not None)
 
 
 def _held_back(
     key: str, record: DecodedRecord, entry: SourceEvent, catalogue: Catalogue, policy: Policy
-) -> Iterator[Withheld]:
+) -> Iterator[WithheldField]:
     """Attributes that the catalogue has for a field and that nobody reads it for: each reason once."""
     read = {handler.name for handler in entry.handlers[key]}
     said: set[Reason] = set()
@@ -221,6 +221,6 @@ def _why_held_back(
 
 def _withheld(
     key: str, record: DecodedRecord, reason: Reason, attribute: str = "", stands: str = "", privacy: str = ""
-) -> Withheld:
+) -> WithheldField:
     size, unit = size_of(record.fields[key])
-    return Withheld(nameable(key), size, unit, reason, attribute, stands, privacy)
+    return WithheldField(nameable(key), size, unit, reason, attribute, stands, privacy)

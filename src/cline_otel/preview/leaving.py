@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
 from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import AttributeValue
 from cline_otel.signals import MetricDelta, SignalName
 from cline_otel.translate.totals import Totals
@@ -102,11 +102,13 @@ def sender_of(signal: SignalName, request: bytes) -> Sender:
     return Sender(resource.get("resource", {}), scope.get("scope", {}), resource.get("schemaUrl", ""))
 
 
-def measurement_of(delta: MetricDelta, catalogue: Catalogue, origin: Origin) -> Measurement:
+def measurement_of(delta: MetricDelta, catalogue: Catalogue, resource_and_scope: ResourceAndScope) -> Measurement:
     """A measurement as people read it."""
     totals = Totals(catalogue.metrics)
     totals.add(delta)
-    request = ExportMetricsServiceRequest.FromString(encode_metrics(totals.all(), catalogue.metrics, origin, 1, 1))
+    request = ExportMetricsServiceRequest.FromString(
+        encode_metrics(totals.all(), catalogue.metrics, resource_and_scope, 1, 1)
+    )
     metric = request.resource_metrics[0].scope_metrics[0].metrics[0]
     point = metric.sum.data_points[0] if metric.HasField("sum") else metric.histogram.data_points[0]
     unit = catalogue.metrics[delta.metric].unit

@@ -12,23 +12,33 @@ from cline_otel.catalogue.load import Catalogue
 from cline_otel.decode.fields import nameable
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME
-from cline_otel.preview.fields import Reason, Taken, Withheld, judged
+from cline_otel.preview.fields import ExportedField, Reason, WithheldField, judged
 from cline_otel.preview.leaving import Item, Measurement, items_of, measurement_of
 from cline_otel.preview.records import DecodedRecord, Decoder, records_in_time
 from cline_otel.privacy.policy import Policy
 from cline_otel.replay import ITEMS_PER_REQUEST, REPLAY_RESOURCE, claims, decode_recording
-from cline_otel.signals import Attributes, DiagnosticKind, LogRecord, Outputs, SignalName, SpanRecord, Tally, add, count
+from cline_otel.signals import (
+    Attributes,
+    DiagnosticKind,
+    Diagnostics,
+    LogRecord,
+    SignalName,
+    SpanRecord,
+    StepOutput,
+    add,
+    count,
+)
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.step import SILENCE_NS, Translator
 from cline_otel.translate.totals import Totals
 
 Outcome = Literal[
-    "read", "ignored", "unknown", "bookkeeping", "malformed", "shadowed", "late", "duplicate", "defect", "clock"
+    "read", "ignored", "unknown", "bookkeeping", "malformed", "superseded", "late", "duplicate", "defect", "clock"
 ]
 """What became of an upstream event.
 
@@ -38,9 +48,9 @@ shadowed, late, duplicate, defect: it was read and nothing became of it (``Diagn
 clock: no event, but time that passed.
 """
 
-_NOT_PASSED_ON: Final[tuple[Literal["shadowed", "late", "duplicate", "defect"], ...]] = (
+_NOT_PASSED_ON: Final[tuple[Literal["superseded", "late", "duplicate", "defect"], ...]] = (
     "defect",
-    "shadowed",
+    "superseded",
     "late",
     "duplicate",
 )
@@ -64,8 +74,8 @@ class Step(msgspec.Struct):
     event: str
     outcome: Outcome
     meaning: str = ""
-    taken: list[Taken] = msgspec.field(default_factory=list)
-    withheld: list[Withheld] = msgspec.field(default_factory=list)
+    taken: list[ExportedField] = msgspec.field(default_factory=list)
+    withheld: list[WithheldField] = msgspec.field(default_factory=list)
     around: tuple[str, ...] = ()
     spans: list[Item] = msgspec.field(default_factory=list)
     logs: list[Item] = msgspec.field(default_factory=list)
@@ -85,7 +95,7 @@ class Summary(msgspec.Struct):
         request_bytes: of those.
         taken: fields that are read.
         withheld: fields that do not leave, by reason.
-        tally: every reason for which something did not become telemetry, as a replay counts them.
+        diagnostics: every reason for which something did not become telemetry, as a replay counts them.
     """
 
     events: dict[Outcome, int] = {}
@@ -97,7 +107,7 @@ class Summary(msgspec.Struct):
     request_bytes: dict[SignalName, int] = {}
     taken: int = 0
     withheld: dict[Reason, int] = {}
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
 
 
 class Preview:
@@ -117,8 +127,8 @@ class Preview:
         sources: Registry = SOURCES,
     ) -> None:
         """``catalogue`` is the one that ``policy`` makes of these ``sources``."""
-        self.origin = Origin(resource, SCOPE_NAME, __version__, SCHEMA_URL)
-        self.summary = Summary(besides=dict(_besides(recording.tally, catalogue)))
+        self.resource_and_scope = ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL)
+        self.summary = Summary(besides=dict(_besides(recording.diagnostics, catalogue)))
         self._recording = recording
         self._catalogue = catalogue
         self._sources = sources
@@ -130,7 +140,7 @@ class Preview:
 
     def steps(self) -> Iterator[Step]:
         """A step for every upstream event, in time order, and one for what the end of the recording closes."""
-        add(self.summary.tally, self._recording.tally)
+        add(self.summary.diagnostics, self._recording.diagnostics)
         # The owner of each run is decided from all that is there, so all is decoded once before.
         streams = decode_recording(self._recording, self._catalogue, {}, self._sources)
         first_ns = min((stream[0].occurred_at_ns for stream in streams if stream), default=0)
@@ -146,23 +156,25 @@ class Preview:
         self._translator.step(tick(last_ns + SILENCE_NS + 1))
         yield from self._clock_step(last_ns)
         self._count_requests()
-        if metrics := encode_metrics(self._totals.all(), self._catalogue.metrics, self.origin, first_ns, last_ns):
+        if metrics := encode_metrics(
+            self._totals.all(), self._catalogue.metrics, self.resource_and_scope, first_ns, last_ns
+        ):
             self._count_request("metrics", metrics)
 
     def _clock_step(self, at_ns: int) -> Iterator[Step]:
         outputs = self._translator.take()
-        if outputs.spans or outputs.logs or outputs.metrics or outputs.tally:
+        if outputs.spans or outputs.logs or outputs.metrics or outputs.diagnostics:
             step = Step(at_ns, "clock", "", "clock")
             self._let_out(outputs, step)
             yield step
 
     def _step(self, record: DecodedRecord) -> Step:
         summary = self.summary
-        add(summary.tally, record.tally)
+        add(summary.diagnostics, record.diagnostics)
         entry, upstream = record.entry, record.upstream
         event = record.events[0] if record.events else None
         name = nameable(upstream.name) if upstream.name else ""
-        step = Step(upstream.told_at_ns, record.source, name, "read", entry.meaning if entry is not None else "")
+        step = Step(upstream.reported_at_ns, record.source, name, "read", entry.meaning if entry is not None else "")
         if event is None or entry is None:
             step.outcome = _outcome_without_event(record)
             summary.events[step.outcome] = summary.events.get(step.outcome, 0) + 1
@@ -173,7 +185,7 @@ class Preview:
         self._let_out(outputs, step)
         if not (step.spans or step.logs or step.measurements):
             told_of = ((kind, event.source, event.name) for kind in _NOT_PASSED_ON)
-            step.outcome = next((key[0] for key in told_of if key in outputs.tally), "read")
+            step.outcome = next((key[0] for key in told_of if key in outputs.diagnostics), "read")
         step.taken, step.withheld = judged(
             record, event, entry, self._catalogue, self._policy, passed_on=step.outcome == "read"
         )
@@ -183,8 +195,8 @@ class Preview:
             summary.withheld[withheld.reason] = summary.withheld.get(withheld.reason, 0) + 1
         return step
 
-    def _translated(self, events: list[Event]) -> Outputs:
-        defects: Tally = {}
+    def _translated(self, events: list[Event]) -> StepOutput:
+        defects: Diagnostics = {}
         for event in events:
             try:
                 self._translator.step(event)
@@ -192,22 +204,22 @@ class Preview:
                 # As live: a defect of the translator stops nothing and is counted.
                 count(defects, "defect", event.source, event.name)
         outputs = self._translator.take()
-        add(outputs.tally, defects)
+        add(outputs.diagnostics, defects)
         return outputs
 
-    def _let_out(self, outputs: Outputs, step: Step) -> None:
+    def _let_out(self, outputs: StepOutput, step: Step) -> None:
         """Puts what came out into the step as it is on the wire, and counts it."""
         summary = self.summary
-        add(summary.tally, outputs.tally)
+        add(summary.diagnostics, outputs.diagnostics)
         for delta in outputs.metrics:
             self._totals.add(delta)
-            step.measurements.append(measurement_of(delta, self._catalogue, self.origin))
+            step.measurements.append(measurement_of(delta, self._catalogue, self.resource_and_scope))
         for span in outputs.spans:
-            step.spans += items_of("traces", encode_traces([span], self.origin))
+            step.spans += items_of("traces", encode_traces([span], self.resource_and_scope))
             self._spans.append(span)
             self._count_requests(ITEMS_PER_REQUEST)
         for log in outputs.logs:
-            step.logs += items_of("logs", encode_logs([log], self.origin))
+            step.logs += items_of("logs", encode_logs([log], self.resource_and_scope))
             self._logs.append(log)
             self._count_requests(ITEMS_PER_REQUEST)
         for item in (*step.spans, *step.logs):
@@ -218,10 +230,10 @@ class Preview:
     def _count_requests(self, items: int = 1) -> None:
         """Counts the requests that are made of what came out, once they have so many items, and lets go of it."""
         if len(self._spans) >= items:
-            self._count_request("traces", encode_traces(self._spans, self.origin))
+            self._count_request("traces", encode_traces(self._spans, self.resource_and_scope))
             self._spans.clear()
         if len(self._logs) >= items:
-            self._count_request("logs", encode_logs(self._logs, self.origin))
+            self._count_request("logs", encode_logs(self._logs, self.resource_and_scope))
             self._logs.clear()
 
     def _count_request(self, signal: SignalName, request: bytes) -> None:
@@ -230,8 +242,8 @@ class Preview:
         summary.request_bytes[signal] = summary.request_bytes.get(signal, 0) + len(request)
 
 
-def _besides(tally: Tally, catalogue: Catalogue) -> Iterator[tuple[str, int]]:
-    for (kind, source, name), times in tally.items():
+def _besides(diagnostics: Diagnostics, catalogue: Catalogue) -> Iterator[tuple[str, int]]:
+    for (kind, source, name), times in diagnostics.items():
         if kind == "unsupported_signal":
             yield f"{name.removesuffix('s')} requests of Cline's own, never read", times
         else:
@@ -240,7 +252,7 @@ def _besides(tally: Tally, catalogue: Catalogue) -> Iterator[tuple[str, int]]:
 
 
 def _outcome_without_event(record: DecodedRecord) -> Outcome:
-    kinds: set[DiagnosticKind] = {kind for kind, _, _ in record.tally}
+    kinds: set[DiagnosticKind] = {kind for kind, _, _ in record.diagnostics}
     if "malformed" in kinds:
         return "malformed"
     if "unmapped_event" in kinds or record.entry is None:

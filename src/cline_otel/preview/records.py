@@ -10,7 +10,7 @@ import msgspec
 from cline_otel.catalogue.load import Catalogue, SourceEvent
 from cline_otel.events import Event
 from cline_otel.replay import decode_recorded
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import Payload, UpstreamRecord
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import Registry
@@ -23,13 +23,13 @@ class DecodedRecord(msgspec.Struct):
         upstream: the record.
         entry: what the catalogue knows of it.
         events: what it was decoded to; empty if nothing came of it.
-        tally: what its decoding counted.
+        diagnostics: what its decoding counted.
     """
 
     upstream: UpstreamRecord
     entry: SourceEvent | None
     events: list[Event]
-    tally: Tally
+    diagnostics: Diagnostics
     decoder: Decoder
 
     @property
@@ -42,7 +42,7 @@ class DecodedRecord(msgspec.Struct):
         """The values, still encoded as JSON."""
         return self.upstream.fields
 
-    def with_only(self, keys: Collection[str]) -> tuple[list[Event], Tally]:
+    def with_only(self, keys: Collection[str]) -> tuple[list[Event], Diagnostics]:
         """What it would be decoded to, and what would be counted, if it had these of its fields only."""
         return self.decoder.decode(self.upstream.with_only(keys))
 
@@ -65,16 +65,16 @@ class Decoder:
         for payload in stream:
             find = self._catalogue.sources[payload.source].vocabulary.find
             for upstream in self._sources[payload.source].explode(payload):
-                events, tally = self.decode(upstream.payload)
-                if not (upstream.name or events or tally):
+                events, diagnostics = self.decode(upstream.payload)
+                if not (upstream.name or events or diagnostics):
                     self.without_event += 1
                     continue
-                yield DecodedRecord(upstream, find(upstream.name), events, tally, self)
+                yield DecodedRecord(upstream, find(upstream.name), events, diagnostics, self)
 
-    def decode(self, payload: Payload) -> tuple[list[Event], Tally]:
+    def decode(self, payload: Payload) -> tuple[list[Event], Diagnostics]:
         """What a payload is decoded to, and what is counted."""
-        tally: Tally = {}
-        return decode_recorded(payload, self._catalogue, tally, self._sources), tally
+        diagnostics: Diagnostics = {}
+        return decode_recorded(payload, self._catalogue, diagnostics, self._sources), diagnostics
 
 
 def records_in_time(recording: Recording, decoder: Decoder) -> Iterator[DecodedRecord]:
@@ -99,11 +99,11 @@ def _with_order(records: Iterable[DecodedRecord]) -> Iterator[tuple[int, Decoded
             continue
         now_ns = max(latest_ns, record.events[0].occurred_at_ns)
         for eventless in waiting:
-            latest_ns = min(max(latest_ns, eventless.upstream.told_at_ns or 0), now_ns)
+            latest_ns = min(max(latest_ns, eventless.upstream.reported_at_ns or 0), now_ns)
             yield latest_ns, eventless
         waiting.clear()
         latest_ns = now_ns
         yield latest_ns, record
     for eventless in waiting:
-        latest_ns = max(latest_ns, eventless.upstream.told_at_ns or 0)
+        latest_ns = max(latest_ns, eventless.upstream.reported_at_ns or 0)
         yield latest_ns, eventless

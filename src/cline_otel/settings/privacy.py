@@ -31,7 +31,7 @@ _IN_PLAIN: Final[dict[Group, str]] = {
 _Word = TypeVar("_Word", bound=str)
 
 
-class Exposure(msgspec.Struct, frozen=True):
+class OptIn(msgspec.Struct, frozen=True):
     """What leaves only because the user said so; ``is_content`` if it is what somebody wrote or a tool read."""
 
     text: str
@@ -62,7 +62,7 @@ def policy_of(
     )
 
 
-def exposures(policy: Policy) -> tuple[Exposure, ...]:
+def opt_ins(policy: Policy) -> tuple[OptIn, ...]:
     """What leaves beyond the default, a short text each."""
     leaving = [
         attribute for name, attribute in read_tables().attributes.attributes.items() if name not in policy.excluded
@@ -71,13 +71,13 @@ def exposures(policy: Policy) -> tuple[Exposure, ...]:
     plain = {attribute.group for attribute in leaving if attribute.group is not None and attribute.pattern is not None}
     asked = [group for group in _GROUPS if group in (policy.included - ALWAYS_INCLUDED - policy.plain) & hashed]
     return (
-        *(Exposure(f"content: {name}", is_content=True) for name in sorted(policy.content - policy.excluded)),
+        *(OptIn(f"content: {name}", is_content=True) for name in sorted(policy.content - policy.excluded)),
         *(
-            Exposure(f"in plain: {_IN_PLAIN[group]}", is_content=True)
+            OptIn(f"in plain: {_IN_PLAIN[group]}", is_content=True)
             for group in _GROUPS
             if group in policy.plain & plain
         ),
-        *(Exposure(f"pseudonyms: {group}", is_content=False) for group in asked),
+        *(OptIn(f"pseudonyms: {group}", is_content=False) for group in asked),
     )
 
 

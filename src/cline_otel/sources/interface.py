@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cline_otel.catalogue.load import Catalogue, SourceText
     from cline_otel.events import Event
     from cline_otel.places import Places
-    from cline_otel.signals import Tally
+    from cline_otel.signals import Diagnostics
 
 
 class MalformedPayload(Exception):  # noqa: N818 - named for what is wrong with the payload
@@ -62,7 +62,7 @@ class UpstreamRecord(NamedTuple):
     """
 
     name: str
-    told_at_ns: int | None
+    reported_at_ns: int | None
     fields: Mapping[str, bytes]
     around: tuple[str, ...]
     payload: Payload
@@ -74,13 +74,13 @@ class Recorded(NamedTuple):
 
     Attributes:
         payloads: in their order.
-        tally: what was found besides, which no payload tells.
+        diagnostics: what was found besides, which no payload tells.
         is_own_stream: whether its events keep only their own order; if not, they follow those of the source's
             recording that was read before.
     """
 
     payloads: list[Payload]
-    tally: Tally
+    diagnostics: Diagnostics
     is_own_stream: bool = True
 
 
@@ -258,7 +258,7 @@ class Source(ABC):
     recordings: str
 
     @abstractmethod
-    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
         """The events of a payload, in order. What cannot be decoded is counted by its reason and stops nothing.
 
         Raises:

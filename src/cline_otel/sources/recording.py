@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from cline_otel.signals import Tally, add
+from cline_otel.signals import Diagnostics, add
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES, Registry
 
@@ -21,13 +21,13 @@ class Recording(msgspec.Struct):
 
     Attributes:
         streams: payloads whose events keep their own order, the streams of the highest rank first.
-        tally: what was found besides, which no payload holds.
+        diagnostics: what was found besides, which no payload holds.
         read: the files, with the sources they were taken for.
         skipped: files of a folder that are no recording of a source.
     """
 
     streams: list[list[Payload]] = msgspec.field(default_factory=list)
-    tally: Tally = msgspec.field(default_factory=dict)
+    diagnostics: Diagnostics = msgspec.field(default_factory=dict)
     read: list[tuple[Path, str]] = msgspec.field(default_factory=list)
     skipped: list[Path] = msgspec.field(default_factory=list)
 
@@ -83,7 +83,7 @@ class _Reader:
             return True
         self.recording.read.append((path, source.name))
         recorded = source.recorded(path, content)
-        add(self.recording.tally, recorded.tally)
+        add(self.recording.diagnostics, recorded.diagnostics)
         streams = self.streams[source.name]
         if recorded.is_own_stream or not streams:
             streams.append(recorded.payloads)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cline_otel.catalogue.load import Catalogue, SourceText, Tables
     from cline_otel.events import Event
     from cline_otel.privacy.policy import Policy
-    from cline_otel.signals import Tally
+    from cline_otel.signals import Diagnostics
 
 
 class Registry(Mapping[str, Source]):
@@ -34,13 +34,13 @@ class Registry(Mapping[str, Source]):
     def __len__(self) -> int:
         return len(self._sources)
 
-    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
         """The events of a payload, by its source's decoder.
 
         Raises:
             MalformedPayload: nothing of it can be decoded.
         """
-        return self._sources[payload.source].decode(payload, catalogue, tally)
+        return self._sources[payload.source].decode(payload, catalogue, diagnostics)
 
     def catalogue(self, policy: Policy | None = None) -> Catalogue:
         """The catalogue with these sources, as the user's decisions make it.

@@ -10,10 +10,10 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from cline_otel.encode.origin import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.journal.records import KeptRequest, SignalStatus
-from cline_otel.preview import Item, Measurement, Outcome, Reason, Sender, Step, Summary, Taken, Withheld
-from cline_otel.signals import DiagnosticKind, SignalName, SpanKind, StatusCode, Tally
+from cline_otel.preview import ExportedField, Item, Measurement, Outcome, Reason, Sender, Step, Summary, WithheldField
+from cline_otel.signals import DiagnosticKind, Diagnostics, SignalName, SpanKind, StatusCode
 from cline_otel.terminal.formatting import glyphs_for, printable
 
 _PIPE_WIDTH: Final = 160
@@ -26,7 +26,7 @@ _FEWEST_CELLS: Final = 12
 
 _OUTCOMES: Final[dict[Outcome, tuple[str, str]]] = {
     "read": ("read", ""),
-    "shadowed": ("told better by the run's owner", "Nothing of it leaves: the run's owner tells it better."),
+    "superseded": ("told better by the run's owner", "Nothing of it leaves: the run's owner tells it better."),
     "duplicate": ("told before", "Nothing of it leaves: it was told before."),
     "late": ("late", "Nothing of it leaves: its run is closed."),
     "defect": ("failed on, please report", "Nothing of it leaves: the translator failed on it, please report."),
@@ -64,7 +64,7 @@ _KINDS: Final[dict[DiagnosticKind, str]] = {
     "dropped_field": "not in the catalogue",
     "unmapped_event": "unknown events",
     "malformed": "could not be decoded",
-    "shadowed": "told better by the owner",
+    "superseded": "told better by the owner",
     "duplicate": "told before",
     "late": "late",
     "missing": "never written, spool full",
@@ -114,7 +114,7 @@ class PreviewView:
             self._print_measurement(measurement)
         self._console.print()
 
-    def _print_taken(self, taken: Sequence[Taken]) -> None:
+    def _print_taken(self, taken: Sequence[ExportedField]) -> None:
         if not taken:
             return
         self._print(2, Text("taken", "green"))
@@ -130,7 +130,7 @@ class PreviewView:
         for label, value in zip(labels, values, strict=True):
             self._print_row(4, Text(label), value, cells)
 
-    def _print_withheld(self, withheld: Sequence[Withheld], around: Sequence[str]) -> None:
+    def _print_withheld(self, withheld: Sequence[WithheldField], around: Sequence[str]) -> None:
         groups: dict[tuple[Reason, str], list[str]] = {}
         for reason in _REASONS:
             for field in withheld:
@@ -146,13 +146,13 @@ class PreviewView:
         if around:
             self._print_list(4, "around it, never read", list(map(self._safe, around)), "dim")
 
-    def _withheld_text(self, field: Withheld) -> str:
+    def _withheld_text(self, field: WithheldField) -> str:
         text = f"{field.field} ({field.size:,}{'' if field.unit == 'characters' else ' B'})"
         if field.attribute and field.reason not in ("unusable", "said_better"):
             text += f" {self._glyphs.arrow} {field.attribute}"
         return f"{text}: {field.stands}" if field.stands else text
 
-    def print_summary(self, summary: Summary, origin: Origin) -> None:
+    def print_summary(self, summary: Summary, resource_and_scope: ResourceAndScope) -> None:
         """What all steps add up to."""
         told = [f"{summary.events[key]:,} {words[0]}" for key, words in _OUTCOMES.items() if key in summary.events]
         self._print(0, Text.assemble((_many(sum(summary.events.values()), "event", "events"), "bold")))
@@ -177,7 +177,10 @@ class PreviewView:
                 requests = _many(summary.requests[signal], "request", "requests")
                 text += f" in {requests} of {summary.request_bytes[signal]:,} bytes"
             self._print(2, Text(text))
-        named = [*origin.resource, ("scope", f"{origin.scope_name} {origin.scope_version}")]
+        named = [
+            *resource_and_scope.resource,
+            ("scope", f"{resource_and_scope.scope_name} {resource_and_scope.scope_version}"),
+        ]
         said = ", ".join(f"{name} {_plain(value)}" for name, value in named)
         self._print_row(2, Text("each request says", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
 
@@ -208,7 +211,7 @@ class PreviewView:
             named.append(("scope", f"{sender.scope.get('name', '')} {sender.scope.get('version', '')}"))
             said = ", ".join(f"{name} {value}" for name, value in named)
             self._print_row(2, Text("it says it is from", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
-        self._print_tally(kept.tally)
+        self._print_diagnostics(kept.diagnostics)
         if problem:
             self._print(2, Text(self._safe(problem), "red"))
         elif len(items) < kept.item_count:
@@ -217,8 +220,8 @@ class PreviewView:
             self._print_item(item)
         self._console.print()
 
-    def _print_tally(self, tally: Tally) -> None:
-        told = {key: times for key, times in tally.items() if key[0] in _KINDS}
+    def _print_diagnostics(self, diagnostics: Diagnostics) -> None:
+        told = {key: times for key, times in diagnostics.items() if key[0] in _KINDS}
         if not told:
             return
         self._print(2, Text("not in it, of what it was made of", "yellow"))

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from cline_otel.replay import Replayed
+from cline_otel.replay import ReplayResult
 from cline_otel.signals import MetricDefinition
 from cline_otel.terminal.metrics import render_metrics
 from cline_otel.terminal.summary import render_summary
 from cline_otel.terminal.traces import render_traces
 
 
-def print_replayed(replayed: Replayed, definitions: Mapping[str, MetricDefinition]) -> None:
+def print_replayed(replayed: ReplayResult, definitions: Mapping[str, MetricDefinition]) -> None:
     """Prints to standard output, as wide as a terminal is; ``definitions`` of the metrics by name."""
     console = Console()
     console.print(render_traces(replayed.spans, console.width))
     console.print(render_metrics(replayed.totals, definitions))
-    console.print(render_summary(replayed.spans, replayed.logs, replayed.totals, replayed.tally))
+    console.print(render_summary(replayed.spans, replayed.logs, replayed.totals, replayed.diagnostics))

@@ -18,7 +18,7 @@ from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalStatus
 from cline_otel.running import Running
 from cline_otel.settings import Settings
-from cline_otel.settings.privacy import Exposure, exposures
+from cline_otel.settings.privacy import OptIn, opt_ins
 
 _KIND_MEANINGS: Final = {
     "unmapped_event": "events the catalogue does not know",
@@ -26,7 +26,7 @@ _KIND_MEANINGS: Final = {
     "replaced_value": "values outside the known set, sent as _OTHER",
     "redacted_value": "values with the shape of a key, address, path or random run, sent as _REDACTED",
     "malformed": "could not be read",
-    "shadowed": "told better by the run's owner",
+    "superseded": "told better by the run's owner",
     "duplicate": "told before",
     "late": "came after its run was closed",
     "switched_off": "came while telemetry was off, dropped unread",
@@ -94,9 +94,9 @@ def render_status(
         consent: whether telemetry is on.
         sources: how far each has been read.
     """
-    leaving = running.exposures if running is not None else exposures(settings.policy)
+    leaving = running.opt_ins if running is not None else opt_ins(settings.policy)
     excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
-    parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent), *_exposure_lines(leaving)]
+    parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent), *_opt_in_lines(leaving)]
     if excluded:
         parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
     parts += ["", _source_table(sources), "", _signal_table(status)]
@@ -118,15 +118,15 @@ def _bridge_line(running: Running | None) -> Text:
 
 
 def _consent_line(consent: Consent) -> Text:
-    color = {"on": "green", "off": "red", "held": "yellow"}[consent.state]
+    color = {"on": "green", "off": "red", "unknown": "yellow"}[consent.state]
     reasons = f": {'; '.join(consent.reasons)}" if consent.reasons else ""
     return Text.assemble(("Telemetry ", "bold"), (consent.state, color), reasons)
 
 
-def _exposure_lines(leaving: Iterable[Exposure]) -> Iterator[Text]:
+def _opt_in_lines(leaving: Iterable[OptIn]) -> Iterator[Text]:
     """What leaves only because the user said so; what is in the clear is red."""
-    for exposure in leaving:
-        yield Text.assemble(("Also sent ", "bold"), (exposure.text, "red" if exposure.is_content else ""))
+    for opt_in in leaving:
+        yield Text.assemble(("Also sent ", "bold"), (opt_in.text, "red" if opt_in.is_content else ""))
 
 
 def _table(*columns: str, left: int) -> Table:

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from cline_otel.signals import DiagnosticKind, LogRecord, MetricTotal, SpanRecord, Tally
+from cline_otel.signals import DiagnosticKind, Diagnostics, LogRecord, MetricTotal, SpanRecord
 from cline_otel.terminal.formatting import Glyphs, glyphs_for, printable
 from cline_otel.terminal.span_tree import has_failed
 
@@ -21,7 +21,7 @@ _KINDS: Final[dict[DiagnosticKind, tuple[str, bool]]] = {
     "dropped_field": ("fields that are not on the allowlist", False),
     "replaced_value": ("values outside their known set", False),
     "redacted_value": ("values with the shape of a secret", False),
-    "shadowed": ("told better by the run's owner", False),
+    "superseded": ("told better by the run's owner", False),
     "duplicate": ("seen before", False),
     "unsupported_signal": ("signals of Cline's own", False),
 }
@@ -32,10 +32,10 @@ def render_summary(
     spans: Sequence[SpanRecord],
     logs: Sequence[LogRecord],
     totals: Sequence[MetricTotal],
-    tally: Tally,
+    diagnostics: Diagnostics,
 ) -> RenderableType:
     """How much there is of each signal, and every diagnostic by kind, source, name and count."""
-    return _SummaryView(spans, logs, totals, tally)
+    return _SummaryView(spans, logs, totals, diagnostics)
 
 
 class _SummaryView:
@@ -44,7 +44,7 @@ class _SummaryView:
         spans: Sequence[SpanRecord],
         logs: Sequence[LogRecord],
         totals: Sequence[MetricTotal],
-        tally: Tally,
+        diagnostics: Diagnostics,
     ) -> None:
         failed = sum(map(has_failed, spans))
         self._counts = (
@@ -54,7 +54,7 @@ class _SummaryView:
             (len(totals), "metric series", "metric series"),
         )
         self._failed = f" ({failed} failed)" if failed else ""
-        self._tally = tally
+        self._diagnostics = diagnostics
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         glyphs = glyphs_for(ascii_only=options.ascii_only)
@@ -66,13 +66,13 @@ class _SummaryView:
             if singular == "span":
                 line.append(self._failed, "red")
         yield from line.wrap(console, width)
-        if self._tally:
+        if self._diagnostics:
             yield from Text("What did not become telemetry, or not as it was told:", "dim").wrap(console, width)
         for kind, (meaning, is_concern) in _KINDS.items():
-            names = _names_by_source(kind, self._tally, glyphs)
+            names = _names_by_source(kind, self._diagnostics, glyphs)
             if not names:
                 continue
-            times = sum(number for key, number in self._tally.items() if key[0] == kind)
+            times = sum(number for key, number in self._diagnostics.items() if key[0] == kind)
             line = Text(f"{times:,} {kind}", "yellow" if is_concern else "").append(f": {meaning}", "not yellow dim")
             yield from _indented(line, 2, console, width)
             for source, told in names.items():
@@ -80,11 +80,11 @@ class _SummaryView:
                 yield from _indented(line, 4, console, width)
 
 
-def _names_by_source(kind: DiagnosticKind, tally: Tally, glyphs: Glyphs) -> dict[str, list[str]]:
+def _names_by_source(kind: DiagnosticKind, diagnostics: Diagnostics, glyphs: Glyphs) -> dict[str, list[str]]:
     """What a kind was counted for, by source, the most frequent first."""
     told: dict[str, list[str]] = {}
     for (of_kind, source, name), times in sorted(
-        tally.items(), key=lambda entry: (entry[0][1], -entry[1], entry[0][2])
+        diagnostics.items(), key=lambda entry: (entry[0][1], -entry[1], entry[0][2])
     ):
         if of_kind == kind:
             count = f" {glyphs.times}{times:,}" if times > 1 else ""

@@ -97,7 +97,7 @@ class Lifecycle:
 
     def count_late(self, run: Run, event: LifecycleEvent) -> None:
         """counts it as late"""
-        count(self._spans.output.tally, "late", event.source, event.name)
+        count(self._spans.output.diagnostics, "late", event.source, event.name)
 
     def _close(self, run: Run, ended_at_ns: int) -> None:
         self._model_calls.step_all(run, Cue.RUN_OVER, ended_at_ns)

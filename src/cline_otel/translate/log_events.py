@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cline_otel import ids
-from cline_otel.catalogue.load import Catalogue, Fact
+from cline_otel.catalogue.load import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, LogEvent
 from cline_otel.signals import SpanEvent, count
 from cline_otel.translate.output import Output
@@ -54,39 +54,41 @@ class LogEvents:
         )
         self._forget_again_at_ns = 0
 
-    def report(self, event: LogEvent, fact_name: str, run: Run | None, session_id: str) -> None:
+    def report(self, event: LogEvent, log_event_name: str, run: Run | None, session_id: str) -> None:
         """One source's report of it; ``run`` is the agent's run it falls into, if one is known."""
         values = event.attributes
-        if fact_name == "cline.mode.switched":
+        if log_event_name == "cline.mode.switched":
             if not self._is_switch(event, session_id):
                 return
             values = {"cline.mode": values["cline.mode"]}
-        key = self._key(event, fact_name, values)
+        key = self._key(event, log_event_name, values)
         if self._was_reported(event, key):
-            count(self._output.tally, "duplicate", event.source, event.name)
+            count(self._output.diagnostics, "duplicate", event.source, event.name)
             return
-        fact = self._catalogue.facts[fact_name]
+        log_event = self._catalogue.log_events[log_event_name]
         if run is not None:
             values = {**values, "gen_ai.agent.id": run.agent_id, "cline.run.id": run.run_id}
         if session_id:
             values = {**values, "gen_ai.conversation.id": session_id}
         if event.iteration:
             values = {**values, "cline.iteration": event.iteration}
-        uid = self._uid(fact_name, session_id, key, event.occurred_at_ns)
+        uid = self._uid(log_event_name, session_id, key, event.occurred_at_ns)
         span_id = ids.run_span_id(run.agent_id, run.run_id) if run is not None else b""
-        self._output.log(fact, event.occurred_at_ns, dict(values), run, span_id, uid, event.source)
-        if fact.span_event and run is not None and run.state is not RunState.CLOSED:
-            self._add_span_event(run, fact, event.occurred_at_ns, values)
+        self._output.log(log_event, event.occurred_at_ns, dict(values), run, span_id, uid, event.source)
+        if log_event.span_event and run is not None and run.state is not RunState.CLOSED:
+            self._add_span_event(run, log_event, event.occurred_at_ns, values)
 
-    def _add_span_event(self, run: Run, fact: Fact, occurred_at_ns: int, values: Mapping[str, AttributeValue]) -> None:
+    def _add_span_event(
+        self, run: Run, log_event: LogEventDefinition, occurred_at_ns: int, values: Mapping[str, AttributeValue]
+    ) -> None:
         if len(run.span_events) >= MAX_SPAN_EVENTS:
             return
         shown = tuple(
             (name, values[name])
-            for name in fact.carries
+            for name in log_event.carries
             if name in values and "span" in self._catalogue.attributes[name].serves and name not in self._on_the_span
         )
-        run.span_events.append(SpanEvent(fact.name, occurred_at_ns, shown))
+        run.span_events.append(SpanEvent(log_event.name, occurred_at_ns, shown))
         self._state.touch_run(run)
 
     def forget(self, now_ns: int) -> None:
@@ -99,7 +101,7 @@ class LogEvents:
             kept = [each for each in observations if each.seen_at_ns >= before_ns]
             if len(kept) == len(observations):
                 continue
-            self._state.touch("fact", key)
+            self._state.touch("log_event", key)
             if kept:
                 self._state.observations[key] = kept
             else:
@@ -115,14 +117,14 @@ class LogEvents:
         session.mode[event.source] = mode
         return last is not None and last != mode
 
-    def _key(self, event: LogEvent, fact_name: str, values: dict[str, AttributeValue]) -> str:
+    def _key(self, event: LogEvent, log_event_name: str, values: dict[str, AttributeValue]) -> str:
         shared = sorted((name, repr(value)) for name, value in values.items() if name not in self._compared_not)
-        return f"{fact_name}/{event.session_id}/{shared}"
+        return f"{log_event_name}/{event.session_id}/{shared}"
 
     def _was_reported(self, event: LogEvent, key: str) -> bool:
         """Whether another source has reported it; remembers the observation either way."""
         observations = self._state.observations.setdefault(key, [])
-        self._state.touch("fact", key)
+        self._state.touch("log_event", key)
         occurred_at_ns = event.occurred_at_ns
         first = bisect_left(observations, occurred_at_ns - SAME_MOMENT_NS, key=_occurred_at_ns)
         nearest: Observation | None = None
@@ -143,14 +145,14 @@ class LogEvents:
         nearest.seen_from.append(event.source)
         return True
 
-    def _uid(self, fact_name: str, session_id: str, key: str, occurred_at_ns: int) -> str:
+    def _uid(self, log_event_name: str, session_id: str, key: str, occurred_at_ns: int) -> str:
         """By its place in its session; one without any key has only its time and its place there (docs/adr/0002)."""
         if not session_id:
             same_moment = [each for each in self._state.observations[key] if each.occurred_at_ns == occurred_at_ns]
-            return ids.log_record_uid(fact_name, "at", str(occurred_at_ns), key, str(len(same_moment)))
+            return ids.log_record_uid(log_event_name, "at", str(occurred_at_ns), key, str(len(same_moment)))
         session = self._state.session(session_id)
-        ordinal = session.log_event_ordinals[fact_name] = session.log_event_ordinals.get(fact_name, 0) + 1
-        return ids.log_record_uid(fact_name, session_id, str(ordinal))
+        ordinal = session.log_event_ordinals[log_event_name] = session.log_event_ordinals.get(log_event_name, 0) + 1
+        return ids.log_record_uid(log_event_name, session_id, str(ordinal))
 
 
 def _occurred_at_ns(observation: Observation) -> int:

@@ -107,4 +107,4 @@ def _event_1_to_2(row: list[Any]) -> list[Any]:
     kind, source, occurred_at_ns, name, session_id, agent_id, run_id, iteration, call_id, process, attributes = row
     steering = [attributes.pop(field, None) for field in _STEERING_2.get(kind, ())]
     own = [session_id, agent_id, run_id, iteration, call_id, *steering]
-    return [kind, source, occurred_at_ns, name, process, attributes, *own]
+    return ["log_event" if kind == "fact" else kind, source, occurred_at_ns, name, process, attributes, *own]

@@ -125,7 +125,7 @@ class ModelCalls:
     def count_late(self, given: ModelCallInput) -> None:
         """counts it as late: the call is closed or was never seen"""
         event = cast(LifecycleEvent, given.event)
-        count(self._spans.output.tally, "late", event.source, event.name)
+        count(self._spans.output.diagnostics, "late", event.source, event.name)
 
     def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cline_otel import ids
-from cline_otel.catalogue.load import Catalogue, Fact
+from cline_otel.catalogue.load import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue
-from cline_otel.signals import Attributes, LogRecord, MetricDelta, Outputs, SpanRecord, Tally
+from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.state import Run
 
 
@@ -14,17 +14,17 @@ class Output:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._metric_attributes = catalogue.metric_attributes
-        self._outputs = Outputs()
+        self._outputs = StepOutput()
 
-    def take(self) -> Outputs:
+    def take(self) -> StepOutput:
         """Everything since the last call."""
-        outputs, self._outputs = self._outputs, Outputs()
+        outputs, self._outputs = self._outputs, StepOutput()
         return outputs
 
     @property
-    def tally(self) -> Tally:
+    def diagnostics(self) -> Diagnostics:
         """The diagnostics, to count in."""
-        return self._outputs.tally
+        return self._outputs.diagnostics
 
     def span(self, span: SpanRecord) -> None:
         """A span that is over."""
@@ -48,7 +48,7 @@ class Output:
 
     def log(
         self,
-        fact: Fact,
+        log_event: LogEventDefinition,
         occurred_at_ns: int,
         values: dict[str, AttributeValue],
         run: Run | None,
@@ -56,22 +56,26 @@ class Output:
         uid: str,
         source: str = "",
     ) -> None:
-        """A log record of a fact; of ``values``, which it takes over, what the fact carries is taken."""
-        values.update(fact.sets)
-        values["event.name"] = fact.name
+        """A log record; of ``values``, which it takes over, what its log event carries is taken."""
+        values.update(log_event.sets)
+        values["event.name"] = log_event.name
         values["log.record.uid"] = uid
         values["cline.telemetry.source"] = source or (run.owner if run is not None else "")
-        severity = fact.severity
-        for name, by_value in fact.severity_by:
+        severity = log_event.severity
+        for name, by_value in log_event.severity_by:
             severity = by_value.get(str(values.get(name)), severity)
-        body = "".join([literal + (_readable(values.get(name)) if name else "") for literal, name in fact.body_parts])
-        trace_id = ids.trace_id(*run.root) if run is not None else b""
-        attributes = pick(fact.carries, values)
-        self._outputs.logs.append(
-            LogRecord(occurred_at_ns, fact.name, severity, body, attributes, trace_id, span_id if trace_id else b"")
+        body = "".join(
+            [literal + (_readable(values.get(name)) if name else "") for literal, name in log_event.body_parts]
         )
-        if fact.counts:
-            self.measure(fact.counts, 1, values)
+        trace_id = ids.trace_id(*run.root) if run is not None else b""
+        attributes = pick(log_event.carries, values)
+        self._outputs.logs.append(
+            LogRecord(
+                occurred_at_ns, log_event.name, severity, body, attributes, trace_id, span_id if trace_id else b""
+            )
+        )
+        if log_event.counts:
+            self.measure(log_event.counts, 1, values)
 
 
 def pick(names: tuple[str, ...], values: dict[str, AttributeValue]) -> Attributes:

@@ -23,7 +23,7 @@ class SpanBuilder:
 
     def __init__(self, output: Output, catalogue: Catalogue) -> None:
         self.output = output
-        self._log_events = catalogue.facts
+        self._log_events = catalogue.log_events
         self._run_span = catalogue.spans["invoke_agent"]
         self._model_call_span = catalogue.spans["chat"]
         self._tool_call_span = catalogue.spans["execute_tool"]

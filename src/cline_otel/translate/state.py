@@ -1,7 +1,7 @@
 """All that the translator remembers between events: plain, serialisable, keyed by upstream ids.
 
 Every change is marked with ``touch``, so that a batch writes only what it changed. Keys of the stored
-form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION`` and ``fact/...``; ids are identifiers
+form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION`` and ``log_event/...``; ids are identifiers
 without a slash (catalogue pattern ``identifier``).
 """
 
@@ -181,7 +181,7 @@ class State:
         self._changed.add(("run", (run.agent_id, run.run_id)))
 
     def touch(self, kind: str, key: str) -> None:
-        """Marks an ``agent``, ``session`` or ``fact`` for the next save."""
+        """Marks an ``agent``, ``session`` or ``log_event`` for the next save."""
         self._changed.add((kind, key))
 
     def agent(self, agent_id: str) -> Agent:
@@ -211,7 +211,7 @@ class State:
             elif kind == "session":
                 saved[f"session/{key}"] = _stored(SESSION, self.sessions.get(key))
             else:
-                saved[f"fact/{key}"] = _stored(OBSERVATIONS, self.observations.get(key))
+                saved[f"log_event/{key}"] = _stored(OBSERVATIONS, self.observations.get(key))
         self._changed.clear()
         self._unreadable_keys.clear()
         return saved
@@ -241,7 +241,7 @@ class State:
             self.agents[key] = AGENT.decode(value)
         elif kind == "session":
             self.sessions[key] = SESSION.decode(value)
-        elif kind == "fact":
+        elif kind == "log_event":
             self.observations[key] = OBSERVATIONS.decode(value)
 
 

@@ -24,7 +24,7 @@ from cline_otel.events import (
     Tick,
     ToolCallNamed,
 )
-from cline_otel.signals import Outputs, count
+from cline_otel.signals import StepOutput, count
 from cline_otel.translate.conventions import with_inclusive_input, with_reported_outcome
 from cline_otel.translate.lifecycle import Lifecycle
 from cline_otel.translate.log_events import LogEvents
@@ -57,7 +57,7 @@ class Translator:
         )
         self._look_at_runs_at_ns = 0
 
-    def take(self) -> Outputs:
+    def take(self) -> StepOutput:
         """What the steps since the last call produced."""
         return self._output.take()
 
@@ -89,15 +89,15 @@ class Translator:
         if isinstance(event, LogEvent):
             entry = self._entry(event)
             if root.owner != event.source and root.owner in entry.known_to:
-                count(self._output.tally, "shadowed", event.source, event.name)
+                count(self._output.diagnostics, "superseded", event.source, event.name)
             else:
-                self._log_events.report(event, entry.fact, run, event.session_id or self._session_of(root))
+                self._log_events.report(event, entry.log_event, run, event.session_id or self._session_of(root))
         elif root.owner == event.source:
             self._lifecycle.apply(run, event)
             if not run.has_reported_mode and self._sources[event.source].knows_mode:
                 self._report_mode(run)
         else:
-            count(self._output.tally, "shadowed", event.source, event.name)
+            count(self._output.diagnostics, "superseded", event.source, event.name)
 
     def _session_of(self, root: Run) -> str:
         agent = self.state.agents.get(root.agent_id)
@@ -162,9 +162,9 @@ class Translator:
     def _without_run(self, event: BufferedEvent) -> None:
         """Log events need no run. Classic Cline has no runs at all: its usage and tools count in the metrics."""
         if isinstance(event, LogEvent):
-            self._log_events.report(event, self._entry(event).fact, None, event.session_id)
+            self._log_events.report(event, self._entry(event).log_event, None, event.session_id)
         elif event.agent_id:
-            count(self._output.tally, "late", event.source, event.name)
+            count(self._output.diagnostics, "late", event.source, event.name)
         elif isinstance(event, ModelCallUsage):
             self._output.usage(with_inclusive_input(event))
         elif isinstance(event, ToolCallNamed):
@@ -215,7 +215,7 @@ class Translator:
         agent.attributes |= {k: v for k, v in event.attributes.items() if k in self._agent_attributes}
 
     def _count_dropped(self, event: RecordsDropped) -> None:
-        count(self._output.tally, "missing", event.source, event.name, 1 if event.count is None else event.count)
+        count(self._output.diagnostics, "missing", event.source, event.name, 1 if event.count is None else event.count)
 
     # --- time -------------------------------------------------------------------------------------
 

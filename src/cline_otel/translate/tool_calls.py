@@ -67,7 +67,7 @@ class ToolCalls:
         """as if it were open, if the event says which call it was and when it began; else counts it as late"""
         event = cast(ToolCallFinished, given.event)
         if event.ordinal is None or event.started_at_ns is None:
-            count(self._spans.output.tally, "late", event.source, event.name)
+            count(self._spans.output.diagnostics, "late", event.source, event.name)
             return
         call = ToolCall(event.iteration, event.ordinal, event.started_at_ns, call_id=event.call_id)
         given.run.tool_calls.append(call)

@@ -14,7 +14,7 @@ import msgspec
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.events import Event
 from cline_otel.places import Places
-from cline_otel.signals import Tally
+from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import Input, Payload, Reading, Recorded, Source, Unread, UpstreamRecord
 from toy_source.toy import decode as decoder
 
@@ -24,8 +24,8 @@ class ToySource(Source):
     reading = "toys in"
     recordings = "a toy file"
 
-    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
-        return decoder.decode(payload, catalogue, tally)
+    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
+        return decoder.decode(payload, catalogue, diagnostics)
 
     def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
         return decoder.explode(payload)

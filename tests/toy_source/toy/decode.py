@@ -10,19 +10,19 @@ from cline_otel.catalogue.load import Catalogue
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import nameable, to_event
 from cline_otel.events import Event
-from cline_otel.signals import Tally, count
+from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
 
 
-def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
+def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterator[Event]:
     for part in payload.parts:
         record = read(part)
         entry = catalogue.sources[payload.source].vocabulary.find(str(record.pop("what", "")))
         occurred_at_ns = milliseconds(record.get("at"))
         if entry is None or occurred_at_ns is None:
-            count(tally, "malformed", payload.source, nameable(str(record.get("what"))))
+            count(diagnostics, "malformed", payload.source, nameable(str(record.get("what"))))
             continue
-        event = to_event(entry, payload.source, occurred_at_ns, record.items(), tally)
+        event = to_event(entry, payload.source, occurred_at_ns, record.items(), diagnostics)
         if event is not None:
             yield event
 
@@ -41,8 +41,8 @@ def exploded(part: bytes, payload: Payload) -> UpstreamRecord:
         some = {key: value for key, value in fields.items() if key in keys}
         return payload._replace(parts=[msgspec.json.encode({**envelope, **some})])
 
-    told_at_ns = milliseconds(record.get("at"))
-    return UpstreamRecord(str(record["what"]), told_at_ns, fields, (), payload._replace(parts=[part]), with_only)
+    reported_at_ns = milliseconds(record.get("at"))
+    return UpstreamRecord(str(record["what"]), reported_at_ns, fields, (), payload._replace(parts=[part]), with_only)
 
 
 def read(part: bytes) -> dict[str, object]:

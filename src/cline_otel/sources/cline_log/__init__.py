@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cline_otel.catalogue.load import Catalogue
     from cline_otel.events import Event
-    from cline_otel.signals import Tally
+    from cline_otel.signals import Diagnostics
 
 
 class ClineLogSource(Source):
@@ -30,10 +30,10 @@ class ClineLogSource(Source):
     reading = "Cline's log"
     recordings = "a cline.log"
 
-    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
         from cline_otel.sources.cline_log.decode import decode
 
-        return decode(payload, catalogue, tally)
+        return decode(payload, catalogue, diagnostics)
 
     def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
         from cline_otel.sources.cline_log.decode import explode
@@ -52,10 +52,10 @@ class ClineLogSource(Source):
         return str(places.cline_log_path)
 
     def inputs(self, places: Places) -> tuple[Input, ...]:
-        from cline_otel.sources.cline_log.decode import told_at_ns
+        from cline_otel.sources.cline_log.decode import reported_at_ns
         from cline_otel.sources.files.lines import TailedFile
 
-        return (TailedFile(self.name, places.cline_log_path, told_at_ns),)
+        return (TailedFile(self.name, places.cline_log_path, reported_at_ns),)
 
 
 CLINE_LOG: Final = ClineLogSource()

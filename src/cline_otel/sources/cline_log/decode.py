@@ -12,7 +12,7 @@ from cline_otel.catalogue.load import Catalogue
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import nameable, to_event
 from cline_otel.events import Event
-from cline_otel.signals import Tally, count
+from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
 
 
@@ -30,7 +30,7 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _READ: Final = frozenset(_Line.__struct_fields__)
 
 
-def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
+def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterator[Event]:
     """Events of a log's lines, in order. A broken line is counted and passed over."""
     source = payload.source
     find = catalogue.sources[source].vocabulary.find
@@ -40,26 +40,26 @@ def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterator[Eve
         try:
             line = _line.decode(raw)
         except _UNREADABLE:
-            count(tally, "malformed", source, "line")
+            count(diagnostics, "malformed", source, "line")
             continue
         if not line.event:
             continue
         entry = find(line.event)
         if entry is None:
-            count(tally, "unmapped_event", source, nameable(line.event))
+            count(diagnostics, "unmapped_event", source, nameable(line.event))
             continue
         if entry.kind == "ignored":
             continue
         occurred_at_ns = parse_time_ns(line.time)
         if occurred_at_ns is None:
-            count(tally, "malformed", source, "time")
+            count(diagnostics, "malformed", source, "time")
             continue
         try:
             properties = _properties.decode(line.properties)
         except _UNREADABLE:
-            count(tally, "malformed", source, "properties")
+            count(diagnostics, "malformed", source, "properties")
             continue
-        event = to_event(entry, source, occurred_at_ns, properties.items(), tally)
+        event = to_event(entry, source, occurred_at_ns, properties.items(), diagnostics)
         if event is not None:
             yield event
 
@@ -91,7 +91,7 @@ def _exploded(raw: bytes, payload: Payload) -> UpstreamRecord:
     )
 
 
-def told_at_ns(line: bytes) -> int | None:
+def reported_at_ns(line: bytes) -> int | None:
     """When a line was written, as it says, nanoseconds since the Unix epoch; None if it does not."""
     try:
         return parse_time_ns(_line.decode(line).time)

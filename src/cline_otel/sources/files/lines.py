@@ -20,7 +20,7 @@ from cline_otel.sources.files.tailing import (
 )
 from cline_otel.sources.interface import Input, Payload, Reading, Unread
 
-ToldAt = Callable[[bytes], int | None]
+ReportedAt = Callable[[bytes], int | None]
 """When a line was written, as it says, nanoseconds since the Unix epoch; None if it does not."""
 
 _SCAN_BYTES: Final = 1024 * 1024
@@ -36,12 +36,12 @@ class TailedFile(Input):
         told_at_ns: reads when a line was written.
     """
 
-    def __init__(self, source: str, path: Path, told_at_ns: ToldAt) -> None:
+    def __init__(self, source: str, path: Path, reported_at_ns: ReportedAt) -> None:
         super().__init__()
         self.key = tail_key(source, path)
         self._source = source
         self._tail = Tail(path)
-        self._told_at_ns = told_at_ns
+        self._reported_at_ns = reported_at_ns
 
     def owns(self, key: str) -> bool:
         """Whether it is this file's."""
@@ -78,7 +78,7 @@ class TailedFile(Input):
 
     def unread(self, cursors: Mapping[str, bytes]) -> Unread:
         """Of the file as it is now, without its predecessors."""
-        return unread_lines(self._tail.path, self._position(cursors), self._told_at_ns)
+        return unread_lines(self._tail.path, self._position(cursors), self._reported_at_ns)
 
     def close(self) -> None:
         """Let go of the file that is kept open."""
@@ -94,7 +94,7 @@ def tail_key(source: str, path: Path) -> str:
     return f"{source}/" + blake2b(str(path.absolute()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
 
-def unread_lines(path: Path, position: Position | None, told_at_ns: ToldAt) -> Unread:
+def unread_lines(path: Path, position: Position | None, reported_at_ns: ReportedAt) -> Unread:
     """What a reader at ``position`` has before it; the file may grow or go away meanwhile."""
     size_bytes = unread_bytes(path, position)
     if not size_bytes:
@@ -108,7 +108,7 @@ def unread_lines(path: Path, position: Position | None, told_at_ns: ToldAt) -> U
                 lines += data.count(b"\n")
     except OSError:
         return Unread(size_bytes)
-    return Unread(size_bytes, lines, told_at_ns(first))
+    return Unread(size_bytes, lines, reported_at_ns(first))
 
 
 def first_object(content: bytes) -> Mapping[str, msgspec.Raw]:

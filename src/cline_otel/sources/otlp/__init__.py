@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cline_otel.catalogue.load import Catalogue
     from cline_otel.events import Event
-    from cline_otel.signals import Tally
+    from cline_otel.signals import Diagnostics
 
 
 class OtlpSource(Source):
@@ -23,10 +23,10 @@ class OtlpSource(Source):
     reading = "OTLP logs on"
     recordings = "OTLP JSON lines"
 
-    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
         from cline_otel.sources.otlp.decode import decode
 
-        return decode(payload, catalogue, tally)
+        return decode(payload, catalogue, diagnostics)
 
     def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
         from cline_otel.sources.otlp.explode import explode

@@ -13,9 +13,9 @@ from cline_otel.catalogue.load import Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import Gate
 from cline_otel.decode.fields import Answer, build_event, count_dropped, meets_conditions, nameable
 from cline_otel.events import AttributeValue, Event
-from cline_otel.signals import Tally, count
+from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import MalformedPayload, Payload
-from cline_otel.sources.otlp.lens import LogsRequest, any_value
+from cline_otel.sources.otlp.partial_schema import LogsRequest, any_value
 
 Value = TypeVar("Value", contravariant=True)
 Record = TypeVar("Record")
@@ -71,7 +71,7 @@ _NOTHING: Final = _AnyValue()
 _attributes = msgspec.json.Decoder(list[_KeyValue] | None)
 
 
-def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> list[Event]:
+def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> list[Event]:
     """Events of one export request, in order.
 
     Raises:
@@ -82,8 +82,8 @@ def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> list[Event]:
     source = payload.source
     find = catalogue.sources[source].vocabulary.find
     if payload.encoding == "protobuf":
-        return list(_decode_protobuf(body, source, find, tally))
-    return list(_decode_json(read_json(body), source, find, tally))
+        return list(_decode_protobuf(body, source, find, diagnostics))
+    return list(_decode_json(read_json(body), source, find, diagnostics))
 
 
 def read_json(body: bytes) -> Request:
@@ -167,10 +167,10 @@ _protobuf = _ProtobufReader()
 _Find = Callable[[str], SourceEvent | None]
 
 
-def _entry(name: str, source: str, find: _Find, tally: Tally) -> SourceEvent | None:
+def _entry(name: str, source: str, find: _Find, diagnostics: Diagnostics) -> SourceEvent | None:
     entry = find(name)
     if entry is None:
-        count(tally, "unmapped_event", source, nameable(name))
+        count(diagnostics, "unmapped_event", source, nameable(name))
         return None
     return None if entry.kind == "ignored" else entry
 
@@ -210,23 +210,23 @@ def _bounded(records: Iterable[Record]) -> Iterator[Record]:
     return iter(bounded)
 
 
-def _decode_json(request: Request, source: str, find: _Find, tally: Tally) -> Iterator[Event]:
+def _decode_json(request: Request, source: str, find: _Find, diagnostics: Diagnostics) -> Iterator[Event]:
     for record in json_records(request):
-        entry = _entry(json_name(record), source, find, tally)
+        entry = _entry(json_name(record), source, find, diagnostics)
         if entry is None:
             continue
         try:
             pairs = _attributes.decode(record.attributes) or ()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            count(tally, "malformed", source, "attributes")
+            count(diagnostics, "malformed", source, "attributes")
             continue
         fields = {pair.key: pair.value or _NOTHING for pair in pairs}
-        event = _event(entry, source, _json, record.timeUnixNano, record.observedTimeUnixNano, fields, tally)
+        event = _event(entry, source, _json, record.timeUnixNano, record.observedTimeUnixNano, fields, diagnostics)
         if event is not None:
             yield event
 
 
-def _decode_protobuf(body: bytes, source: str, find: _Find, tally: Tally) -> Iterator[Event]:
+def _decode_protobuf(body: bytes, source: str, find: _Find, diagnostics: Diagnostics) -> Iterator[Event]:
     request = LogsRequest()
     try:
         request.ParseFromString(body)
@@ -235,11 +235,11 @@ def _decode_protobuf(body: bytes, source: str, find: _Find, tally: Tally) -> Ite
     scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
     for record in _bounded(record for scope in scopes for record in scope.log_records):
         name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
-        entry = _entry(name, source, find, tally)
+        entry = _entry(name, source, find, diagnostics)
         if entry is None:
             continue
         first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano
-        event = _event(entry, source, _protobuf, first_ns, second_ns, record.attributes, tally)
+        event = _event(entry, source, _protobuf, first_ns, second_ns, record.attributes, diagnostics)
         if event is not None:
             yield event
 
@@ -251,12 +251,12 @@ def _event(
     first_ns: int | str,
     second_ns: int | str,
     fields: Mapping[str, Value],
-    tally: Tally,
+    diagnostics: Diagnostics,
 ) -> Event | None:
     """The event of a record whose attributes are still raw; values that are not read stay so."""
     occurred_at_ns = time_ns(first_ns, second_ns)
     if occurred_at_ns is None:
-        count(tally, "malformed", source, "time")
+        count(diagnostics, "malformed", source, "time")
         return None
     if entry.when and not meets_conditions(
         entry, {name: reader.plain(fields[name]) for name, _ in entry.when if name in fields}
@@ -264,7 +264,7 @@ def _event(
         return None
     read, unlisted = entry.plan(tuple(fields))
     for key in unlisted:
-        count_dropped(entry, source, key, tally)
+        count_dropped(entry, source, key, diagnostics)
     answer = reader.answer
     answers: list[Answer] = [(handler, answer(handler, fields[key])) for key, handler in read]
-    return build_event(entry, source, occurred_at_ns, answers, tally)
+    return build_event(entry, source, occurred_at_ns, answers, diagnostics)

@@ -84,6 +84,6 @@ def _exploded(record: LogRecord, whole: _Values, of_resource: tuple[str, ...], p
         fields = {pair.key: pair.value for pair in _pairs.decode(record.attributes) or ()}
     except _UNREADABLE:
         fields = {}
-    told_at_ns = time_ns(record.timeUnixNano, record.observedTimeUnixNano)
+    reported_at_ns = time_ns(record.timeUnixNano, record.observedTimeUnixNano)
     around = (*(key for key in whole if key not in _READ), *of_resource)
-    return UpstreamRecord(json_name(record), told_at_ns, fields, around, alone(whole), with_only)
+    return UpstreamRecord(json_name(record), reported_at_ns, fields, around, alone(whole), with_only)

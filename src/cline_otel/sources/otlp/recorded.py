@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.signals import Tally, count
+from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, Recorded
 
 _SIGNALS: Final = {"resourceSpans": "traces", "resourceMetrics": "metrics"}
@@ -17,7 +17,7 @@ _SIGNALS: Final = {"resourceSpans": "traces", "resourceMetrics": "metrics"}
 def recorded(source: str, content: bytes) -> Recorded:
     """The requests of log records, and a count of the others; requests of several files are one stream."""
     payloads: list[Payload] = []
-    tally: Tally = {}
+    diagnostics: Diagnostics = {}
     for line in content.split(b"\n"):
         if not line.strip():
             continue
@@ -28,10 +28,10 @@ def recorded(source: str, content: bytes) -> Recorded:
         if "resourceLogs" in request:
             payloads.append(Payload(source, [msgspec.json.encode(request)]))
         elif request:
-            count(tally, "unsupported_signal", source, _SIGNALS[next(iter(_SIGNALS.keys() & request.keys()))])
+            count(diagnostics, "unsupported_signal", source, _SIGNALS[next(iter(_SIGNALS.keys() & request.keys()))])
         else:
-            count(tally, "malformed", source, "line")
-    return Recorded(payloads, tally, is_own_stream=False)
+            count(diagnostics, "malformed", source, "line")
+    return Recorded(payloads, diagnostics, is_own_stream=False)
 
 
 def request_of(keys: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:

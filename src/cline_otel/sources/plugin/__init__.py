@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cline_otel.catalogue.load import Catalogue
     from cline_otel.events import Event
-    from cline_otel.signals import Tally
+    from cline_otel.signals import Diagnostics
 
 
 class PluginSource(Source):
@@ -24,10 +24,10 @@ class PluginSource(Source):
     reading = "plugin spool"
     recordings = "a spool file"
 
-    def decode(self, payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterable[Event]:
+    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
         from cline_otel.sources.plugin.decode import decode
 
-        return decode(payload, catalogue, tally)
+        return decode(payload, catalogue, diagnostics)
 
     def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
         from cline_otel.sources.plugin.decode import explode

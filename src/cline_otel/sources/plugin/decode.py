@@ -11,7 +11,7 @@ from cline_otel.catalogue.load import Catalogue
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import build_event, nameable, to_event
 from cline_otel.events import Event
-from cline_otel.signals import Tally, count
+from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
 
 _line = msgspec.json.Decoder(dict[str, object])
@@ -26,7 +26,7 @@ EXIT: Final = "process.exited"
 """The event that ends a process; it writes nothing after it."""
 
 
-def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterator[Event]:
+def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterator[Event]:
     """Events of one process's lines, in order; its end, where it is known to be gone, as if it had written that."""
     source = payload.source
     find = catalogue.sources[source].vocabulary.find
@@ -36,24 +36,24 @@ def decode(payload: Payload, catalogue: Catalogue, tally: Tally) -> Iterator[Eve
         try:
             record = _line.decode(raw)
         except _UNREADABLE:
-            count(tally, "malformed", source, "line")
+            count(diagnostics, "malformed", source, "line")
             continue
         name, occurred_at_ns = _envelope(record)
         if name is None or occurred_at_ns is None:
-            count(tally, "malformed", source, "record")
+            count(diagnostics, "malformed", source, "record")
             continue
         entry = find(name)
         if entry is None:
-            count(tally, "unmapped_event", source, nameable(name))
+            count(diagnostics, "unmapped_event", source, nameable(name))
             continue
         if entry.kind == "ignored":
             continue
-        event = to_event(entry, source, occurred_at_ns, record.items(), tally, payload.writer)
+        event = to_event(entry, source, occurred_at_ns, record.items(), diagnostics, payload.writer)
         if event is not None:
             yield event
     entry = find(EXIT) if payload.ended_at_ns is not None else None
     if entry is not None and payload.ended_at_ns is not None:
-        yield build_event(entry, source, payload.ended_at_ns, (), tally, payload.writer)
+        yield build_event(entry, source, payload.ended_at_ns, (), diagnostics, payload.writer)
 
 
 def explode(payload: Payload) -> Iterator[UpstreamRecord]:
@@ -75,11 +75,11 @@ def _exploded(raw: bytes, payload: Payload) -> UpstreamRecord:
         some = {key: value for key, value in fields.items() if key in keys}
         return payload._replace(parts=[msgspec.json.encode({**envelope, **some})])
 
-    name, told_at_ns = _envelope(record)
-    return UpstreamRecord(name or "", told_at_ns, fields, (), payload._replace(parts=[raw]), with_only)
+    name, reported_at_ns = _envelope(record)
+    return UpstreamRecord(name or "", reported_at_ns, fields, (), payload._replace(parts=[raw]), with_only)
 
 
-def told_at_ns(line: bytes) -> int | None:
+def reported_at_ns(line: bytes) -> int | None:
     """When a line was written, as it says, nanoseconds since the Unix epoch; None if it does not."""
     try:
         return _envelope(_line.decode(line))[1]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from cline_otel.sources.files.lines import unread_lines
 from cline_otel.sources.files.tailing import Position, decode_position, encode_position
 from cline_otel.sources.interface import Finished, Input, Payload, Reading, UndeletableFile, Unread
-from cline_otel.sources.plugin.decode import told_at_ns
+from cline_otel.sources.plugin.decode import reported_at_ns
 from cline_otel.sources.plugin.spool import KEY_PREFIX, SpoolFile, SpoolReader, parse_name
 
 
@@ -60,7 +60,7 @@ class SpoolInput(Input):
         unread = Unread()
         positions = self._positions(cursors)
         for path in sorted(self._reader.directory.glob("*.jsonl")):
-            unread |= unread_lines(path, positions.get(KEY_PREFIX + path.name), told_at_ns)
+            unread |= unread_lines(path, positions.get(KEY_PREFIX + path.name), reported_at_ns)
         return unread
 
     def finished(self, cursors: Mapping[str, bytes]) -> Finished:

@@ -21,7 +21,7 @@ moments = st.lists(st.integers(0, 8_000), min_size=1, max_size=12).map(sorted)
 
 def checkpoint(source: str, occurred_at_ns: int, session_id: str = "s") -> Event:
     attributes = {"cline.checkpoint.outcome": "stash"}
-    return event_of("fact", source, occurred_at_ns, "checkpoint.snapshot", session_id, attributes=attributes)  # type: ignore[arg-type]
+    return event_of("log_event", source, occurred_at_ns, "checkpoint.snapshot", session_id, attributes=attributes)  # type: ignore[arg-type]
 
 
 def told(source: str, times: list[int], jitter: list[int], session_id: str = "s") -> list[Event]:
@@ -81,7 +81,7 @@ def test_tellings_are_forgotten_an_hour_later() -> None:
 
 def mode(source: str, milliseconds: int, value: str) -> Event:
     occurred_at_ns = START_NS + milliseconds * MILLISECOND_NS
-    return event_of("fact", source, occurred_at_ns, "task.mode", "s", attributes={"cline.mode": value})  # type: ignore[arg-type]
+    return event_of("log_event", source, occurred_at_ns, "task.mode", "s", attributes={"cline.mode": value})  # type: ignore[arg-type]
 
 
 @given(st.lists(st.sampled_from(["act", "plan"]), min_size=1, max_size=10), st.integers(0, 2**32))

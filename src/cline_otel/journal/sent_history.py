@@ -8,49 +8,57 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from cline_otel.journal.records import KeptRequest, OutboxSignal, RequestState
-from cline_otel.signals import Tally
-from cline_otel.state_format import Format, UnreadableRow, unchanged
+from cline_otel.signals import Diagnostics
+from cline_otel.state_format import Format, UnreadableRow
 
-REMEMBERED_REQUESTS: Final = 200
-REMEMBERED_BYTES: Final = 4 * 1024 * 1024
+SENT_HISTORY_REQUESTS: Final = 200
+SENT_HISTORY_BYTES: Final = 4 * 1024 * 1024
 
-TALLY_NAMES: Final = 200
+DIAGNOSTIC_NAMES: Final = 200
 """Names that are told of one request; what is beyond is counted together, so that no request makes a row large."""
 
 _BEYOND: Final = "_OTHER"
 
 _Row = tuple[str, int, int, int, bytes | None, bytes]
-"""Signal, items, size in bytes, when it was made, its tally and the request."""
+"""Signal, items, size in bytes, when it was made, its diagnostics and the request."""
 
-_TallyEntries = list[tuple[str, str, str, int]]
+
+def _diagnostics_1_to_2(entries: list[list[Any]]) -> list[list[Any]]:
+    """What was called shadowed is called superseded."""
+    return [["superseded" if kind == "shadowed" else kind, *rest] for kind, *rest in entries]
+
+
+_DiagnosticEntries = list[tuple[str, str, str, int]]
 """Kind, source, name and how often."""
 
-TALLY: Final = Format("tally", _TallyEntries, unchanged)
+DIAGNOSTICS: Final = Format("diagnostics", _DiagnosticEntries, _diagnostics_1_to_2)
 
 
-def encode_tally(tally: Tally) -> bytes | None:
-    """A tally as a row has it; None for an empty one."""
-    if not tally:
+def encode_diagnostics(diagnostics: Diagnostics) -> bytes | None:
+    """A diagnostics as a row has it; None for an empty one."""
+    if not diagnostics:
         return None
-    entries: list[tuple[str, str, str, int]] = [(*key, times) for key, times in islice(tally.items(), TALLY_NAMES)]
+    entries: list[tuple[str, str, str, int]] = [
+        (*key, times) for key, times in islice(diagnostics.items(), DIAGNOSTIC_NAMES)
+    ]
     beyond: dict[tuple[str, str], int] = {}
-    for (kind, source, _), times in islice(tally.items(), TALLY_NAMES, None):
+    for (kind, source, _), times in islice(diagnostics.items(), DIAGNOSTIC_NAMES, None):
         beyond[kind, source] = beyond.get((kind, source), 0) + times
     entries += [(kind, source, _BEYOND, times) for (kind, source), times in beyond.items()]
-    return TALLY.encode(entries)
+    return DIAGNOSTICS.encode(entries)
 
 
-def take_out(connection: sqlite3.Connection, row_ids: Iterable[int], limit_bytes: int) -> list[_Row]:
+def select_sent(connection: sqlite3.Connection, row_ids: Iterable[int], limit_bytes: int) -> list[_Row]:
     """Of these rows of the outbox the newest that may be remembered, oldest first; they stay there."""
     rows: list[_Row] = []
     total_bytes = 0
-    for row_id in islice(sorted(row_ids, reverse=True), REMEMBERED_REQUESTS):
+    for row_id in islice(sorted(row_ids, reverse=True), SENT_HISTORY_REQUESTS):
         row = connection.execute(
-            "SELECT signal, item_count, size_bytes + coalesce(length(tally), 0), created_at_ns, tally, payload"
-            " FROM outbox WHERE id = ?",
+            "SELECT signal, item_count, size_bytes + coalesce(length(diagnostics), 0), created_at_ns, diagnostics,"
+            " payload FROM outbox WHERE id = ?",
             (row_id,),
         ).fetchone()
         if row is None:
@@ -68,7 +76,7 @@ def remember(
     """Keeps rows that have left, and forgets the oldest beyond the limits."""
     connection.executemany(
         "INSERT INTO delivered"
-        " (signal, item_count, size_bytes, created_at_ns, tally, payload, delivered_at_ns, destination)"
+        " (signal, item_count, size_bytes, created_at_ns, diagnostics, payload, delivered_at_ns, destination)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [(*row, left_at_ns, destination) for row in rows],
     )
@@ -76,7 +84,7 @@ def remember(
     sizes = connection.execute("SELECT id, size_bytes FROM delivered ORDER BY id DESC").fetchall()
     for number, (row_id, row_bytes) in enumerate(sizes):
         total_bytes += row_bytes
-        if number >= REMEMBERED_REQUESTS or total_bytes > limit_bytes:
+        if number >= SENT_HISTORY_REQUESTS or total_bytes > limit_bytes:
             connection.execute("DELETE FROM delivered WHERE id <= ?", (row_id,))
             return
 
@@ -122,14 +130,15 @@ _LEFT: Final = (
     ") ORDER BY left_at_ns DESC, held_in, id DESC LIMIT ?"
 )
 _ROWS: Final[dict[str, tuple[RequestState, str]]] = {
-    "outbox": ("waits", "SELECT NULL, '', '', tally, payload, signal, created_at_ns FROM outbox WHERE id = ?"),
+    "outbox": ("waits", "SELECT NULL, '', '', diagnostics, payload, signal, created_at_ns FROM outbox WHERE id = ?"),
     "delivered": (
         "left",
-        "SELECT delivered_at_ns, destination, '', tally, payload, signal, created_at_ns FROM delivered WHERE id = ?",
+        """SELECT delivered_at_ns, destination, '', diagnostics, payload, signal, created_at_ns
+        FROM delivered WHERE id = ?""",
     ),
     "dead_letters": (
         "refused",
-        "SELECT refused_at_ns, '', reason, tally, payload, signal, created_at_ns FROM dead_letters WHERE id = ?",
+        "SELECT refused_at_ns, '', reason, diagnostics, payload, signal, created_at_ns FROM dead_letters WHERE id = ?",
     ),
 }
 
@@ -144,7 +153,7 @@ def _load(connection: sqlite3.Connection, newest_first: str, items: int) -> list
         held += item_count_of_row
         state, select = _ROWS[held_in]
         row = connection.execute(select, (row_id,)).fetchone()
-        left_at_ns, destination, reason, tally, payload, signal, created_at_ns = row
+        left_at_ns, destination, reason, diagnostics, payload, signal, created_at_ns = row
         requests.append(
             KeptRequest(
                 signal=cast(OutboxSignal, signal),
@@ -155,17 +164,17 @@ def _load(connection: sqlite3.Connection, newest_first: str, items: int) -> list
                 left_at_ns=left_at_ns,
                 destination=destination,
                 reason=reason,
-                tally=_decode_tally(tally),
+                diagnostics=_decode_diagnostics(diagnostics),
             )
         )
     return requests[::-1]
 
 
-def _decode_tally(encoded: bytes | None) -> Tally:
+def _decode_diagnostics(encoded: bytes | None) -> Diagnostics:
     if encoded is None:
         return {}
     try:
-        entries = TALLY.decode(encoded)
+        entries = DIAGNOSTICS.decode(encoded)
     except UnreadableRow:
         return {}  # the request can be shown without
-    return cast(Tally, {(kind, source, name): times for kind, source, name, times in entries})
+    return cast(Diagnostics, {(kind, source, name): times for kind, source, name, times in entries})

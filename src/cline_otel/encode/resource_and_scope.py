@@ -18,7 +18,7 @@ ITEM_TAG: Final = _SECOND
 """The tag before each span, metric or log record of a request."""
 
 
-class Origin:
+class ResourceAndScope:
     """The resource and instrumentation scope of every request, with their encoded bytes.
 
     ``schema_url`` says by which semantic conventions to read both, and is left out when empty.

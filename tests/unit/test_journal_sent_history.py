@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cline_otel.journal import Commit, Journal, JournalError, KeptRequest, OutboxItem, remembered, schema
-from cline_otel.signals import Tally
+from cline_otel.journal import Commit, Journal, JournalError, KeptRequest, OutboxItem, schema, sent_history
+from cline_otel.signals import Diagnostics
 
 SECOND_NS = 1_000_000_000
-TALLY: Tally = {("dropped_field", "cline-log", "task.mode:x"): 2, ("redacted_value", "otlp", "gen_ai.request.model"): 1}
+DIAGNOSTICS: Diagnostics = {
+    ("dropped_field", "cline-log", "task.mode:x"): 2,
+    ("redacted_value", "otlp", "gen_ai.request.model"): 1,
+}
 
 
 class Clock:
@@ -31,8 +34,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "journal.db"
 
 
-def put(journal: Journal, *payloads: bytes, signal: str = "traces", items: int = 1, tally: Tally | None = None) -> None:
-    journal.commit(Commit(outbox=[OutboxItem(signal, each, items, tally or {}) for each in payloads]))  # type: ignore[arg-type]
+def put(
+    journal: Journal, *payloads: bytes, signal: str = "traces", items: int = 1, diagnostics: Diagnostics | None = None
+) -> None:
+    journal.commit(Commit(outbox=[OutboxItem(signal, each, items, diagnostics or {}) for each in payloads]))  # type: ignore[arg-type]
 
 
 def deliver(journal: Journal, signal: str = "traces", destination: str = "somewhere", limit_rows: int = 512) -> int:
@@ -48,7 +53,7 @@ def kept(journal: Journal, items: int = 10_000) -> list[tuple[str, bytes]]:
 def test_a_request_is_remembered_as_it_was_sent_with_its_time_destination_and_tally(path: Path) -> None:
     clock = Clock()
     with Journal.open(path, clock_ns=clock) as journal:
-        put(journal, b"payload", items=3, tally=TALLY)
+        put(journal, b"payload", items=3, diagnostics=DIAGNOSTICS)
         made_at_ns = clock.now_ns
         deliver(journal, destination="OTLP to\nhttp://127.0.0.1:4318")
         left_at_ns = clock.now_ns - SECOND_NS
@@ -63,9 +68,9 @@ def test_a_request_is_remembered_as_it_was_sent_with_its_time_destination_and_ta
             left_at_ns=left_at_ns,
             destination="OTLP to http://127.0.0.1:4318",
             reason="",
-            tally=TALLY,
+            diagnostics=DIAGNOSTICS,
         )
-        assert journal.remembered_items() == 3
+        assert journal.sent_history_items() == 3
 
 
 def test_what_left_comes_in_the_order_it_left_then_what_waits(path: Path) -> None:
@@ -139,8 +144,8 @@ def test_whatever_happens_each_request_is_in_one_place_and_is_sent_at_most_once(
     gone: list[tuple[str, bytes]] = []
     number = 0
     with pytest.MonkeyPatch.context() as patched, Journal.open(path, clock_ns=Clock()) as journal:
-        patched.setattr(remembered, "REMEMBERED_REQUESTS", 6)
-        journal._remembered_bytes = 1_000
+        patched.setattr(sent_history, "REMEMBERED_REQUESTS", 6)
+        journal._sent_history_bytes = 1_000
         for deed, signal, amount in deeds:
             if deed == "put":
                 number += 1
@@ -180,7 +185,7 @@ def test_the_memory_is_bounded_in_requests(path: Path) -> None:
             put(journal, *[b"%d/%d" % (number, each) for each in range(150)])
             deliver(journal)
         found = kept(journal)
-        assert len(found) == remembered.REMEMBERED_REQUESTS
+        assert len(found) == sent_history.SENT_HISTORY_REQUESTS
         assert found[-1] == ("left", b"2/149")
         assert found[0] == ("left", b"1/100")
 
@@ -191,19 +196,21 @@ def test_the_memory_is_bounded_in_bytes(path: Path) -> None:
             put(journal, bytes([number]) * 1_000_000)
             deliver(journal)
         assert [payload[0] for _, payload in kept(journal)] == [8, 9, 10, 11]
-        put(journal, b"x" * (remembered.REMEMBERED_BYTES + 1))
+        put(journal, b"x" * (sent_history.SENT_HISTORY_BYTES + 1))
         deliver(journal)
         assert len(kept(journal)) == 4, "what alone is beyond the limit is not remembered"
 
 
 def test_a_tally_of_many_names_is_cut_and_its_rest_counted_together(path: Path) -> None:
-    tally: Tally = {("dropped_field", "otlp", f"x:{number}"): 1 for number in range(remembered.TALLY_NAMES + 70)}
+    diagnostics: Diagnostics = {
+        ("dropped_field", "otlp", f"x:{number}"): 1 for number in range(sent_history.DIAGNOSTIC_NAMES + 70)
+    }
     with Journal.open(path) as journal:
-        put(journal, b"a", tally=tally)
+        put(journal, b"a", diagnostics=diagnostics)
         (request,) = journal.newest(1)
-        assert len(request.tally) == remembered.TALLY_NAMES + 1
-        assert request.tally["dropped_field", "otlp", "_OTHER"] == 70
-        assert sum(request.tally.values()) == sum(tally.values())
+        assert len(request.diagnostics) == sent_history.DIAGNOSTIC_NAMES + 1
+        assert request.diagnostics["dropped_field", "otlp", "_OTHER"] == 70
+        assert sum(request.diagnostics.values()) == sum(diagnostics.values())
 
 
 @pytest.mark.parametrize("limit_bytes", [8 * 1024 * 1024, 64 * 1024 * 1024])
@@ -215,7 +222,7 @@ def test_what_is_remembered_does_not_fill_the_journal(path: Path, limit_bytes: i
             capacity += 1
         while deliver(journal, limit_rows=20):
             assert not journal.is_full()
-        assert journal.remembered_items() > 0
+        assert journal.sent_history_items() > 0
         again = 0
         while not journal.is_full():
             put(journal, os.urandom(100_000))
@@ -245,7 +252,7 @@ def test_where_there_is_no_room_delivery_goes_on_without_its_memory(path: Path) 
 def test_erasing_takes_what_is_remembered_from_the_disk_too(path: Path) -> None:
     marker, tally_marker = b"a-remembered-marker", "field_of_a_remembered_marker"
     with Journal.open(path) as journal:
-        put(journal, marker * 400, marker, items=2, tally={("dropped_field", "plugin", tally_marker): 1})
+        put(journal, marker * 400, marker, items=2, diagnostics={("dropped_field", "plugin", tally_marker): 1})
         deliver(journal)
         put(journal, marker * 3)
         assert any(marker in file.read_bytes() for file in path.parent.iterdir())
@@ -277,7 +284,7 @@ def test_a_journal_of_the_first_release_comes_forward_with_what_waits(tmp_path: 
     with Journal.open(path) as journal:
         assert journal.started_at_ns == 7
         assert kept(journal) == [("refused", b"x"), ("waits", b"abc")]
-        assert [request.tally for request in journal.newest(9)] == [{}, {}]
+        assert [request.diagnostics for request in journal.newest(9)] == [{}, {}]
         assert deliver(journal) == 1
         assert kept(journal) == [("refused", b"x"), ("left", b"abc")]
     with sqlite3.connect(path) as connection:

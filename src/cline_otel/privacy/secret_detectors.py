@@ -13,7 +13,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Final, Literal
 
-Shape = Literal["key", "e-mail", "URL", "path", "random"]
+SecretKind = Literal["key", "e-mail", "URL", "path", "random"]
 
 MASKED: Final = "[masked]"
 """What stands for a piece of free text that has one of the shapes."""
@@ -62,7 +62,7 @@ _ASSIGNED: Final = rf"""
 """
 _PEM: Final = r"-----BEGIN[\s\S]*?(?:-----END[^-]*-----|\Z)"
 
-_SHAPES: Final[dict[Shape, re.Pattern[str]]] = {
+_SHAPES: Final[dict[SecretKind, re.Pattern[str]]] = {
     "key": re.compile(_KEY, re.VERBOSE),
     "e-mail": re.compile(_E_MAIL),
     "URL": re.compile(_URL, re.VERBOSE),
@@ -81,7 +81,7 @@ _RANDOM_CHANGES: Final = 0.45
 """How often upper case, lower case and digits take turns: random 0.62, joined words 0.3."""
 
 
-def shape_of(value: str, *, may_be_random: bool = False) -> Shape | None:
+def secret_kind_of(value: str, *, may_be_random: bool = False) -> SecretKind | None:
     """The first shape that a string has anywhere in it, or None. Ids may be random, names may not."""
     for shape, pattern in _SHAPES.items():
         if pattern.search(value):

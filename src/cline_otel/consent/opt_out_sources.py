@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from cline_otel.consent.decision import Answer, Decider
+from cline_otel.consent.decision import Answer, OptOutSource
 from cline_otel.consent.off_file import OffFile
 from cline_otel.settings.load import Settings, data_directories
 from cline_otel.settings.remote_config import RemoteConfigs
@@ -24,7 +24,7 @@ _NOT_SET: Final = frozenset({"", "0", "false"})
 """Values with which a variable says nothing (consoledonottrack.com: any other value opts out)."""
 
 
-class Evidence:
+class OptOutSources:
     """Everything that may switch telemetry off.
 
     Attributes:
@@ -46,18 +46,18 @@ class Evidence:
         self._global_settings = [_Said(path, _opt_out) for path in dict.fromkeys(global_settings)]
         self._global_states = [_Said(path, _telemetry_setting) for path in dict.fromkeys(global_states)]
         self._fixed = {
-            Decider.DO_NOT_TRACK: _said_by(environment.get("DO_NOT_TRACK", "")),
-            Decider.SDK_DISABLED: _said_by(environment.get("OTEL_SDK_DISABLED", "")),
+            OptOutSource.DO_NOT_TRACK: _said_by(environment.get("DO_NOT_TRACK", "")),
+            OptOutSource.SDK_DISABLED: _said_by(environment.get("OTEL_SDK_DISABLED", "")),
         }
 
-    def look(self) -> dict[Decider, Answer]:
+    def look(self) -> dict[OptOutSource, Answer]:
         """What each decider says now. Costs a stat a file where nothing changed."""
         return {
             **self._fixed,
-            Decider.OFF_FILE: _switched_off(self.off_file),
-            Decider.CLINE_OPT_OUT: _strictest(said.look() for said in self._global_settings),
-            Decider.CLINE_TELEMETRY_SETTING: _strictest(said.look() for said in self._global_states),
-            Decider.ORGANIZATION: self._organization(),
+            OptOutSource.OFF_FILE: _switched_off(self.off_file),
+            OptOutSource.CLINE_OPT_OUT: _strictest(said.look() for said in self._global_settings),
+            OptOutSource.CLINE_TELEMETRY_SETTING: _strictest(said.look() for said in self._global_states),
+            OptOutSource.ORGANIZATION: self._organization(),
         }
 
     def _organization(self) -> Answer:
@@ -69,14 +69,14 @@ class Evidence:
         return Answer.ON if self.remote_configs.telemetry_enabled else Answer.SILENT
 
 
-def evidence_of(settings: Settings, environment: Mapping[str, str]) -> Evidence:
+def opt_out_sources_of(settings: Settings, environment: Mapping[str, str]) -> OptOutSources:
     """The evidence of an installation. Where Cline may use one of several files, each of them counts.
 
     ``environment`` has ``DO_NOT_TRACK``, ``OTEL_SDK_DISABLED``, and where Cline's own variables put its files.
     """
     directories = data_directories(settings.cline_directory, environment)
     named = environment.get("CLINE_GLOBAL_SETTINGS_PATH", "").strip()
-    return Evidence(
+    return OptOutSources(
         OffFile(settings.state_directory / OFF_FILE_NAME),
         [
             *([Path(named)] if named else []),
