@@ -256,8 +256,9 @@ def _authority(host: str, port: int) -> str:
 def _reason_and_remedy(error: OSError) -> tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
         return "the address is in use", "stop the program that uses it, perhaps another bridge, or choose another port"
-    if error.errno == errno.EADDRNOTAVAIL:
+    # The event loop of Python 3.13 and newer passes such an address over, and its error has no number.
+    if error.errno is None or error.errno == errno.EADDRNOTAVAIL:
         return "this machine does not have that address", f"listen on an address it has, for example {DEFAULT_HOST}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "permission denied", "choose a port above 1023"
-    return os.strerror(error.errno or errno.EIO), "choose another address or port"
+    return os.strerror(error.errno), "choose another address or port"
