@@ -1,3 +1,38 @@
-"""cline-otel: Cline's task, tool and error events as OpenTelemetry spans, metrics and log records."""
+"""cline-otel: Cline's task, tool and error events as OpenTelemetry spans, metrics and log records.
 
-__version__ = "0.1.0"
+``read`` is what programs may call; the command line is ``cline-otel``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cline_otel.version import __version__
+
+if TYPE_CHECKING:
+    from cline_otel.api import Diagnostics, LogRecord, MetricTotal, SpanRecord, Telemetry, UnreadableRecording, read
+
+__all__ = [
+    "Diagnostics",
+    "LogRecord",
+    "MetricTotal",
+    "SpanRecord",
+    "Telemetry",
+    "UnreadableRecording",
+    "__version__",
+    "read",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is asked for: the command line's ``--help`` asks for none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cline_otel import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """What is public."""
+    return sorted(__all__)

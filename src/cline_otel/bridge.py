@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from cline_otel import __version__
 from cline_otel.consent import Consent, EraseResult, erase_if_less_is_allowed
 from cline_otel.control import Control
 from cline_otel.encode.resource_and_scope import ResourceAndScope
@@ -34,6 +33,7 @@ from cline_otel.signals import Attributes
 from cline_otel.sources.files.polling import Poller, renewed_cursors
 from cline_otel.sources.interface import Listening, Receiver
 from cline_otel.sources.registry import SOURCES, Registry
+from cline_otel.version import __version__
 
 _logger = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from cline_otel import __version__
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.otlp_json import to_json_line
@@ -27,6 +26,7 @@ from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.step import SILENCE_NS
+from cline_otel.version import __version__
 
 _Item = TypeVar("_Item")
 

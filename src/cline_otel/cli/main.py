@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from cline_otel import __version__
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import SourceName
+from cline_otel.version import __version__
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

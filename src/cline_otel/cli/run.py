@@ -14,7 +14,6 @@ from typing import Final
 
 import click
 
-from cline_otel import __version__
 from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.errors import fail
@@ -27,6 +26,7 @@ from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
 from cline_otel.sources.interface import ReceiverRefused
 from cline_otel.terminal.status import status_line
+from cline_otel.version import __version__
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
 

@@ -15,12 +15,12 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
 from cline_otel.export.tls import client_context
 from cline_otel.signals import SignalName
+from cline_otel.version import __version__
 
 _METHODS: Final[dict[SignalName, str]] = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",

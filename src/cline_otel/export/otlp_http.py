@@ -17,12 +17,12 @@ import aiohttp
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.tls import client_context
+from cline_otel.version import __version__
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 _ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422, 500})

@@ -7,7 +7,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from cline_otel import __version__
 from cline_otel.catalogue.load import Catalogue
 from cline_otel.decode.fields import nameable
 from cline_otel.encode.logs import encode_logs
@@ -36,6 +35,7 @@ from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.step import SILENCE_NS, Translator
 from cline_otel.translate.totals import Totals
+from cline_otel.version import __version__
 
 Outcome = Literal[
     "read", "ignored", "unknown", "bookkeeping", "malformed", "superseded", "late", "duplicate", "defect", "clock"

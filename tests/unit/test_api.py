@@ -1,0 +1,68 @@
+"""What programs may call: typed, cheap to import, and the same telemetry as a replay makes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cline_otel
+from cline_otel.catalogue.load import load
+from cline_otel.replay import replay
+from cline_otel.sources.recording import read_recording
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "delegated-run"
+
+
+def test_a_recording_is_read_as_what_a_replay_makes_of_it() -> None:
+    replayed = replay(read_recording([EXAMPLE]), load())
+    telemetry = cline_otel.read(EXAMPLE)
+    assert list(telemetry.spans) == replayed.spans
+    assert list(telemetry.logs) == replayed.logs
+    assert list(telemetry.metrics) == replayed.totals
+    assert telemetry.diagnostics == replayed.diagnostics
+    assert {span.name.split(" ")[0] for span in telemetry.spans} == {"invoke_agent", "chat", "execute_tool"}
+    assert cline_otel.read(str(EXAMPLE)) == telemetry
+
+
+def test_the_environment_changes_nothing_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = cline_otel.read(EXAMPLE)
+    monkeypatch.setenv("CLINE_OTEL_BRIDGE_EXCLUDE", "gen_ai.request.model")
+    monkeypatch.setenv("CLINE_OTEL_BRIDGE_STATE_DIR", str(tmp_path))
+    assert cline_otel.read(EXAMPLE) == before
+
+
+def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.log"
+    with pytest.raises(cline_otel.UnreadableRecording, match=str(missing)):
+        cline_otel.read(missing)
+
+
+def test_all_that_is_public_is_there_and_nothing_else() -> None:
+    assert all(hasattr(cline_otel, name) for name in cline_otel.__all__)
+    assert dir(cline_otel) == sorted(cline_otel.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'reed'"):
+        cline_otel.reed  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = (
+        "import sys, cline_otel; print([name for name in sys.modules if name.startswith(('cline_otel.', 'msgspec'))])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_program_that_reads_is_typed(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import cline_otel\n"
+        "names: list[str] = [span.name for span in cline_otel.read('x').spans]\n"
+        "wrong: list[int] = [span.name for span in cline_otel.read('x').spans]\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(program)]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert "program.py:3:" in said
+    assert "program.py:2:" not in said
