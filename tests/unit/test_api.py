@@ -47,11 +47,14 @@ def test_all_that_is_public_is_there_and_nothing_else() -> None:
         cline_otel.reed  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_importing_the_package_imports_nothing_else() -> None:
+def test_importing_the_package_imports_its_version_alone() -> None:
     code = (
         "import sys, cline_otel; print([name for name in sys.modules if name.startswith(('cline_otel.', 'msgspec'))])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "['cline_otel.version']\n"
+    )
 
 
 def test_a_program_that_reads_is_typed(tmp_path: Path) -> None:
