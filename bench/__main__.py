@@ -144,7 +144,7 @@ def second_line() -> None:
         return time.process_time() - started
 
     def translated_without(bodies: list[bytes]) -> float:
-        with patch.object(values, "shape_of", lambda value, *, may_be_random=False: None):
+        with patch.object(values, "secret_kind_of", lambda value, *, may_be_random=False: None):
             return translated(bodies)
 
     with_it, without_it, ratio = _paired(translated, translated_without)

@@ -43,7 +43,7 @@ class Target(msgspec.Struct, frozen=True):
 _WHOLE: Final = (
     "tests/golden/test_*.py",
     "tests/laws/test_limit_laws.py",
-    "tests/laws/test_fact_laws.py",
+    "tests/laws/test_log_event_laws.py",
     "tests/laws/test_subset_laws.py",
     "tests/laws/test_state_laws.py",
     "tests/laws/test_ownership_laws.py",
@@ -61,7 +61,7 @@ TARGETS: Final = (
         ),
     ),
     Target(
-        ("src/cline_otel/decode/*.py", "src/cline_otel/sources/*/decod*.py", "src/cline_otel/sources/*/lens.py"),
+        ("src/cline_otel/decode/*.py", "src/cline_otel/sources/*/decod*.py", "src/cline_otel/sources/*/partial_schema.py"),
         ("tests/unit/test_decode*.py", "tests/laws/test_decoder_laws.py", *_WHOLE, "tests/laws/test_privacy_laws.py"),
     ),
     Target(
@@ -75,7 +75,7 @@ TARGETS: Final = (
     Target(
         ("src/cline_otel/privacy/*.py",),
         (
-            "tests/unit/test_privacy_shapes*.py",
+            "tests/unit/test_privacy_secret_detectors*.py",
             "tests/laws/test_masking_laws.py",
             "tests/unit/test_masked_text*.py",
             "tests/unit/test_pseudonyms*.py",

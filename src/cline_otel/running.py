@@ -31,7 +31,7 @@ class Running(msgspec.Struct, frozen=True):
         listening_on: the URL of its OTLP receiver; None if it has none.
         telemetry: ``on``, ``off`` or ``held``.
         reasons: who decided, if it is not on.
-        exposures: what leaves only because the user said so.
+        opt_ins: what leaves only because the user said so.
         excluded: attributes that do not leave because the user said so.
     """
 

@@ -196,7 +196,7 @@ def test_a_full_journal_says_so_before_it_refuses_and_can_still_be_emptied(path:
 
 def test_space_is_given_back_after_an_outage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_SPARE_BYTES_BEFORE_VACUUM", 100_000)
-    monkeypatch.setattr(sent_history, "REMEMBERED_BYTES", 100_000)
+    monkeypatch.setattr(sent_history, "SENT_HISTORY_BYTES", 100_000)
     with Journal.open(path) as journal:
         journal.commit(Commit(outbox=[spans(b"x" * 10_000) for _ in range(300)]))
         while rows := journal.pending("traces", limit_bytes=100_000, limit_rows=100):

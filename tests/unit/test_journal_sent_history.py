@@ -144,7 +144,7 @@ def test_whatever_happens_each_request_is_in_one_place_and_is_sent_at_most_once(
     gone: list[tuple[str, bytes]] = []
     number = 0
     with pytest.MonkeyPatch.context() as patched, Journal.open(path, clock_ns=Clock()) as journal:
-        patched.setattr(sent_history, "REMEMBERED_REQUESTS", 6)
+        patched.setattr(sent_history, "SENT_HISTORY_REQUESTS", 6)
         journal._sent_history_bytes = 1_000
         for deed, signal, amount in deeds:
             if deed == "put":
