@@ -61,7 +61,11 @@ TARGETS: Final = (
         ),
     ),
     Target(
-        ("src/cline_otel/decode/*.py", "src/cline_otel/sources/*/decod*.py", "src/cline_otel/sources/*/partial_schema.py"),
+        (
+            "src/cline_otel/decode/*.py",
+            "src/cline_otel/sources/*/decod*.py",
+            "src/cline_otel/sources/*/partial_schema.py",
+        ),
         ("tests/unit/test_decode*.py", "tests/laws/test_decoder_laws.py", *_WHOLE, "tests/laws/test_privacy_laws.py"),
     ),
     Target(
