@@ -67,17 +67,31 @@ TARGETS: Final = (
     ),
     Target(
         ("src/cline_otel/encode/*.py",),
-        ("tests/conformance/test_encode*.py", "tests/laws/test_encode_laws.py", *_WHOLE[:1]),
+        (
+            "tests/laws/test_encode_edge_laws.py",
+            "tests/conformance/test_encode*.py",
+            "tests/laws/test_encode_laws.py",
+            *_WHOLE[:1],
+        ),
     ),
     Target(
         ("src/cline_otel/journal/*.py",),
-        ("tests/unit/test_journal*.py", "tests/unit/test_state*.py", "tests/unit/test_consent*.py"),
+        (
+            "tests/unit/test_journal_limits.py",
+            "tests/unit/test_journal_files.py",
+            "tests/unit/test_journal_remembered.py",
+            "tests/unit/test_journal*.py",
+            "tests/unit/test_state*.py",
+            "tests/unit/test_consent*.py",
+        ),
     ),
     Target(
         ("src/cline_otel/privacy/*.py",),
         (
-            "tests/unit/test_privacy_shapes*.py",
+            "tests/laws/test_random_run_laws.py",
+            "tests/laws/test_policy_order_laws.py",
             "tests/laws/test_masking_laws.py",
+            "tests/unit/test_privacy_shapes*.py",
             "tests/unit/test_masked_text*.py",
             "tests/unit/test_pseudonyms*.py",
             "tests/laws/test_p*_laws.py",

@@ -203,3 +203,14 @@ def test_a_file_that_is_refused_is_not_held_open(
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
     assert len(opened) == 1
+
+
+def test_a_note_is_read_back_as_it_was_last_written_and_outlives_erasing(path: Path) -> None:
+    with Journal.open(path) as journal:
+        assert journal.note("a") is None
+        for value in (b"one", b"two"):
+            journal.write_note("a", value)
+        journal.write_note("b", b"three")
+        journal.erase_pending()
+    with Journal.open(path) as journal:
+        assert (journal.note("a"), journal.note("b"), journal.note("c")) == (b"two", b"three", None)
