@@ -55,9 +55,11 @@ TARGETS: Final = (
         ("src/cline_otel/translate/*.py",),
         (
             "tests/unit/test_translate*.py",
+            "tests/unit/test_state_*.py",
             "tests/unit/test_lifecycle*.py",
             "tests/unit/test_totals*.py",
             "tests/unit/test_pipeline*.py",
+            "tests/laws/test_saved_state_laws.py",
             *_WHOLE,
         ),
     ),

@@ -14,7 +14,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from cline_otel.encode import attributes
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.origin import Origin
-from cline_otel.encode.wire import INT64_MAX, INT64_MIN, LENGTH_DELIMITED, tag
+from cline_otel.encode.wire import INT64_MAX, INT64_MIN, LENGTH_DELIMITED, BoundedCache, tag
 from cline_otel.signals import MetricDefinition, MetricTotal
 
 
@@ -77,3 +77,21 @@ def test_a_sum_that_no_double_holds_is_infinite(total: int, expected: float) -> 
 )
 def test_a_sum_that_no_integer_holds_is_the_nearest_one(total: float, expected: int) -> None:
     assert sums("int", total).as_int == expected
+
+
+def test_a_cache_encodes_again_only_what_it_could_not_keep() -> None:
+    encoded: list[str] = []
+
+    def encode(key: str) -> bytes:
+        encoded.append(key)
+        return key.encode()
+
+    cache: BoundedCache[str] = BoundedCache(encode, max_entries=3, max_value_bytes=2)
+    for key in ("a", "b", "cc", "a", "b", "cc"):
+        assert cache[key] == key.encode()
+    assert encoded == ["a", "b", "cc"]
+    assert [cache["ddd"], cache["ddd"]] == [b"ddd", b"ddd"]
+    assert encoded[3:] == ["ddd", "ddd"], "it is too long to keep"
+    assert len(cache) == 3
+    assert cache["e"] == b"e"
+    assert list(cache) == ["e"], "a full cache is emptied"

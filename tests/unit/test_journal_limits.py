@@ -128,6 +128,24 @@ def test_space_is_given_back_in_steps_and_only_where_there_is_much(path: Path, m
         assert 90 <= given_back_pages <= 100
 
 
+def test_the_status_tells_rows_bytes_and_items_apart(path: Path) -> None:
+    with Journal.open(path) as journal:
+        sizes = ((10, 3), (20, 4), (30, 5), (40, 6), (50, 7))
+        journal.commit(Commit(outbox=[OutboxItem("traces", b"x" * size, items) for size, items in sizes]))
+        delivered, *refused = ids(journal)[:3]
+        journal.acknowledge("traces", [delivered], delivered=2, rejected=1)
+        journal.dead_letter("traces", refused[:1], reason="400")
+        journal.dead_letter("traces", refused[1:], reason="413")
+        status = journal.status().signals["traces"]
+        assert (status.pending_rows, status.pending_bytes, status.pending_items) == (2, 90, 13)
+        assert (status.dead_letter_rows, status.dead_letter_bytes) == (2, 50)
+        assert (status.delivered_items, status.rejected_items, status.refused_items) == (2, 1, 9)
+        assert status.refusals == {"400": 4, "413": 5}
+        assert journal.erase_pending() == 22
+        status = journal.status().signals["traces"]
+        assert (status.erased_items, status.evicted_items, status.pending_rows) == (22, 0, 0)
+
+
 # --- times ----------------------------------------------------------------------------------------------
 
 

@@ -130,7 +130,6 @@ class ModelCalls:
     def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
         del run.model_calls[given.iteration]
-        call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
         values = call.attributes
         run.model_call_count += 1
         run.input_tokens += number(values.get("gen_ai.usage.input_tokens"))

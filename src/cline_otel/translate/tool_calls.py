@@ -110,7 +110,6 @@ class ToolCalls:
     def _close(self, given: ToolCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
         run.tool_calls.remove(call)
-        call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
         run.tool_call_count += 1
         self._spans.tool_call(run, call, incomplete=incomplete)
         if call.attributes["cline.outcome"] in ("error", "rejected"):
