@@ -138,6 +138,25 @@ def test_a_session_counts_as_one_task_whose_runs_each_link_to_the_one_before() -
     assert links == [[], [ids.run_span_id("a", "r0")], [ids.run_span_id("a", "r1")]]
 
 
+@pytest.mark.parametrize(
+    ("agent_kind", "name"),
+    [(None, "subagent"), ("subagent", "subagent"), ("teammate", "teammate"), ("something else", "cline")],
+)
+def test_an_agent_is_named_by_its_kind_and_counted_as_a_feature(agent_kind: str | None, name: str) -> None:
+    parent = {"parent_agent_id": "a", "parent_run_id": "r"}
+    steps = [
+        event("run.started", 0),
+        event("run.started", 1, run="c/r", **parent, **({} if agent_kind is None else {"agent_kind": agent_kind})),
+        event("run.finished", 2, run="c/r"),
+        event("run.finished", 3),
+    ]
+    outputs = outputs_of(*steps)
+    assert [dict(span.attributes)["gen_ai.agent.name"] for span in outputs.spans] == [name, "cline"]
+    used = [dict(delta.attributes) for delta in outputs.metrics if delta.metric == "cline.feature.used"]
+    assert used == ([{"cline.feature.kind": name}] if name != "cline" else [])
+    assert values(outputs, "cline.run.started") == values(outputs, "cline.run.completed") == [1]
+
+
 # --- numbers --------------------------------------------------------------------------------------------
 
 
