@@ -65,7 +65,13 @@ TARGETS: Final = (
     ),
     Target(
         ("src/cline_otel/decode/*.py", "src/cline_otel/sources/*/decod*.py", "src/cline_otel/sources/*/lens.py"),
-        ("tests/unit/test_decode*.py", "tests/laws/test_decoder_laws.py", *_WHOLE, "tests/laws/test_privacy_laws.py"),
+        (
+            "tests/unit/test_decode*.py",
+            "tests/laws/test_explode_laws.py",
+            "tests/laws/test_decoder_laws.py",
+            *_WHOLE,
+            "tests/laws/test_privacy_laws.py",
+        ),
     ),
     Target(
         ("src/cline_otel/encode/*.py",),
