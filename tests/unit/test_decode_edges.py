@@ -109,7 +109,19 @@ def test_a_text_of_any_length_means_itself(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"\x0a", b"\x0a\x05x", b"\x0a\x01\xff", b"\x0a\x01xx", b"\x2a\x00", b"\x32\x00", b"\x3a\x01x", b"\xff"]
+    "raw",
+    [
+        b"\x0a\x80\x01" + b"x" * 127,
+        b"",
+        b"\x0a",
+        b"\x0a\x05x",
+        b"\x0a\x01\xff",
+        b"\x0a\x01xx",
+        b"\x2a\x00",
+        b"\x32\x00",
+        b"\x3a\x01x",
+        b"\xff",
+    ],
 )
 def test_what_is_empty_nested_or_broken_means_nothing(raw: bytes) -> None:
     assert any_value(raw) is None
@@ -134,6 +146,21 @@ def test_what_is_remembered_of_values_is_bounded_and_changes_nothing(
                 assert 1 <= len(reader._names) <= 2
     assert not [body for body in reader._names if len(body) > 40]
     assert len(reader._answers) <= 2
+
+
+def test_what_is_remembered_is_not_unpacked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked: list[bytes] = []
+
+    def unpack(raw: bytes) -> object:
+        unpacked.append(raw)
+        return any_value(raw)
+
+    monkeypatch.setattr(otlp, "_protobuf", otlp._ProtobufReader())
+    monkeypatch.setattr(otlp, "any_value", unpack)
+    body = request("task.mode", "task.mode", mode="plan").SerializeToString()
+    for _ in range(3):
+        assert len(decoded(otlp_request(body, "protobuf"))) == 2
+    assert len(unpacked) == len(set(unpacked)) == 2, "the name and the mode, once each"
 
 
 # --- requests -------------------------------------------------------------------------------------------

@@ -157,6 +157,38 @@ def test_an_agent_is_named_by_its_kind_and_counted_as_a_feature(agent_kind: str 
     assert values(outputs, "cline.run.started") == values(outputs, "cline.run.completed") == [1]
 
 
+@pytest.mark.parametrize("last", ["r1", "r2"])
+def test_what_names_its_agent_alone_is_of_the_run_that_its_source_last_said_started(last: str) -> None:
+    starts = [event("run.started", number, run=f"a/{name}", session_id="") for number, name in enumerate(("r1", "r2"))]
+    steps = [
+        *(starts if last == "r2" else reversed(starts)),
+        event("tool_call.started", 5, run="a/", session_id="", call_id="c"),
+        event("run.finished", 6, run="a/r1", session_id=""),
+        event("run.finished", 6, run="a/r2", session_id=""),
+    ]
+    (tool,) = named(outputs_of(*steps), "execute_tool")
+    assert dict(tool.attributes)["cline.run.id"] == last
+
+
+def test_what_is_closed_by_hand_is_incomplete_and_ends_at_its_last_sign_of_life() -> None:
+    """One that still waits for its owner is the first's that spoke of it."""
+    translator = Translator(CATALOGUE)
+    for step in (
+        tick(START_NS),
+        event("run.started", 0),
+        event("model_call.started", 2),
+        event("run.started", 1, "cline-log", run="b/r", session_id="t"),
+        tick(at(1.5)),
+    ):
+        translator.step(step)
+    translator.close_open_runs()
+    spans = translator.take().spans
+    ends = {(span.name, dict(span.attributes)["gen_ai.agent.id"]): span.ended_at_ns for span in spans}
+    assert ends == {("chat _OTHER", "a"): at(2), ("invoke_agent cline", "a"): at(2), ("invoke_agent cline", "b"): at(1)}
+    assert all(dict(span.attributes)["cline.incomplete"] is True for span in spans)
+    assert (translator.state.open_runs, translator.state.awaiting_owner) == (set(), set())
+
+
 # --- numbers --------------------------------------------------------------------------------------------
 
 
