@@ -157,10 +157,10 @@ def test_what_is_remembered_is_not_unpacked_again(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(otlp, "_protobuf", otlp._ProtobufReader())
     monkeypatch.setattr(otlp, "any_value", unpack)
-    body = request("task.mode", "task.mode", mode="plan").SerializeToString()
-    for _ in range(3):
-        assert len(decoded(otlp_request(body, "protobuf"))) == 2
-    assert len(unpacked) == len(set(unpacked)) == 2, "the name and the mode, once each"
+    bodies = [request("task.mode", "no.event", mode=mode).SerializeToString() for mode in ("plan", "act")]
+    for body in bodies * 3:
+        assert len(decoded(otlp_request(body, "protobuf"))) == 1
+    assert len(unpacked) == len(set(unpacked)) == 4, "two names and two modes, once each"
 
 
 # --- requests -------------------------------------------------------------------------------------------
