@@ -11,6 +11,7 @@ import argparse
 import os
 import queue
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,9 +55,11 @@ TARGETS: Final = (
         ("src/cline_otel/translate/*.py",),
         (
             "tests/unit/test_translate*.py",
+            "tests/unit/test_state_*.py",
             "tests/unit/test_lifecycle*.py",
             "tests/unit/test_totals*.py",
             "tests/unit/test_pipeline*.py",
+            "tests/laws/test_saved_state_laws.py",
             *_WHOLE,
         ),
     ),
@@ -66,19 +69,39 @@ TARGETS: Final = (
             "src/cline_otel/sources/*/decod*.py",
             "src/cline_otel/sources/*/partial_schema.py",
         ),
-        ("tests/unit/test_decode*.py", "tests/laws/test_decoder_laws.py", *_WHOLE, "tests/laws/test_privacy_laws.py"),
+        (
+            "tests/unit/test_decode*.py",
+            "tests/laws/test_explode_laws.py",
+            "tests/laws/test_decoder_laws.py",
+            *_WHOLE,
+            "tests/laws/test_privacy_laws.py",
+        ),
     ),
     Target(
         ("src/cline_otel/encode/*.py",),
-        ("tests/conformance/test_encode*.py", "tests/laws/test_encode_laws.py", *_WHOLE[:1]),
+        (
+            "tests/laws/test_encode_edge_laws.py",
+            "tests/conformance/test_encode*.py",
+            "tests/laws/test_encode_laws.py",
+            *_WHOLE[:1],
+        ),
     ),
     Target(
         ("src/cline_otel/journal/*.py",),
-        ("tests/unit/test_journal*.py", "tests/unit/test_state*.py", "tests/unit/test_consent*.py"),
+        (
+            "tests/unit/test_journal_limits.py",
+            "tests/unit/test_journal_files.py",
+            "tests/unit/test_journal_sent_history.py",
+            "tests/unit/test_journal*.py",
+            "tests/unit/test_state*.py",
+            "tests/unit/test_consent*.py",
+        ),
     ),
     Target(
         ("src/cline_otel/privacy/*.py",),
         (
+            "tests/laws/test_random_run_laws.py",
+            "tests/laws/test_policy_order_laws.py",
             "tests/unit/test_privacy_secret_detectors*.py",
             "tests/laws/test_masking_laws.py",
             "tests/unit/test_masked_text*.py",
@@ -92,6 +115,9 @@ TARGETS: Final = (
 _TIMEOUT_FLOOR_SECONDS: Final = 60.0
 _TIMEOUT_TIMES: Final = 4
 """A mutant that takes so many times as long as the unchanged code is killed: it does not come to an end."""
+
+_UNCHANGED: Final = (0, 0)
+"""When a file that is not changed was written: bytecode of it is never taken for that of a mutant, which is newer."""
 
 _PYTEST_OPTIONS: Final = ("-n0", "-x", "-q", "-p", "no:cacheprovider")
 
@@ -125,31 +151,36 @@ def _tests_of(root: Path, target: Target) -> list[str]:
     return [str(path) for path in _matching(root, target.tests)]
 
 
+def _copy(root: Path, folder: Path) -> None:
+    """Copies a tree as git sees it, all files as old as can be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        check=True,
+    )
+    for name in map(os.fsdecode, listed.stdout.split(b"\0")):
+        if name and (root / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, folder / name)
+            os.utime(folder / name, _UNCHANGED)
+
+
 class _Copy:
-    """A copy of the tree, as git sees it, in which one mutant at a time is tried."""
+    """A copy of the tree in which one mutant at a time is tried."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=root,
-            capture_output=True,
-            check=True,
-        )
-        for name in map(os.fsdecode, listed.stdout.split(b"\0")):
-            if name and (root / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes((root / name).read_bytes())
-                (folder / name).chmod((root / name).stat().st_mode)
 
-    def passes(self, tests: Sequence[str], seed: int, timeout_seconds: float | None) -> bool:
-        """Whether the tests pass. No bytecode is kept: it would be taken for that of the next mutant."""
+    def passes(self, tests: Sequence[str], seed: int, timeout_seconds: float | None, *, keep: bool = False) -> bool:
+        """Whether the tests pass; their bytecode is kept for the next ones if nothing is changed."""
         path = os.pathsep.join([str(self.folder / "src"), str(self.folder)])
+        no_bytecode = {} if keep else {"PYTHONDONTWRITEBYTECODE": "1"}
         try:
             finished = subprocess.run(
                 [sys.executable, "-m", "pytest", *_PYTEST_OPTIONS, f"--hypothesis-seed={seed}", *tests],
                 cwd=self.folder,
-                env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                env=os.environ | {"PYTHONPATH": path} | no_bytecode,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -168,6 +199,7 @@ class _Copy:
             return self.passes(tests, seed, timeout_seconds)
         finally:
             path.write_text(mutant.source, encoding="utf-8")
+            os.utime(path, _UNCHANGED)
 
 
 def possible_mutants(root: Path, targets: Iterable[Target]) -> list[tuple[Target, Mutant]]:
@@ -212,10 +244,13 @@ def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes:
     out.mkdir(exist_ok=True)
     with ExitStack() as stack:
         folders = [stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-", dir=out)) for _ in range(jobs)]
+        _copy(root, Path(folders[0]))
+        timeouts = _timeouts(_Copy(Path(folders[0])), {target: tests[target] for target, _ in chosen}, seed)
         copies: queue.SimpleQueue[_Copy] = queue.SimpleQueue()
         for folder in folders:
-            copies.put(_Copy(root, Path(folder)))
-        timeouts = _timeouts(copies, {target: tests[target] for target, _ in chosen}, seed)
+            if folder != folders[0]:
+                shutil.copytree(folders[0], folder, dirs_exist_ok=True)
+            copies.put(_Copy(Path(folder)))
 
         def survives(item: tuple[Target, Mutant]) -> bool | None:
             target, mutant = item
@@ -240,15 +275,13 @@ def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes:
     return Verdict(sum(result is not None for result in results), len(possible), survivors)
 
 
-def _timeouts(copies: queue.SimpleQueue[_Copy], tests: dict[Target, list[str]], seed: int) -> dict[Target, float]:
+def _timeouts(copy: _Copy, tests: dict[Target, list[str]], seed: int) -> dict[Target, float]:
     timeouts = {}
-    copy = copies.get()
     for target, paths in tests.items():
         started = time.monotonic()
-        if not copy.passes(paths, seed, None):
+        if not copy.passes(paths, seed, None, keep=True):
             raise UntestableError(f"the tests of {target.code[0]} fail without any change: {' '.join(paths)}")
         timeouts[target] = max(_TIMEOUT_TIMES * (time.monotonic() - started), _TIMEOUT_FLOOR_SECONDS)
-    copies.put(copy)
     return timeouts
 
 

@@ -36,6 +36,8 @@ _OPERATORS: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.BitOr: ast.BitAnd,
 }
 
+_DECLARATIONS: Final = frozenset({"annotation", "returns", "decorator_list", "type_params", "bases"})
+
 
 class Mutant(msgspec.Struct, frozen=True):
     """A module with one change.
@@ -132,7 +134,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Assert | ast.Raise | ast.JoinedStr | ast.ImportFrom | ast.Import):
         return
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "type_params", "bases"):
+        if name in _DECLARATIONS or (isinstance(node, ast.ClassDef) and name == "keywords"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):

@@ -116,9 +116,7 @@ def test_an_error_s_text_leaves_only_if_asked_for_and_without_what_looks_like_a_
     with Bridge(Home(tmp_path, {f"{PREFIX}INCLUDE_CONTENT": "exception.message"})) as bridge:
         _, error = told(bridge)
         assert any("content: exception.message" in line for line in bridge.lines)
-        assert bridge.home.status()["bridge"]["opt_ins"] == [
-            {"text": "content: exception.message", "is_content": True}
-        ]
+        assert bridge.home.status()["bridge"]["opt_ins"] == [{"text": "content: exception.message", "is_content": True}]
         assert "content: exception.message" in bridge.home.run("status").stdout
     assert error["exception.message"] == "Incorrect [masked]"
 

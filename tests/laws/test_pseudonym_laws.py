@@ -119,7 +119,7 @@ def test_a_name_that_cline_says_leaves_as_its_pseudonym_whatever_it_looks_like(
     place: tuple[str, str, str], name: str
 ) -> None:
     event_name, field, target = place
-    event = taken(INCLUDING.cline.events[event_name], {field: name})
+    event = taken(INCLUDING.vocabularies["cline"].events[event_name], {field: name})
     attribute = ATTRIBUTES.attributes[target]
     if name in ATTRIBUTES.values.get(attribute.values_from or "", ()) or surely_absent(name):
         assert target not in event.attributes

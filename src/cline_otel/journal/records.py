@@ -99,23 +99,23 @@ class SignalStatus(msgspec.Struct):
         last_error: why delivery does not go on just now; empty while it does.
     """
 
-    pending_rows: int = 0
-    pending_bytes: int = 0
-    pending_items: int = 0
-    oldest_pending_at_ns: int | None = None
-    delivered_items: int = 0
-    rejected_items: int = 0
-    refused_items: int = 0
-    evicted_items: int = 0
-    erased_items: int = 0
-    dead_letter_rows: int = 0
-    dead_letter_bytes: int = 0
-    refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    last_delivered_at_ns: int | None = None
-    last_message: str = ""
-    last_error: str = ""
-    last_remedy: str = ""
-    last_error_at_ns: int | None = None
+    pending_rows: int
+    pending_bytes: int
+    pending_items: int
+    oldest_pending_at_ns: int | None
+    delivered_items: int
+    rejected_items: int
+    refused_items: int
+    evicted_items: int
+    erased_items: int
+    dead_letter_rows: int
+    dead_letter_bytes: int
+    refusals: dict[str, int]
+    last_delivered_at_ns: int | None
+    last_message: str
+    last_error: str
+    last_remedy: str
+    last_error_at_ns: int | None
 
 
 class CursorStatus(msgspec.Struct, frozen=True):

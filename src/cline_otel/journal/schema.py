@@ -101,11 +101,9 @@ instead of taking its rows for unreadable.
 
 def connect(path: Path, *, busy_timeout_ms: int) -> sqlite3.Connection:
     """Open the file at ``path``, which must exist; statements commit only where they say so."""
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=busy_timeout_ms / 1000
     )
-    connection.execute("PRAGMA foreign_keys = OFF")
-    return connection
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -114,5 +114,5 @@ def _bits_per_character(run: str) -> float:
 
 
 def _changes_per_character(run: str) -> float:
-    kinds = ["digit" if c.isdigit() else "upper" if c.isupper() else "lower" for c in run]
+    kinds = [(character.isdigit(), character.isupper()) for character in run]
     return sum(before != after for before, after in pairwise(kinds)) / (len(run) - 1)

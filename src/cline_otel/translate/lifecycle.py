@@ -110,8 +110,8 @@ class Lifecycle:
         """The start of a run says nothing of its calls."""
 
     def _to_new_model_call(self, run: Run, event: ModelCallStarted) -> None:
-        self._model_calls.step_all(run, Cue.MOVED_ON, but=event.iteration)
-        self._tool_calls.step_all(run, Cue.MOVED_ON)
+        self._model_calls.step_all(run, Cue.MOVED_ON, event.occurred_at_ns, but=event.iteration)
+        self._tool_calls.step_all(run, Cue.MOVED_ON, event.occurred_at_ns)
         self._to_model_call(run, event)
 
     def _to_model_call(
@@ -124,7 +124,7 @@ class Lifecycle:
 
     def _to_new_tool_call(self, run: Run, event: ToolCallStarted) -> None:
         """A tool follows the answer of the model call; other tools may run beside it."""
-        self._model_calls.step_all(run, Cue.MOVED_ON)
+        self._model_calls.step_all(run, Cue.MOVED_ON, event.occurred_at_ns)
         self._tool_calls.step(run, None, event.kind, event.occurred_at_ns, event)
 
     def _to_tool_call(self, run: Run, event: ToolCallFinished) -> None:

@@ -29,13 +29,13 @@ class ModelCalls:
     def __init__(self, spans: SpanBuilder) -> None:
         self._spans = spans
 
-    def step(self, run: Run, iteration: int, given: str, at_ns: int = 0, event: LifecycleEvent | None = None) -> None:
+    def step(self, run: Run, iteration: int, given: str, at_ns: int, event: LifecycleEvent | None = None) -> None:
         """An input for the call of an iteration: the kind of ``event``, or a cue."""
         call = run.model_calls.get(iteration)
         state = CallState.ABSENT if call is None else call.state
         MODEL_CALL[state][given].action(self, ModelCallInput(run, iteration, call or _ABSENT, at_ns, event))
 
-    def step_all(self, run: Run, cue: Cue, at_ns: int = 0, *, but: int | None = None) -> None:
+    def step_all(self, run: Run, cue: Cue, at_ns: int, *, but: int | None = None) -> None:
         """A cue for every call of a run, except that of the iteration ``but``."""
         for iteration in list(run.model_calls):
             if iteration != but:
@@ -130,7 +130,6 @@ class ModelCalls:
     def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
         del run.model_calls[given.iteration]
-        call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
         values = call.attributes
         run.model_call_count += 1
         run.input_tokens += number(values.get("gen_ai.usage.input_tokens"))

@@ -29,13 +29,13 @@ class ToolCalls:
         self._spans = spans
 
     def step(
-        self, run: Run, call: ToolCall | None, given: str, at_ns: int = 0, event: LifecycleEvent | None = None
+        self, run: Run, call: ToolCall | None, given: str, at_ns: int, event: LifecycleEvent | None = None
     ) -> None:
         """An input for a call: the kind of ``event``, or a cue."""
         state = CallState.ABSENT if call is None else call.state
         TOOL_CALL[state][given].action(self, ToolCallInput(run, call or _ABSENT, at_ns, event))
 
-    def step_all(self, run: Run, cue: Cue, at_ns: int = 0) -> None:
+    def step_all(self, run: Run, cue: Cue, at_ns: int) -> None:
         """A cue for every call of a run."""
         for call in list(run.tool_calls):
             self.step(run, call, cue, at_ns)
@@ -110,7 +110,6 @@ class ToolCalls:
     def _close(self, given: ToolCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
         run.tool_calls.remove(call)
-        call.ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
         run.tool_call_count += 1
         self._spans.tool_call(run, call, incomplete=incomplete)
         if call.attributes["cline.outcome"] in ("error", "rejected"):

@@ -1,0 +1,188 @@
+"""Decoding at its edges: the longest name, the last time, the largest request, and what is remembered of values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from cline_otel.catalogue.values import OTHER
+from cline_otel.decode.fields import nameable
+from cline_otel.signals import Diagnostics
+from cline_otel.sources.cline_log import decode as cline_log
+from cline_otel.sources.interface import MalformedPayload
+from cline_otel.sources.otlp import decode as otlp
+from cline_otel.sources.otlp.partial_schema import any_value
+from cline_otel.sources.plugin import decode as plugin
+from payloads import decoded, otlp_request
+
+TIME_NS = 1_790_000_000_000_000_000
+
+
+def request(*bodies: str, **fields: str) -> ExportLogsServiceRequest:
+    message = ExportLogsServiceRequest()
+    records = message.resource_logs.add().scope_logs.add().log_records
+    for body in bodies:
+        record = records.add(time_unix_nano=TIME_NS)
+        record.body.string_value = body
+        for key, value in fields.items():
+            record.attributes.add(key=key).value.string_value = value
+    return message
+
+
+# --- names and times ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+def test_a_name_is_counted_by_itself_up_to_sixty_four_characters(length: int) -> None:
+    assert nameable("a" * length) == ("a" * length if length <= 64 else OTHER)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (5, 7, 5),
+        ("5", "7", 5),
+        (0, 7, 7),
+        (-1, 7, 7),
+        ("", "7", 7),
+        ("x", "7", 7),
+        (2**63 - 1, 7, 2**63 - 1),
+        (2**63, 7, 7),
+        (0, 0, None),
+        (2**63, "x", None),
+    ],
+)
+def test_the_first_of_two_that_is_a_time_within_sixty_three_bits_counts(
+    first: int | str, second: int | str, expected: int | None
+) -> None:
+    assert otlp.time_ns(first, second) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"time":"2026-09-21T14:13:20.000Z"}', TIME_NS),
+        (b'{"time":1790000000000}', TIME_NS),
+        (b'{"time":"2026-09-21T14:13:20.000"}', None),
+        (b'{"time":"yesterday"}', None),
+        (b"{}", None),
+        (b"{", None),
+        (b"\xff", None),
+    ],
+)
+def test_a_log_line_tells_its_time_or_none(line: bytes, expected: int | None) -> None:
+    assert cline_log.reported_at_ns(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [(b'{"time_unix_ms":1790000000000}', TIME_NS), (b'{"time_unix_ms":"x"}', None), (b"[]", None), (b"{", None)],
+)
+def test_a_spool_line_tells_its_time_or_none(line: bytes, expected: int | None) -> None:
+    assert plugin.reported_at_ns(line) == expected
+
+
+# --- values ---------------------------------------------------------------------------------------------
+
+scalars = (
+    st.text(max_size=300).map(lambda text: AnyValue(string_value=text))
+    | st.booleans().map(lambda value: AnyValue(bool_value=value))
+    | st.integers(-(2**63), 2**63 - 1).map(lambda value: AnyValue(int_value=value))
+    | st.floats(allow_nan=False).map(lambda value: AnyValue(double_value=value))
+)
+
+
+@given(scalars)
+def test_a_scalar_means_what_protobuf_says(value: AnyValue) -> None:
+    assert any_value(value.SerializeToString()) == getattr(value, value.WhichOneof("value") or "")
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 126, 127, 128, 129, 16_384])
+def test_a_text_of_any_length_means_itself(length: int) -> None:
+    assert any_value(AnyValue(string_value="x" * length).SerializeToString()) == "x" * length
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x0a\x80\x01" + b"x" * 127,
+        b"",
+        b"\x0a",
+        b"\x0a\x05x",
+        b"\x0a\x01\xff",
+        b"\x0a\x01xx",
+        b"\x2a\x00",
+        b"\x32\x00",
+        b"\x3a\x01x",
+        b"\xff",
+    ],
+)
+def test_what_is_empty_nested_or_broken_means_nothing(raw: bytes) -> None:
+    assert any_value(raw) is None
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_what_is_remembered_of_values_is_bounded_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    """Names and values, short and long ones, each for the first time and again."""
+    monkeypatch.setattr(otlp, "_MEMORY", 2)
+    monkeypatch.setattr(otlp, "_LONGEST_REMEMBERED", 40)
+    reader = otlp._ProtobufReader()
+    monkeypatch.setattr(otlp, "_protobuf", reader)
+    for _ in range(rounds):
+        for number in range(5):
+            for body in (f"unknown.name{number}", "a" * 60, "task.mode"):
+                diagnostics: Diagnostics = {}
+                events = decoded(otlp_request(request(body, mode="plan").SerializeToString(), "protobuf"), diagnostics)
+                assert [event.attributes for event in events] == ([{"cline.mode": "plan"}] if "." in body[:5] else [])
+                assert len(diagnostics) == (body != "task.mode")
+                assert 1 <= len(reader._names) <= 2
+    assert not [body for body in reader._names if len(body) > 40]
+    assert len(reader._answers) <= 2
+
+
+def test_what_is_remembered_is_not_unpacked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked: list[bytes] = []
+
+    def unpack(raw: bytes) -> object:
+        unpacked.append(raw)
+        return any_value(raw)
+
+    monkeypatch.setattr(otlp, "_protobuf", otlp._ProtobufReader())
+    monkeypatch.setattr(otlp, "any_value", unpack)
+    bodies = [request("task.mode", "no.event", mode=mode).SerializeToString() for mode in ("plan", "act")]
+    for body in bodies * 3:
+        assert len(decoded(otlp_request(body, "protobuf"))) == 1
+    assert len(unpacked) == len(set(unpacked)) == 4, "two names and two modes, once each"
+
+
+# --- requests -------------------------------------------------------------------------------------------
+
+
+def as_json(*bodies: str) -> bytes:
+    records = [{"timeUnixNano": str(TIME_NS), "body": {"stringValue": body}} for body in bodies]
+    return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+
+
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+def test_a_request_of_as_many_records_as_may_be_is_taken_and_one_of_more_is_not(
+    monkeypatch: pytest.MonkeyPatch, encoding: Any
+) -> None:
+    monkeypatch.setattr(otlp, "MOST_RECORDS", 2)
+    for count in (1, 2, 3):
+        names = ["no.event"] * count
+        body = as_json(*names) if encoding == "json" else request(*names).SerializeToString()
+        diagnostics: Diagnostics = {}
+        if count > 2:
+            with pytest.raises(MalformedPayload):
+                decoded(otlp_request(body, encoding), diagnostics)
+        else:
+            assert decoded(otlp_request(body, encoding), diagnostics) == []
+            assert diagnostics == {("unmapped_event", "otlp", "no.event"): count}
