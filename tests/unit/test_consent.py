@@ -114,7 +114,7 @@ def test_nobody_says_anything_and_it_is_on(tmp_path: Path) -> None:
     assert Installation(tmp_path).consent() == Consent("on")
 
 
-@pytest.mark.parametrize(("decider", "answer"), CELLS, ids=lambda value: value.name.lower())
+@pytest.mark.parametrize(("source", "answer"), CELLS, ids=lambda value: value.name.lower())
 def test_each_decider_alone(tmp_path: Path, source: OptOutSource, answer: Answer) -> None:
     installation = Installation(tmp_path)
     installation.say(source, answer)
@@ -193,7 +193,7 @@ def test_where_cline_may_use_one_of_several_files_each_counts(
     assert installation.consent().state == "off"
 
 
-@pytest.mark.parametrize("decider", READ_FROM_FILES)
+@pytest.mark.parametrize("source", READ_FROM_FILES)
 @pytest.mark.parametrize(
     "torn", [b"", b"{", b'{"telemetryOptOut": tr', b"\xff\xfe", b"[]", b"null", b'"x"', b"[" * 99_999]
 )
@@ -214,7 +214,7 @@ def test_a_file_that_is_just_being_written_says_what_it_said_before(
         assert sources.look()[source] is answer
 
 
-@pytest.mark.parametrize("decider", READ_FROM_FILES)
+@pytest.mark.parametrize("source", READ_FROM_FILES)
 def test_what_could_never_be_read_holds_until_it_can_or_is_gone(tmp_path: Path, source: OptOutSource) -> None:
     installation = Installation(tmp_path)
     installation.say(source, Answer.UNKNOWN)
@@ -243,7 +243,7 @@ WRONG: dict[OptOutSource, list[object]] = {
 """Values of types that a decider's key cannot have."""
 
 
-@pytest.mark.parametrize(("decider", "value"), [(source, value) for source in WRONG for value in WRONG[source]])
+@pytest.mark.parametrize(("source", "value"), [(source, value) for source in WRONG for value in WRONG[source]])
 def test_a_value_of_a_wrong_type_says_what_was_said_before_and_holds_where_nothing_was(
     tmp_path: Path, source: OptOutSource, value: object
 ) -> None:

@@ -50,7 +50,7 @@ def shown(recording: Recording, policy: Policy = POLICY, width: int = 80) -> str
     for step in preview.steps():
         view.print_step(step)
         documents.append(_step_document(step))
-    view.print_summary(preview.summary, preview.origin)
+    view.print_summary(preview.summary, preview.resource_and_scope)
     documents.append(_summary_document(preview.summary))
     return printed.getvalue() + "".join(msgspec.json.encode(document).decode() for document in documents)
 
@@ -437,5 +437,5 @@ def test_no_line_is_wider_than_the_terminal(path: Path) -> None:
     view = PreviewView(Console(file=printed, width=80, highlight=False, markup=False, emoji=False))
     for step in preview.steps():
         view.print_step(step)
-    view.print_summary(preview.summary, preview.origin)
+    view.print_summary(preview.summary, preview.resource_and_scope)
     assert max(map(len, printed.getvalue().splitlines())) <= 80
