@@ -49,7 +49,7 @@ function receive(kind, context) {
   }
 }
 
-// Not asked for: beforeTool. The tool-started event tells the same, and each hook costs Cline a trip with all messages.
+// Not asked for: beforeTool. The tool-started event reports the same, and each hook costs Cline a trip with all messages.
 const plugin = {
   name: "cline-otel",
   manifest: { capabilities: ["hooks"] },

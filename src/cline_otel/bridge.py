@@ -56,13 +56,13 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Observer:
-    """Who is told how a bridge fares; this one keeps it to itself."""
+    """Receives reports of what a bridge does; this one ignores them."""
 
     def started(self, started: Started) -> None:
         """Once, when everything runs."""
 
     def consent(self, consent: Consent) -> None:
-        """Whenever telemetry goes on or off, or who decided changes."""
+        """Whenever telemetry goes on or off, or the reasons change."""
 
     def stopping(self, seconds: float) -> None:
         """Once, when a stop was asked for; what waits is sent for at most that long."""
@@ -76,7 +76,7 @@ class Bridge:
 
     Args:
         settings: what to read, where to send.
-        observer: told how it fares.
+        observer: receives reports of what it does.
         sources: the sources that there are.
     """
 
@@ -154,7 +154,7 @@ class Bridge:
         inputs = self._sources.inputs(settings.places)
         if renewed := renewed_cursors(journal.cursors(), inputs):
             _logger.warning(
-                "the journal does not say how far %d file%s was read: reading goes on from the end",
+                "the journal does not say how far %d file%s was read: reading continues at the end",
                 len(renewed),
                 "" if len(renewed) == 1 else "s",
             )
@@ -183,16 +183,16 @@ class Bridge:
             running = _running(control.consent, listening_on, settings.policy)
             with announced(settings.state_directory, running) as announce:
 
-                def tell(consent: Consent) -> None:
+                def report(consent: Consent) -> None:
                     announce(msgspec.structs.replace(running, telemetry=consent.state, reasons=consent.reasons))
                     self._observer.consent(consent)
 
-                control.tell = tell
+                control.report = report
                 self._observer.started(self._started(delivery, listening_on, control.consent))
                 try:
                     await self._until_stopped(tasks)
                 finally:
-                    control.tell = self._observer.consent
+                    control.report = self._observer.consent
                 self._observer.stopping(SHUTDOWN_GRACE_SECONDS)
         finally:
             for receiver in receivers:
@@ -247,10 +247,10 @@ class Bridge:
         if self._erased is not None:
             notices.append(
                 f"less is allowed to leave than at the last start: {self._erased.items} spans and log records that "
-                "waited are erased, what was open is closed untold, and metrics count from now"
+                "waited were erased, open runs were discarded, and metrics count from now"
             )
         if not plugin_file_of(settings.cline_directory).exists():
-            notices.append("the plugin is not installed: `cline-otel install` lets Cline tell of every agent and call")
+            notices.append("the plugin is not installed: with `cline-otel install` every agent and call is reported")
         return Started(
             tuple(notices),
             tuple(reads),
@@ -287,7 +287,7 @@ class _Room:
             return True
         if time.monotonic() >= self._say_again_at:
             _logger.warning(
-                "the journal is full (limit %d bytes): files are not read on and OTLP senders are told to come again; "
+                "the journal is full (limit %d bytes): reading files is paused and OTLP senders are asked to retry; "
                 "make the destination reachable, or raise CLINE_OTEL_BRIDGE_JOURNAL_LIMIT_BYTES",
                 self._limit_bytes,
             )
@@ -297,7 +297,7 @@ class _Room:
 
 
 def resource_of(settings: Settings, instance_id: str) -> Attributes:
-    """The resource of spans and logs: who tells it, and what ``OTEL_RESOURCE_ATTRIBUTES`` adds."""
+    """The resource of spans and logs: what reports them, and what ``OTEL_RESOURCE_ATTRIBUTES`` adds."""
     named = {
         "service.name": settings.service_name,
         "service.instance.id": instance_id,

@@ -30,7 +30,7 @@ from cline_otel.state_directory import PSEUDONYMS_FILE_NAME
 _logger = logging.getLogger(__name__)
 
 _REMOTE_AGAIN_AFTER_SECONDS: Final = 5.0
-_TELLING: Final = (
+_REPORTABLE: Final = (
     ExporterError,
     JournalError,
     OSError,
@@ -43,15 +43,15 @@ _TELLING: Final = (
 
 
 class Control:
-    """Looks at the evidence, and at the installation's key, and lets the parts of a bridge follow them.
+    """Looks at the opt-out sources, and at the installation's key, and lets the parts of a bridge follow them.
 
-    Off: sending stops in its middle, files are skipped, requests are dropped. Held: everything
+    Off: sending stops in its middle, files are skipped, requests are dropped. Unknown: everything
     stays where it is. On again: what was open when it went off is closed as incomplete, and all goes on
     from now.
 
     Attributes:
         poll_now: set when the files are to be looked at at once.
-        tell: told of each change.
+        report: called with each change.
         policy: what the user lets leave, with the pseudonyms of the key as it is now.
     """
 
@@ -66,18 +66,18 @@ class Control:
         self._pseudonyms_file.look()
         self.policy = installed_policy(settings.policy, settings.state_directory)
         self.poll_now = asyncio.Event()
-        self.tell: Callable[[Consent], None] = lambda consent: None
+        self.report: Callable[[Consent], None] = lambda consent: None
         self._settings = settings
         self._sources = sources
-        self._evidence = opt_out_sources_of(settings, os.environ)
-        self._remote_configs = self._evidence.remote_configs
-        self._watch = ConsentWatch(self._evidence, self._change)
+        self._opt_out_sources = opt_out_sources_of(settings, os.environ)
+        self._remote_configs = self._opt_out_sources.remote_configs
+        self._watch = ConsentWatch(self._opt_out_sources, self._change)
         self._remote_exports = settings.remote_exports
         self._remote_problems = self._remote_configs.problems
         self._refused_exports = settings.remote_exports
         self._remote_again_at = 0.0
         self._key_is_followed = True
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._was_off = False
         self._journal: Journal | None = None
         self._ingest: Ingest | None = None
@@ -104,19 +104,19 @@ class Control:
         self._erase_if_asked()
 
     async def run(self) -> None:
-        """Looks and follows, until cancelled. What fails is told once, ends nothing, and is tried again."""
+        """Looks and follows, until cancelled. A failure is reported once, ends nothing, and is tried again."""
         while True:
-            with self._outliving("whether telemetry is on could not be followed"):
+            with self._outliving("cannot check whether telemetry is on"):
                 await self._watch.next_look()
             self._erase_if_asked()
-            with self._outliving("the key of pseudonyms has changed and is not followed"):
+            with self._outliving("the key of pseudonyms has changed and cannot be used"):
                 self._follow_key()
             self._report_remote_problems()
             await self._follow_remote_exports()
 
     def _change(self, before: Consent, now: Consent) -> None:
         self._apply(now)
-        self.tell(now)
+        self.report(now)
 
     def _apply(self, now: Consent) -> None:
         if self._delivery is None or self._ingest is None:
@@ -135,16 +135,16 @@ class Control:
         try:
             ingest.close_open_runs()
         except (Busy, Unavailable):
-            _logger.warning("runs that were open when telemetry went off could not be closed: silence will close them")
+            _logger.warning("runs that were open when telemetry went off could not be closed: they will time out")
 
     def _erase_if_asked(self) -> None:
         if not self.is_off() or self._journal is None or self._ingest is None:
             return
-        off_file = self._evidence.off_file
+        off_file = self._opt_out_sources.off_file
         request = off_file.erase_request
         if request is None or request == off_file.carried_out:
             return
-        with self._outliving("what waits could not be erased and stays for now"):
+        with self._outliving("what waits could not be erased yet"):
             try:
                 erased = erase_waiting(self._journal, self._sources.inputs(self._settings.places))
             finally:
@@ -166,7 +166,7 @@ class Control:
             except BaseException:
                 self.policy = former
                 raise
-            _logger.info("the key of pseudonyms has changed: names have others from now on")
+            _logger.info("the key of pseudonyms has changed: names have new pseudonyms from now on")
         self._key_is_followed = True
 
     def _report_remote_problems(self) -> None:
@@ -183,7 +183,7 @@ class Control:
         if exports == self._refused_exports and time.monotonic() < self._remote_again_at:
             return
         self._refused_exports, self._remote_again_at = exports, time.monotonic() + _REMOTE_AGAIN_AFTER_SECONDS
-        with self._outliving("the remote config has changed and is not followed"):
+        with self._outliving("the remote config has changed and cannot be applied"):
             settings = load_settings(
                 state_directory=self._settings.state_directory,
                 cline_directory=self._settings.cline_directory,
@@ -196,21 +196,21 @@ class Control:
 
     @contextmanager
     def _outliving(self, matter: str) -> Iterator[None]:
-        """Within this block an error is told, once for as long as it lasts."""
+        """Within this block an error is reported, once for as long as it lasts."""
         try:
             yield
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             problem = (
                 str(error)
-                if isinstance(error, _TELLING)
+                if isinstance(error, _REPORTABLE)
                 else f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
             )
-            if self._told.get(matter) != problem:
+            if self._reported.get(matter) != problem:
                 _logger.warning("%s: %s", matter, problem)
-            self._told[matter] = problem
+            self._reported[matter] = problem
         else:
-            self._told.pop(matter, None)
+            self._reported.pop(matter, None)
 
 
 async def skip_to_end(journal: Journal, inputs: Sequence[Input]) -> None:

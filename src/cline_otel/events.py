@@ -229,5 +229,5 @@ def steering_fields(event_type: type[Event]) -> tuple[str, ...]:
 
 
 def tick(now_ns: int) -> Tick:
-    """The event that tells the core the time: nanoseconds since the Unix epoch."""
+    """The event that advances the clock: nanoseconds since the Unix epoch."""
     return Tick("clock", now_ns, "tick")

@@ -1,6 +1,6 @@
 """Deterministic ids: hashes of upstream keys, never of times.
 
-The same fact, live or from history, told by one source or another, gets the same id, because its
+The same event, live or from history, reported by one source or another, gets the same id, because its
 keys are the same while its time differs by some milliseconds between sources. Parts are
 length-prefixed, so (1, 23) never equals (12, 3).
 """
@@ -44,5 +44,5 @@ def tool_call_span_id(agent_id: str, run_id: str, iteration: int, ordinal: int) 
 
 
 def log_record_uid(*keys: str) -> str:
-    """32 hex digits for a log record, from the keys of the fact it tells."""
+    """32 hex digits for a log record, from the keys of the event it reports."""
     return _digest(16, ("log", *keys)).hex()

@@ -2,7 +2,7 @@
 
 Several requests that wait at the same time share a transaction. When a commit fails, the pipeline's
 memory is thrown away and read back from the journal, so that memory and disk never differ; whoever
-handed the data over is told to come again.
+handed the data over is asked to retry.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Ingest:
         committed: called after a commit that put something into the outbox.
         wall_clock_ns: nanoseconds since the Unix epoch.
         consent: whether telemetry is on. While it is off, requests are acknowledged and dropped undecoded; while
-            it is held, they are told to come again.
+            it is unknown, they are asked to retry.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Ingest:
             try:
                 answers = self._take(requests)
             except Exception as error:
-                # Everybody who waits must hear of it, and half a step must not stay in memory.
+                # Everybody who waits must get the error, and half a step must not stay in memory.
                 if not isinstance(error, Busy | Unavailable):
                     with suppress(Unavailable):
                         self.reload_from_journal()
@@ -195,7 +195,7 @@ class Ingest:
     # --- when telemetry goes off and on ------------------------------------------------------------------
 
     def close_open_runs(self) -> None:
-        """Closes the runs that are open as incomplete, at their last signs of life; what they still tell is late.
+        """Closes the runs that are open as incomplete, at their last signs of life; what comes of them later is late.
 
         Raises:
             Busy, Unavailable: they stay open.

@@ -122,9 +122,9 @@ class Pipeline:
         outputs = self._translator.take()
         for delta in outputs.metrics:
             self._totals.add(delta)
-        told, self._diagnostics = self._diagnostics, {}
+        counted, self._diagnostics = self._diagnostics, {}
         diagnostics: Diagnostics = {}
-        for (kind, source, name), times in told.items():
+        for (kind, source, name), times in counted.items():
             count(diagnostics, kind, source, self._bounded(name), times)
         add(diagnostics, outputs.diagnostics)
         return FlushResult(

@@ -71,12 +71,12 @@ def decode_recorded(payload: Payload, catalogue: Catalogue, diagnostics: Diagnos
 
 def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[RunClaimed]:
     """Who shall own each root run: with all of the past at hand, the source that knows it best."""
-    told: dict[tuple[str, str], dict[str, int]] = {}
+    reported: dict[tuple[str, str], dict[str, int]] = {}
     nested: set[tuple[str, str]] = set()
     for stream in streams:
         for event in stream:
             if event.run_id and event.agent_id and not isinstance(event, LogEvent):
-                by_source = told.setdefault((event.agent_id, event.run_id), {})
+                by_source = reported.setdefault((event.agent_id, event.run_id), {})
                 by_source[event.source] = by_source.get(event.source, 0) + 1
                 if isinstance(event, RunStarted) and event.parent_agent_id is not None:
                     nested.add((event.agent_id, event.run_id))
@@ -88,7 +88,7 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
             agent_id=agent_id,
             run_id=run_id,
         )
-        for (agent_id, run_id), by_source in told.items()
+        for (agent_id, run_id), by_source in reported.items()
         if (agent_id, run_id) not in nested
     ]
 

@@ -1,4 +1,4 @@
-"""What a running bridge tells of itself to other commands: one small file in the state directory.
+"""What a running bridge reports to other commands: one small file in the state directory.
 
 The bridge keeps the file locked while it lives, so that a file left behind by a crash is not mistaken
 for a running bridge.
@@ -29,7 +29,7 @@ class Running(msgspec.Struct, frozen=True):
         process_id: its process.
         started_at_ns: since when it reads, nanoseconds since the Unix epoch.
         listening_on: the URL of its OTLP receiver; None if it has none.
-        telemetry: ``on``, ``off`` or ``held``.
+        telemetry: ``on``, ``off`` or ``unknown``.
         reasons: who decided, if it is not on.
         opt_ins: what leaves only because the user said so.
         excluded: attributes that do not leave because the user said so.
@@ -46,7 +46,7 @@ class Running(msgspec.Struct, frozen=True):
 
 @contextmanager
 def announced(state_directory: Path, running: Running) -> Iterator[Callable[[Running], None]]:
-    """Tells of ``running``, and of what is handed to the function it gives, until the block or the process ends.
+    """Announces ``running``, and what is handed to the function it gives, until the block or the process ends.
 
     Raises:
         OSError: the file cannot be written.

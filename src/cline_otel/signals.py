@@ -139,7 +139,7 @@ DiagnosticKind = Literal[
 malformed: could not be decoded. unmapped_event: the catalogue does not know the name.
 dropped_field: the catalogue does not list the field for that event. replaced_value: a bounded value
 outside its known set. redacted_value: one with the shape of a key, an address, a path or a random run.
-shadowed: the run's owner tells it better. duplicate: seen before.
+superseded: a duplicate of the run's primary source. duplicate: seen before.
 late: it came after its run was closed. unsupported_signal: metrics and traces that Cline itself sends.
 defect: the translator failed on it, which should be reported.
 missing: the plugin's spool was full and so many records were never written.
@@ -152,7 +152,7 @@ Diagnostics = dict[tuple[DiagnosticKind, str, str], int]
 
 
 def count(diagnostics: Diagnostics, kind: DiagnosticKind, source: str, name: str, times: int = 1) -> None:
-    """Adds ``times`` to the diagnostics of ``kind`` for what ``source`` told of ``name``."""
+    """Adds ``times`` to the diagnostics of ``kind`` for what ``source`` reported of ``name``."""
     diagnostics[kind, source, name] = diagnostics.get((kind, source, name), 0) + times
 
 

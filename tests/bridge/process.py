@@ -166,7 +166,7 @@ class Bridge:
         said = len(self.lines)
         self.launch()
         self.wait_for_line("stop it with ctrl-c", said)
-        self.wait_for_line("  keeps ", said)
+        self.wait_for_line("  state directory ", said)
         return self
 
     def launch(self) -> None:

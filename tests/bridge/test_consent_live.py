@@ -215,7 +215,7 @@ def test_a_bridge_that_starts_off_says_who_decided_and_takes_nothing(
         life = Life(home, cline)
         life.part()
         with Bridge(home) as bridge:
-            assert f"  off    {reason}: nothing is read, stored or sent" in bridge.said
+            assert f"  off              {reason}: nothing is read, stored or sent" in bridge.said
             wait_until(lambda: unread_bytes(home) == 0, lambda: bridge.said)
             assert post(bridge.endpoint, b"{}")[0] == 200
             # Whoever asks need not have the bridge's environment.
@@ -258,7 +258,7 @@ def test_a_users_off_beats_any_on_and_every_reason_is_told(tmp_path: Path) -> No
         remote_config(home, {"telemetryEnabled": False})
         bridge.wait_for_line("`cline-otel off`; telemetryEnabled is false")
         answer = home.run("on")
-        assert answer.stdout.startswith("Your off is taken back, but telemetry stays off: telemetryEnabled is false")
+        assert answer.stdout.startswith("Your off is undone, but telemetry stays off: telemetryEnabled is false")
         bridge.wait_for_line("telemetry is off: telemetryEnabled is false")
         assert bridge.stop() == 0
 
@@ -490,7 +490,7 @@ def test_the_remote_config_is_followed_while_the_bridge_runs(tmp_path: Path) -> 
             wait_until(lambda: second.taken["traces"], lambda: bridge.said)
             assert first.asked == asked
             write(path, to(first, openTelemetryOtlpProtocol="none of these"))
-            line = bridge.wait_for_line("openTelemetryOtlpProtocol: it is no OTLP protocol")
+            line = bridge.wait_for_line("openTelemetryOtlpProtocol: it is not an OTLP protocol")
             assert "what was in force before stays" in line
             write(path, to(first, telemetryEnabled=False))
             bridge.wait_for_line("telemetry is off: telemetryEnabled is false")
@@ -507,7 +507,7 @@ def test_files_that_nobody_can_read_end_no_bridge_and_what_was_said_before_stays
     remote_config(home, {"telemetryEnabled": True})
     monster = '{"telemetryEnabled": true, "telemetryOptOut": false, "a": ' + "[" * 100_000 + "]" * 100_000 + "}"
     with Bridge(home) as bridge:
-        assert "  off    telemetryOptOut is true" in bridge.said
+        assert "  off              telemetryOptOut is true" in bridge.said
         home.cline.joinpath("data", "settings", "global-settings.json").write_text(monster)
         home.cline.joinpath("data", "cache", "remote_config_org_1.json").write_text(monster)
         line = bridge.wait_for_line("the remote config that Cline keeps: ")
@@ -530,7 +530,7 @@ def test_off_and_on_say_what_follows_and_can_be_said_twice(tmp_path: Path) -> No
         assert answer.stdout.startswith("Off: the plugin writes nothing")
     assert (home.state / "off").stat().st_mode & 0o777 == 0o600
     assert home.state.stat().st_mode & 0o777 == 0o700
-    assert home.run("on").stdout == "On: it goes on from now.\n"
+    assert home.run("on").stdout == "On: telemetry resumes from now.\n"
     assert not (home.state / "off").exists()
     answer = home.run("on", environment={"DO_NOT_TRACK": "1"})
     assert answer.stdout == "You did not switch it off, and telemetry stays off: DO_NOT_TRACK is set.\n"

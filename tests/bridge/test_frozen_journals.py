@@ -59,7 +59,7 @@ def test_an_unreadable_row_is_said_and_counted_and_everything_else_goes_on(tmp_p
         with Bridge(home) as bridge:
             bridge.wait_for_line("holds 1 run record that this release cannot read: discarded, the rest is kept")
             wait_until(lambda: home.delivered("traces") >= waiting, lambda: f"what waited delivered\n{bridge.said}")
-            bridge.wait_for_line("does not say how far 1 file was read: reading goes on from the end")
+            bridge.wait_for_line("does not say how far 1 file was read: reading continues at the end")
             wait_until(lambda: home.counted("unreadable", "journal") == 5, "four rows and a cursor counted")
             assert bridge.stop() == 0
         spans = {span_id.hex() for span_id in Received(endpoint.traces(), (), ()).spans}

@@ -36,14 +36,15 @@ def test_on_start_it_says_what_it_reads_where_it_sends_and_what_it_never_sends(t
     home = Home(tmp_path)
     with Bridge(home) as bridge:
         banner = bridge.said
-        assert f"reads  plugin spool {home.spool}" in banner
-        assert f"reads  Cline's log {home.cline_log}" in banner
-        assert f"reads  OTLP logs on {bridge.endpoint}/v1/logs" in banner
+        assert f"reads            plugin spool {home.spool}" in banner
+        assert f"reads            Cline's log {home.cline_log}" in banner
+        assert f"reads            OTLP logs on {bridge.endpoint}/v1/logs" in banner
         for name in ("traces", "metrics", "logs"):
-            assert f"sends  {name}: OTLP JSON lines in {home.telemetry / name}.jsonl" in banner
-        assert "never  prompts, code, file contents, paths, arguments, error texts, personal data, keys" in banner
+            assert f"sends            {name}: OTLP JSON lines in {home.telemetry / name}.jsonl" in banner
+        never = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
+        assert f"never sent       {never}" in banner
         assert "nothing leaves this machine" in banner
-        assert "the plugin is not installed: `cline-otel install`" in banner
+        assert "the plugin is not installed: with `cline-otel install`" in banner
 
 
 def test_with_an_endpoint_and_the_plugin_it_does_not_say_that_they_are_missing(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_with_an_endpoint_and_the_plugin_it_does_not_say_that_they_are_missing(t
     )
     assert home.run("install").returncode == 0
     with Bridge(home, "--no-listen", listen=None) as bridge:
-        assert "sends  traces: OTLP http/protobuf to http://127.0.0.1:9/v1/traces (1 header)" in bridge.said
+        assert "sends            traces: OTLP http/protobuf to http://127.0.0.1:9/v1/traces (1 header)" in bridge.said
         assert "OTLP logs on" not in bridge.said
         assert "nothing leaves this machine" not in bridge.said
         assert "not installed" not in bridge.said
@@ -240,7 +241,7 @@ def test_a_signal_that_is_not_exported_does_not_fill_the_journal(tmp_path: Path)
     home = Home(tmp_path, dict.fromkeys(("OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER"), "none"))
     give_log(home, log_copies(2))
     with Bridge(home) as bridge:
-        assert "sends  traces: not exported" in bridge.said
+        assert "sends            traces: not exported" in bridge.said
         wait_until(lambda: home.counted("events", "cline-log") > 0, lambda: bridge.said)
         assert bridge.stop() == 0
     assert home.pending() == 0

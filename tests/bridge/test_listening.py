@@ -103,10 +103,10 @@ def test_a_token_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) 
     ("variable", "content", "says"),
     [
         (TOKEN_VARIABLE, "q7Zx9", "at least 16"),
-        (TOKEN_VARIABLE, "with a space in its middle", "it is no bearer token"),
+        (TOKEN_VARIABLE, "with a space in its middle", "it is not a bearer token"),
         (FILE_VARIABLE, "q7Zx9", "at least 16"),
-        (FILE_VARIABLE, "with a space in its middle", "it is no bearer token"),
-        (FILE_VARIABLE, "", "it is no bearer token"),
+        (FILE_VARIABLE, "with a space in its middle", "it is not a bearer token"),
+        (FILE_VARIABLE, "", "it is not a bearer token"),
     ],
 )
 def test_a_token_that_is_none_is_refused_without_showing_it(

@@ -40,10 +40,10 @@ def test_what_waited_for_an_endpoint_that_was_down_is_delivered(tmp_path: Path) 
         home = Home(tmp_path / "home", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.url})
         give_log(home, recording)
         with Bridge(home) as bridge:
-            said = bridge.wait_for_line("traces: not delivered, kept and tried again: cannot reach")
+            said = bridge.wait_for_line("traces: not delivered, kept and will be retried: cannot reach")
             assert endpoint.url in said
             endpoint.listen()
-            bridge.wait_for_line("traces: delivery goes on")
+            bridge.wait_for_line("traces: delivery resumed")
             wait_until(lambda: home.pending() == 0, lambda: bridge.said)
             assert bridge.stop() == 0
         received, expected = received_by(endpoint), expected_of(recording, tmp_path / "recording")
@@ -62,8 +62,8 @@ def test_an_endpoint_that_does_not_know_us_holds_the_queue_and_status_says_what_
         )
         give_log(home, recording)
         with Bridge(home) as bridge:
-            bridge.wait_for_line("traces: not delivered, kept and tried again: 401 Unauthorized")
-            bridge.wait_for_line("logs: not delivered, kept and tried again: 401 Unauthorized")
+            bridge.wait_for_line("traces: not delivered, kept and will be retried: 401 Unauthorized")
+            bridge.wait_for_line("logs: not delivered, kept and will be retried: 401 Unauthorized")
             assert bridge.stop() == 0
             shown = home.run("status")
             assert shown.returncode == 0
@@ -195,7 +195,7 @@ def test_metrics_and_traces_that_cline_sends_are_taken_counted_and_dropped(tmp_p
         assert post(bridge.endpoint, body, signal="traces")[0] == 200
         assert bridge.stop() == 0
     shown = home.run("status").stdout
-    assert "metrics and traces that Cline itself sends" in shown
+    assert "Cline's own metrics and traces, not read" in shown
     counts = {count["name"]: count["count"] for count in home.status()["counts"]}
     # Requests, because nothing of them is decoded.
     assert counts == {"metrics": 1, "traces": 1}

@@ -100,7 +100,7 @@ def of_something_else(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "part"),
-    [(corrupt, "damaged"), (from_the_future, "newer release"), (of_something_else, "something else")],
+    [(corrupt, "damaged"), (from_the_future, "newer release"), (of_something_else, "another program")],
 )
 def test_a_journal_that_cannot_be_used_is_refused_and_left_as_it_is(
     home: Home, spoil: Callable[[Path], None], part: str
@@ -225,7 +225,7 @@ def test_a_bridge_goes_on_when_nobody_reads_its_words_any_more(home: Home) -> No
     os.close(write_end)
     try:
         with os.fdopen(read_end, "rb") as said:
-            while b"keeps" not in said.readline():
+            while b"state directory" not in said.readline():
                 pass
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0

@@ -119,7 +119,7 @@ def test_the_blocks_with_a_collector_run(checkout: Path, tmp_path: Path) -> None
         said = run_block(sender.replace(ADDRESS, http), checkout, environment)
         assert "Sent 23 spans" in said
         assert said.endswith("logs.jsonl\nmetrics.jsonl\ntraces.jsonl\n")
-        with running(bridge.replace(ADDRESS, http), b"keeps", tmp_path / "bridge.log", checkout, environment):
+        with running(bridge.replace(ADDRESS, http), b"state directory", tmp_path / "bridge.log", checkout, environment):
             status = run_block("cline-otel status", checkout, environment)
             assert otlp in status
         assert b" stopped" in (tmp_path / "bridge.log").read_bytes()

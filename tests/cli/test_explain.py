@@ -39,7 +39,7 @@ def cells(shown: str) -> list[list[str]]:
     rows: list[list[str]] = []
     for line in lines[head + 1 :]:
         row = line.split()
-        if len(row) not in (2, 3) or row[0].endswith(":") or line.startswith("  Besides"):
+        if len(row) not in (2, 3) or row[0].endswith(":") or line.startswith("  Also, as"):
             break
         rows.append(row if len(row) == 3 else [rows[-1][0], *row])
     return rows
@@ -51,7 +51,7 @@ def test_every_field_of_an_event_is_told_with_what_it_leaves_as_and_its_privacy_
     source: str, entry: SourceEvent, table: model.SourceFile, columns: int
 ) -> None:
     shown = explained(entry.name, columns=columns)
-    assert f"{entry.name}  told by {source}" in shown
+    assert f"{entry.name}  reported by {source}" in shown
     event = table.events[entry.name]
     wanted = [[field, "dropped", privacy] for field, privacy in withheld_fields(event, ATTRIBUTES).items()]
     if event.kind != "ignored":
@@ -68,8 +68,8 @@ def test_every_field_of_an_event_is_told_with_what_it_leaves_as_and_its_privacy_
 def test_fields_of_every_event_are_named_after_its_own_and_never_twice(
     source: str, entry: SourceEvent, table: model.SourceFile, columns: int
 ) -> None:
-    of_this_source = explained(entry.name, columns=columns).split(f"\n{entry.name}  told by")[0]
-    own, _, shared = of_this_source.partition("Besides, as any event of this source:")
+    of_this_source = explained(entry.name, columns=columns).split(f"\n{entry.name}  reported by")[0]
+    own, _, shared = of_this_source.partition("Also, as any event of this source:")
     if entry.kind == "ignored":
         assert shared == ""
         return
@@ -121,7 +121,7 @@ def test_the_catalogue_by_class_has_every_attribute_once_under_its_class(
 def test_the_catalogue_by_class_can_be_asked_for() -> None:
     shown = explained("--privacy")
     assert "Safe: leaves always" in shown
-    assert "Never: what Cline says and nobody is told" in shown
+    assert "Never exported" in shown
     assert "CLINE_OTEL_BRIDGE_INCLUDE_CONTENT=exception.message" in shown
 
 

@@ -50,7 +50,7 @@ def test_off_and_on_work_whatever_is_wrong_with_other_settings(home: Home, varia
     answer = home.run("on", environment=environment)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert not (home.state / "off").exists()
-    told = answer.stdout.removeprefix("Your off is taken back, but no bridge can start before this is put right: ")
+    told = answer.stdout.removeprefix("Your off is undone, but no bridge can start before this is fixed: ")
     assert told.startswith(tuple(environment)), answer.stdout
     assert told.count("\n") == 1
 
@@ -83,7 +83,7 @@ def test_it_is_off_whatever_is_wrong_with_the_journal(home: Home, damage: str) -
     home.journal.write_text(damage * 100)
     answer = home.run("off")
     assert answer.returncode == 0
-    assert answer.stdout == f"{OFF}What waits cannot be told; `cline-otel status` says why.\n"
+    assert answer.stdout == f"{OFF}What waits is not known; `cline-otel status` says why.\n"
     assert (home.state / "off").exists()
 
 

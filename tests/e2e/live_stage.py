@@ -152,7 +152,7 @@ class LiveStage(Stage):
             [self.programs.bridge, "run"], self._environment(self.home) | settings, self.folder / "bridge" / "run"
         )
         self._running.push_async_callback(end_process, self._bridge)
-        await self.wait_until_bridge_says("  keeps ")
+        await self.wait_until_bridge_says("  state directory ")
 
     async def kill_bridge(self) -> None:
         """``kill -9``."""

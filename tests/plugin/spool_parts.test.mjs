@@ -152,7 +152,7 @@ test("losses add up by their reason until they are cleared", () => {
     ["memory_limit", 1],
   ]);
   losses.clear();
-  losses.addUntold();
+  losses.addUncounted();
   assert.deepEqual([losses.any(), losses.counts()], [true, []]);
 });
 
@@ -188,7 +188,7 @@ test("a batch tells of losses and claims the sessions anew before its lines, onc
 
 test("after lines of which nobody is told how many, sessions are claimed and no loss is told of", () => {
   const { written, losses, context } = batchContext();
-  losses.addUntold();
+  losses.addUncounted();
   writeBatch(["a\n"], context);
   assert.deepEqual(written, [['{"event":"session.claimed"}\n', "a\n"]]);
 });

@@ -223,7 +223,7 @@ def test_what_could_never_be_read_holds_until_it_can_or_is_gone(tmp_path: Path, 
     # Looking again at what did not change makes nothing known.
     consent = decide(sources.look())
     assert consent.state == "unknown"
-    assert "put the file right, or remove it" in consent.reasons[0]
+    assert "correct the file, or remove it" in consent.reasons[0]
     installation.say(source, Answer.ON)
     assert decide(sources.look()).is_on
     installation.say(source, Answer.UNKNOWN)

@@ -104,7 +104,7 @@ async def test_a_new_key_is_followed_at_last_whatever_fails_at_first(
         await eventually(lambda: control.policy != before)
     assert parts.begun_anew == 4
     (told,) = warnings(caplog)
-    assert told.startswith("the key of pseudonyms has changed and is not followed: ")
+    assert told.startswith("the key of pseudonyms has changed and cannot be used: ")
     assert "planted secret" not in told
 
 
@@ -126,7 +126,7 @@ async def test_a_request_to_erase_is_carried_out_once_and_only_then_answered(
     assert parts.begun_anew == 4, "each request but once"
     assert waiting(journal) == 0
     (told,) = warnings(caplog)
-    assert told.startswith("what waits could not be erased and stays for now: RecursionError at ")
+    assert told.startswith("what waits could not be erased yet: RecursionError at ")
 
 
 async def test_a_request_that_waited_for_the_bridge_is_carried_out_when_it_begins(
@@ -164,7 +164,7 @@ async def test_a_change_that_cannot_be_told_is_carried_out_and_told_again(
         if len(told) < 3:
             raise OSError(28, "No space left on device")
 
-    control.tell = tell
+    control.report = tell
     async with following(control):
         OffFile(state / "off").create()
         await eventually(lambda: len(told) == 3)
@@ -191,4 +191,4 @@ async def test_off_is_followed_whatever_is_wrong_with_the_other_evidence(
         OffFile(state / "off").create()
         await eventually(lambda: parts.is_paused)
     (told,) = warnings(caplog)
-    assert told.startswith("whether telemetry is on could not be followed: RecursionError at ")
+    assert told.startswith("cannot check whether telemetry is on: RecursionError at ")

@@ -329,7 +329,7 @@ def test_a_value_with_the_shape_of_a_secret_is_redacted_and_says_so() -> None:
         (log_line("agent.turn-started", {"ulid": "x"}), "ignored"),
         (log_line("plugin.of-somebody", {"x": 1}), "ignored"),
         (log_line("task.of-tomorrow", {"x": 1}), "unknown"),
-        (log_line("task.first_chunk_received", {"eventType": "usage"}), "bookkeeping"),
+        (log_line("task.first_chunk_received", {"eventType": "usage"}), "condition_not_met"),
         (log_line("task.mode", {}, time="yesterday"), "malformed"),
         (b'{"event":', "malformed"),
     ],

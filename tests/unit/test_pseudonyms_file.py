@@ -211,7 +211,7 @@ BROKEN: dict[str, object] = {
     "empty": b"",
     "torn": json.dumps(whole()).encode()[:90],
     "no JSON": KEY.encode(),
-    "no text": b"\xff\xfe" + bytes.fromhex(KEY),
+    "not text": b"\xff\xfe" + bytes.fromhex(KEY),
     "a list": [whole()],
     "no key": {name: value for name, value in whole().items() if name != "key"},
     "a key of another type": whole(key=[KEY]),

@@ -591,7 +591,7 @@ def test_the_summary_names_every_diagnostic_with_its_source_and_count() -> None:
         "  1,202 dropped_field: fields that are not on the allowlist",
         f"    cline-log: task.tokens:other {TIMES}1,200, task.tokens:extra",
         "    plugin: run.started:more",
-        "  2 shadowed: told better by the run's owner",
+        "  2 superseded: duplicates of the primary source",
         f"    cline-log: task.completed {TIMES}2",
     ]
 

@@ -113,7 +113,7 @@ def test_no_remote_config_is_too_much_for_a_look(tmp_path: Path, content: str) -
 @pytest.mark.parametrize("key", ["openTelemetryMetricExportInterval", "openTelemetryLogMaxQueueSize"])
 @pytest.mark.parametrize("value", [10**400, float("inf"), float("nan"), 2**31, -(10**400)])
 def test_a_number_that_nothing_can_wait_for_is_refused_with_its_key(key: str, value: float) -> None:
-    with pytest.raises(RemoteConfigError, match=f"^{key}: it is no positive number up to 2147483647: "):
+    with pytest.raises(RemoteConfigError, match=f"^{key}: it is not a positive number up to 2147483647: "):
         parse_exports({"openTelemetryEnabled": True, key: value})
 
 

@@ -1,4 +1,4 @@
-// Compaction: what Cline does when a conversation becomes too long for its model, told by notices of the run's status.
+// Compaction: what Cline does when a conversation becomes too long for its model, reported by notices of the run's status.
 
 import { integer, word } from "./gates.js";
 import { record } from "./record.js";

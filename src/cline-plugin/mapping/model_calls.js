@@ -60,10 +60,10 @@ export function onChunk(state, context, nowMs) {
  * @param {ModelCall | undefined} model
  */
 function reasoningTokensOf(context, model) {
-  const told = integer(context?.assistantMessage?.metrics?.reasoningTokenCount);
+  const reported = integer(context?.assistantMessage?.metrics?.reasoningTokenCount);
   const inRun = amount(context?.snapshot?.usage?.reasoningTokenCount);
   const difference = model === undefined || inRun === undefined ? undefined : integer(inRun - model.reasoningTokens);
-  return (told ?? difference) || undefined; // zero is also what Cline says when it does not know
+  return (reported ?? difference) || undefined; // Cline also reports zero when it does not know
 }
 
 /**

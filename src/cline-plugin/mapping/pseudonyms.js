@@ -53,7 +53,7 @@ const pseudonymOf = (key, kind, name) =>
  *   what it should be
  * @property {(id: string) => string | undefined} identifier gives an id that a machine made up as it is; of any other
  *   the pseudonym, or undefined while there is no key
- * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that tell of a tool
+ * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that name a tool
  */
 
 /**

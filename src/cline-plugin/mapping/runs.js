@@ -64,7 +64,7 @@ function runErrorType(status, context) {
 }
 
 /**
- * Remembers how a run ended, as far as is known; gives the run, or undefined if its end has been told of already.
+ * Remembers how a run ended, as far as is known; gives the run, or undefined if its end has been reported already.
  *
  * @param {State} state
  * @param {RunEndedContext} context

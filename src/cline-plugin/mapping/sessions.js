@@ -1,4 +1,4 @@
-// Sessions: which of them this plugin tells of.
+// Sessions: which of them this plugin reports.
 
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";

@@ -26,7 +26,7 @@ import { chosen } from "./gates.js";
  * @property {number} ordinal
  * @property {string | undefined} callId
  * @property {number} startedAtMs
- * @property {boolean} finished `afterTool` has told of its end, `tool-finished` not yet
+ * @property {boolean} finished `afterTool` has reported its end, `tool-finished` not yet
  *
  * @typedef {object} Run
  * @property {string} agentId

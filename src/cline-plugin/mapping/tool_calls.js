@@ -1,4 +1,4 @@
-// Tool calls: their order within an iteration, their start, and their end, which two hooks tell of.
+// Tool calls: their order within an iteration, their start, and their end, which two hooks report.
 
 import { LIMITS } from "../limits.js";
 import { push, take } from "./bounded_map.js";
@@ -132,7 +132,7 @@ export function onAfterTool(state, context, nowMs) {
 }
 
 /**
- * The result of a tool call within the message that tells of its end.
+ * The result of a tool call within the message that reports its end.
  *
  * @param {ToolFinishedContext} context
  * @returns {ToolResult}
@@ -177,7 +177,7 @@ export function onToolFinished(state, context, nowMs) {
   const iteration = integer(context?.iteration) ?? integer(snapshot?.iteration) ?? 0;
   const key = callKey(iteration, rawCallId);
   const held = take(run.held, key);
-  // Of two calls with one id the finished one is meant: Cline tells of afterTool first.
+  // Of two calls with one id the finished one is meant: Cline reports afterTool first.
   const call = take(run.calls, key, (candidate) => candidate.finished) ?? take(run.calls, key);
   const task = call && state.tasks.find((candidate) => candidate.call === call && !candidate.team);
   forgetTask(state, task);

@@ -105,7 +105,7 @@ function cachedConfigs(dataDirectory) {
 }
 
 /**
- * The files of organizations' remote configs, asked anew at each call, since Cline adds to them.
+ * The files of organizations' remote configs, read again at each call, since Cline adds to them.
  *
  * @param {NodeJS.ProcessEnv} environment
  * @param {readonly string[]} dataDirectories Cline's

@@ -1,12 +1,12 @@
-// Lines that did not get into the spool: how many and why, until the spool has been told of them.
+// Lines that did not get into the spool: how many and why, until they are reported in the spool.
 
 /**
  * @typedef {"directory_limit" | "internal_error" | "memory_limit" | "write_error"} LossReason
  *
  * @typedef {object} Losses
  * @property {(reason: LossReason, count: number) => void} add
- * @property {() => void} addUntold notes that lines were thrown away of which nobody shall be told how many
- * @property {() => readonly [LossReason, number][]} counts of which the spool has not been told
+ * @property {() => void} addUncounted notes that lines were thrown away whose number is never reported
+ * @property {() => readonly [LossReason, number][]} counts that are not reported in the spool yet
  * @property {() => boolean} any whether any lines were lost at all, those of no count too
  * @property {() => void} clear
  */
@@ -21,7 +21,7 @@ export function createLosses() {
       byReason.set(reason, (byReason.get(reason) ?? 0) + count);
       any = true;
     },
-    addUntold: () => {
+    addUncounted: () => {
       any = true;
     },
     counts: () => [...byReason],

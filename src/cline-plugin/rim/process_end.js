@@ -6,7 +6,7 @@
  * Sees to it that the recorder is the last to go.
  *
  * Cline ends its plugin process by SIGTERM and, 300 ms later, SIGKILL; a process whose Cline has died exits by itself.
- * Ctrl-C and a closed terminal reach the whole process group, this process too, before Cline has told how the run
+ * Ctrl-C and a closed terminal reach the whole process group, this process too, before Cline has reported how the run
  * ended: those it leaves to Cline. In a host that loads plugins into its own process, signals are not ours.
  *
  * @param {Recorder} recorder

@@ -62,7 +62,7 @@ export function createSpool({ directory, pid, startMs, refused, claims, nowMs, m
     scheduled = false;
     if (refused()) {
       waiting = [];
-      losses.addUntold();
+      losses.addUncounted();
       return;
     }
     const lines = takeWaiting();

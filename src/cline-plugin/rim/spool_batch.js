@@ -1,4 +1,4 @@
-// What goes to the disk together: what was lost before, sessions that must be claimed anew, and the lines that waited.
+// What goes to the disk together: what was lost before, sessions that must be claimed again, and the lines that waited.
 
 import { record } from "../mapping/record.js";
 
@@ -8,7 +8,7 @@ import { record } from "../mapping/record.js";
 /**
  * @typedef {object} BatchContext
  * @property {Pick<SpoolWriter, "hasRoomFor" | "write">} writer
- * @property {Losses} losses of which the batch tells and to which it adds its own
+ * @property {Losses} losses which the batch reports and to which it adds its own
  * @property {() => readonly object[]} claims gives the session.claimed records again
  * @property {() => number} nowMs
  */
@@ -25,7 +25,7 @@ function writeLosses({ writer, losses, nowMs }) {
   const entries = counts.map(([reason, count]) => record("records.dropped", nowMs(), { count, reason }));
   losses.clear();
   if (entries.length === 0 || writer.write(entries.map(lineOf))) return;
-  losses.clear(); // the lines that told of losses are none themselves
+  losses.clear(); // the lines that reported losses are none themselves
   for (const [reason, count] of counts) losses.add(reason, count);
 }
 

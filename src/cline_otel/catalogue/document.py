@@ -85,7 +85,7 @@ def privacy_sections(attributes: model.AttributesFile, sources: Mapping[str, mod
         ),
         Section(
             "never",
-            "Never: what Cline says and nobody is told",
+            "Never exported",
             _NEVER,
             ("Event", "Class", "Fields", "Source"),
             tuple(_withheld_rows(attributes, sources)),
@@ -257,14 +257,14 @@ what it cost and why it failed; not what about, not to whom.
 ## Three lines of defence
 
 1. **An allowlist.** Only the attributes of this page leave, in spans, metrics and log records alike. A field of Cline
-   that is not listed is dropped and counted by its name. A listed one passes the gate of its class; what the gate
-   refuses becomes `_OTHER`, and no part of it survives. An event may be stricter with an attribute than this page,
+   that is not listed is dropped and counted by its name. A listed one is checked by its class; what fails the check
+   becomes `_OTHER`, and no part of it survives. An event may be stricter with an attribute than this page,
    never looser. Ids of traces, spans and log records are hashes of ids that are listed here; names of spans and bodies
    of log records are made of the catalogue's words and of values that have passed.
-2. **Shapes at the gates.** A string of an open set, such as a model's name or an id, is also refused if it has the
+2. **Secret detectors.** A string of an open set, such as a model's name or an id, is also refused if it has the
    shape of a key or token, an e-mail address, a URL, a path or, in names, a random run: `_REDACTED` leaves instead.
-   Free text that you have asked for is masked piece by piece (`[masked]`). Values of closed sets need no such look.
-3. **The collector.** The configurations in `collector-config/` have a redaction processor with shapes of its own
+   Free text that you have asked for is masked piece by piece (`[masked]`). Values of closed sets are not searched.
+3. **The collector.** The configurations in `collector-config/` have a redaction processor with patterns of its own
    ([collector.md](collector.md)). What it finds has passed two lines that it should not have passed.
 
 `cline-otel status` counts what was dropped, replaced and redacted, by the name of the field or attribute, never with a
@@ -272,7 +272,7 @@ value.
 
 **Pseudonyms** are the first 32 hex digits of HMAC-SHA-256 over kind and name, under a key that is made once for each
 installation and never leaves it (`pseudonyms.json` in the state directory; only its owner can read it). A name has the
-same pseudonym for as long as the key stays, so two tools can be told apart and one can be followed. Without the key
+same pseudonym for as long as the key stays, so two tools can be distinguished and one can be followed. Without the key
 nobody can try names against it, and those of two installations do not match. `cline-otel key rotate` makes a new key:
 from then on every name has another pseudonym. What waits keeps the old ones, and ids that a machine made stay the same.
 
@@ -306,8 +306,8 @@ Cannot say anything of your work: numbers, times, Cline's own words and ids. Str
 [pattern](#patterns) and must not have the shape of a secret."""
 
 _BOUNDED: Final = """\
-Upstream anybody can write anything there. Only values of a list leave; anything else becomes `_OTHER`. Long lists go by
-their [names](#lists)."""
+In Cline's telemetry these fields can hold any text. Only values of a list leave; anything else becomes `_OTHER`. Long
+lists go by their [names](#lists)."""
 
 _PSEUDONYM: Final = f"""\
 Names that people or organizations chose, and who they are. The group `names` leaves as hashes; another group leaves not
@@ -320,17 +320,17 @@ a key, an address or a path. Masking finds shapes, not meanings: ask for it only
 may see the text."""
 
 _NEVER: Final = """\
-These fields exist in Cline's telemetry and have no way out, whatever is included; nor has any field that is not listed
+These fields exist in Cline's telemetry and are not exported, whatever is included; nor is any field that is not listed
 at all. (Content that can be asked for is in the table before.) The plugin reads no content into its spool in the first
 place ([spool-format.md](spool-format.md))."""
 
 _FREE_TEXT: Final = """\
-Where Cline says why only in a text, its first 1,024 characters are searched for these patterns in this order, in any
-case of letters. The class of the first that is found leaves, and only where no other field names one."""
+Where Cline gives the reason only as text, its first 1,024 characters are searched for these patterns in this order, in
+any case of letters. The class of the first that is found leaves, and only where no other field names one."""
 
 _LISTS: Final = """\
-The known values that bounded attributes share. An arrow points from Cline's word to the one of the semantic conventions
-that leaves instead."""
+The known values that bounded attributes share. An arrow points from Cline's value to the one of the semantic
+conventions that leaves instead."""
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ _CONVENTIONS: Final = {
     "semconv": "semantic conventions",
     "genai": "GenAI conventions",
     "specification": "specification",
-    "cline": "ours",
+    "cline": "cline-otel",
 }
 
 
@@ -145,7 +145,7 @@ def _attribute(name: str, attribute: model.Attribute, table: model.AttributesFil
 
 def _events(name: str, vocabulary: model.SourceFile, tables: Tables) -> Iterator[str]:
     titles = " and ".join(source.title for source in tables.speakers(name))
-    yield f"### Told by {titles}"
+    yield f"### Reported by {titles}"
     events = sorted(vocabulary.events.items())
     events += [(f"{prefix}*", entry) for prefix, entry in vocabulary.prefixes.items()]
     yield markdown.table(
@@ -184,7 +184,7 @@ _LOGS: Final = """\
 Each has an event name, a severity, the trace and span that it belongs to, and, as far as they are known, {common}.
 
 Words in braces stand for an attribute's value, "unknown" where it is absent. The sentences are for people and may be
-put better in any release; go by the event name and the attributes."""
+reworded in any release; go by the event name and the attributes."""
 
 _ATTRIBUTES: Final = """\
 All that may be on a span, span event, log record or metric, and nothing else may."""
@@ -194,7 +194,7 @@ _RESOURCE: Final = """\
 log records with its version; on metrics a version would split the totals at each upgrade."""
 
 _EVENTS: Final = """\
-What Cline says, by the source that says it, and what becomes of it: a log record, or a part of a run's life. Log
+What Cline reports, by source, and what becomes of it: a log record, or a part of a run's life. Log
 records of runs, failed model calls and failed tool calls are made where their spans are."""
 
 

@@ -28,11 +28,11 @@ from cline_otel.privacy.policy import PrivacyClass
 _CLASS_MEANINGS = {
     "safe": "a number, or a string of a known form",
     "bounded": "one of a list of known values, else _OTHER",
-    "class": "what kind of error the text tells of, if nothing else says it; no text",
+    "class": "the kind of error in the text, if no other field has it; never the text",
     "pseudonym": "a keyed hash or plain, as far as you allow it",
     "content": "only if you ask for it, and masked",
     "secret": "never",
-    "internal": "steers the translator, never leaves",
+    "internal": "used by the translator, never exported",
 }
 
 _COLUMNS = {"choices": 3, "safe": 2, "bounded": 2, "pseudonym": 3, "content": 2, "never": 3}
@@ -70,7 +70,7 @@ def explain_event(name: str | None) -> None:
         if entry.kind != "ignored":
             _print_shared_fields(console, entry, event, table.common, tables.attributes)
     for source, meaning in elsewhere:
-        console.print(f"[bold]{escape(name)}[/]  told by {source}, which is not read yet")
+        console.print(f"[bold]{escape(name)}[/]  reported by {source}, which is not read yet")
         console.print(f"  {escape(meaning)}")
         console.print(f"  [dim]{escape(catalogue.other_sources[source].description)}[/]")
 
@@ -113,7 +113,7 @@ def _list_all(catalogue: Catalogue, tables: Tables) -> None:
 
 
 def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: Catalogue, tables: Tables) -> None:
-    console.print(f"[bold]{escape(entry.name)}[/]  told by {source}")
+    console.print(f"[bold]{escape(entry.name)}[/]  reported by {source}")
     _say(console, entry.meaning)
     _say(console, f"Becomes: {_becomes(entry, tables)}")
     if entry.log_event:
@@ -123,7 +123,7 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
         _say(console, f"{log_event.severity.name}: {body}{counted}")
     if entry.known_to:
         owners = ", ".join(sorted(entry.known_to))
-        _say(console, f"Not repeated from a run that the {owners} owns: it tells the same itself")
+        _say(console, f"Superseded in a run that the {owners} owns: it reports the same itself")
     for name, accepted in entry.when:
         _say(console, f"Only if {name} is {' or '.join(sorted(accepted))}")
 
@@ -186,18 +186,18 @@ def _print_shared_fields(
         if any(attributes.attributes[target].privacy in ("safe", "bounded") for target in entry.fields[field])
     ]
     dropped = [field for field in withheld_fields(common, attributes) if field not in event.fields]
-    told = {*keys, *shared, *dropped, *event.fields, *event.classified, *withheld_fields(event, attributes)}
+    shown = {*keys, *shared, *dropped, *event.fields, *event.classified, *withheld_fields(event, attributes)}
     table = Table(box=None, pad_edge=False, show_header=False)
     for label, fields in (
         ("ids", keys),
-        ("also", always),
+        ("always", always),
         ("if included", [field for field in shared if field not in always]),
         ("dropped", dropped),
-        ("not read", [field for field in entry.handlers if field not in told]),
+        ("not read", [field for field in entry.handlers if field not in shown]),
     ):
         if fields:
             table.add_row(f"  [dim]{label}[/]", f"[dim]{escape(', '.join(fields))}[/]")
-    console.print("  [dim]Besides, as any event of this source:[/]")
+    console.print("  [dim]Also, as any event of this source:[/]")
     console.print(table)
 
 

@@ -62,11 +62,11 @@ def main() -> None:
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    help="Where to take OTLP over HTTP; port 0 is any free one.  [default: 127.0.0.1:4319]",
+    help="Where to receive OTLP over HTTP; port 0 is any free one.  [default: 127.0.0.1:4319]",
 )
-@click.option("--no-listen", is_flag=True, help="Do not take OTLP; read the plugin's spool and cline.log only.")
+@click.option("--no-listen", is_flag=True, help="Do not receive OTLP; read the plugin's spool and cline.log only.")
 def run(listen: str | None, no_listen: bool) -> None:
-    """Run the bridge: read Cline's events, translate, keep, deliver.
+    """Run the bridge: read Cline's events, translate, store, deliver.
 
     Reads the plugin's spool, cline.log and OTLP on 127.0.0.1:4319. What was received survives a crash.
     Stop it with Ctrl-C: what can be sent within 5 s is sent, the rest waits for the next start.
@@ -81,7 +81,7 @@ def run(listen: str | None, no_listen: bool) -> None:
     "--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]"
 )
 def install(cline_dir: Path | None) -> None:
-    """Put the plugin into Cline: it tells of every agent and call."""
+    """Install the plugin into Cline: it reports every agent and call."""
     from cline_otel.cli.plugin import install_plugin
 
     install_plugin(cline_dir)
@@ -92,7 +92,7 @@ def install(cline_dir: Path | None) -> None:
     "--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]"
 )
 def uninstall(cline_dir: Path | None) -> None:
-    """Take the plugin out again; nothing else is touched."""
+    """Remove the plugin; nothing else is touched."""
     from cline_otel.cli.plugin import uninstall_plugin
 
     uninstall_plugin(cline_dir)
@@ -100,7 +100,7 @@ def uninstall(cline_dir: Path | None) -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path, readable=False))
-@click.option("--only", type=SourceName(), help="Hear one source only.")
+@click.option("--only", type=SourceName(), help="Read only this source.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -111,8 +111,9 @@ def uninstall(cline_dir: Path | None) -> None:
 def replay(paths: tuple[Path, ...], only: str | None, output: Path | None, send: bool, metrics: bool) -> None:
     """Turn recordings into telemetry, as the bridge would have.
 
-    PATH is a cline.log, a plugin spool file, OTLP JSON lines, or a folder of these. The kind is told by the
-    content. Without --output the traces are drawn in the terminal. The same input gives the same bytes.
+    PATH is a cline.log, a plugin spool file, OTLP JSON lines, or a folder of these. The format is
+    recognized by the content. Without --output the traces are drawn in the terminal. The same input gives
+    the same bytes.
     """
     from cline_otel.cli.replay import replay_paths
 
@@ -127,8 +128,8 @@ def replay(paths: tuple[Path, ...], only: str | None, output: Path | None, send:
     metavar="N",
     help="The newest N spans and log records of this installation that left or wait.",
 )
-@click.option("--only", type=SourceName(), help="Hear one source only.")
-@click.option("--json", "as_json", is_flag=True, help="For machines, a JSON object a line.")
+@click.option("--only", type=SourceName(), help="Read only this source.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
 def preview(paths: tuple[Path, ...], last: int | None, only: str | None, as_json: bool) -> None:
     """Show exactly what would leave, or left, and what would not and why.
 
@@ -138,7 +139,7 @@ def preview(paths: tuple[Path, ...], last: int | None, only: str | None, as_json
     from cline_otel.cli.preview import preview_last, preview_paths
 
     if bool(paths) == (last is not None):
-        raise click.UsageError("name recordings, or --last N for what this installation sent, one of the two")
+        raise click.UsageError("name recordings, or give --last N for what this installation sent: one of the two")
     if last is None:
         preview_paths(list(paths), only, as_json=as_json)
     elif only is not None:
@@ -157,9 +158,9 @@ def demo() -> None:
 
 @main.command()
 @click.argument("event", required=False)
-@click.option("--privacy", is_flag=True, help="What leaves always, what if you ask for it, and what never.")
+@click.option("--privacy", is_flag=True, help="What is always exported, what if you ask for it, and what never.")
 def explain(event: str | None, privacy: bool) -> None:
-    """Say what an event becomes, and what of it never leaves.
+    """Show what an event becomes, and which of its fields are never exported.
 
     Without EVENT, lists all events of all sources.
     """
@@ -170,11 +171,11 @@ def explain(event: str | None, privacy: bool) -> None:
     elif event is None:
         explain_privacy()
     else:
-        raise click.UsageError("--privacy is of all events: name none")
+        raise click.UsageError("--privacy covers all events: name none")
 
 
 @main.command()
-@click.option("--erase", is_flag=True, help="Also erase what was gathered and not sent yet, from the disk too.")
+@click.option("--erase", is_flag=True, help="Also erase what was collected and not sent yet, from the disk too.")
 def off(erase: bool) -> None:
     """Switch telemetry off, within a second: nothing is read, stored or sent.
 
@@ -187,7 +188,7 @@ def off(erase: bool) -> None:
 
 @main.command()
 def on() -> None:
-    """Take `cline-otel off` back: telemetry goes on from now."""
+    """Undo `cline-otel off`: telemetry resumes from now."""
     from cline_otel.cli.off import switch_on
 
     switch_on()
@@ -207,7 +208,7 @@ def rotate() -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
     """Show what was read, delivered and dropped, and what waits."""
     from cline_otel.cli.status import show_status

@@ -27,7 +27,7 @@ from cline_otel.state_directory import JOURNAL_FILE_NAME, OFF_FILE_NAME
 _ERASE_DEADLINE_SECONDS: Final = 15.0
 _ASK_EVERY_SECONDS: Final = 0.05
 _NO_LIMIT_BYTES: Final = 1 << 40
-"""Neither erasing nor passing over is to fail for want of room in the journal."""
+"""Neither erasing nor skipping is to fail for want of room in the journal."""
 
 
 def switch_off(*, erase: bool) -> None:
@@ -46,7 +46,7 @@ def switch_off(*, erase: bool) -> None:
 
 
 def switch_on() -> None:
-    """Takes the user's own off back; what another decider says stays in force."""
+    """Takes the user's own off back; the other opt-out sources stay in force."""
     state_directory = _state_directory()
     off_file = OffFile(state_directory / OFF_FILE_NAME)
     try:
@@ -59,13 +59,13 @@ def switch_on() -> None:
     try:
         consent = consent_now(load_settings())
     except SettingsError as error:
-        done = "Your off is taken back" if was_off else "You did not switch it off"
-        click.echo(f"{done}, but no bridge can start before this is put right: {error}")
+        done = "Your off is undone" if was_off else "You did not switch it off"
+        click.echo(f"{done}, but no bridge can start before this is fixed: {error}")
         return
     if consent.is_on:
-        click.echo("On: it goes on from now." if was_off else "It was on already.")
+        click.echo("On: telemetry resumes from now." if was_off else "It was on already.")
     else:
-        taken_back = "Your off is taken back, but telemetry" if was_off else "You did not switch it off, and telemetry"
+        taken_back = "Your off is undone, but telemetry" if was_off else "You did not switch it off, and telemetry"
         click.echo(f"{taken_back} stays {consent.describe()}.")
 
 
@@ -86,7 +86,7 @@ def _print_what_waits(journal_path: Path) -> None:
             signals = journal.status().signals
     except (JournalError, OSError, LookupError, ValueError):
         if os.path.lexists(journal_path):
-            click.echo("What waits cannot be told; `cline-otel status` says why.")
+            click.echo("What waits is not known; `cline-otel status` says why.")
         return
     waiting = sum(signals[name].pending_items for name in ("traces", "logs"))
     if waiting:
@@ -114,7 +114,7 @@ def _erase(state_directory: Path, off_file: OffFile) -> str:
                 return "all that waited, by the bridge that runs"
             if asked != request:
                 fail(
-                    "what waits is not erased: another `cline-otel on` or `off` took that back before the bridge had "
+                    "what waits is not erased: another `cline-otel on` or `off` canceled that before the bridge had "
                     "done it; `cline-otel off --erase` asks again"
                 )
             if time.monotonic() > give_up_at:
@@ -151,4 +151,4 @@ def _skip_to_end(state_directory: Path) -> None:
     except StateDirectoryBusyError:
         return
     except (JournalError, SettingsError) as error:
-        fail(f"it stays off, because what was written meanwhile could not be passed over: {error}")
+        fail(f"it stays off, because what was written meanwhile could not be skipped: {error}")

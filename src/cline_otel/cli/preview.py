@@ -24,8 +24,8 @@ from cline_otel.signals import Diagnostics
 from cline_otel.terminal.preview import PreviewView
 
 _NO_KEY: Final = (
-    "This installation has no key yet: `cline-otel install` makes one. With it, pseudonyms leave of names and ids that "
-    "somebody chose; here nothing of them does."
+    "This installation has no key yet: `cline-otel install` makes one. With it, names and ids that "
+    "somebody chose leave as pseudonyms; here they do not leave."
 )
 _CONTENT_KEYS: Final = {"traces": "span", "logs": "log_record"}
 

@@ -30,7 +30,8 @@ from cline_otel.version import __version__
 
 NEVER_SENT: Final = "prompts, code, file contents, paths, arguments, error texts, personal data, keys"
 
-_INDENT: Final = " " * 9
+_LABEL_CELLS: Final = 15
+_INDENT: Final = " " * (2 + _LABEL_CELLS + 2)
 
 
 def run_bridge(*, listen: str | None, listening: bool) -> None:
@@ -66,28 +67,28 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
 
 
 class _TerminalObserver(Observer):
-    """Tells the terminal."""
+    """Writes to the terminal."""
 
     def __init__(self) -> None:
         self.waiting = 0
 
     def started(self, started: Started) -> None:
         _say(f"cline-otel {__version__} runs; stop it with Ctrl-C.")
-        self._tell(started.consent.state, () if started.consent.is_on else (_without_state(started.consent),))
-        self._tell("reads", started.reads)
-        self._tell("sends", started.sends)
+        self._print(started.consent.state, () if started.consent.is_on else (_without_state(started.consent),))
+        self._print("reads", started.reads)
+        self._print("sends", started.sends)
         for opt_in in started.opt_ins:
-            line = f"  also   {opt_in.text}"
+            line = _labelled("also sent", opt_in.text)
             _say(click.style(line, fg="red") if opt_in.is_content else line)
         if started.excluded:
-            self._tell("not", (", ".join(started.excluded),))
-        self._tell("never", (NEVER_SENT + (", but for what it also sends" if started.opt_ins else ""),))
-        self._tell("keeps", (str(started.state_directory),))
-        self._tell("note", started.notices)
+            self._print("excluded", (", ".join(started.excluded),))
+        self._print("never sent", (NEVER_SENT + (", except what is also sent" if started.opt_ins else ""),))
+        self._print("state directory", (str(started.state_directory),))
+        self._print("note", started.notices)
 
-    def _tell(self, word: str, lines: Iterable[str]) -> None:
+    def _print(self, label: str, lines: Iterable[str]) -> None:
         for line in lines:
-            _say(_for_terminal(f"  {word:<5}  {line}"))
+            _say(_for_terminal(_labelled(label, line)))
 
     def consent(self, consent: Consent) -> None:
         _say(f"{_now()} telemetry is {consent.describe() if not consent.is_on else 'on again, from now'}")
@@ -98,6 +99,10 @@ class _TerminalObserver(Observer):
     def status(self, status: JournalStatus, open_runs: int) -> None:
         self.waiting = sum(signal.pending_items for signal in status.signals.values())
         _say(f"{_now()} {status_line(status, open_runs)}")
+
+
+def _labelled(label: str, line: str) -> str:
+    return f"  {label:<{_LABEL_CELLS}}  {line}"
 
 
 def _without_state(consent: Consent) -> str:
@@ -120,7 +125,7 @@ def _log_to_stderr(level: str) -> None:
     # What others log may quote what they handled, so only their warnings are shown.
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("cline_otel").setLevel(level)
-    # Where nobody reads stderr any more there is nobody to tell of it.
+    # Where nobody reads stderr any more, an error of logging reaches nobody.
     logging.raiseExceptions = False
 
 

@@ -1,8 +1,8 @@
-"""What follows from what the deciders say: a pure function, and the strictest wins.
+"""What follows from the opt-out sources: a pure function, and the strictest wins.
 
-Any decider can switch telemetry off and none can switch it on against another, so neither an
+Any opt-out source can switch telemetry off and none can switch it on against another, so neither an
 organization nor a setting of Cline overrules a user, and a user does not overrule an organization's
-off. A decider that cannot be read, and never could, holds everything: nothing is read, dropped or
+off. While an opt-out source has never been readable the state is unknown: nothing is read, dropped or
 sent until it is known.
 """
 
@@ -18,7 +18,7 @@ State = Literal["on", "off", "unknown"]
 
 
 class Answer(Enum):
-    """What one decider says. ``ON`` is an explicit permission, and changes no more than ``SILENT`` does."""
+    """What one opt-out source says. ``ON`` is an explicit permission, and changes no more than ``SILENT`` does."""
 
     SILENT = "silent"
     ON = "on"
@@ -27,7 +27,7 @@ class Answer(Enum):
 
 
 class OptOutSource(Enum):
-    """Who is asked, the user's own words first. The value says in words what its off means; without any path."""
+    """In order, the user's own first. The value says in words what its off means; without any path."""
 
     DO_NOT_TRACK = "DO_NOT_TRACK is set"
     SDK_DISABLED = "OTEL_SDK_DISABLED is true"
@@ -41,20 +41,20 @@ _UNREADABLE = {
     OptOutSource.OFF_FILE: "the state directory cannot be searched, so it is not known if there is a file `off`: "
     "check who owns it",
     OptOutSource.CLINE_OPT_OUT: "Cline's global-settings.json cannot be read, so its telemetryOptOut is not known: "
-    "put the file right, or remove it",
+    "correct the file, or remove it",
     OptOutSource.CLINE_TELEMETRY_SETTING: "Cline's globalState.json cannot be read, so its telemetrySetting is not "
-    "known: put the file right, or remove it",
+    "known: correct the file, or remove it",
     OptOutSource.ORGANIZATION: "the organization's remote config cannot be read, so its telemetryEnabled is not known: "
-    "put the file right, or remove it",
+    "correct the file, or remove it",
 }
 
 
 class Consent(msgspec.Struct, frozen=True):
-    """Whether telemetry is on, and who decided if it is not.
+    """Whether telemetry is on, and why if it is not.
 
     Attributes:
-        state: ``on``; ``off``: what comes is dropped unread; ``held``: everything stays where it is.
-        reasons: one line for each decider that keeps it from being on, the user's own first.
+        state: ``on``; ``off``: what comes is dropped unread; ``unknown``: everything stays where it is.
+        reasons: one line for each source that keeps it from being on, the user's own first.
     """
 
     state: State
@@ -71,7 +71,7 @@ class Consent(msgspec.Struct, frozen=True):
 
 
 def decide(answers: Mapping[OptOutSource, Answer]) -> Consent:
-    """The consent that follows from the answers; a decider without one is silent."""
+    """The consent that follows from the answers; a source without one is silent."""
     off = [source for source in OptOutSource if answers.get(source) is Answer.OFF]
     if off:
         return Consent("off", tuple(source.value for source in off))

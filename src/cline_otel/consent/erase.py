@@ -35,7 +35,7 @@ class EraseResult(msgspec.Struct, frozen=True):
 def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> EraseResult:
     """Erases what waits to be sent, what was refused, what is known of open runs, and what was written for us.
 
-    Also the copies that the journal keeps of what has left, and what is known of agents, facts and runs that
+    Also the copies that the journal keeps of what has left, and what is known of agents, log events and runs that
     are over. Metrics count from now. Ids stay: they let what comes of an erased run later be late instead of a
     run that begins in its middle.
 
@@ -49,7 +49,7 @@ def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> EraseResult:
 
 
 def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> EraseResult | None:
-    """Erases what was gathered while the user let more leave; the spool stays, its lines pass today's gates.
+    """Erases what was gathered while the user let more leave; the spool stays, its lines are checked by today's policy.
 
     Returns:
         What is gone; None if no less is allowed than at the last call.

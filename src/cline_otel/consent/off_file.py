@@ -42,7 +42,7 @@ class OffFile:
     def exists(self) -> bool:
         """Whether it is there; anything of that name counts, a dangling link too.
 
-        While that cannot be told it is as it was; if it never could be told, it counts as there.
+        While that is unknown it is as it was; if it was never known, it counts as there.
         """
         try:
             os.lstat(self.path)
@@ -55,7 +55,7 @@ class OffFile:
 
     @property
     def is_known(self) -> bool:
-        """Whether it could be told, at the last look or before, if it is there."""
+        """Whether it is known, from the last look or before, if it is there."""
         return self._was_there is not None
 
     @property

@@ -51,7 +51,7 @@ class OptOutSources:
         }
 
     def look(self) -> dict[OptOutSource, Answer]:
-        """What each decider says now. Costs a stat a file where nothing changed."""
+        """What each source says now. Costs a stat a file where nothing changed."""
         return {
             **self._fixed,
             OptOutSource.OFF_FILE: _switched_off(self.off_file),
@@ -70,7 +70,7 @@ class OptOutSources:
 
 
 def opt_out_sources_of(settings: Settings, environment: Mapping[str, str]) -> OptOutSources:
-    """The evidence of an installation. Where Cline may use one of several files, each of them counts.
+    """The opt-out sources of an installation. Where Cline may use one of several files, each of them counts.
 
     ``environment`` has ``DO_NOT_TRACK``, ``OTEL_SDK_DISABLED``, and where Cline's own variables put its files.
     """
@@ -102,7 +102,7 @@ class _Said:
     """What one file of settings last said. What cannot be read, a value of a wrong type too, changes nothing of it."""
 
     def __init__(self, path: Path, meaning: Callable[[Mapping[str, object]], Answer]) -> None:
-        """``meaning`` tells what the fields say; UNKNOWN where they cannot be understood."""
+        """``meaning`` gives what the fields say; UNKNOWN where they cannot be understood."""
         self._file = WatchedFile(path)
         self._meaning = meaning
         self._answer = Answer.UNKNOWN

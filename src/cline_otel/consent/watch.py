@@ -1,4 +1,4 @@
-"""Looks at the evidence again and again, and carries a change out at once."""
+"""Looks at the opt-out sources again and again, and carries a change out at once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ConsentWatch:
         try:
             return decide(self._sources.look())
         except Exception:
-            # Whatever is wrong with the other evidence, the user's own switch counts.
+            # Whatever is wrong with the other opt-out sources, the user's own switch counts.
             if not self._sources.off_file.exists:
                 raise
             return decide({OptOutSource.OFF_FILE: Answer.OFF})

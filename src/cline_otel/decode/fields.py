@@ -43,7 +43,7 @@ def to_event(
     diagnostics: Diagnostics,
     process: str = "",
 ) -> Event | None:
-    """The event that a record becomes, or None if the catalogue calls it bookkeeping.
+    """The event that a record becomes, or None if the catalogue ignores it.
 
     Fields that the entry does not list are dropped and counted by name; values that a gate refuses
     become ``_OTHER`` or ``_REDACTED`` and are counted by the attribute's name.

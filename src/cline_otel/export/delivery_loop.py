@@ -224,7 +224,7 @@ class DeliveryLoop:
             _logger.warning("%s: %d rejected by the destination: %s", self._signal, rejected, result.message)
         self._last_message = result.message or self._last_message
         if self._trouble:
-            _logger.info("%s: delivery goes on", self._signal)
+            _logger.info("%s: delivery resumed", self._signal)
             self._trouble = ""
 
     def _put_aside(self, batch: Batch, result: Refused) -> None:
@@ -237,7 +237,7 @@ class DeliveryLoop:
         if result.reason != self._trouble:
             self._trouble = result.reason
             _logger.warning(
-                "%s: not delivered, kept and tried again: %s%s",
+                "%s: not delivered, kept and will be retried: %s%s",
                 self._signal,
                 result.reason,
                 f"; {remedy}" if remedy else "",

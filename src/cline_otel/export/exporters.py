@@ -1,4 +1,4 @@
-"""From destinations to exporters: which class serves which destination, and what to tell people of it."""
+"""From destinations to exporters: which class serves which destination, and how it is described to people."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _exporter(destination: Destination) -> Exporter:
     if isinstance(destination, OtlpDestination):
         try:
             if destination.protocol == "grpc":
-                # gRPC would tell stderr of every failed handshake; the result says it once, with the remedy.
+                # gRPC would write every failed handshake to stderr; the result says it once, with the remedy.
                 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
                 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 

@@ -116,7 +116,7 @@ class PeriodicMetricReader:
             async with asyncio.timeout(self._timeout_seconds):
                 result = await self._exporters[index].export(Batch([request]))
         except TimeoutError:
-            result = Retry(f"metrics were not taken within {self._timeout_seconds:g} s")
+            result = Retry(f"metrics were not accepted within {self._timeout_seconds:g} s")
         except Exception as error:
             result = Retry(f"unexpected {type(error).__name__} in the exporter")
         self._note(index, result, request)
@@ -138,5 +138,5 @@ class PeriodicMetricReader:
         if reason and reason != trouble:
             _logger.warning("metrics: %s%s", reason, f"; {remedy}" if remedy else "")
         elif trouble and not reason:
-            _logger.info("metrics: delivery goes on")
+            _logger.info("metrics: delivery resumed")
         self._trouble[index] = reason

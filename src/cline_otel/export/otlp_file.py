@@ -41,7 +41,7 @@ class OtlpFileExporter:
         self._kept_files = kept_files
         self._descriptor: int | None = None
         self._size_bytes = 0
-        # What cannot be done is told with the first line.
+        # What cannot be done is reported with the first line.
         with suppress(OSError):
             if destination.directory.is_dir():
                 private_directory(destination.directory)

@@ -40,7 +40,7 @@ _RETRYABLE: Final = frozenset(
 _REMEDIES: Final[dict[grpc.StatusCode, str]] = {
     grpc.StatusCode.UNAUTHENTICATED: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
     grpc.StatusCode.PERMISSION_DENIED: "check what the credentials in OTEL_EXPORTER_OTLP_HEADERS may do",
-    grpc.StatusCode.UNIMPLEMENTED: "check OTEL_EXPORTER_OTLP_ENDPOINT: what answers there takes no OTLP of this signal",
+    grpc.StatusCode.UNIMPLEMENTED: "check OTEL_EXPORTER_OTLP_ENDPOINT: the server does not accept OTLP of this signal",
     grpc.StatusCode.NOT_FOUND: "check OTEL_EXPORTER_OTLP_ENDPOINT",
     grpc.StatusCode.FAILED_PRECONDITION: "check OTEL_EXPORTER_OTLP_ENDPOINT and the account behind it",
 }

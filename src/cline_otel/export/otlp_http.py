@@ -74,7 +74,7 @@ class OtlpHttpExporter:
         """Post the batch once; a stale kept-alive connection gets a second try at once."""
         if self._proxy is not None and urlsplit(self._proxy).scheme not in {"http", "https"}:
             return Paused(
-                "the proxy for " + self._place + " is no http proxy", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+                "the proxy for " + self._place + " is not an http proxy", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
             )
         try:
             body = await self._body(batch.payload)
@@ -95,7 +95,7 @@ class OtlpHttpExporter:
                 "check the scheme of OTEL_EXPORTER_OTLP_ENDPOINT and the client certificate and key",
             )
         except aiohttp.InvalidURL:
-            return Paused(f"{self._place} is no usable URL", _REMEDY)
+            return Paused(f"{self._place} is not a usable URL", _REMEDY)
         except ValueError:
             return Paused(
                 f"{self._place} cannot be used with the settings as they are",

@@ -41,7 +41,7 @@ _JSON_REJECTED: Final[dict[SignalName, str]] = {
 
 
 class Repeater:
-    """Repeats what others say, without what was told them in confidence."""
+    """Repeats what destinations answer, without the secrets that were sent to them."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """``secrets`` are hidden wherever they stand; very short ones only where they stand by themselves."""
@@ -86,7 +86,7 @@ def _patterns(secret: str) -> Iterator[str]:
 
 
 def delivered_from_protobuf(signal: SignalName, body: bytes, repeat: Repeater) -> Delivered:
-    """The result told by an ``Export*ServiceResponse``; an empty body is full success.
+    """The result given by an ``Export*ServiceResponse``; an empty body is full success.
 
     Raises:
         ValueError: the body is no such message.

@@ -55,8 +55,8 @@ def load_exporter(destination: SdkDestination) -> Any:
         ) from error
     if not callable(getattr(exporter, "export", None)):
         raise ExporterError(
-            f"{variable}: '{destination.name}' waits to be asked for its data, and only exporters that are sent to "
-            "can be used: send OTLP to a collector and let that one be asked"
+            f"{variable}: '{destination.name}' is a pull exporter, and only push exporters can be used: "
+            "send OTLP to a collector and let that one be scraped"
         )
     return exporter
 

@@ -44,7 +44,7 @@ def _explanation(error: sqlite3.Error, path: Path) -> JournalError:
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return JournalError(
             f"journal {path} is damaged ({error}): move it away and start again; "
-            "what Cline's own files still hold is then read anew"
+            "what Cline's own files still hold is then read again"
         )
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return JournalError(

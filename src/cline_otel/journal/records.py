@@ -23,7 +23,7 @@ class JournalFullError(JournalError):
 class OutboxItem(msgspec.Struct, frozen=True):
     """A serialized OTLP ``Export*ServiceRequest`` to deliver, and how many spans or log records it holds.
 
-    ``diagnostics`` says what of the input did not become telemetry, or not as it was told, in the step that made it.
+    ``diagnostics`` says what of the input was dropped or changed in the step that made it.
     """
 
     signal: OutboxSignal
@@ -72,7 +72,7 @@ class KeptRequest(msgspec.Struct, frozen=True):
         left_at_ns: when its destination answered for it; None while it waits.
         destination: who that was, in words without secrets; empty where it is not known.
         reason: why it was refused; empty if it was not.
-        diagnostics: what did not become telemetry, or not as it was told, in the step that made it.
+        diagnostics: what did not become telemetry, or not as it was reported, in the step that made it.
     """
 
     signal: OutboxSignal

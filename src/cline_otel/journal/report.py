@@ -1,4 +1,4 @@
-"""What the journal tells about itself."""
+"""What the journal reports about itself."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def check_identity(connection: sqlite3.Connection, path: Path, *, known_version:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application_id != APPLICATION_ID and (tables or found):
         raise JournalError(
-            f"{path} is a database of something else, not a journal: "
+            f"{path} is the database of another program, not a journal: "
             "move it away, or set CLINE_OTEL_BRIDGE_STATE_DIR to another directory"
         )
     if found > known_version:

@@ -18,7 +18,7 @@ SENT_HISTORY_REQUESTS: Final = 200
 SENT_HISTORY_BYTES: Final = 4 * 1024 * 1024
 
 DIAGNOSTIC_NAMES: Final = 200
-"""Names that are told of one request; what is beyond is counted together, so that no request makes a row large."""
+"""Names that are kept of one request; what is beyond is counted together, so that no request makes a row large."""
 
 _BEYOND: Final = "_OTHER"
 

@@ -107,7 +107,7 @@ class Journal:
                 if schema.version(connection) < len(schema.MIGRATIONS):
                     raise JournalError(
                         f"journal {path} was written by an older release: "
-                        "start the bridge once with `cline-otel run`, which brings it forward"
+                        "start the bridge once with `cline-otel run`, which migrates it"
                     )
                 return cls(connection, path, time.time_ns)
             except BaseException:
@@ -309,13 +309,13 @@ class Journal:
             connection.execute("UPDATE meta SET value = ? WHERE key = 'started_at_ns'", (started_at_ns,))
         self.started_at_ns = started_at_ns
         with self._guard():
-            # Pages hold remnants of earlier deletions too, so all are written anew.
+            # Pages hold remnants of earlier deletions too, so all are rewritten.
             self._connection.execute("PRAGMA temp_store = MEMORY")
             self._connection.execute("VACUUM")
             (is_blocked, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_blocked:
             raise JournalError(
-                f"journal {self._path} is being read by another program, so what was deleted is on the disk yet: "
+                f"journal {self._path} is being read by another program, so what was deleted is still on the disk: "
                 "stop that program and erase again"
             )
         return erased
@@ -334,7 +334,7 @@ class Journal:
             return sent_history.newest(self._connection, items)
 
     def status(self) -> JournalStatus:
-        """All that ``cline-otel status`` tells of the journal."""
+        """All that ``cline-otel status`` shows of the journal."""
         with self._guard():
             return report.read(self._connection, str(self._path), self.instance_id, self.started_at_ns)
 

@@ -1,4 +1,4 @@
-"""Opening, keeping private, replacing, and telling files apart."""
+"""Opening, keeping private, replacing, and identifying files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAITS_SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16)
 
 
 def file_number(found: os.stat_result) -> int:
-    """What tells a file from others on its device, over renames: the inode, or a hash of a file id of 128 bits.
+    """What distinguishes a file from others on its device, over renames: the inode, or a hash of a file id of 128 bits.
 
     Returns:
         A number of at most 64 bits.

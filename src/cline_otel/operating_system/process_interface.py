@@ -14,7 +14,7 @@ class LivingProcess(msgspec.Struct, frozen=True):
     Attributes:
         pid: its pid as it is seen from here.
         identity: equal for the same process alone, however often its pid is reused and the wall clock is moved.
-        started_at_ms: when it started, Unix epoch, by the wall clock as it is set now; 0 where that is not told.
+        started_at_ms: when it started, Unix epoch, by the wall clock as it is set now; 0 where that is unknown.
     """
 
     pid: int

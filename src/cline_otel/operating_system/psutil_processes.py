@@ -15,7 +15,7 @@ class PsutilProcesses:
     shows_every_process = True
 
     def living(self, pid: int) -> LivingProcess | None:
-        """The process that bears ``pid``; with start 0 if it is not told when it started."""
+        """The process that bears ``pid``; with start 0 if its start is unknown."""
         try:
             process = psutil.Process(pid)
             if psutil.POSIX and process.status() == psutil.STATUS_ZOMBIE:
@@ -27,7 +27,7 @@ class PsutilProcesses:
             return LivingProcess(pid, None, 0)
 
     def look(self) -> PsutilProcesses:
-        """Every question is put to the system anew."""
+        """Every question is put to the system again."""
         return self
 
     def bearers(self, pid: int) -> list[LivingProcess]:

@@ -49,7 +49,7 @@ const LIMITS = Object.freeze({
  * Sees to it that the recorder is the last to go.
  *
  * Cline ends its plugin process by SIGTERM and, 300 ms later, SIGKILL; a process whose Cline has died exits by itself.
- * Ctrl-C and a closed terminal reach the whole process group, this process too, before Cline has told how the run
+ * Ctrl-C and a closed terminal reach the whole process group, this process too, before Cline has reported how the run
  * ended: those it leaves to Cline. In a host that loads plugins into its own process, signals are not ours.
  *
  * @param {Recorder} recorder
@@ -281,7 +281,7 @@ function take(map, key, accepts = () => true) {
  * @property {number} ordinal
  * @property {string | undefined} callId
  * @property {number} startedAtMs
- * @property {boolean} finished `afterTool` has told of its end, `tool-finished` not yet
+ * @property {boolean} finished `afterTool` has reported its end, `tool-finished` not yet
  *
  * @typedef {object} Run
  * @property {string} agentId
@@ -369,7 +369,7 @@ function runOf(state, snapshot) {
 const sessionOf = (state, agentId) =>
   state.agents.get(agentId)?.sessionId ?? (state.sessions.size === 1 ? state.sessions.keys().next().value : undefined);
 
-// Compaction: what Cline does when a conversation becomes too long for its model, told by notices of the run's status.
+// Compaction: what Cline does when a conversation becomes too long for its model, reported by notices of the run's status.
 
 
 /**
@@ -466,10 +466,10 @@ function onChunk(state, context, nowMs) {
  * @param {ModelCall | undefined} model
  */
 function reasoningTokensOf(context, model) {
-  const told = integer(context?.assistantMessage?.metrics?.reasoningTokenCount);
+  const reported = integer(context?.assistantMessage?.metrics?.reasoningTokenCount);
   const inRun = amount(context?.snapshot?.usage?.reasoningTokenCount);
   const difference = model === undefined || inRun === undefined ? undefined : integer(inRun - model.reasoningTokens);
-  return (told ?? difference) || undefined; // zero is also what Cline says when it does not know
+  return (reported ?? difference) || undefined; // Cline also reports zero when it does not know
 }
 
 /**
@@ -557,7 +557,7 @@ const pseudonymOf = (key, kind, name) =>
  *   what it should be
  * @property {(id: string) => string | undefined} identifier gives an id that a machine made up as it is; of any other
  *   the pseudonym, or undefined while there is no key
- * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that tell of a tool
+ * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that name a tool
  */
 
 /**
@@ -939,7 +939,7 @@ function runErrorType(status, context) {
 }
 
 /**
- * Remembers how a run ended, as far as is known; gives the run, or undefined if its end has been told of already.
+ * Remembers how a run ended, as far as is known; gives the run, or undefined if its end has been reported already.
  *
  * @param {State} state
  * @param {RunEndedContext} context
@@ -1007,7 +1007,7 @@ function onRunEnded(status) {
   };
 }
 
-// Sessions: which of them this plugin tells of.
+// Sessions: which of them this plugin reports.
 
 
 /**
@@ -1028,7 +1028,7 @@ function onSetup(state, context, nowMs) {
   return [record("session.claimed", nowMs, fields)];
 }
 
-// Tool calls: their order within an iteration, their start, and their end, which two hooks tell of.
+// Tool calls: their order within an iteration, their start, and their end, which two hooks report.
 
 
 /**
@@ -1145,7 +1145,7 @@ function onAfterTool(state, context, nowMs) {
 }
 
 /**
- * The result of a tool call within the message that tells of its end.
+ * The result of a tool call within the message that reports its end.
  *
  * @param {ToolFinishedContext} context
  * @returns {ToolResult}
@@ -1190,7 +1190,7 @@ function onToolFinished(state, context, nowMs) {
   const iteration = integer(context?.iteration) ?? integer(snapshot?.iteration) ?? 0;
   const key = callKey(iteration, rawCallId);
   const held = take(run.held, key);
-  // Of two calls with one id the finished one is meant: Cline tells of afterTool first.
+  // Of two calls with one id the finished one is meant: Cline reports afterTool first.
   const call = take(run.calls, key, (candidate) => candidate.finished) ?? take(run.calls, key);
   const task = call && state.tasks.find((candidate) => candidate.call === call && !candidate.team);
   forgetTask(state, task);
@@ -1425,7 +1425,7 @@ function cachedConfigs(dataDirectory) {
 }
 
 /**
- * The files of organizations' remote configs, asked anew at each call, since Cline adds to them.
+ * The files of organizations' remote configs, read again at each call, since Cline adds to them.
  *
  * @param {NodeJS.ProcessEnv} environment
  * @param {readonly string[]} dataDirectories Cline's
@@ -1499,15 +1499,15 @@ function watchPseudonyms(file, pseudonyms, monotonicMs) {
   };
 }
 
-// Lines that did not get into the spool: how many and why, until the spool has been told of them.
+// Lines that did not get into the spool: how many and why, until they are reported in the spool.
 
 /**
  * @typedef {"directory_limit" | "internal_error" | "memory_limit" | "write_error"} LossReason
  *
  * @typedef {object} Losses
  * @property {(reason: LossReason, count: number) => void} add
- * @property {() => void} addUntold notes that lines were thrown away of which nobody shall be told how many
- * @property {() => readonly [LossReason, number][]} counts of which the spool has not been told
+ * @property {() => void} addUncounted notes that lines were thrown away whose number is never reported
+ * @property {() => readonly [LossReason, number][]} counts that are not reported in the spool yet
  * @property {() => boolean} any whether any lines were lost at all, those of no count too
  * @property {() => void} clear
  */
@@ -1522,7 +1522,7 @@ function createLosses() {
       byReason.set(reason, (byReason.get(reason) ?? 0) + count);
       any = true;
     },
-    addUntold: () => {
+    addUncounted: () => {
       any = true;
     },
     counts: () => [...byReason],
@@ -1534,13 +1534,13 @@ function createLosses() {
   };
 }
 
-// What goes to the disk together: what was lost before, sessions that must be claimed anew, and the lines that waited.
+// What goes to the disk together: what was lost before, sessions that must be claimed again, and the lines that waited.
 
 
 /**
  * @typedef {object} BatchContext
  * @property {Pick<SpoolWriter, "hasRoomFor" | "write">} writer
- * @property {Losses} losses of which the batch tells and to which it adds its own
+ * @property {Losses} losses which the batch reports and to which it adds its own
  * @property {() => readonly object[]} claims gives the session.claimed records again
  * @property {() => number} nowMs
  */
@@ -1557,7 +1557,7 @@ function writeLosses({ writer, losses, nowMs }) {
   const entries = counts.map(([reason, count]) => record("records.dropped", nowMs(), { count, reason }));
   losses.clear();
   if (entries.length === 0 || writer.write(entries.map(lineOf))) return;
-  losses.clear(); // the lines that told of losses are none themselves
+  losses.clear(); // the lines that reported losses are none themselves
   for (const [reason, count] of counts) losses.add(reason, count);
 }
 
@@ -1835,7 +1835,7 @@ function createSpool({ directory, pid, startMs, refused, claims, nowMs, monotoni
     scheduled = false;
     if (refused()) {
       waiting = [];
-      losses.addUntold();
+      losses.addUncounted();
       return;
     }
     const lines = takeWaiting();
@@ -1978,7 +1978,7 @@ function receive(kind, context) {
   }
 }
 
-// Not asked for: beforeTool. The tool-started event tells the same, and each hook costs Cline a trip with all messages.
+// Not asked for: beforeTool. The tool-started event reports the same, and each hook costs Cline a trip with all messages.
 const plugin = {
   name: "cline-otel",
   manifest: { capabilities: ["hooks"] },

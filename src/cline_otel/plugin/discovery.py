@@ -64,7 +64,7 @@ class HubDaemon:
 
     @property
     def advice(self) -> str:
-        """One line for the user. A hub looks for plugins anew at each session's start, so it needs no restart."""
+        """One line for the user. A hub looks for plugins again at each session's start, so it needs no restart."""
         return (
             f"a Cline hub runs (process {self.pid}): sessions that start from now on load the plugin, "
             "sessions that are already open do not"

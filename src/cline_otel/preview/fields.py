@@ -49,7 +49,7 @@ replaced: outside the known values. redacted: it has the shape of a key, an addr
 excluded: the user excludes the attribute. not_included: the user does not include whose it is.
 no_key: its pseudonym would leave, and the installation has no key yet. not_plain: it leaves in the clear only,
 and the user does not let it. not_opted_in: content that the user does not let leave. stricter: this event makes
-it more private than the attribute. unusable: empty, or not of its type. said_better: another field says it.
+it more private than the attribute. unusable: empty, or not of its type. said_better: another field has it.
 not_passed_on: it was read, and nothing became of the event.
 """
 
@@ -134,8 +134,8 @@ def _outcomes(
     if handlers:
         events, diagnostics = record.with_only([key, *conditions])
         alone = events[0] if events else None
-        told = (_handled(key, handler, record, event, alone, diagnostics, catalogue) for handler in handlers)
-        outcomes += [outcome for outcome in told if outcome is not None]
+        results = (_handled(key, handler, record, event, alone, diagnostics, catalogue) for handler in handlers)
+        outcomes += [outcome for outcome in results if outcome is not None]
         if not outcomes:
             outcomes.append(_withheld(key, record, "unusable", handlers[0].name))
     yield from outcomes
@@ -188,7 +188,7 @@ def _handled(
 def _held_back(
     key: str, record: DecodedRecord, entry: SourceEvent, catalogue: Catalogue, policy: Policy
 ) -> Iterator[WithheldField]:
-    """Attributes that the catalogue has for a field and that nobody reads it for: each reason once."""
+    """Attributes that the catalogue has for a field and that are not read from it: each reason once."""
     read = {handler.name for handler in entry.handlers[key]}
     said: set[Reason] = set()
     for target in entry.fields.get(key, ()):

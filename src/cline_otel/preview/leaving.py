@@ -91,7 +91,7 @@ def sender_of(signal: SignalName, request: bytes) -> Sender:
     """Of whom an export request says that it is; all that the journal keeps have one.
 
     Raises:
-        ValueError: the bytes are no such request, or one of nobody.
+        ValueError: the bytes are no such request, or one without a resource.
     """
     _, _, of_json = _PARTS[signal]
     try:

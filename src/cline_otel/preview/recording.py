@@ -38,13 +38,13 @@ from cline_otel.translate.totals import Totals
 from cline_otel.version import __version__
 
 Outcome = Literal[
-    "read", "ignored", "unknown", "bookkeeping", "malformed", "superseded", "late", "duplicate", "defect", "clock"
+    "read", "ignored", "unknown", "condition_not_met", "malformed", "superseded", "late", "duplicate", "defect", "clock"
 ]
 """What became of an upstream event.
 
-read: it was taken in. ignored: the catalogue calls it bookkeeping. unknown: the catalogue does not know it.
-bookkeeping: it counts only under a condition, which it does not meet. malformed: it could not be decoded.
-shadowed, late, duplicate, defect: it was read and nothing became of it (``DiagnosticKind``).
+read: it was taken in. ignored: the catalogue says that nothing becomes of it. unknown: the catalogue does not know it.
+condition_not_met: it counts only under a condition. malformed: it could not be decoded.
+superseded, late, duplicate, defect: it was read and nothing became of it (``DiagnosticKind``).
 clock: no event, but time that passed.
 """
 
@@ -63,7 +63,7 @@ class Step(msgspec.Struct):
 
     Attributes:
         at_ns: when it happened, nanoseconds since the Unix epoch; None if it does not say.
-        source: who told it; "clock" for time that passed.
+        source: which reported it; "clock" for time that passed.
         event: its name, ``_OTHER`` for what looks like no name; empty if it has none.
         meaning: what the catalogue says of it; empty if nothing.
         around: names of what surrounds its fields and is never read.
@@ -184,8 +184,8 @@ class Preview:
         outputs = self._translated(record.events)
         self._let_out(outputs, step)
         if not (step.spans or step.logs or step.measurements):
-            told_of = ((kind, event.source, event.name) for kind in _NOT_PASSED_ON)
-            step.outcome = next((key[0] for key in told_of if key in outputs.diagnostics), "read")
+            counted = ((kind, event.source, event.name) for kind in _NOT_PASSED_ON)
+            step.outcome = next((key[0] for key in counted if key in outputs.diagnostics), "read")
         step.taken, step.withheld = judged(
             record, event, entry, self._catalogue, self._policy, passed_on=step.outcome == "read"
         )
@@ -257,7 +257,7 @@ def _outcome_without_event(record: DecodedRecord) -> Outcome:
         return "malformed"
     if "unmapped_event" in kinds or record.entry is None:
         return "unknown"
-    return "ignored" if record.entry.kind == "ignored" else "bookkeeping"
+    return "ignored" if record.entry.kind == "ignored" else "condition_not_met"
 
 
 def _nameable_part(name: str) -> str:

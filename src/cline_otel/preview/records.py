@@ -17,7 +17,7 @@ from cline_otel.sources.registry import Registry
 
 
 class DecodedRecord(msgspec.Struct):
-    """One record as it was told, and what it was decoded to.
+    """One record as it was reported, and what it was decoded to.
 
     Attributes:
         upstream: the record.
@@ -34,7 +34,7 @@ class DecodedRecord(msgspec.Struct):
 
     @property
     def source(self) -> str:
-        """Who told it."""
+        """The source that reported it."""
         return self.upstream.payload.source
 
     @property

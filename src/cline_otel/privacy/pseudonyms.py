@@ -1,4 +1,4 @@
-"""Pseudonyms: keyed hashes that tell two names apart and say nothing of either.
+"""Pseudonyms: keyed hashes that distinguish names and reveal none.
 
 HMAC-SHA-256 with a key of the installation's own. Without the key nobody can try names against them, and
 those of two installations cannot be matched.

@@ -1,4 +1,4 @@
-"""The second line: shapes of keys, e-mail addresses, URLs, paths and random runs, wherever a string is of an open set.
+"""Defence in depth: shapes of keys, e-mail addresses, URLs, paths and random runs, wherever a string is of an open set.
 
 The first line is the catalogue: strings that leave stand in a list, or are ids and model names whose
 patterns admit no spaces and no addresses. What could still pass is a secret that somebody put where an id

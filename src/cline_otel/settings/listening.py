@@ -37,7 +37,7 @@ def listen_token(listen: ListenAddress | None, token: Secret | None, token_file:
 
 
 def notices_of_listening(listen: ListenAddress | None) -> list[str]:
-    """What to tell of an address that others can reach."""
+    """What to say of an address that others can reach."""
     if listen is None or listen.is_loopback:
         return []
     notice = (
@@ -52,7 +52,7 @@ def _token_in(path: Path) -> Secret:
         with os.fdopen(open_file(path, os.O_RDONLY, follow_links=True), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise SettingsError(f"{TOKEN_FILE_VARIABLE}: {path} is no regular file: name one that holds the token")
+                raise SettingsError(f"{TOKEN_FILE_VARIABLE}: {path} is not a regular file: name one with the token")
             if others_may_use(found):
                 raise SettingsError(f"{TOKEN_FILE_VARIABLE}: others may use {path}: `chmod 600` it")
             text = file.read(_TOKEN_FILE_BYTES).decode("ascii", "replace")

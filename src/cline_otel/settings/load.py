@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         remote_config_path: the one file with the organization's remote config; None for the copies that Cline keeps.
         policy: what the user lets leave and holds back; the installation's key is not in it.
         remote_exports: what it said of exports when the settings were read.
-        notices: lines worth telling at the start: settings that have no effect or look mistaken.
+        notices: lines to show at the start: settings that have no effect or look mistaken.
     """
 
     state_directory: Path

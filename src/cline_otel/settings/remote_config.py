@@ -6,7 +6,7 @@ Copies in workspaces are never read: whoever writes a repository would say where
 
 The keys are those of Cline's ``RemoteConfigSchema``, and mean what Cline's OpenTelemetry exporters make
 of them, except that an endpoint without TLS must be allowed, and a value that cannot be used is refused
-instead of passed over. No text of this module repeats a value.
+instead of skipped. No text of this module repeats a value.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def _protocol(fields: Mapping[str, object], key: str) -> OtlpProtocol:
     for protocol in known:
         if text == protocol:
             return protocol
-    raise RemoteConfigError(f"{key}: it is no OTLP protocol: use {', '.join(known)}")
+    raise RemoteConfigError(f"{key}: it is not an OTLP protocol: use {', '.join(known)}")
 
 
 def _http_endpoint(text: str, signal: SignalName) -> tuple[str, bool, str]:
@@ -265,10 +265,10 @@ def _http_endpoint(text: str, signal: SignalName) -> tuple[str, bool, str]:
 
 
 def _grpc_endpoint(text: str, may_be_insecure: bool) -> tuple[str, bool, str]:
-    """As :func:`_http_endpoint`; of gRPC's names only a host and a port, which nobody can read in two ways."""
+    """As :func:`_http_endpoint`; of gRPC's names only a host and a port, which is unambiguous."""
     endpoint, insecure = values.grpc_endpoint(text)
     if not _HOST_AND_PORT.fullmatch(endpoint):
-        raise ValueError("it is no host with a port: give one such as https://collector.example.com:4317")
+        raise ValueError("it is not a host with a port: give one such as https://collector.example.com:4317")
     host = values.http_endpoint(f"http://{endpoint}").hostname or ""
     return endpoint, may_be_insecure if insecure is None else insecure, host
 
@@ -299,15 +299,15 @@ def _positive(fields: Mapping[str, object], key: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_MS:
-        raise RemoteConfigError(f"{key}: it is no positive number up to {_LONGEST_MS}: give one, or leave it out")
+        raise RemoteConfigError(f"{key}: it is not a positive number up to {_LONGEST_MS}: give one, or leave it out")
     return float(value)
 
 
-_TYPES: Final = {bool: "neither true nor false", str: "no text", dict: "no object"}
+_TYPES: Final = {bool: "neither true nor false", str: "not text", dict: "not an object"}
 
 
 def _typed(fields: Mapping[str, object], key: str, kind: type) -> Any:
     value = fields.get(key)
     if value is None or isinstance(value, kind):
         return value
-    raise RemoteConfigError(f"{key}: it is {_TYPES[kind]}: put it right, or leave it out")
+    raise RemoteConfigError(f"{key}: it is {_TYPES[kind]}: correct it, or leave it out")

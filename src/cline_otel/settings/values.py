@@ -109,7 +109,7 @@ def duration_ms_as_seconds(text: str) -> float:
     """A positive number of milliseconds, as seconds."""
     value = _number(text, "a number of milliseconds such as 60000")
     if value == 0:
-        raise ValueError("0 is no interval: give a number of milliseconds such as 60000")
+        raise ValueError("0 is not an interval: give a number of milliseconds such as 60000")
     return value / 1000
 
 
@@ -121,7 +121,7 @@ def seconds(text: str) -> float:
 def size_bytes(text: str, at_least: int) -> int:
     """A whole number of bytes, no smaller than ``at_least``."""
     if not text.strip().isascii() or not text.strip().isdigit():
-        raise ValueError(f"{text!r} is no number of bytes: give a whole number such as 1073741824")
+        raise ValueError(f"{text!r} is not a number of bytes: give a whole number such as 1073741824")
     value = int(text)
     if value < at_least:
         raise ValueError(f"{value} is too small: give at least {at_least}")
@@ -137,7 +137,7 @@ def protocol(text: str) -> OtlpProtocol:
         return "http/protobuf"
     if value == "http/json":
         return "http/json"
-    raise ValueError(f"{text!r} is no OTLP protocol: use http/protobuf, http/json or grpc")
+    raise ValueError(f"{text!r} is not an OTLP protocol: use http/protobuf, http/json or grpc")
 
 
 def compression(text: str) -> Compression:
@@ -149,7 +149,7 @@ def compression(text: str) -> Compression:
         return "gzip"
     if value == "deflate":
         return "deflate"
-    raise ValueError(f"{text!r} is no compression: use gzip, deflate or none")
+    raise ValueError(f"{text!r} is not a known compression: use gzip, deflate or none")
 
 
 def headers(text: str) -> tuple[tuple[str, str], ...]:
@@ -251,7 +251,7 @@ def http_endpoint(text: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError("it is no http or https URL with a host: give one such as http://localhost:4318")
+        raise ValueError("it is not an http or https URL with a host: give one such as http://localhost:4318")
     return parts
 
 
@@ -281,7 +281,7 @@ def listen_address(text: str) -> ListenAddress | None:
     host, separator, port_text = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not separator or not host or not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65_535:
-        raise ValueError(f"{text!r} is no address with a port: {_LISTEN_EXAMPLE}")
+        raise ValueError(f"{text!r} is not an address with a port: {_LISTEN_EXAMPLE}")
     try:
         ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -293,7 +293,7 @@ def bearer_token(text: str) -> Secret:
     """A token that senders show: the letters that RFC 6750, section 2.1, allows, and too many to be guessed."""
     value = text.strip()
     if not _BEARER_TOKEN.fullmatch(value):
-        raise ValueError("it is no bearer token: use letters, digits, '-', '.', '_', '~', '+' and '/', '=' at its end")
+        raise ValueError("it is not a bearer token: use letters, digits, '-', '.', '_', '~', '+', '/', '=' at its end")
     if len(value) < SHORTEST_TOKEN:
         raise ValueError(
             f"it is too short to keep others out: give at least {SHORTEST_TOKEN} random characters, "
@@ -307,7 +307,7 @@ def host_names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
         if not _HOST_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no host name: give names such as bridge.example.com, without ports")
+            raise ValueError(f"{name!r} is not a host name: give names such as bridge.example.com, without ports")
     return names
 
 
@@ -326,7 +326,7 @@ def log_level(text: str) -> str:
     }
     level = levels.get(text.strip().lower())
     if level is None:
-        raise ValueError(f"{text!r} is no log level: use debug, info, warn or error")
+        raise ValueError(f"{text!r} is not a log level: use debug, info, warn or error")
     return level
 
 
@@ -339,7 +339,7 @@ def cumulative_temporality(text: str) -> str:
             "leave it unset and let the collector's cumulativetodelta processor convert"
         )
     if value != "cumulative":
-        raise ValueError(f"{text!r} is no temporality: leave it unset, or set it to cumulative")
+        raise ValueError(f"{text!r} is not a known temporality: leave it unset, or set it to cumulative")
     return value
 
 
@@ -347,7 +347,7 @@ def _number(text: str, example: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no number: give {example}") from None
+        raise ValueError(f"{text!r} is not a number: give {example}") from None
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{text!r} is out of range: give {example}")
     return value

@@ -84,7 +84,7 @@ _NAMES: Final = "names, separated by commas"
 
 
 class PlaceVariables(Variables):
-    """Where the bridge keeps what is its own."""
+    """Where the bridge's own files are."""
 
     state_dir: str | None = variable(
         None,
@@ -131,8 +131,7 @@ class BridgeVariables(PlaceVariables):
         variable(
             1024 * 1024 * 1024,
             "bytes, at least 8388608",
-            "How large the journal may become; when it is full, files are left unread and senders are told to come "
-            "again.",
+            "How large the journal may become; when it is full, files are left unread and senders are asked to retry.",
             unset="`1073741824`",
         )
     )

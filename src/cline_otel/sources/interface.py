@@ -50,10 +50,10 @@ class Payload(NamedTuple):
 
 
 class UpstreamRecord(NamedTuple):
-    """One record of a payload as it was told: what its decoder reads it from.
+    """One record of a payload as it was reported: what its decoder reads it from.
 
     Attributes:
-        name: the event's name as it was told, which may be anything; empty if there is none.
+        name: the event's name as it was reported, which may be anything; empty if there is none.
         told_at_ns: when it happened, as it says, nanoseconds since the Unix epoch; None if it does not.
         fields: the values by name, still encoded as JSON.
         around: names of what surrounds the fields and is never read.
@@ -74,7 +74,7 @@ class Recorded(NamedTuple):
 
     Attributes:
         payloads: in their order.
-        diagnostics: what was found besides, which no payload tells.
+        diagnostics: what else was found, which is in no payload.
         is_own_stream: whether its events keep only their own order; if not, they follow those of the source's
             recording that was read before.
     """
@@ -113,7 +113,7 @@ class Unread(NamedTuple):
 
     Attributes:
         size_bytes: of all of it.
-        records: whole ones; None where they cannot be told apart.
+        records: whole ones; None where they cannot be distinguished.
         oldest_at_ns: when the first of them was written, as it says, nanoseconds since the Unix epoch.
     """
 
@@ -199,7 +199,7 @@ class UndeletableFile(Exception):  # noqa: N818 - named for the file's state
 class ReceiveResult(NamedTuple):
     """What became of one payload that was sent, after its commit.
 
-    ``rejected`` records are lost for good: the sender is told with ``message`` and must not resend
+    ``rejected`` records are lost for good: the sender gets ``message`` and must not resend
     (OTLP specification, "Partial Success"). ``message`` goes out as it is, so it holds no payload.
     """
 

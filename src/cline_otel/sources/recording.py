@@ -1,4 +1,4 @@
-"""Recordings: files, or folders of files, that hold what a source once said; whose it is, is told by the content."""
+"""Recordings: files, or folders of files, with what a source once reported; the source is recognized by the content."""
 
 from __future__ import annotations
 

@@ -216,9 +216,9 @@ def _series(total: MetricTotal, definition: MetricDefinition | None) -> _Series:
 def percentile(total: MetricTotal, boundaries: Sequence[float], share: float) -> float:
     """About what a ``share`` (0 to 1) of a histogram's values do not exceed.
 
-    Values are taken to lie evenly around their bucket's mean, which the sum tells where one bucket holds
+    Values are taken to lie evenly around their bucket's mean, which the sum gives where one bucket holds
     them all and else is taken to be equally far up in each. The sum also tightens the buckets' bounds, as
-    no value is negative: a single value is told exactly, and the open last bucket has an end.
+    no value is negative: a single value is exact, and the open last bucket has an end.
     """
     lowers = (0.0, *boundaries)
     uppers = (*boundaries, inf)

@@ -26,19 +26,19 @@ _FEWEST_CELLS: Final = 12
 
 _OUTCOMES: Final[dict[Outcome, tuple[str, str]]] = {
     "read": ("read", ""),
-    "superseded": ("told better by the run's owner", "Nothing of it leaves: the run's owner tells it better."),
-    "duplicate": ("told before", "Nothing of it leaves: it was told before."),
-    "late": ("late", "Nothing of it leaves: its run is closed."),
-    "defect": ("failed on, please report", "Nothing of it leaves: the translator failed on it, please report."),
-    "ignored": ("bookkeeping", "bookkeeping"),
-    "bookkeeping": ("without their condition", "without its condition"),
+    "superseded": ("duplicates of the primary source", "Not exported: duplicate of the primary source."),
+    "duplicate": ("seen before", "Not exported: it was seen before."),
+    "late": ("late", "Not exported: its run is closed."),
+    "defect": ("failed, please report", "Not exported: the translator failed on it, please report."),
+    "ignored": ("ignored", "ignored"),
+    "condition_not_met": ("condition not met", "condition not met"),
     "unknown": ("unknown", "not in the catalogue"),
     "malformed": ("malformed", "malformed"),
-    "clock": ("", "time passes, and what is open is closed"),
+    "clock": ("", "time passes; what is still open is closed"),
 }
 """In the order of the summary: in few words there, and what is said of an event."""
 
-_IN_ONE_LINE: Final = frozenset({"ignored", "bookkeeping", "unknown", "malformed"})
+_IN_ONE_LINE: Final = frozenset({"ignored", "condition_not_met", "unknown", "malformed"})
 
 _REASONS: Final[dict[Reason, tuple[str, str]]] = {
     "redacted": ("looks like a secret", "red"),
@@ -51,9 +51,9 @@ _REASONS: Final[dict[Reason, tuple[str, str]]] = {
     "not_plain": ("not allowed in plain", ""),
     "stricter": ("stricter for this event", ""),
     "not_passed_on": ("read, not passed on", "dim"),
-    "said_better": ("another field says it", "dim"),
-    "unusable": ("empty, or not understood", "dim"),
-    "steers": ("steers, never leaves", "dim"),
+    "said_better": ("another field has it", "dim"),
+    "unusable": ("empty or invalid", "dim"),
+    "steers": ("internal, never exported", "dim"),
     "condition": ("only a condition", "dim"),
     "never_read": ("never read", "dim"),
 }
@@ -64,11 +64,11 @@ _KINDS: Final[dict[DiagnosticKind, str]] = {
     "dropped_field": "not in the catalogue",
     "unmapped_event": "unknown events",
     "malformed": "could not be decoded",
-    "superseded": "told better by the owner",
-    "duplicate": "told before",
+    "superseded": "duplicates of the primary source",
+    "duplicate": "seen before",
     "late": "late",
     "missing": "never written, spool full",
-    "defect": "failed on, please report",
+    "defect": "failed, please report",
 }
 
 _NOUNS: Final[dict[SignalName, tuple[str, str]]] = {
@@ -154,9 +154,9 @@ class PreviewView:
 
     def print_summary(self, summary: Summary, resource_and_scope: ResourceAndScope) -> None:
         """What all steps add up to."""
-        told = [f"{summary.events[key]:,} {words[0]}" for key, words in _OUTCOMES.items() if key in summary.events]
+        outcomes = [f"{summary.events[key]:,} {words[0]}" for key, words in _OUTCOMES.items() if key in summary.events]
         self._print(0, Text.assemble((_many(sum(summary.events.values()), "event", "events"), "bold")))
-        self._print(2, Text(", ".join(told) or "none"))
+        self._print(2, Text(", ".join(outcomes) or "none"))
         if summary.lines_without_event:
             self._print(2, Text(f"and {summary.lines_without_event:,} lines of the log without an event", "dim"))
         for noun, times in summary.besides.items():
@@ -182,7 +182,7 @@ class PreviewView:
             ("scope", f"{resource_and_scope.scope_name} {resource_and_scope.scope_version}"),
         ]
         said = ", ".join(f"{name} {_plain(value)}" for name, value in named)
-        self._print_row(2, Text("each request says", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
+        self._print_row(2, Text("resource and scope", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
 
     # --- the journal ------------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class PreviewView:
             named = [(pair["key"], _any_value(pair.get("value", {}))) for pair in sender.resource.get("attributes", ())]
             named.append(("scope", f"{sender.scope.get('name', '')} {sender.scope.get('version', '')}"))
             said = ", ".join(f"{name} {value}" for name, value in named)
-            self._print_row(2, Text("it says it is from", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
+            self._print_row(2, Text("resource and scope", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
         self._print_diagnostics(kept.diagnostics)
         if problem:
             self._print(2, Text(self._safe(problem), "red"))
@@ -221,14 +221,14 @@ class PreviewView:
         self._console.print()
 
     def _print_diagnostics(self, diagnostics: Diagnostics) -> None:
-        told = {key: times for key, times in diagnostics.items() if key[0] in _KINDS}
-        if not told:
+        shown = {key: times for key, times in diagnostics.items() if key[0] in _KINDS}
+        if not shown:
             return
-        self._print(2, Text("not in it, of what it was made of", "yellow"))
+        self._print(2, Text("dropped or changed before export", "yellow"))
         for kind, words in _KINDS.items():
             names = [
                 f"{self._safe(name)} ({source}{f' {self._glyphs.times}{times:,}' if times > 1 else ''})"
-                for (of_kind, source, name), times in told.items()
+                for (of_kind, source, name), times in shown.items()
                 if of_kind == kind
             ]
             if names:

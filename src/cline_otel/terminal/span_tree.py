@@ -40,7 +40,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_known(self) -> bool:
-        """Whether there are any tokens to tell."""
+        """Whether any tokens are known."""
         return self.input_tokens is not None or self.output_tokens is not None
 
     def sides(self) -> tuple[str, str]:
@@ -155,7 +155,7 @@ def outcome_of(trace: Sequence[SpanRecord]) -> Note:
 def tokens_of(span: SpanRecord) -> Tokens:
     """A model call's tokens and cost, or those of an agent's own model calls.
 
-    An agent counts from 0, so its 0 may mean that no call told any: it is shown as unknown.
+    An agent counts from 0, so its 0 may mean that no call reported any: it is shown as unknown.
     """
     values = dict(span.attributes)
     prefix = "cline.run" if "cline.run.model_calls" in values else "gen_ai.usage"

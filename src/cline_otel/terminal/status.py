@@ -26,11 +26,11 @@ _KIND_MEANINGS: Final = {
     "replaced_value": "values outside the known set, sent as _OTHER",
     "redacted_value": "values with the shape of a key, address, path or random run, sent as _REDACTED",
     "malformed": "could not be read",
-    "superseded": "told better by the run's owner",
-    "duplicate": "told before",
+    "superseded": "duplicates of the primary source",
+    "duplicate": "seen before",
     "late": "came after its run was closed",
     "switched_off": "came while telemetry was off, dropped unread",
-    "unsupported_signal": "metrics and traces that Cline itself sends",
+    "unsupported_signal": "Cline's own metrics and traces, not read",
     "defect": "the translator failed on it: please report",
     "missing": "the plugin's spool was full",
     "unreadable": "stored by another release and not readable, so discarded",
@@ -45,7 +45,7 @@ class SourceStatus(msgspec.Struct):
         place: the directory, file or URL.
         received: lines or requests.
         events: what they were decoded to.
-        unread_lines: whole lines that were written and not read yet; None where it cannot be told.
+        unread_lines: whole lines that were written and not read yet; None where that is unknown.
         oldest_unread_at_ns: when the first of them was written, as it says; nanoseconds since the Unix epoch.
         last_read_at_ns: when something was last read from the file, nanoseconds since the Unix epoch.
     """
@@ -124,7 +124,7 @@ def _consent_line(consent: Consent) -> Text:
 
 
 def _opt_in_lines(leaving: Iterable[OptIn]) -> Iterator[Text]:
-    """What leaves only because the user said so; what is in the clear is red."""
+    """What is exported only because the user opted in; what is in the clear is red."""
     for opt_in in leaving:
         yield Text.assemble(("Also sent ", "bold"), (opt_in.text, "red" if opt_in.is_content else ""))
 
@@ -198,7 +198,7 @@ def _problems(status: JournalStatus) -> list[RenderableType]:
 
 
 def _count_table(status: JournalStatus) -> Table:
-    table = _table("Not sent, or not as it was told", "Source", "Name", "Count", left=3)
+    table = _table("Dropped or changed", "Source", "Name", "Count", left=3)
     for kind, meaning in _KIND_MEANINGS.items():
         rows = [count for count in status.counts if count.kind == kind]
         for first, count in zip([True] + [False] * len(rows), rows, strict=False):

@@ -16,16 +16,16 @@ _KINDS: Final[dict[DiagnosticKind, tuple[str, bool]]] = {
     "malformed": ("could not be decoded", True),
     "unmapped_event": ("events that the catalogue does not know", True),
     "defect": ("records that the translator failed on: please report it", True),
-    "missing": ("records that were never written, the spool being full", True),
+    "missing": ("records that were never written because the spool was full", True),
     "late": ("came after their run was closed", True),
     "dropped_field": ("fields that are not on the allowlist", False),
     "replaced_value": ("values outside their known set", False),
     "redacted_value": ("values with the shape of a secret", False),
-    "superseded": ("told better by the run's owner", False),
+    "superseded": ("duplicates of the primary source", False),
     "duplicate": ("seen before", False),
-    "unsupported_signal": ("signals of Cline's own", False),
+    "unsupported_signal": ("Cline's own metrics and traces, not read", False),
 }
-"""In the order in which they are told: what they mean, and whether it is something to look into."""
+"""In the order of the summary: what they mean, and whether it is something to look into."""
 
 
 def render_summary(
@@ -67,7 +67,7 @@ class _SummaryView:
                 line.append(self._failed, "red")
         yield from line.wrap(console, width)
         if self._diagnostics:
-            yield from Text("What did not become telemetry, or not as it was told:", "dim").wrap(console, width)
+            yield from Text("Dropped or changed:", "dim").wrap(console, width)
         for kind, (meaning, is_concern) in _KINDS.items():
             names = _names_by_source(kind, self._diagnostics, glyphs)
             if not names:
@@ -75,21 +75,21 @@ class _SummaryView:
             times = sum(number for key, number in self._diagnostics.items() if key[0] == kind)
             line = Text(f"{times:,} {kind}", "yellow" if is_concern else "").append(f": {meaning}", "not yellow dim")
             yield from _indented(line, 2, console, width)
-            for source, told in names.items():
-                line = Text(f"{source}: ", "dim").append(", ".join(told), "not dim")
+            for source, counted in names.items():
+                line = Text(f"{source}: ", "dim").append(", ".join(counted), "not dim")
                 yield from _indented(line, 4, console, width)
 
 
 def _names_by_source(kind: DiagnosticKind, diagnostics: Diagnostics, glyphs: Glyphs) -> dict[str, list[str]]:
     """What a kind was counted for, by source, the most frequent first."""
-    told: dict[str, list[str]] = {}
+    counted: dict[str, list[str]] = {}
     for (of_kind, source, name), times in sorted(
         diagnostics.items(), key=lambda entry: (entry[0][1], -entry[1], entry[0][2])
     ):
         if of_kind == kind:
             count = f" {glyphs.times}{times:,}" if times > 1 else ""
-            told.setdefault(printable(source, glyphs), []).append(printable(name, glyphs) + count)
-    return told
+            counted.setdefault(printable(source, glyphs), []).append(printable(name, glyphs) + count)
+    return counted
 
 
 def _indented(text: Text, cells: int, console: Console, width: int) -> Iterable[Text]:

@@ -36,7 +36,7 @@ from cline_otel.terminal.span_tree import (
 from cline_otel.terminal.time_axis import TimeAxis
 
 DEFAULT_MAX_ROWS: Final = 200
-"""Rows a trace has at most, unless told otherwise."""
+"""Rows that a trace has at most by default."""
 
 _TONES: Final[dict[Tone, str]] = {"failed": "bold red", "warned": "yellow", "completed": "green", "plain": ""}
 _BARS: Final = {"invoke_agent": "blue", "chat": "cyan", "execute_tool": "green"}

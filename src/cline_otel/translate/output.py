@@ -1,4 +1,4 @@
-"""What the translator has made and nobody has taken yet: spans, log records, measurements and diagnostics."""
+"""What the translator has made and what is not taken yet: spans, log records, measurements and diagnostics."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Run(msgspec.Struct, array_like=True):
     """One agent's work on one prompt. ``owner`` counts on the root run only.
 
     ``last_at_ns`` is when its last event occurred, ``seen_at_ns`` when the bridge learnt of it: the bridge may
-    be late by days. It is None until the next tick if no time was told yet; so is ``buffered_since_ns``.
+    be late by days. It is None until the next tick if no time is known yet; so is ``buffered_since_ns``.
     ``buffered`` are the events that wait until the run has an owner.
     """
 
@@ -160,7 +160,7 @@ class State:
     """The translator's memory.
 
     Attributes:
-        now_ns: the last time that was told; 0 before the first tick.
+        now_ns: the last time that was given; 0 before the first tick.
         unreadable: how many stored rows could not be read, by kind; the next save deletes them.
     """
 

@@ -31,7 +31,7 @@ _READ: Final = frozenset(_Line.__struct_fields__)
 
 
 def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterator[Event]:
-    """Events of a log's lines, in order. A broken line is counted and passed over."""
+    """Events of a log's lines, in order. A broken line is counted and skipped."""
     source = payload.source
     find = catalogue.sources[source].vocabulary.find
     for raw in payload.parts:

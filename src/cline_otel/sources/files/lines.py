@@ -90,7 +90,7 @@ class TailedFile(Input):
 
 
 def tail_key(source: str, path: Path) -> str:
-    """The cursor key of a file: a digest stands for its path, which would tell the user's name."""
+    """The cursor key of a file: a digest stands for its path, which would reveal the user's name."""
     return f"{source}/" + blake2b(str(path.absolute()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
 

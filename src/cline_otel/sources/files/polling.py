@@ -1,7 +1,7 @@
 """The task that polls the inputs of all sources and hands what they hold to the pipeline, a committed batch at a time.
 
 In every round the inputs of the lowest rank are read first and handed over last, after those above were drained:
-whatever the log tells was then written before the spool was looked at, so the plugin's claim of a session always
+whatever the log reports was then written before the spool was looked at, so the plugin's claim of a session always
 precedes what the log says of it.
 
 While telemetry is switched off what comes is skipped instead: cursors move to the ends and finished files are
@@ -24,7 +24,7 @@ MAX_BATCHES = 256
 """Batches read in one poll, so that a poll ends however fast others write: 256 MiB, four times a full spool."""
 
 SKIPPING_KEY = "passing-over"
-"""The cursor key that is there while inputs are skipped, so that a bridge that starts anew knows they were."""
+"""The cursor key that is there while inputs are skipped, so that a bridge that starts later knows they were."""
 
 INTERRUPTED_KEY = "interrupted"
 """The cursor key that is there from then on until the runs that were open are closed."""

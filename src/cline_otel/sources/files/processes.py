@@ -74,7 +74,7 @@ class ProcessTable:
         self._unknown_until_ns: dict[ProcessKey, int] = {}
 
     def presences(self, processes: Iterable[ProcessKey]) -> dict[ProcessKey, Presence]:
-        """Tell for each process whether it lives. Call it after listing what they wrote, not before.
+        """Whether each process lives. Call it after listing what they wrote, not before.
 
         Forgets the processes that are not asked for any more.
         """

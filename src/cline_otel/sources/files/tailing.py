@@ -1,15 +1,15 @@
 """Reading files that others append lines to, across truncation, rotation, restarts and torn lines.
 
 A position names a place by content as well as by inode: the digest of the file's first bytes. That
-tells a file that was truncated and written anew from the one that was read, and the copy that
+distinguishes a file that was truncated and rewritten from the one that was read, and the copy that
 ``copytruncate`` made from an unrelated file. The device number is kept but not compared, because
-file systems may be numbered anew at every boot.
+file systems may be renumbered at every boot.
 
 What is delivered: every whole line that stayed readable, once and in order. What can't be: lines
 that were truncated away before they were read; lines that a process goes on writing into a renamed
 file after its successor has been begun (copytruncate does not have that problem); and a file that
 is begun and renamed away or removed between two reads, after its predecessor was removed, because
-then nothing tells whether it was read before.
+then it is unknown whether it was read before.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def read_chunk(
         path: the file; no predecessor is looked for, see :class:`Tail`.
         position: where the last chunk ended; None, or a place in another content, begins at the start.
         limit_bytes: how much to read at once.
-        is_complete: nobody will append any more, so a last line without newline is handed out as it is.
+        is_complete: nothing is appended any more, so a last line without newline is handed out as it is.
         follow_symlinks: if not, a symlink is unreadable.
         max_line_bytes: longer lines are skipped and counted.
 
@@ -130,10 +130,10 @@ def read_chunk(
 
 
 def end_position(path: Path, *, follow_symlinks: bool = True) -> Position | None:
-    """Where reading goes on if all that is there is to be passed over; None if there is no file.
+    """Where reading goes on if all that is there is to be skipped; None if there is no file.
 
     Of the content only the head, which recognises the file, and the last byte are looked at: a line
-    that is not ended yet is passed over to its end, whenever that comes.
+    that is not ended yet is skipped to its end, whenever that comes.
 
     Raises:
         UnreadableFile: the file is there but can't be read.
@@ -211,7 +211,7 @@ class Tail:
         chain: list[tuple[FileIO, Position | None]] = []
         generations = range(len(predecessors))
         read = next((at for at in generations if _continues(predecessors[at], position, same_inode=False)), None)
-        # The file that was read, truncated and written anew before it was renamed.
+        # The file that was read, truncated and rewritten before it was renamed.
         rewritten = next((at for at in generations if _inode(predecessors[at]) == position.inode), None)
         if read is not None:
             chain.append((predecessors[read], position))
@@ -324,7 +324,7 @@ def _read(
 
 
 def _read_to_newline(file: FileIO, offset: int, limit_bytes: int, max_line_bytes: int, skipping: bool) -> bytes:
-    """About ``limit_bytes``, or more if there is no newline in them, but not more than tells a line is too long."""
+    """About ``limit_bytes``, or more if there is no newline in them, but not more than shows a line is too long."""
     data = bytearray(_read_at(file, offset, limit_bytes))
     searched = 0
     while not skipping and len(data) <= max_line_bytes and data.find(b"\n", searched) < 0:

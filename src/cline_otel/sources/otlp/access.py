@@ -27,7 +27,7 @@ def is_allowed_host(header: str, bound_host: str, further_hosts: frozenset[str] 
 
     Args:
         header: the Host header.
-        bound_host: what the receiver was told to bind to, a name or an address.
+        bound_host: what the receiver is to bind to, a name or an address.
         further_hosts: names in lower case.
     """
     match = _HOST.fullmatch(header)

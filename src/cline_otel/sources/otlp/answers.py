@@ -63,7 +63,7 @@ def retry_later(status: int, message: str, retry_after_seconds: float) -> Refusa
 
 
 def success(result: ReceiveResult, content_type: ContentType) -> web.Response:
-    """200 with an ExportLogsServiceResponse; ``partial_success`` is set only if there is something to tell."""
+    """200 with an ExportLogsServiceResponse; ``partial_success`` is set only if there is something to report."""
     is_partial = result.rejected > 0 or result.message != ""
     if content_type == "json":
         # ProtoJSON writes 64 bit integers as strings.

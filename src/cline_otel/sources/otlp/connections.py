@@ -125,7 +125,7 @@ class Connection(web.RequestHandler):
 
 
 class _TurnedAway(asyncio.Protocol):
-    """A connection too many: told so and closed, without reading what it sends."""
+    """A connection too many: answered with an error and closed, without reading what it sends."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - tells mypy what asyncio guarantees

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 _Field = descriptor_pb2.FieldDescriptorProto
-_PACKAGE = "cline_otel.lens"
+_PACKAGE = "cline_otel.partial_schema"
 
 
 def _message(file: descriptor_pb2.FileDescriptorProto, name: str, *fields: tuple[int, str, int, str]) -> None:
@@ -29,7 +29,7 @@ def _message(file: descriptor_pb2.FileDescriptorProto, name: str, *fields: tuple
 
 def _request_class() -> Any:
     """The message class; numbers as in opentelemetry/proto/logs/v1/logs.proto and collector/logs/v1."""
-    file = descriptor_pb2.FileDescriptorProto(name="cline_otel_lens.proto", package=_PACKAGE, syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(name="cline_otel_partial_schema.proto", package=_PACKAGE, syntax="proto3")
     _message(
         file,
         "LogRecord",
@@ -52,7 +52,7 @@ def _request_class() -> Any:
 
 
 LogsRequest: Final = _request_class()
-"""``ExportLogsServiceRequest`` through the lens."""
+"""``ExportLogsServiceRequest`` through the partial schema."""
 
 _STRING_TAG: Final = 0x0A
 _ONE_BYTE_LENGTH: Final = 0x80

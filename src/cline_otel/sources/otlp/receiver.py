@@ -152,7 +152,7 @@ class OtlpHttpReceiver:
             listener.close()
         self._listeners = []
         if self._factory is not None:
-            # It waits so long twice, for answers and for connections, and for ever if told not to wait.
+            # It waits so long twice, for answers and for connections, and for ever if asked not to wait.
             await self._factory.server.shutdown(max(grace_seconds / 2, 0.01))
             self._factory = None
 
@@ -183,7 +183,7 @@ class OtlpHttpReceiver:
             # The sender went away; nobody is left to answer.
             raise
         except Exception as error:
-            # 500 would tell the sender to give its records up (OTLP specification, "Retryable Response Codes").
+            # 500 would make the sender give up its records (OTLP specification, "Retryable Response Codes").
             self._report(f"the OTLP receiver at {self.endpoint} failed on a request: {type(error).__name__}")
             response = self._turn_down(retry_later(503, "The receiver failed.", 5), content_type)
         finally:
@@ -223,7 +223,7 @@ class OtlpHttpReceiver:
             message = "There must be one Authorization header at most."
             raise Refusal(400, RpcCode.INVALID_ARGUMENT, message, is_final=True)
         if "Origin" in request.headers:
-            message = "Requests of web pages are not accepted."
+            message = "Requests from web pages are not accepted."
             raise Refusal(403, RpcCode.PERMISSION_DENIED, message, is_final=True)
         hosts = request.headers.getall("Host", [])
         if len(hosts) != 1 or not is_allowed_host(hosts[0], self.host, self._further_hosts):

@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from cline_otel.sources.otlp.answers import Refusal, RpcCode, retry_later
 
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""What zlib is told: the deflate coding is the zlib format (RFC 9110, section 8.4.1.2)."""
+"""What zlib is given: the deflate coding is the zlib format (RFC 9110, section 8.4.1.2)."""
 
 
 class MemoryBudget:

@@ -3,7 +3,7 @@
 A file is named ``<pid>-<process start, Unix epoch ms>-<sequence>.jsonl``. Its writer appends to the
 file of the highest sequence only, so a lower one is complete. A file is deleted when it is wholly
 read and committed, and either a later one of the same process exists or the process is gone. A
-process whose presence can't be told (see :mod:`cline_otel.sources.files.processes`) counts as gone when
+process whose presence is unknown (see :mod:`cline_otel.sources.files.processes`) counts as gone when
 all its files were silent for 24 h. Names of any other form, and whatever is not a regular file, are
 left alone; symlinks are not followed.
 """
@@ -76,7 +76,7 @@ class SpoolReader:
     """Reads the spool directory, which it makes (mode 0700) if it is missing, and keeps others out of.
 
     Positions are given to each call and never kept here: they belong to whoever commits them.
-    What can't be read is told in ``problems`` (a line by cursor key) and does not stop the others.
+    What can't be read is reported in ``problems`` (a line by cursor key) and does not stop the others.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class SpoolReader:
         return chunks
 
     def ends(self) -> dict[str, Position]:
-        """Where each file ends, by its key: the positions of a reader that passes over all that is there."""
+        """Where each file ends, by its key: the positions of a reader that skips all that is there."""
         self.problems = {}
         ends: dict[str, Position] = {}
         for file in self._list():
@@ -160,10 +160,10 @@ class SpoolReader:
     def finished(self, positions: Mapping[str, Position]) -> list[FinishedFile]:
         """The files that are wholly read up to ``positions`` and will not grow any more.
 
-        Of a process that is gone all files or none are told.
+        Of a process that is gone all files or none are reported.
         """
         files = self._list()
-        # Who is gone is told before the sizes are looked at, so nothing can be written in between.
+        # Who is gone is determined before the sizes are looked at, so nothing can be written in between.
         gone = self._gone(files)
         finished: list[FinishedFile] = []
         for process, its_files in _by_process(files).items():
@@ -203,7 +203,7 @@ class SpoolReader:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise UndeletableFile(
-                f"cannot delete {path}, which is done with: {os.strerror(error.errno or 0)}; "
+                f"cannot delete {path}, which is no longer needed: {os.strerror(error.errno or 0)}; "
                 "make its directory writable for the user that runs the bridge"
             ) from None
 
@@ -232,7 +232,7 @@ class SpoolReader:
         return gone
 
     def _says_it_exited(self, newest: SpoolFile) -> bool:
-        """Whether the last line tells of the process's end: it writes nothing after it."""
+        """Whether the last line reports the process's end: it writes nothing after it."""
         try:
             descriptor = open_file(self.directory / newest.name, os.O_RDONLY, follow_links=False)
         except OSError:
