@@ -91,8 +91,6 @@ def test_pre_commit_runs_what_is_here_alone() -> None:
 
 
 @pytest.mark.parametrize("page", ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
-def test_a_page_for_contributors_leads_to_what_is_there(page: str) -> None:
+def test_a_page_for_contributors_asks_make_for_what_there_is(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
-    links = re.findall(r"\]\((?!https:)([^)]+)\)", text)
-    assert [link for link in links if not (ROOT / link).exists()] == []
     assert set(re.findall(r"(?:^ {4}|`)make ([a-z0-9-]+)", text, re.MULTILINE)) <= targets()
