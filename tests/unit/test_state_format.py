@@ -98,7 +98,7 @@ def test_a_stored_value_says_its_version(form: Format[Any]) -> None:
         "observations": [Observation(1, 2, ["plugin"])],
         "total": MetricTotal("m", ()),
         "position": tailing.Position(1, 2, 3, b"head"),
-        "tally": [("late", "plugin", "run.started", 1)],
+        "diagnostics": [("late", "plugin", "run.started", 1)],
     }
     stored = form.encode(values[form.name])
     version, _ = msgspec.msgpack.decode(stored)
