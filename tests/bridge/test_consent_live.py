@@ -448,7 +448,7 @@ def test_settings_that_cannot_be_read_hold_everything_until_they_can(tmp_path: P
         life = Life(home, cline)
         life.part()
         with Bridge(home) as bridge:
-            assert "  held   Cline's global-settings.json cannot be read" in bridge.said
+            assert "  unknown          Cline's global-settings.json cannot be read" in bridge.said
             assert post(bridge.endpoint, otlp_copies(1).otlp_logs[0])[0] == 503
             assert home.status()["telemetry"]["state"] == "unknown"
             assert events(home) == 0

@@ -87,7 +87,7 @@ def test_only_named_hosts_reach_it(tmp_path: Path) -> None:
             assert send(bridge.endpoint, b"{}", Host=host) == 200
         for host in ("rebound.example", "bridge.example.evil.example"):
             assert send(bridge.endpoint, b"{}", Host=host) == 403
-        assert send(bridge.endpoint, b"{}", ResourceAndScope="http://bridge.example") == 403
+        assert send(bridge.endpoint, b"{}", Origin="http://bridge.example") == 403
         assert bridge.stop() == 0
 
 
@@ -123,7 +123,11 @@ def test_a_token_file_that_is_missing_or_no_file_is_refused(tmp_path: Path) -> N
     home = Home(tmp_path / "home")
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo, 0o600)
-    for path, says in ((tmp_path / "missing", "No such file"), (tmp_path, "Is a directory"), (fifo, "no regular file")):
+    for path, says in (
+        (tmp_path / "missing", "No such file"),
+        (tmp_path, "Is a directory"),
+        (fifo, "not a regular file"),
+    ):
         answer = home.run("run", environment={FILE_VARIABLE: str(path)})
         assert answer.returncode == 2
         assert is_one_clear_line(answer.stderr, f"{FILE_VARIABLE}: ", str(path), says)

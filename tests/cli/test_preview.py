@@ -199,7 +199,7 @@ def test_the_installation_s_key_and_the_user_s_words_count(home: Home) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ([], ("name recordings, or --last N",)),
+        ([], ("name recordings, or give --last N",)),
         (["--last", "3", "somewhere"], ("one of the two",)),
         (["--last", "3", "--only", "otlp"], ("--only is for recordings",)),
         (["--last", "0"], ("--last",)),

@@ -161,7 +161,7 @@ def test_log_records_decode_to_the_official_encoders_messages(
 
 
 @pytest.mark.parametrize(
-    "origin",
+    "resource_and_scope",
     [
         (RESOURCE, "", "", ""),
         ((), "cline-otel", "", ""),

@@ -321,12 +321,12 @@ PRINT_DIGEST = """
 import hashlib
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.resource_and_scope import Origin
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import *
 
-origin = Origin((("service.name", "cline"),), "cline-otel", "1.2.3", "")
+origin = ResourceAndScope((("service.name", "cline"),), "cline-otel", "1.2.3", "")
 pairs = (("s", "\\xe9"), ("b", True), ("i", -5), ("d", 0.1), ("a", ("x", "y")))
 span = SpanRecord(b"t" * 16, b"s" * 8, b"", "chat", SpanKind.CLIENT, 1, 2, pairs)
 log = LogRecord(3, "n", Severity.INFO, "body", pairs)

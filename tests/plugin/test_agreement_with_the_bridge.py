@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cline_otel.consent import decide, evidence_of
+from cline_otel.consent import decide, opt_out_sources_of
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, Pseudonyms
 from cline_otel.privacy.secret_detectors import _KEY
 from cline_otel.settings import load_settings
@@ -58,7 +58,7 @@ def test_the_bridge_decides_as_the_law_says_that_the_plugin_obeys_too(
         if name.startswith("CLINE_"):
             monkeypatch.setenv(name, value)
     settings = load_settings(state_directory=tmp_path / "state", cline_directory=tmp_path / "cline")
-    evidence = evidence_of(settings, environment)
+    evidence = opt_out_sources_of(settings, environment)
 
     for step in case["steps"]:
         for place, content in step["files"].items():

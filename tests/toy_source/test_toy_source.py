@@ -150,7 +150,7 @@ def test_it_is_previewed_field_by_field(home: Path) -> None:
 
 
 def test_it_is_explained() -> None:
-    assert "toy.began  told by toy files" in shown("explain", "toy.began")
+    assert "toy.began  reported by toy files" in shown("explain", "toy.began")
     assert "toy.answered" in shown("explain")
     assert "prompt" in shown("explain", "--privacy")
     assert command("explain", "toy.began", sources=SOURCES).exit_code == 2

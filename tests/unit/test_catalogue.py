@@ -146,8 +146,10 @@ def test_an_event_steers_by_its_own_fields_alone(broken: Any) -> None:
         ({"counts": "cline.errors"}, "counts cline.errors but does not carry"),
     ],
 )
-def test_a_fact_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
-    assert finding in broken("log_events.toml", lambda table: table["facts"]["cline.session.stopped"].update(changes))
+def test_a_log_event_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
+    assert finding in broken(
+        "log_events.toml", lambda table: table["log_events"]["cline.session.stopped"].update(changes)
+    )
 
 
 @pytest.mark.parametrize(

@@ -292,7 +292,7 @@ async def test_an_exporter_is_found_by_its_entry_point() -> None:
         ("nowhere", "no exporter 'nowhere' is installed"),
         ("broken", r"cannot be started \(RuntimeError\)"),
         ("missing", r"cannot be started \(AttributeError\)"),
-        ("pulled", "waits to be asked"),
+        ("pulled", "is a pull exporter"),
     ],
 )
 def test_an_exporter_that_cannot_be_used_is_refused_by_name_with_a_remedy(name: str, says: str) -> None:
