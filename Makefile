@@ -38,7 +38,7 @@ TSC := cd $(PLUGIN) && node_modules/.bin/tsc
 ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --silent --file ../../.out/cline-otel.js
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
-.PHONY: help setup demo plugin test test-plugin test-python check check-lint check-format check-types check-imports \
+.PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
 	check-javascript check-repository format e2e freeze-journal bench mutants fidelity collector lock picture docs dist \
 	test-wheel clean
 
@@ -60,8 +60,12 @@ test-plugin: setup
 	@test -n "$(PLUGIN_TESTS)" || { echo "error: tests/plugin has no *.test.mjs" >&2; exit 1; }
 	@node --test $(PLUGIN_TESTS)
 
-test-python: setup collector
+test-python: setup bytecode collector
 	@$(PYTEST) $(ARGUMENTS)
+
+# Where the environment keeps Python from writing bytecode, each process that a test starts would compile all modules anew.
+bytecode: setup
+	@$(BIN)/python -m compileall -q src
 
 check: check-lint check-format check-types check-imports check-javascript check-repository ## lint, types, import rules, and what may be committed
 
@@ -95,7 +99,7 @@ format: setup $(PLUGIN_TOOLS) ## rewrite what can be put right mechanically
 	@$(BIN)/ruff format .
 	@$(BIOME) --write
 
-e2e: setup collector ## run a real Cline against the bridge and a collector
+e2e: setup bytecode collector ## run a real Cline against the bridge and a collector
 	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)
 
 bench: setup ## measure speed, memory and start-up (beside a commit: ARGUMENTS='--against REF')

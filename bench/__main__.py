@@ -24,7 +24,8 @@ from bench.fixed_key import CATALOGUE, KEY
 from bench.plain_sdk import PlainSdkBridge, decode
 from bench.workload import records_per_run, requests
 from cline_otel.catalogue import values
-from cline_otel.catalogue.load import Catalogue, load
+from cline_otel.catalogue.compiled import Catalogue
+from cline_otel.catalogue.load import load
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import AttributeValue, ModelCallStarted, RunStarted
 from cline_otel.journal.records import Commit, OutboxItem

@@ -175,7 +175,7 @@ class _Copy:
     def passes(self, tests: Sequence[str], seed: int, timeout_seconds: float | None, *, keep: bool = False) -> bool:
         """Whether the tests pass; their bytecode is kept for the next ones if nothing is changed."""
         path = os.pathsep.join([str(self.folder / "src"), str(self.folder)])
-        no_bytecode = {} if keep else {"PYTHONDONTWRITEBYTECODE": "1"}
+        no_bytecode = {"PYTHONDONTWRITEBYTECODE": "" if keep else "1"}
         try:
             finished = subprocess.run(
                 [sys.executable, "-m", "pytest", *_PYTEST_OPTIONS, f"--hypothesis-seed={seed}", *tests],
@@ -230,7 +230,7 @@ def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes:
         targets: what to change, and which tests shall notice.
         sample: how many mutants to try at most.
         seed: which ones, and what hypothesis tries on them.
-        minutes: no new mutant is tried after so long.
+        minutes: no new mutant is tried so long after the tests of the unchanged code.
         jobs: how many are tried at the same time.
 
     Raises:
@@ -239,13 +239,13 @@ def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes:
     possible = possible_mutants(root, targets)
     chosen = sample_of(possible, sample, seed)
     tests = {target: _tests_of(root, target) for target in targets}
-    give_up_at = time.monotonic() + 60 * minutes
     out = root / ".out"
     out.mkdir(exist_ok=True)
     with ExitStack() as stack:
         folders = [stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-", dir=out)) for _ in range(jobs)]
         _copy(root, Path(folders[0]))
         timeouts = _timeouts(_Copy(Path(folders[0])), {target: tests[target] for target, _ in chosen}, seed)
+        give_up_at = time.monotonic() + 60 * minutes
         copies: queue.SimpleQueue[_Copy] = queue.SimpleQueue()
         for folder in folders:
             if folder != folders[0]:
@@ -294,7 +294,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (%(default)s)")
     parser.add_argument("--only", metavar="WORD", help="only code whose path holds this word, such as translate")
     parser.add_argument(
-        "--at-most", type=float, default=5, metavar="PERCENT", help="exit 1 if more survive (%(default)s)"
+        "--at-most",
+        type=float,
+        default=5,
+        metavar="PERCENT",
+        help="exit 1 if more survive, or none was tried (%(default)s)",
     )
     chosen = parser.parse_args(arguments)
     targets = [target for target in TARGETS if chosen.only is None or any(chosen.only in code for code in target.code)]
@@ -312,7 +316,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if verdict.tried < min(chosen.sample, verdict.possible):
         print(f"stopped after {chosen.minutes:g} minutes")
-    return int(verdict.percent > chosen.at_most)
+    return int(not verdict.tried or verdict.percent > chosen.at_most)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from bench.fixed_key import CATALOGUE
 from hypothesis import HealthCheck, settings
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from surroundings import plain_surroundings
 
 settings.register_profile(

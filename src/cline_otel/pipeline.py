@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import OTHER
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics

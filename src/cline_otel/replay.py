@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.resource_and_scope import ResourceAndScope

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from bridge.process import Home
 from cline_otel.catalogue import model
+from cline_otel.catalogue.compiled import SourceEvent
 from cline_otel.catalogue.document import withheld_fields
-from cline_otel.catalogue.load import SourceEvent, load, read_tables
+from cline_otel.catalogue.load import load, read_tables
 from cline_otel.cli.explain import explain_privacy
 from cline_otel.cli.main import main
 

@@ -29,7 +29,8 @@ sys.path.insert(0, str(ROOT))
 from bench.recorded_hooks import spool_lines  # noqa: E402
 from bench.truth import TRUTH_FILE, read_truth  # noqa: E402 - needs the path above
 
-from cline_otel.catalogue.load import ATTRIBUTE, SourceEvent, load  # noqa: E402
+from cline_otel.catalogue.compiled import ATTRIBUTE, SourceEvent  # noqa: E402
+from cline_otel.catalogue.load import load  # noqa: E402
 from cline_otel.catalogue.values import OTHER  # noqa: E402
 
 HARMLESS = "scrubbed"

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from cline_otel.catalogue.load import SourceEvent, SourceVocabulary
+from cline_otel.catalogue.compiled import SourceEvent, SourceVocabulary
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event
 from cline_otel.pipeline import SCHEMA_URL, Pipeline

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 import payloads
-from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary
+from cline_otel.catalogue.compiled import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.replay import write

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from cline_otel.catalogue.compiled import SourceEvent
 from cline_otel.catalogue.document import catalogued_privacy
 from cline_otel.catalogue.gates import Gates
-from cline_otel.catalogue.load import SourceEvent, _compile_source, load
+from cline_otel.catalogue.load import _compile_source, load
 from cline_otel.catalogue.model import SourceFile
 from cline_otel.catalogue.values import LONGEST_NAME, OTHER, REDACTED
 from cline_otel.decode.fields import to_event

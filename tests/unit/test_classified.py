@@ -7,8 +7,8 @@ from bench.fixed_key import CATALOGUE
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cline_otel.catalogue.compiled import FALLBACK, SourceEvent
 from cline_otel.catalogue.document import catalogued_privacy
-from cline_otel.catalogue.load import FALLBACK, SourceEvent
 from cline_otel.catalogue.values import LONGEST_TEXT, classified
 from cline_otel.decode.fields import VAGUE, to_event
 

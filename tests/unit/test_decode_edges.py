@@ -6,13 +6,16 @@ import json
 from typing import Any
 
 import pytest
+from bench.fixed_key import CATALOGUE
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from cline_otel.catalogue import values
+from cline_otel.catalogue.compiled import ATTRIBUTE, FALLBACK, FieldHandler
 from cline_otel.catalogue.values import OTHER
-from cline_otel.decode.fields import nameable
+from cline_otel.decode.fields import build_event, nameable
 from cline_otel.signals import Diagnostics
 from cline_otel.sources.cline_log import decode as cline_log
 from cline_otel.sources.interface import MalformedPayload
@@ -36,6 +39,18 @@ def request(*bodies: str, **fields: str) -> ExportLogsServiceRequest:
 
 
 # --- names and times ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("said", "kept"), [("network", "network"), (None, "rate_limit"), ("_OTHER", "rate_limit")])
+@pytest.mark.parametrize("field_comes_first", [True, False])
+def test_a_fallback_counts_only_where_no_field_says_more(said: str | None, kept: str, field_comes_first: bool) -> None:
+    entry = next(iter(CATALOGUE.sources["otlp"].vocabulary.events.values()))
+    answers = [
+        (FieldHandler(ATTRIBUTE, "error.type", values.amount), said),
+        (FieldHandler(FALLBACK, "error.type", values.amount), "rate_limit"),
+    ]
+    event = build_event(entry, "otlp", 1, answers if field_comes_first else answers[::-1], {})
+    assert event.attributes == {"error.type": kept}
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 200])

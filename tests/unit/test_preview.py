@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from rich.console import Console
 
-from cline_otel.catalogue.load import ATTRIBUTE, FieldHandler, SourceEvent, load
+from cline_otel.catalogue.compiled import ATTRIBUTE, FieldHandler, SourceEvent
+from cline_otel.catalogue.load import load
 from cline_otel.cli.preview import _step_document, _summary_document
 from cline_otel.preview import Preview, Step, Summary, items_of, sender_of
 from cline_otel.privacy.policy import Policy

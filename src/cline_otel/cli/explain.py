@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from cline_otel.catalogue import model
+from cline_otel.catalogue.compiled import Catalogue, SourceEvent
 from cline_otel.catalogue.document import (
     Section,
     catalogued_privacy,
@@ -18,7 +19,7 @@ from cline_otel.catalogue.document import (
     privacy_sections,
     withheld_fields,
 )
-from cline_otel.catalogue.load import Catalogue, SourceEvent, Tables
+from cline_otel.catalogue.load import Tables
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
 from cline_otel.events import KEYS

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from cline_otel.catalogue.load import ATTRIBUTE, FALLBACK, FieldHandler, SourceEvent
+from cline_otel.catalogue.compiled import ATTRIBUTE, FALLBACK, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.events import KEYS, AttributeValue, Event
 from cline_otel.privacy.secret_detectors import MASKED, secret_kind_of
@@ -35,6 +35,17 @@ def _nameable(name: str) -> str:
     return name if _NAME.fullmatch(name) and secret_kind_of(name) is None else OTHER
 
 
+def look_up(
+    find: Callable[[str], SourceEvent | None], name: str, source: str, diagnostics: Diagnostics
+) -> SourceEvent | None:
+    """The entry of a vocabulary for an upstream event's name; None for one that is ignored, or unknown and counted."""
+    entry = find(name)
+    if entry is None:
+        count(diagnostics, "unmapped_event", source, nameable(name))
+        return None
+    return None if entry.kind == "ignored" else entry
+
+
 def to_event(
     entry: SourceEvent,
     source: str,
@@ -43,7 +54,7 @@ def to_event(
     diagnostics: Diagnostics,
     process: str = "",
 ) -> Event | None:
-    """The event that a record becomes, or None if the catalogue ignores it.
+    """The event that a record becomes, or None if it does not meet the entry's conditions.
 
     Fields that the entry does not list are dropped and counted by name; values that a gate refuses
     become ``_OTHER`` or ``_REDACTED`` and are counted by the attribute's name.
@@ -59,7 +70,8 @@ def to_event(
         if read is None:
             count_dropped(entry, source, key, diagnostics)
         else:
-            known.extend([(handler, handler[2](value)) for handler in read])
+            for handler in read:
+                known.append((handler, handler[2](value)))  # noqa: PERF401 - a comprehension is a call in Python 3.11
     return build_event(entry, source, occurred_at_ns, known, diagnostics, process)
 
 

@@ -33,21 +33,21 @@ def hold_state_directory(directory: Path) -> Iterator[None]:
     lock = FileLock(directory / _LOCK_NAME, timeout=0, mode=0o600)
     pid_path = directory / _PID_NAME
     try:
-        lock.acquire()
+        held = lock.acquire()
     except Timeout:
         raise StateDirectoryBusyError(
             f"another bridge{_described_pid(pid_path)} already runs on state directory {directory}: "
             "stop it first, or set CLINE_OTEL_BRIDGE_STATE_DIR to another directory"
         ) from None
-    try:
-        # The lock file itself stays empty: a process that waits for it may open it for writing.
-        descriptor = open_private(pid_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{os.getpid()}\n")
-        yield
-    finally:
-        pid_path.unlink(missing_ok=True)
-        lock.release()
+    with held:
+        try:
+            # The lock file itself stays empty: a process that waits for it may open it for writing.
+            descriptor = open_private(pid_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{os.getpid()}\n")
+            yield
+        finally:
+            pid_path.unlink(missing_ok=True)
 
 
 def _described_pid(path: Path) -> str:

@@ -40,13 +40,16 @@ class Journal:
     Every method may raise JournalError when the file cannot be read or written.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, clock_ns: Callable[[], int], limit_bytes: int
+    ) -> None:
         """For :meth:`open` and :meth:`open_read_only`."""
         self._connection = connection
         self._path = path
         self._clock_ns = clock_ns
-        self._full_at_bytes = DEFAULT_LIMIT_BYTES
-        self._sent_history_bytes = sent_history.SENT_HISTORY_BYTES
+        self._full_at_bytes = limit_bytes - min(max(limit_bytes // 16, 4 * 1024 * 1024), limit_bytes // 2)
+        # Well within the headroom, since it does not count as use.
+        self._sent_history_bytes = min(sent_history.SENT_HISTORY_BYTES, limit_bytes // 16)
         with self._guard():
             (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
             meta = dict(connection.execute("SELECT key, value FROM meta"))
@@ -83,8 +86,8 @@ class Journal:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute(f"PRAGMA journal_size_limit = {_SPARE_BYTES_BEFORE_VACUUM}")
                 schema.migrate(connection, now_ns=clock_ns())
-                journal = cls(connection, path, clock_ns)
-                journal._bound(limit_bytes)
+                journal = cls(connection, path, clock_ns, limit_bytes)
+                connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // journal._page_size, 1)}")
             except BaseException:
                 connection.close()
                 raise
@@ -109,7 +112,7 @@ class Journal:
                         f"journal {path} was written by an older release: "
                         "start the bridge once with `cline-otel run`, which migrates it"
                     )
-                return cls(connection, path, time.time_ns)
+                return cls(connection, path, time.time_ns, DEFAULT_LIMIT_BYTES)
             except BaseException:
                 connection.close()
                 raise
@@ -337,13 +340,6 @@ class Journal:
         """All that ``cline-otel status`` shows of the journal."""
         with self._guard():
             return report.read(self._connection, str(self._path), self.instance_id, self.started_at_ns)
-
-    def _bound(self, limit_bytes: int) -> None:
-        headroom = min(max(limit_bytes // 16, 4 * 1024 * 1024), limit_bytes // 2)
-        self._full_at_bytes = limit_bytes - headroom
-        # Well within the headroom, since it does not count as use.
-        self._sent_history_bytes = min(sent_history.SENT_HISTORY_BYTES, limit_bytes // 16)
-        self._connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // self._page_size, 1)}")
 
     def _count_delivered(
         self, connection: sqlite3.Connection, signal: SignalName, delivered: int, rejected: int, message: str

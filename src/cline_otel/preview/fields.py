@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from cline_otel.catalogue.load import TEXT, Catalogue, FieldHandler, SourceEvent
+from cline_otel.catalogue.compiled import TEXT, Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.decode.fields import nameable
 from cline_otel.events import KEYS, AttributeValue, Event

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.decode.fields import nameable
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics

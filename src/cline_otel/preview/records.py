@@ -7,7 +7,7 @@ from heapq import merge
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue, SourceEvent
+from cline_otel.catalogue.compiled import Catalogue, SourceEvent
 from cline_otel.events import Event
 from cline_otel.replay import decode_recorded
 from cline_otel.signals import Diagnostics

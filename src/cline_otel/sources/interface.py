@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cline_otel.catalogue.load import Catalogue, SourceText
+    from cline_otel.catalogue.compiled import Catalogue
+    from cline_otel.catalogue.load import SourceText
     from cline_otel.events import Event
     from cline_otel.places import Places
     from cline_otel.signals import Diagnostics

@@ -13,7 +13,8 @@ from cline_otel.sources.otlp import OTLP
 from cline_otel.sources.plugin import PLUGIN
 
 if TYPE_CHECKING:
-    from cline_otel.catalogue.load import Catalogue, SourceText, Tables
+    from cline_otel.catalogue.compiled import Catalogue
+    from cline_otel.catalogue.load import SourceText, Tables
     from cline_otel.events import Event
     from cline_otel.privacy.policy import Policy
     from cline_otel.signals import Diagnostics

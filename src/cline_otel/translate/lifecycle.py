@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import (
     LifecycleEvent,
     ModelCallEnded,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cline_otel import ids
-from cline_otel.catalogue.load import Catalogue, LogEventDefinition
+from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, LogEvent
 from cline_otel.signals import SpanEvent, count
 from cline_otel.translate.output import Output

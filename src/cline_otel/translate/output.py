@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cline_otel import ids
-from cline_otel.catalogue.load import Catalogue, LogEventDefinition
+from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.state import Run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import AttributeValue, LifecycleEvent
 from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import Run, RunState, State

@@ -7,7 +7,7 @@ come from.
 from __future__ import annotations
 
 from cline_otel import ids
-from cline_otel.catalogue.load import Catalogue, SpanDefinition
+from cline_otel.catalogue.compiled import Catalogue, SpanDefinition
 from cline_otel.events import AttributeValue
 from cline_otel.signals import SpanEvent, SpanLink, SpanRecord, StatusCode
 from cline_otel.translate.output import Output, pick

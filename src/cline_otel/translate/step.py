@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from cline_otel import ids
-from cline_otel.catalogue.load import Catalogue, SourceEvent
+from cline_otel.catalogue.compiled import Catalogue, SourceEvent
 from cline_otel.catalogue.values import OTHER
 from cline_otel.events import (
     AgentDescribed,

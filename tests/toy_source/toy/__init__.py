@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import Event
 from cline_otel.places import Places
 from cline_otel.signals import Diagnostics

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import nameable, to_event
 from cline_otel.events import Event

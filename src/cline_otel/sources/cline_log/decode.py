@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import milliseconds
-from cline_otel.decode.fields import nameable, to_event
+from cline_otel.decode.fields import look_up, to_event
 from cline_otel.events import Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
@@ -44,11 +44,8 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
             continue
         if not line.event:
             continue
-        entry = find(line.event)
+        entry = look_up(find, line.event, source, diagnostics)
         if entry is None:
-            count(diagnostics, "unmapped_event", source, nameable(line.event))
-            continue
-        if entry.kind == "ignored":
             continue
         occurred_at_ns = parse_time_ns(line.time)
         if occurred_at_ns is None:

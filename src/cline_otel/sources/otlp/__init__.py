@@ -11,7 +11,7 @@ from cline_otel.sources.interface import Intake, Listening, Payload, Receiver, R
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cline_otel.catalogue.load import Catalogue
+    from cline_otel.catalogue.compiled import Catalogue
     from cline_otel.events import Event
     from cline_otel.signals import Diagnostics
 

@@ -9,9 +9,9 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 from google.protobuf.message import DecodeError
 
-from cline_otel.catalogue.load import Catalogue, FieldHandler, SourceEvent
+from cline_otel.catalogue.compiled import Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import Gate
-from cline_otel.decode.fields import Answer, build_event, count_dropped, meets_conditions, nameable
+from cline_otel.decode.fields import Answer, build_event, count_dropped, look_up, meets_conditions
 from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import MalformedPayload, Payload
@@ -167,14 +167,6 @@ _protobuf = _ProtobufReader()
 _Find = Callable[[str], SourceEvent | None]
 
 
-def _entry(name: str, source: str, find: _Find, diagnostics: Diagnostics) -> SourceEvent | None:
-    entry = find(name)
-    if entry is None:
-        count(diagnostics, "unmapped_event", source, nameable(name))
-        return None
-    return None if entry.kind == "ignored" else entry
-
-
 def json_name(record: LogRecord) -> str:
     """The event's name; empty if there is none."""
     return record.eventName or _json.name(record.body or _NOTHING)
@@ -212,7 +204,7 @@ def _bounded(records: Iterable[Record]) -> Iterator[Record]:
 
 def _decode_json(request: Request, source: str, find: _Find, diagnostics: Diagnostics) -> Iterator[Event]:
     for record in json_records(request):
-        entry = _entry(json_name(record), source, find, diagnostics)
+        entry = look_up(find, json_name(record), source, diagnostics)
         if entry is None:
             continue
         try:
@@ -235,7 +227,7 @@ def _decode_protobuf(body: bytes, source: str, find: _Find, diagnostics: Diagnos
     scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
     for record in _bounded(record for scope in scopes for record in scope.log_records):
         name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
-        entry = _entry(name, source, find, diagnostics)
+        entry = look_up(find, name, source, diagnostics)
         if entry is None:
             continue
         first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano

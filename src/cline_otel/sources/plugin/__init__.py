@@ -12,7 +12,7 @@ from cline_otel.state_directory import SPOOL_DIRECTORY_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cline_otel.catalogue.load import Catalogue
+    from cline_otel.catalogue.compiled import Catalogue
     from cline_otel.events import Event
     from cline_otel.signals import Diagnostics
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.catalogue.load import Catalogue
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import milliseconds
-from cline_otel.decode.fields import build_event, nameable, to_event
+from cline_otel.decode.fields import build_event, look_up, to_event
 from cline_otel.events import Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
@@ -42,11 +42,8 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         if name is None or occurred_at_ns is None:
             count(diagnostics, "malformed", source, "record")
             continue
-        entry = find(name)
+        entry = look_up(find, name, source, diagnostics)
         if entry is None:
-            count(diagnostics, "unmapped_event", source, nameable(name))
-            continue
-        if entry.kind == "ignored":
             continue
         event = to_event(entry, source, occurred_at_ns, record.items(), diagnostics, payload.writer)
         if event is not None:

@@ -1,0 +1,151 @@
+"""The catalogue compiled: the tables that decoders, translator and encoders look things up in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from cline_otel.catalogue import model, values
+from cline_otel.catalogue.values import OTHER
+from cline_otel.events import AttributeValue, Event
+from cline_otel.privacy.policy import PrivacyClass
+from cline_otel.signals import MetricDefinition, Severity, SpanKind
+
+ATTRIBUTE: Final = -1
+TEXT: Final = -2
+FALLBACK: Final = -3
+"""A handler's slot is the place of a key or steering field among the event's own fields, or one of these three: an
+attribute; one with free text that the user has opted in; one that is only set where no other field says it."""
+
+
+class FieldHandler(NamedTuple):
+    """What becomes of one upstream field: the slot it fills, by which gate, under which name."""
+
+    slot: int
+    name: str
+    gate: values.Gate
+
+
+Plan = tuple[tuple[tuple[str, FieldHandler], ...], tuple[str, ...]]
+"""Fields with who reads them, and fields that are not listed."""
+
+_MOST_PLANS: Final = 256
+_LONGEST_PLAN: Final = 4_096
+"""Characters of all names together: what is longer is no record of Cline's and would fill the memory."""
+
+
+class SourceEvent(msgspec.Struct, frozen=True):
+    """One upstream event, compiled.
+
+    ``handlers`` knows every field that the event may have, and what becomes of it: nothing, or one thing or more.
+    ``blank`` has the values of the event's own fields where no upstream field says them.
+    """
+
+    name: str
+    kind: str
+    event_type: type[Event]
+    blank: tuple[object, ...]
+    meaning: str
+    log_event: str
+    known_to: frozenset[str]
+    when: tuple[tuple[str, frozenset[str]], ...]
+    handlers: dict[str, tuple[FieldHandler, ...]]
+    fields: dict[str, tuple[str, ...]]
+    classified: dict[str, str]
+    private: dict[str, PrivacyClass]
+    plans: dict[tuple[str, ...], Plan] = msgspec.field(default_factory=dict)
+
+    def plan(self, keys: tuple[str, ...]) -> Plan:
+        """Which of a record's fields are read, by whom, and which are unlisted; remembered for all its like."""
+        plan = self.plans.get(keys)
+        if plan is None:
+            plan = (
+                tuple((key, handler) for key in keys for handler in self.handlers.get(key, ())),
+                tuple(key for key in keys if key not in self.handlers),
+            )
+            if sum(map(len, keys)) <= _LONGEST_PLAN:
+                if len(self.plans) >= _MOST_PLANS:
+                    self.plans.clear()
+                self.plans[keys] = plan
+        return plan
+
+
+class SourceVocabulary(msgspec.Struct, frozen=True):
+    """All that one kind of payload can say."""
+
+    events: dict[str, SourceEvent]
+    prefixes: tuple[tuple[str, SourceEvent], ...]
+    log_messages: tuple[str, ...]
+
+    def find(self, name: str) -> SourceEvent | None:
+        """The entry for an upstream event name, or None if the catalogue does not know it."""
+        found = self.events.get(name)
+        if found is None:
+            for prefix, event in self.prefixes:
+                if name.startswith(prefix):
+                    return event
+        return found
+
+
+class SpanDefinition(msgspec.Struct, frozen=True):
+    """A span's recipe. ``attributes`` is ordered; its name is ``operation`` and the value of ``named_by``."""
+
+    operation: str
+    named_by: str
+    kind: SpanKind
+    attributes: tuple[str, ...]
+    inherits: tuple[str, ...]
+    error_when: tuple[tuple[str, frozenset[str]], ...]
+
+    def name_of(self, values: Mapping[str, AttributeValue]) -> str:
+        """The name of a span with these values."""
+        return f"{self.operation} {values.get(self.named_by, OTHER)}"
+
+    def is_error(self, values: Mapping[str, AttributeValue]) -> bool:
+        """Whether the status of a span with these values is ERROR."""
+        return any(name in values and (not accepted or values[name] in accepted) for name, accepted in self.error_when)
+
+
+class LogEventDefinition(msgspec.Struct, frozen=True):
+    """A log record's recipe. ``carries`` is ordered; ``body_parts`` alternates literal text and attribute names."""
+
+    name: str
+    severity: Severity
+    severity_by: tuple[tuple[str, dict[str, Severity]], ...]
+    body_parts: tuple[tuple[str, str], ...]
+    sets: tuple[tuple[str, str], ...]
+    carries: tuple[str, ...]
+    counts: str
+    span_event: bool
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A source: its names, rank and capabilities, as ``model.SourceTable`` explains them, and what it can say."""
+
+    name: str
+    rank: int
+    title: str
+    piece: str
+    claims_sessions: bool
+    knows_mode: bool
+    vocabulary: SourceVocabulary
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """Everything the product knows of names, compiled.
+
+    ``sources`` has the highest rank first. ``identity`` are the attributes that say who an agent works for.
+    """
+
+    attributes: dict[str, model.Attribute]
+    metrics: dict[str, MetricDefinition]
+    metric_attributes: dict[str, tuple[str, ...]]
+    spans: dict[str, SpanDefinition]
+    identity: tuple[str, ...]
+    log_events: dict[str, LogEventDefinition]
+    sources: dict[str, Source]
+    vocabularies: dict[str, SourceVocabulary]
+    other_sources: dict[str, model.OtherSource]
+    excluded: frozenset[str]
