@@ -88,11 +88,17 @@ class LogRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class MetricDelta(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One measurement: what a counter grows by, or one recorded value of a histogram, in the metric's unit."""
+    """One measurement: what a counter grows by, or one recorded value of a histogram, in the metric's unit.
+
+    ``occurred_at_ns`` is when that was; ``trace_id`` and ``span_id`` are of the span that it is of, or empty.
+    """
 
     metric: str
     value: int | float
     attributes: Attributes = ()
+    occurred_at_ns: int = 0
+    trace_id: bytes = b""
+    span_id: bytes = b""
 
 
 class MetricDefinition(msgspec.Struct, frozen=True, gc=False):

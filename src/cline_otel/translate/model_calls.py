@@ -84,7 +84,8 @@ class ModelCalls:
 
     def measure_usage(self, given: ModelCallInput) -> None:
         """counts the tokens of a call that has no span here"""
-        self._spans.output.usage(with_inclusive_input(cast(ModelCallUsage, given.event)))
+        event = cast(ModelCallUsage, given.event)
+        self._spans.output.usage(with_inclusive_input(event), event.occurred_at_ns)
 
     def finish_unseen(self, given: ModelCallInput) -> None:
         """closes a call whose start was not seen: the end says when it began, else it is as long as nothing"""

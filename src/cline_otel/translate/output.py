@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.state import Run
+
+SpanReference = tuple[bytes, bytes]
+"""A trace's id and a span's: 16 and 8 bytes, or both empty."""
+
+NO_SPAN: Final[SpanReference] = (b"", b"")
 
 
 class Output:
@@ -30,21 +37,29 @@ class Output:
         """A span that is over."""
         self._outputs.spans.append(span)
 
-    def measure(self, metric: str, value: int | float, values: dict[str, AttributeValue]) -> None:
-        """One measurement; of ``values``, the metric's own attributes are taken."""
-        self._outputs.metrics.append(MetricDelta(metric, value, pick(self._metric_attributes[metric], values)))
+    def measure(
+        self,
+        metric: str,
+        value: int | float,
+        values: dict[str, AttributeValue],
+        occurred_at_ns: int,
+        span: SpanReference = NO_SPAN,
+    ) -> None:
+        """One measurement, and the span that it is of; of ``values``, the metric's own attributes are taken."""
+        attributes = pick(self._metric_attributes[metric], values)
+        self._outputs.metrics.append(MetricDelta(metric, value, attributes, occurred_at_ns, *span))
 
-    def usage(self, values: dict[str, AttributeValue]) -> None:
+    def usage(self, values: dict[str, AttributeValue], occurred_at_ns: int, span: SpanReference = NO_SPAN) -> None:
         """Tokens and cost of one model call."""
         values = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "_OTHER", **values}
         for token_type, name in (("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens")):
             tokens = values.get(name)
             if isinstance(tokens, int):
                 values["gen_ai.token.type"] = token_type
-                self.measure("gen_ai.client.token.usage", tokens, values)
+                self.measure("gen_ai.client.token.usage", tokens, values, occurred_at_ns, span)
         cost = values.get("cline.cost_usd")
         if isinstance(cost, float) and cost > 0:
-            self.measure("cline.cost", cost, values)
+            self.measure("cline.cost", cost, values, occurred_at_ns)
 
     def log(
         self,
@@ -75,7 +90,7 @@ class Output:
             )
         )
         if log_event.counts:
-            self.measure(log_event.counts, 1, values)
+            self.measure(log_event.counts, 1, values, occurred_at_ns)
 
 
 def pick(names: tuple[str, ...], values: dict[str, AttributeValue]) -> Attributes:

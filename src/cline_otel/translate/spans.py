@@ -39,16 +39,19 @@ class SpanBuilder:
             values["gen_ai.request.model"] = run.attributes["gen_ai.request.model"]
         _identify(values, run)
         values["cline.iteration"] = iteration
+        span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
+        span = (ids.trace_id(*run.root), span_id)
         if call.first_chunk_at_ns is not None and call.first_chunk_at_ns > call.started_at_ns:
             first_chunk_seconds = (call.first_chunk_at_ns - call.started_at_ns) / 1e9
             values["gen_ai.response.time_to_first_chunk"] = first_chunk_seconds
-            output.measure("gen_ai.client.operation.time_to_first_chunk", first_chunk_seconds, values)
+            output.measure(
+                "gen_ai.client.operation.time_to_first_chunk", first_chunk_seconds, values, call.first_chunk_at_ns, span
+            )
         if incomplete:
             values["cline.incomplete"] = True
         else:
-            output.measure("gen_ai.client.operation.duration", seconds, values)
-        output.usage(values)
-        span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
+            output.measure("gen_ai.client.operation.duration", seconds, values, ended_at_ns, span)
+        output.usage(values, ended_at_ns, span)
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
         if self._model_call_span.is_error(values):
@@ -79,12 +82,13 @@ class SpanBuilder:
             values.setdefault("error.type", "_OTHER")
         else:
             values.pop("error.type", None)
-        if not incomplete:
-            output.measure("gen_ai.execute_tool.duration", seconds, values)
-        output.measure("cline.tool.calls", 1, values)
-        if call.is_mcp:
-            output.measure("cline.feature.used", 1, {"cline.feature.kind": "mcp"})
         span_id = ids.tool_call_span_id(run.agent_id, run.run_id, call.iteration, call.ordinal)
+        if not incomplete:
+            span = (ids.trace_id(*run.root), span_id)
+            output.measure("gen_ai.execute_tool.duration", seconds, values, ended_at_ns, span)
+        output.measure("cline.tool.calls", 1, values, ended_at_ns)
+        if call.is_mcp:
+            output.measure("cline.feature.used", 1, {"cline.feature.kind": "mcp"}, ended_at_ns)
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._tool_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
         if is_error:
@@ -95,9 +99,10 @@ class SpanBuilder:
     def run_started(self, run: Run) -> None:
         """A root run begins: a count and a log record. Subagents and teammates are counted as features in use."""
         if run.is_root:
-            self.output.measure("cline.run.started", 1, run.attributes)
+            self.output.measure("cline.run.started", 1, run.attributes, run.started_at_ns)
         elif run.agent_name in ("subagent", "teammate"):
-            self.output.measure("cline.feature.used", 1, {"cline.feature.kind": run.agent_name})
+            feature: dict[str, AttributeValue] = {"cline.feature.kind": run.agent_name}
+            self.output.measure("cline.feature.used", 1, feature, run.started_at_ns)
         values = dict(run.attributes)
         _identify(values, run)
         uid = ids.log_record_uid("cline.run.started", run.agent_id, run.run_id)
@@ -129,15 +134,17 @@ class SpanBuilder:
             values.setdefault("error.type", "_OTHER")
         else:
             values.pop("error.type", None)
-        if not incomplete:
-            output.measure("gen_ai.invoke_agent.duration", seconds, values)
-        if run.is_root:
-            output.measure("cline.run.completed", 1, values)
-            if not incomplete:
-                output.measure("cline.run.duration", seconds, values)
-            if is_error:
-                output.measure("cline.errors", 1, {"cline.error.kind": "run", "error.type": values["error.type"]})
         span_id = ids.run_span_id(run.agent_id, run.run_id)
+        span = (ids.trace_id(*run.root), span_id)
+        if not incomplete:
+            output.measure("gen_ai.invoke_agent.duration", seconds, values, ended_at_ns, span)
+        if run.is_root:
+            output.measure("cline.run.completed", 1, values, ended_at_ns)
+            if not incomplete:
+                output.measure("cline.run.duration", seconds, values, ended_at_ns, span)
+            if is_error:
+                error: dict[str, AttributeValue] = {"cline.error.kind": "run", "error.type": values["error.type"]}
+                output.measure("cline.errors", 1, error, ended_at_ns)
         links = () if run.previous is None else (_link(run.previous),)
         output.span(
             _span(

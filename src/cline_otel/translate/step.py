@@ -166,9 +166,9 @@ class Translator:
         elif event.agent_id:
             count(self._output.diagnostics, "late", event.source, event.name)
         elif isinstance(event, ModelCallUsage):
-            self._output.usage(with_inclusive_input(event))
+            self._output.usage(with_inclusive_input(event), event.occurred_at_ns)
         elif isinstance(event, ToolCallNamed):
-            self._output.measure("cline.tool.calls", 1, with_reported_outcome(event))
+            self._output.measure("cline.tool.calls", 1, with_reported_outcome(event), event.occurred_at_ns)
 
     def _report_mode(self, run: Run) -> None:
         """The owner knows each run's mode: the same switch that ``task.mode`` says, once the session is known."""

@@ -93,7 +93,8 @@ class ToolCalls:
 
     def measure(self, given: ToolCallInput) -> None:
         """counts a call that has no span here"""
-        self._spans.output.measure("cline.tool.calls", 1, with_reported_outcome(cast(ToolCallNamed, given.event)))
+        event = cast(ToolCallNamed, given.event)
+        self._spans.output.measure("cline.tool.calls", 1, with_reported_outcome(event), event.occurred_at_ns)
 
     def complete(self, given: ToolCallInput) -> None:
         """closes the call; nothing more is expected"""
