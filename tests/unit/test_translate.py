@@ -109,6 +109,18 @@ def test_an_agent_whose_call_is_not_known_lies_under_its_parent_s_run() -> None:
     assert child.parent_span_id == ids.run_span_id("a", "r")
 
 
+@pytest.mark.parametrize(("parent_run_id", "parent"), [("r", "r"), ("_OTHER", "r2"), (None, "r2")])
+def test_an_agent_lies_in_the_run_that_it_names_or_else_in_its_parent_s_last(
+    parent_run_id: str | None, parent: str
+) -> None:
+    named = {} if parent_run_id is None else {"parent_run_id": parent_run_id}
+    child = told("run.started", 3, run="c/rc", parent_agent_id="a", agent_kind="subagent", **named)
+    prompts = [told("run.started", 0), told("run.finished", 1), told("run.started", 2, run="a/r2")]
+    outputs = translate([tick(START_NS), *prompts, child, told("run.finished", 4, run="c/rc")])
+    (span,) = by_name(outputs, "invoke_agent subagent")
+    assert (span.trace_id, span.parent_span_id) == (ids.trace_id("a", parent), ids.run_span_id("a", parent))
+
+
 def test_an_agent_whose_parent_was_never_seen_is_a_root() -> None:
     outputs = translate([tick(START_NS), spawned(1, "c/rc", "a/r", 1, 0), told("run.finished", 2, run="c/rc")])
     assert [span.parent_span_id for span in outputs.spans] == [b""]

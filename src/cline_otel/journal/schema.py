@@ -186,11 +186,9 @@ def _statements(script: str) -> list[str]:
     # executescript would commit first, and the point is one transaction.
     statements: list[str] = []
     pending = ""
-    for part in script.split(";"):
+    for part in script.split(";")[:-1]:
         pending = f"{pending}{part};"
-        if sqlite3.complete_statement(pending) and pending.strip("; \n"):
+        if sqlite3.complete_statement(pending):
             statements.append(pending)
-            pending = ""
-        elif not pending.strip("; \n"):
             pending = ""
     return statements
