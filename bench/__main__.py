@@ -33,6 +33,7 @@ from cline_otel.journal.store import Journal
 from cline_otel.pipeline import SCHEMA_URL, Pipeline
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
+from cline_otel.signals import MetricPoint
 from cline_otel.sources.interface import Payload
 
 ROUNDS = 5
@@ -69,7 +70,8 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
         if flushed.logs_request:
             commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs)))
         journal.commit(commit)
-    pipeline.metrics_request(now_ns, now_ns + 1)
+    points = [MetricPoint(total, now_ns, now_ns + 1) for total in pipeline.totals]
+    pipeline.metrics_request(points, "cumulative")
     elapsed = time.process_time() - started
     journal.close()
     return elapsed

@@ -35,6 +35,7 @@ from cline_otel.signals import (
     Attributes,
     LogRecord,
     MetricDefinition,
+    MetricPoint,
     MetricTotal,
     Severity,
     SpanKind,
@@ -232,9 +233,10 @@ def histogram_comparison() -> Comparison:
     resource = Resource(dict(RESOURCE), SCHEMA_URL)
     data = sdk_metrics.MetricsData([sdk_metrics.ResourceMetrics(resource, [scope_metrics], SCHEMA_URL)])
     definitions = {definition.name: definition}
+    points_of_totals = [MetricPoint(total, START_NS, START_NS + 1) for total in totals]
     return Comparison(
         "histogram series, 12 bounds",
-        lambda: encode_metrics(totals, definitions, resource_and_scope, START_NS, START_NS + 1),
+        lambda: encode_metrics(points_of_totals, definitions, resource_and_scope, "cumulative"),
         lambda: official_metrics(data).SerializeToString(),
     )
 

@@ -17,11 +17,12 @@ from cline_otel.control import Control
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.metric_reader import MetricsRequest
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
+from cline_otel.journal.metric_marks import MetricMarks
 from cline_otel.journal.records import Commit, JournalStatus
 from cline_otel.journal.store import Journal
+from cline_otel.metric_producer import MetricProducer
 from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.plugin.install import plugin_file_of
@@ -125,6 +126,8 @@ class Bridge:
                 journal.load_state(),
                 claim_wait_ns,
                 self._sources,
+                journal.started_at_ns,
+                settings.exports.histogram_aggregation,
             )
             for kind, rows in pipeline.unreadable.items():
                 _logger.warning(
@@ -135,11 +138,9 @@ class Bridge:
                 )
             return pipeline
 
-        def newest_metrics() -> MetricsRequest | None:
-            request = ingest.pipeline.metrics_request(journal.started_at_ns, time.time_ns())
-            return MetricsRequest(request, len(ingest.pipeline.totals)) if request else None
-
-        delivery = Delivery(journal, newest_metrics, settings.exports, exporters)
+        marks = MetricMarks(journal)
+        producer = MetricProducer(marks, lambda: ingest.pipeline)
+        delivery = Delivery(journal, producer, marks, settings.exports, exporters)
         try:
             ingest = Ingest(
                 journal, new_pipeline, delivery.queued, delivery.notify, consent=lambda: control.consent.state
@@ -171,10 +172,10 @@ class Bridge:
         receivers = self._receivers(ingest)
         tasks: list[asyncio.Task[None]] = []
         try:
-            for receiver in receivers:
-                await receiver.start()
             control.begin(journal, ingest, delivery)
             delivery.start()
+            for receiver in receivers:
+                await receiver.start()
             tasks.append(asyncio.create_task(delivery.run(), name="delivery"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))

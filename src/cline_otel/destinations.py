@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
-from cline_otel.signals import SignalName
+from cline_otel.signals import HistogramAggregation, SignalName, Temporality
 
 OtlpProtocol = Literal["http/protobuf", "http/json", "grpc"]
 Compression = Literal["none", "gzip", "deflate"]
@@ -62,6 +63,7 @@ class OtlpDestination(msgspec.Struct, frozen=True, kw_only=True):
         timeout_seconds: how long one export request may take.
         insecure: without TLS; for HTTP this only repeats the endpoint's scheme.
         certificate_file: PEM file (for HTTP also a directory) of the authorities to trust, instead of the system's.
+        temporality: whether metrics are sent as totals or as growth.
     """
 
     signal: SignalName
@@ -74,6 +76,12 @@ class OtlpDestination(msgspec.Struct, frozen=True, kw_only=True):
     certificate_file: str | None = None
     client_key_file: str | None = None
     client_certificate_file: str | None = None
+    temporality: Temporality = "cumulative"
+
+    @property
+    def key(self) -> str:
+        """Names the destination in the journal: the same endpoint has the same name, whatever else changes."""
+        return _key("otlp", self.endpoint)
 
     @property
     def shown_endpoint(self) -> str:
@@ -117,6 +125,12 @@ class FileDestination(msgspec.Struct, frozen=True):
 
     signal: SignalName
     directory: Path
+    temporality: Temporality = "cumulative"
+
+    @property
+    def key(self) -> str:
+        """Names the destination in the journal."""
+        return _key("file", str(self.directory))
 
     def describe(self) -> str:
         """One line for people."""
@@ -128,6 +142,12 @@ class SdkDestination(msgspec.Struct, frozen=True):
 
     signal: SignalName
     name: str
+    temporality: Temporality = "cumulative"
+
+    @property
+    def key(self) -> str:
+        """Names the destination in the journal."""
+        return _key("sdk", self.name)
 
     def describe(self) -> str:
         """One line for people."""
@@ -138,11 +158,17 @@ Destination = OtlpDestination | FileDestination | SdkDestination
 
 
 class ExportSettings(msgspec.Struct, frozen=True):
-    """Where each signal goes, and how often metrics do."""
+    """Where each signal goes, how often metrics do, and how their histograms keep values."""
 
     destinations: Mapping[SignalName, Sequence[Destination]]
     metric_interval_seconds: float = 60.0
     metric_timeout_seconds: float = 30.0
+    histogram_aggregation: HistogramAggregation = "explicit_bucket_histogram"
+
+
+def _key(kind: str, place: str) -> str:
+    # An endpoint may hold a token, and the journal is no place for one.
+    return f"{kind}:{hashlib.blake2b(place.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
 def secrets_of_url(url: str) -> Iterator[str]:

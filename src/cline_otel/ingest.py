@@ -208,7 +208,7 @@ class Ingest:
     def _commit(self, commit: Commit) -> None:
         if self._failure is not None:
             raise self._failure
-        flushed = self.pipeline.flush()
+        flushed = self.pipeline.flush(self._wall_clock_ns())
         _add_flushed(commit, flushed, self._exported)
         if not (commit.state or commit.outbox or commit.cursors or commit.counts or commit.seen_requests):
             return

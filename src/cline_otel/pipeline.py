@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from cline_otel.aggregation.totals import Totals
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import OTHER
 from cline_otel.encode.logs import encode_logs
@@ -19,13 +20,23 @@ from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
-from cline_otel.signals import Diagnostics, LogRecord, MetricTotal, SpanRecord, add, count
+from cline_otel.signals import (
+    Diagnostics,
+    HistogramAggregation,
+    LogRecord,
+    MetricDelta,
+    MetricPoint,
+    MetricTotal,
+    SpanRecord,
+    Temporality,
+    add,
+    count,
+)
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
-from cline_otel.translate.totals import Totals
 
 SCOPE_NAME: Final = "cline-otel"
 
@@ -40,6 +51,7 @@ class FlushResult(msgspec.Struct):
 
     spans: list[SpanRecord]
     logs: list[LogRecord]
+    metrics: list[MetricDelta]
     traces_request: bytes
     logs_request: bytes
     state: dict[str, bytes | None]
@@ -56,8 +68,11 @@ class Pipeline:
         rows: stored state, as ``flush`` gave it.
         claim_wait_ns: how long a source waits for one that may claim the session, nanoseconds.
         sources: the sources that payloads are of; the catalogue is theirs.
+        started_at_ns: since when stored totals count that do not say so themselves, nanoseconds since the Unix epoch.
+        histogram_aggregation: how histograms keep their values.
 
     Attributes:
+        metric_totals: the totals of all metrics as of the last flush.
         unreadable: how many rows could not be read and are discarded with the next flush, by kind.
     """
 
@@ -69,6 +84,8 @@ class Pipeline:
         rows: Iterable[tuple[str, bytes]] = (),
         claim_wait_ns: int = CLAIM_WAIT_NS,
         sources: Registry = SOURCES,
+        started_at_ns: int = 0,
+        histogram_aggregation: HistogramAggregation = "explicit_bucket_histogram",
     ) -> None:
         rows = list(rows)
         self._sources = sources
@@ -76,9 +93,9 @@ class Pipeline:
         self._resource_and_scope = resource_and_scope
         self._metric_resource_and_scope = metric_resource_and_scope
         self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
-        self._totals = Totals(catalogue.metrics)
+        self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
         self._diagnostics: Diagnostics = {}
-        lost = self._totals.restore(rows)
+        lost = self.metric_totals.restore(rows, started_at_ns)
         self.unreadable = self._translator.state.unreadable | ({"total": lost} if lost else {})
         for kind, number in self.unreadable.items():
             count(self._diagnostics, "unreadable", "journal", kind, number)
@@ -117,11 +134,11 @@ class Pipeline:
         """Drops what had no sign of life for long."""
         self._translator.forget()
 
-    def flush(self) -> FlushResult:
-        """Everything since the last flush."""
+    def flush(self, now_ns: int | None = None) -> FlushResult:
+        """Everything since the last flush, which is taken in at ``now_ns``; None for history, taken in as it was."""
         outputs = self._translator.take()
         for delta in outputs.metrics:
-            self._totals.add(delta)
+            self.metric_totals.add(delta, now_ns)
         counted, self._diagnostics = self._diagnostics, {}
         diagnostics: Diagnostics = {}
         for (kind, source, name), times in counted.items():
@@ -130,9 +147,10 @@ class Pipeline:
         return FlushResult(
             spans=outputs.spans,
             logs=outputs.logs,
+            metrics=outputs.metrics,
             traces_request=encode_traces(outputs.spans, self._resource_and_scope) if outputs.spans else b"",
             logs_request=encode_logs(outputs.logs, self._resource_and_scope) if outputs.logs else b"",
-            state=self._translator.state.changes() | self._totals.changes(),
+            state=self._translator.state.changes() | self.metric_totals.changes(),
             diagnostics=diagnostics,
         )
 
@@ -145,16 +163,13 @@ class Pipeline:
     @property
     def totals(self) -> list[MetricTotal]:
         """Every metric series, cumulative."""
-        return self._totals.all()
+        return self.metric_totals.all()
 
     @property
     def open_runs(self) -> int:
         """How many runs are under way."""
         return len(self._translator.state.open_runs)
 
-    def metrics_request(self, started_at_ns: int, now_ns: int) -> bytes:
-        """An OTLP request with all totals since ``started_at_ns``; empty if there are none."""
-        totals = self._totals.all()
-        if not totals:
-            return b""
-        return encode_metrics(totals, self.catalogue.metrics, self._metric_resource_and_scope, started_at_ns, now_ns)
+    def metrics_request(self, points: Iterable[MetricPoint], temporality: Temporality) -> bytes:
+        """An OTLP request with these points; empty if there are none."""
+        return encode_metrics(points, self.catalogue.metrics, self._metric_resource_and_scope, temporality)

@@ -5,7 +5,9 @@ The output is a function of the input alone: no clock, no environment but the re
 
 from __future__ import annotations
 
+import hashlib
 import os
+import uuid
 from collections.abc import Iterable, Sequence
 from heapq import merge
 from pathlib import Path
@@ -13,15 +15,29 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from cline_otel.aggregation.history import history
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.encode.logs import encode_logs
+from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
-from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricTotal, SignalName, SpanRecord, add, count
+from cline_otel.signals import (
+    Attributes,
+    Diagnostics,
+    HistogramAggregation,
+    LogRecord,
+    MetricDelta,
+    MetricTotal,
+    SignalName,
+    SpanRecord,
+    Temporality,
+    add,
+    count,
+)
 from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
@@ -30,24 +46,54 @@ from cline_otel.version import __version__
 
 _Item = TypeVar("_Item")
 
-REPLAY_RESOURCE: Final[Attributes] = (
-    ("service.name", "cline"),
-    ("service.instance.id", "00000000-0000-5000-8000-636c696e6531"),
-)
-"""Replays and demos have an instance id of their own, so that they never mix with an installation's totals."""
-
 ITEMS_PER_REQUEST: Final = 512
+
+_INSTANCES: Final = uuid.UUID("2f0d9f5e-6d43-5c0f-9d0b-0c3a7f1f6a52")
+"""The name space of replays' instance ids."""
+
+
+class RecordedRequest(msgspec.Struct, frozen=True):
+    """An OTLP ``Export*ServiceRequest``, and how many spans, log records or data points it holds."""
+
+    payload: bytes
+    item_count: int
+    id: int = 0
+
+
+Requests = Sequence[RecordedRequest]
+"""What is sent to one destination, in order."""
 
 
 class ReplayResult(msgspec.Struct):
-    """All that a recording became."""
+    """All that a recording became.
+
+    ``measurements`` are what the totals add up; ``requests`` has the metrics cumulative.
+    """
 
     spans: list[SpanRecord]
     logs: list[LogRecord]
+    measurements: list[MetricDelta]
     totals: list[MetricTotal]
     diagnostics: Diagnostics
     events: int
+    ended_at_ns: int
+    resource_and_scope: ResourceAndScope
     requests: dict[SignalName, list[bytes]]
+
+
+def resource_of(recording: Recording) -> Attributes:
+    """Who a replay is from: an instance of the recording's own, told by what is in it, wherever and however often.
+
+    So two recordings never share a series, nor does one with an installation, and a recording sent twice is the same.
+    """
+    parts = {
+        hashlib.blake2b(part, digest_size=16).digest()
+        for stream in recording.streams
+        for payload in stream
+        for part in payload.parts
+    }
+    content = hashlib.blake2b(b"".join(sorted(parts)), digest_size=16).hexdigest()
+    return (("service.name", "cline"), ("service.instance.id", str(uuid.uuid5(_INSTANCES, content))))
 
 
 def decode_recording(
@@ -96,7 +142,7 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
 def replay(
     recording: Recording,
     catalogue: Catalogue,
-    resource: Attributes = REPLAY_RESOURCE,
+    resource: Attributes | None = None,
     shift_to_ns: int | None = None,
     sources: Registry = SOURCES,
 ) -> ReplayResult:
@@ -105,7 +151,7 @@ def replay(
     Args:
         recording: what to replay.
         catalogue: what every name means, and what of it the user lets leave.
-        resource: who it is from.
+        resource: who it is from; None for an instance of the recording's own.
         shift_to_ns: moves all times so that the last event is then, nanoseconds since the Unix epoch; None
             leaves them as they were.
         sources: the sources that there are; the catalogue is theirs.
@@ -113,7 +159,7 @@ def replay(
     diagnostics: Diagnostics = {}
     streams = decode_recording(recording, catalogue, diagnostics, sources)
     add(diagnostics, recording.diagnostics)
-    resource_and_scope = ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL)
+    resource_and_scope = ResourceAndScope(resource or resource_of(recording), SCOPE_NAME, __version__, SCHEMA_URL)
     pipeline = Pipeline(catalogue, resource_and_scope, resource_and_scope, sources=sources)
     pipeline.take_events(claims(streams, catalogue))
     events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
@@ -128,19 +174,49 @@ def replay(
     pipeline.advance_clock(last_ns + SILENCE_NS + 1)
     flushed = pipeline.flush()
     add(diagnostics, flushed.diagnostics)
-    metrics = pipeline.metrics_request(first_ns, last_ns)
+    points, totals = history(flushed.metrics, catalogue.metrics, last_ns, "cumulative")
     return ReplayResult(
         spans=flushed.spans,
         logs=flushed.logs,
-        totals=pipeline.totals,
+        measurements=flushed.metrics,
+        totals=totals,
         diagnostics=diagnostics,
         events=len(events),
+        ended_at_ns=last_ns,
+        resource_and_scope=resource_and_scope,
         requests={
             "traces": [encode_traces(part, resource_and_scope) for part in _parts(flushed.spans)],
-            "metrics": [metrics] if metrics else [],
+            "metrics": [
+                encode_metrics(part, catalogue.metrics, resource_and_scope, "cumulative") for part in _parts(points)
+            ],
             "logs": [encode_logs(part, resource_and_scope) for part in _parts(flushed.logs)],
         },
     )
+
+
+def metric_requests(
+    measurements: Sequence[MetricDelta],
+    catalogue: Catalogue,
+    resource_and_scope: ResourceAndScope,
+    ended_at_ns: int,
+    temporality: Temporality = "cumulative",
+    aggregation: HistogramAggregation = "explicit_bucket_histogram",
+) -> list[RecordedRequest]:
+    """The metrics of a recording over its own time, as requests in the order of time."""
+    points, _ = history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation)
+    return [
+        RecordedRequest(encode_metrics(part, catalogue.metrics, resource_and_scope, temporality), len(part))
+        for part in _parts(points)
+    ]
+
+
+def requests_of(signal: SignalName, replayed: ReplayResult) -> list[RecordedRequest]:
+    """The requests of one signal, with how much each holds."""
+    items: Sequence[object] = replayed.spans if signal == "traces" else replayed.logs
+    return [
+        RecordedRequest(payload, len(part))
+        for payload, part in zip(replayed.requests[signal], _parts(items), strict=True)
+    ]
 
 
 def write(replayed: ReplayResult, directory: Path) -> list[Path]:

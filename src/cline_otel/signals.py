@@ -116,14 +116,53 @@ class MetricDefinition(msgspec.Struct, frozen=True, gc=False):
     boundaries: tuple[float, ...] = ()
 
 
+HistogramAggregation = Literal["explicit_bucket_histogram", "base2_exponential_bucket_histogram"]
+"""How histograms keep their values, in the words of OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION."""
+
+Temporality = Literal["cumulative", "delta"]
+"""Whether a point says all since its series began, or what came since the last one (OTLP AggregationTemporality)."""
+
+
+class ExponentialBuckets(msgspec.Struct, array_like=True):
+    """Buckets of an exponential histogram: ``counts[n]`` is of bucket ``offset + n`` at ``scale``."""
+
+    scale: int
+    zero_count: int = 0
+    offset: int = 0
+    counts: list[int] = msgspec.field(default_factory=list)
+
+
 class MetricTotal(msgspec.Struct, array_like=True):
-    """The cumulative total of one series. A counter uses ``sum`` alone; a histogram all three."""
+    """The cumulative total of one series since ``started_at_ns``, which is before its first measurement.
+
+    A counter uses ``sum`` alone. A histogram has a ``count``, and either ``bucket_counts`` or ``exponential``.
+    """
 
     metric: str
     attributes: Attributes
     sum: int | float = 0
     count: int = 0
     bucket_counts: list[int] = msgspec.field(default_factory=list)
+    started_at_ns: int = 0
+    exponential: ExponentialBuckets | None = None
+
+
+class Exemplar(msgspec.Struct, frozen=True, gc=False):
+    """One of the measurements of a histogram's point, and the span that it is of; ids of 16 and 8 bytes."""
+
+    occurred_at_ns: int
+    value: int | float
+    trace_id: bytes
+    span_id: bytes
+
+
+class MetricPoint(msgspec.Struct, frozen=True):
+    """What a destination is told of a series: its total, or its growth, from ``started_at_ns`` to ``at_ns``."""
+
+    total: MetricTotal
+    started_at_ns: int
+    at_ns: int
+    exemplars: tuple[Exemplar, ...] = ()
 
 
 DiagnosticKind = Literal[

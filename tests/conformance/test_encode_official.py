@@ -46,6 +46,7 @@ from cline_otel.signals import (
     SpanRecord,
     StatusCode,
 )
+from metric_points import points_of
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 RESOURCE: Attributes = (("service.name", "cline"), ("service.instance.id", "0f"), ("process.pid", 7))
@@ -279,7 +280,9 @@ def test_counters_decode_to_the_official_encoders_messages(
         MetricTotal("calls", series, integer),
     ]
     by_name = {total.metric: total for total in totals}
-    ours = parsed(ExportMetricsServiceRequest, encode_metrics(totals, definitions, ORIGIN, 10, 20))
+    ours = parsed(
+        ExportMetricsServiceRequest, encode_metrics(points_of(totals, 10, 20), definitions, ORIGIN, "cumulative")
+    )
     official = [sum_metric(definition, [by_name[name]]) for name, definition in definitions.items()]
     assert canonical(ours) == canonical(official_request(official))
 
@@ -292,7 +295,10 @@ def test_histograms_decode_to_the_official_encoders_messages(
     boundaries = tuple(math.ldexp(1.0, exponent) for exponent in range(len(counts) - 1))
     definition = MetricDefinition("duration", "histogram", "s", "How long.", boundaries=boundaries)
     totals = [MetricTotal("duration", series, total, sum(counts) % 2**64, counts)]
-    ours = parsed(ExportMetricsServiceRequest, encode_metrics(totals, {"duration": definition}, ORIGIN, 10, 20))
+    ours = parsed(
+        ExportMetricsServiceRequest,
+        encode_metrics(points_of(totals, 10, 20), {"duration": definition}, ORIGIN, "cumulative"),
+    )
     assert canonical(ours) == canonical(official_request([histogram_metric(definition, totals)]))
 
 
@@ -323,7 +329,10 @@ def test_what_a_real_meter_collects_decodes_alike_but_for_least_and_greatest() -
         "duration": MetricDefinition("duration", "histogram", "s", "How long.", boundaries=(1.0, 5.0)),
     }
     totals = [MetricTotal("calls", (("tool", "read"),), 3), MetricTotal("duration", (), 8.5, 3, [2, 0, 1])]
-    ours = parsed(ExportMetricsServiceRequest, encode_metrics(totals, definitions, ORIGIN, started_at_ns, now_ns))
+    ours = parsed(
+        ExportMetricsServiceRequest,
+        encode_metrics(points_of(totals, started_at_ns, now_ns), definitions, ORIGIN, "cumulative"),
+    )
     assert canonical(ours) == canonical(official)
 
 
@@ -331,4 +340,4 @@ def test_nothing_to_send_is_an_empty_request_as_with_the_official_encoder() -> N
     assert encode_traces([], ORIGIN) == official_spans([]).SerializeToString() == b""
     assert encode_logs([], ORIGIN) == official_logs([]).SerializeToString() == b""
     empty = official_metrics(sdk_metrics.MetricsData([])).SerializeToString()
-    assert encode_metrics([], {}, ORIGIN, 1, 2) == empty == b""
+    assert encode_metrics([], {}, ORIGIN, "cumulative") == empty == b""

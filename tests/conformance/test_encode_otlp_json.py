@@ -34,6 +34,7 @@ from cline_otel.signals import (
     SpanRecord,
     StatusCode,
 )
+from metric_points import points_of
 
 ORIGIN = ResourceAndScope(
     (("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0"
@@ -87,7 +88,7 @@ def metrics_of(pairs: Attributes, time: int) -> bytes:
         "duration": MetricDefinition("duration", "histogram", "s", "", boundaries=(0.5, 1.0)),
     }
     totals = [MetricTotal("calls", pairs, 3), MetricTotal("duration", pairs, 2.5, 3, [1, 0, 2])]
-    return encode_metrics(totals, definitions, ORIGIN, 1, time)
+    return encode_metrics(points_of(totals, 1, time), definitions, ORIGIN, "cumulative")
 
 
 MAKERS = {"traces": traces_of, "logs": logs_of, "metrics": metrics_of}

@@ -27,6 +27,7 @@ from cline_otel.signals import (
     SpanRecord,
     StatusCode,
 )
+from metric_points import points_of
 
 from .comparison import ExportRequest
 from .transport import Signal
@@ -129,7 +130,7 @@ def encoded_run(signal: Signal, number: int) -> bytes:
     if signal == "logs":
         return encode_logs(run_logs(number), ORIGIN)
     now_ns = STARTED_AT_NS + number * 60 * SECOND_NS
-    return encode_metrics(totals(number), METRICS, ORIGIN, STARTED_AT_NS, now_ns)
+    return encode_metrics(points_of(totals(number), STARTED_AT_NS, now_ns), METRICS, ORIGIN, "cumulative")
 
 
 def parsed(signal: Signal, payloads: Sequence[bytes]) -> list[ExportRequest]:

@@ -12,9 +12,10 @@ import pytest
 
 from cline_otel.destinations import Compression, FileDestination, OtlpDestination, OtlpProtocol
 from cline_otel.export.backoff import Backoff
-from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, QueuedSignal
-from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult
-from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
+from cline_otel.export.delivery import QueuedSignal
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, MetricSnapshot, MetricsRequest
+from cline_otel.export.metric_reader import PeriodicMetricReader
 from cline_otel.export.otlp_file import OtlpFileExporter
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.export.otlp_http import OtlpHttpExporter
@@ -192,8 +193,15 @@ async def test_lost_totals_are_healed_by_the_next(
     exporter = exporter_to(collector, "metrics", protocol)
 
     async def flush(runs: int, deadline_seconds: float) -> bool:
-        newest = MetricsRequest(encoded_run("metrics", runs), 1)
-        reader = PeriodicMetricReader(lambda: newest, [exporter], journal, interval_seconds=3600, backoff=QUICK_BACKOFF)
+        newest = MetricSnapshot([MetricsRequest(encoded_run("metrics", runs), 1)], runs, {})
+        reader = PeriodicMetricReader(
+            lambda: newest,
+            lambda snapshot: None,
+            exporter,
+            journal,
+            interval_seconds=3600,
+            backoff=QUICK_BACKOFF,
+        )
         return await reader.drain(deadline_seconds)
 
     assert await flush(1, PATIENCE_SECONDS)

@@ -21,6 +21,7 @@ from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import MalformedPayload
 from cline_otel.translate.step import SILENCE_NS
 from corpus import CAPTURES, HOUR_NS, SECOND_NS
+from metric_points import points_of
 from payloads import decoded, log_lines, otlp_request, spool_lines
 
 ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
@@ -39,6 +40,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
+
 """Anything that JSON can say."""
 
 
@@ -98,7 +100,7 @@ def settle(pipeline: Pipeline) -> None:
     for now_ns in (LATER_NS, LATER_NS + HOUR_NS, LATER_NS + 2 * SILENCE_NS):
         pipeline.advance_clock(now_ns)
     flushed = pipeline.flush()
-    pipeline.metrics_request(1, LATER_NS)
+    pipeline.metrics_request(points_of(pipeline.totals, 1, LATER_NS), "cumulative")
     Pipeline(CATALOGUE, ORIGIN, ORIGIN, [(k, v) for k, v in flushed.state.items() if v is not None])
 
 

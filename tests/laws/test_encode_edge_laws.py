@@ -16,6 +16,7 @@ from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.wire import INT64_MAX, INT64_MIN, LENGTH_DELIMITED, BoundedCache, tag
 from cline_otel.signals import MetricDefinition, MetricTotal
+from metric_points import points_of
 
 
 class Number(IntEnum):
@@ -59,7 +60,8 @@ def test_a_value_of_a_subclass_is_encoded_as_one_of_its_base(value: Any, base: A
 
 def sums(value_type: Any, total: float) -> Any:
     definitions = {"m": MetricDefinition("m", "counter", "1", "", value_type)}
-    request = encode_metrics([MetricTotal("m", (), total)], definitions, ResourceAndScope((), "", "", ""), 1, 2)
+    points = points_of([MetricTotal("m", (), total)])
+    request = encode_metrics(points, definitions, ResourceAndScope((), "", "", ""), "delta")
     (point,) = (
         ExportMetricsServiceRequest.FromString(request).resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points
     )

@@ -39,11 +39,13 @@ from cline_otel.signals import (
     SpanRecord,
     StatusCode,
 )
+from metric_points import points_of
 from waiting import PATIENCE_SECONDS
 
 ORIGIN = ResourceAndScope(
     (("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0"
 )
+
 TRACE_ID, SPAN_ID = b"\x01" * 16, b"\x02" * 8
 
 unhurried = settings(deadline=None)
@@ -120,7 +122,7 @@ def test_any_log_records_encode_to_bytes_that_parse(records: list[LogRecord], ob
 @unhurried
 @given(st.lists(totals, max_size=6), times, times)
 def test_any_totals_encode_to_bytes_that_parse(records: list[MetricTotal], started_at_ns: int, now_ns: int) -> None:
-    request = encode_metrics(records, DEFINITIONS, ORIGIN, started_at_ns, now_ns)
+    request = encode_metrics(points_of(records, started_at_ns, now_ns), DEFINITIONS, ORIGIN, "cumulative")
     points = sum(len(m.sum.data_points) + len(m.histogram.data_points) for m in parsed_metrics(request))
     assert points == sum(total.metric in DEFINITIONS for total in records)
 
@@ -261,7 +263,9 @@ def test_a_log_record_with_an_id_of_a_wrong_length_is_refused() -> None:
 @given(st.lists(totals, max_size=8), st.randoms(use_true_random=False))
 def test_equal_totals_in_another_order_give_equal_bytes(records: list[MetricTotal], order: random.Random) -> None:
     shuffled = order.sample(records, len(records))
-    assert encode_metrics(shuffled, DEFINITIONS, ORIGIN, 1, 2) == encode_metrics(records, DEFINITIONS, ORIGIN, 1, 2)
+    assert encode_metrics(points_of(shuffled), DEFINITIONS, ORIGIN, "delta") == encode_metrics(
+        points_of(records), DEFINITIONS, ORIGIN, "delta"
+    )
 
 
 def test_metrics_stand_in_the_order_of_their_definitions_and_undefined_ones_are_left_out() -> None:
@@ -272,14 +276,14 @@ def test_metrics_stand_in_the_order_of_their_definitions_and_undefined_ones_are_
         MetricTotal("duration", (), 1.5, 1, [0, 1, 0]),
         MetricTotal("calls", (("tool", "a"),), 1),
     ]
-    metrics = parsed_metrics(encode_metrics(records, DEFINITIONS, ORIGIN, 1, 2))
+    metrics = parsed_metrics(encode_metrics(points_of(records), DEFINITIONS, ORIGIN, "cumulative"))
     assert [metric.name for metric in metrics] == ["duration", "calls", "cost"]
     assert [point.as_int for point in metrics[1].sum.data_points] == [1, 2]
 
 
 def test_totals_whose_buckets_do_not_fit_their_definition_keep_count_and_sum() -> None:
     records = [MetricTotal("duration", (), 1.5, 3, [1, 2])]
-    (metric,) = parsed_metrics(encode_metrics(records, DEFINITIONS, ORIGIN, 1, 2))
+    (metric,) = parsed_metrics(encode_metrics(points_of(records), DEFINITIONS, ORIGIN, "cumulative"))
     (point,) = metric.histogram.data_points
     assert (point.count, point.sum, list(point.bucket_counts), list(point.explicit_bounds)) == (3, 1.5, [], [])
 
@@ -289,7 +293,9 @@ def test_totals_whose_buckets_do_not_fit_their_definition_keep_count_and_sum() -
     [(2.9, 2), (math.nan, 0), (math.inf, 2**63 - 1), (-math.inf, -(2**63)), (2**70, 2**63 - 1), (1e300, 2**63 - 1)],
 )
 def test_a_total_that_does_not_fit_its_integer_metric_is_brought_into_range(total: int | float, as_int: int) -> None:
-    (metric,) = parsed_metrics(encode_metrics([MetricTotal("calls", (), total)], DEFINITIONS, ORIGIN, 1, 2))
+    (metric,) = parsed_metrics(
+        encode_metrics(points_of([MetricTotal("calls", (), total)]), DEFINITIONS, ORIGIN, "delta")
+    )
     assert metric.sum.data_points[0].as_int == as_int
 
 
@@ -336,7 +342,7 @@ totals = {MetricTotal(name, (("k", key),), 1.5).metric + key: MetricTotal(name, 
 requests = {
     "traces": encode_traces([span], origin),
     "logs": encode_logs([log], origin),
-    "metrics": encode_metrics([totals[key] for key in set(totals)], definitions, origin, 1, 2),
+    "metrics": encode_metrics([MetricPoint(totals[key], 1, 2) for key in set(totals)], definitions, origin, "delta"),
 }
 print(hashlib.sha256(repr([(r, to_json_line(s, r)) for s, r in requests.items()]).encode()).hexdigest())
 """

@@ -25,6 +25,7 @@ from cline_otel.replay import write
 from cline_otel.sources.interface import MalformedPayload
 from cline_otel.translate.step import SILENCE_NS
 from corpus import capture_paths
+from metric_points import points_of
 from payloads import log_lines, spool_lines
 
 ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
@@ -101,7 +102,7 @@ def everything_that_comes_out(pipeline: Pipeline) -> list[bytes]:
         pipeline.advance_clock(TIME_MS * 1_000_000 + days * SILENCE_NS)
     flushed = pipeline.flush()
     state = [key.encode() + b" " + (value or b"") for key, value in flushed.state.items()]
-    metrics = pipeline.metrics_request(1, 2)
+    metrics = pipeline.metrics_request(points_of(pipeline.totals), "cumulative")
     diagnostics = repr(flushed.diagnostics).encode()
     return [
         flushed.traces_request,

@@ -8,16 +8,23 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from bench.fixed_key import CATALOGUE
 
 from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
+from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.delivery_loop import DeliveryLoop
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult
-from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
+from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, MetricSnapshot, MetricsRequest
+from cline_otel.export.metric_reader import PeriodicMetricReader
 from cline_otel.journal import Commit, Journal, OutboxItem
+from cline_otel.journal.metric_marks import MetricMarks
+from cline_otel.metric_producer import MetricProducer
+from cline_otel.pipeline import Pipeline
 from cline_otel.signals import SignalName
 from waiting import PATIENCE_SECONDS, eventually, patience
+
+ORIGIN = ResourceAndScope((), "cline-otel", "", "")
 
 
 class Gate:
@@ -150,15 +157,15 @@ async def test_metric_totals_are_neither_made_nor_sent_while_off(journal: Journa
     intervals: asyncio.Queue[None] = asyncio.Queue()
     made = 0
 
-    def newest() -> MetricsRequest:
+    def newest() -> MetricSnapshot:
         nonlocal made
         made += 1
-        return MetricsRequest(b"totals", 1)
+        return MetricSnapshot([MetricsRequest(b"totals", 1)], 1, {})
 
     async def sleep(seconds: float) -> None:
         await intervals.get()
 
-    reader = PeriodicMetricReader(newest, [gate], journal, interval_seconds=60, sleep=sleep)
+    reader = PeriodicMetricReader(newest, lambda taken: None, gate, journal, interval_seconds=60, sleep=sleep)
     reader.start()
     intervals.put_nowait(None)
     await gate.began.wait()
@@ -225,7 +232,10 @@ async def endpoints() -> AsyncIterator[tuple[Endpoint, Endpoint]]:
 
 
 def delivery_of(journal: Journal, destinations: dict[SignalName, tuple[Destination, ...]]) -> Delivery:
-    return Delivery(journal, lambda: None, ExportSettings(destinations), Exporters(destinations))
+    marks = MetricMarks(journal)
+    pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
+    producer = MetricProducer(marks, lambda: pipeline)
+    return Delivery(journal, producer, marks, ExportSettings(destinations), Exporters(destinations))
 
 
 async def test_what_waits_goes_to_the_new_destination(

@@ -20,8 +20,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
-from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, ExportResult, MetricsRequest, Paused, Refused, Retry
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.signals import SignalName
 from waiting import patience

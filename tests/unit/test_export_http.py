@@ -26,8 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, Paused, Refused, Retry
-from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, MetricsRequest, Paused, Refused, Retry
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import retry_after_seconds
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
 
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Retry
-from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
+from cline_otel.export.interface import (
+    Batch,
+    Delivered,
+    ExportResult,
+    MetricSnapshot,
+    MetricsRequest,
+    Paused,
+    Retry,
+)
+from cline_otel.export.metric_reader import PeriodicMetricReader
 from waiting import PATIENCE_SECONDS, eventually, patience
 
 
@@ -52,11 +60,22 @@ class Waits:
         await asyncio.sleep(0)
 
 
-def reader(exporters: Sequence[ScriptedExporter], record: Record, waits: Waits, **more: float) -> PeriodicMetricReader:
+def snapshot(*payloads: bytes, points: int = 2) -> MetricSnapshot:
+    return MetricSnapshot([MetricsRequest(payload, points) for payload in payloads], 1, {})
+
+
+def reader(
+    exporter: ScriptedExporter,
+    record: Record,
+    waits: Waits,
+    confirm: Callable[[MetricSnapshot], None] = lambda snapshot: None,
+    **more: float,
+) -> PeriodicMetricReader:
     numbers = iter(range(100_000))
     return PeriodicMetricReader(
-        lambda: MetricsRequest(b"%d" % next(numbers), 2),
-        exporters,
+        lambda: snapshot(b"%d" % next(numbers)),
+        confirm,
+        exporter,
         record,
         interval_seconds=60,
         sleep=waits.sleep,
@@ -87,7 +106,7 @@ class Record:
 async def test_the_newest_totals_go_out_at_every_interval_and_lost_ones_are_not_repeated() -> None:
     waits, record = Waits(), Record()
     exporter = ScriptedExporter(Retry("503"), Paused("401", "key"), Delivered())
-    task = reader([exporter], record, waits).start()
+    task = reader(exporter, record, waits).start()
     await eventually(lambda: len(exporter.taken) >= 2)
     task.cancel()
     assert exporter.requests[:4] == [b"0", b"1", b"2", b"3"]
@@ -105,7 +124,10 @@ async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
             waiting.set()
             await asyncio.Event().wait()
 
-    loop = PeriodicMetricReader(lambda: MetricsRequest(b"x", 1), [exporter], Record(), interval_seconds=60, sleep=sleep)
+    newest = snapshot(b"x", points=1)
+    loop = PeriodicMetricReader(
+        lambda: newest, lambda taken: None, exporter, Record(), interval_seconds=60, sleep=sleep
+    )
     task = loop.start()
     async with patience():
         await waiting.wait()
@@ -114,25 +136,34 @@ async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
     assert task.cancelled()
 
 
-async def test_draining_tells_whether_every_destination_has_the_totals() -> None:
-    held, easy = ScriptedExporter(Paused("401", "key")), ScriptedExporter(Delivered())
-    assert not await reader([held, easy], Record(), Waits()).drain(PATIENCE_SECONDS)
-    assert easy.taken
-    assert not await reader([StuckExporter(Delivered())], Record(), Waits()).drain(0.01)
-    nothing = PeriodicMetricReader(lambda: None, [held], Record(), interval_seconds=60)
+async def test_draining_tells_whether_the_destination_has_the_totals() -> None:
+    held = ScriptedExporter(Paused("401", "key"))
+    assert not await reader(held, Record(), Waits()).drain(PATIENCE_SECONDS)
+    assert await reader(ScriptedExporter(Delivered()), Record(), Waits()).drain(PATIENCE_SECONDS)
+    assert not await reader(StuckExporter(Delivered()), Record(), Waits()).drain(0.01)
+    nothing = PeriodicMetricReader(lambda: None, lambda taken: None, held, Record(), interval_seconds=60)
     assert await nothing.drain(PATIENCE_SECONDS), "where there are no totals there is nothing to send"
 
 
-async def test_one_stuck_destination_does_not_stop_the_interval_for_good() -> None:
-    stuck, easy, record = StuckExporter(Delivered()), ScriptedExporter(Delivered()), Record()
-    task = reader([stuck, easy], record, Waits(), timeout_seconds=0.01).start()
+async def test_a_snapshot_is_confirmed_when_all_of_its_requests_are_taken_and_only_then() -> None:
+    newest, confirmed = snapshot(b"a", b"b"), list[MetricSnapshot]()
+    exporter = ScriptedExporter(Delivered(), Paused("401", "key"), Delivered())
+    loop = PeriodicMetricReader(lambda: newest, confirmed.append, exporter, Record(), interval_seconds=60)
+    assert not await loop.drain(PATIENCE_SECONDS)
+    assert (exporter.requests, confirmed) == ([b"a", b"b"], [])
+    assert await loop.drain(PATIENCE_SECONDS)
+    assert confirmed == [newest]
+
+
+async def test_a_stuck_destination_does_not_stop_the_interval_for_good() -> None:
+    stuck, record = StuckExporter(Delivered()), Record()
+    task = reader(stuck, record, Waits(), timeout_seconds=0.01).start()
     await eventually(lambda: len(stuck.requests) >= 2)
     task.cancel()
-    assert easy.taken
     assert "not accepted within" in record.failures[0][0]
 
 
 async def test_a_partial_success_is_counted_with_its_rejections() -> None:
     record = Record()
-    assert await reader([ScriptedExporter(Delivered(1, "unit unknown"))], record, Waits()).drain(PATIENCE_SECONDS)
+    assert await reader(ScriptedExporter(Delivered(1, "unit unknown")), record, Waits()).drain(PATIENCE_SECONDS)
     assert (record.delivered, record.rejected, record.messages) == (1, 1, ["unit unknown"])

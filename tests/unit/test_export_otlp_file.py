@@ -11,8 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from cline_otel.destinations import FileDestination
-from cline_otel.export.interface import Batch, Delivered, Refused, Retry
-from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, MetricsRequest, Refused, Retry
 from cline_otel.export.otlp_file import OtlpFileExporter
 
 

@@ -26,8 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from cline_otel.destinations import SdkDestination
 from cline_otel.export import sdk_objects
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, ExporterError, Refused, Retry
-from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, ExporterError, MetricsRequest, Refused, Retry
 from cline_otel.export.sdk import SdkExporter
 from cline_otel.signals import SignalName
 from waiting import PATIENCE_SECONDS
@@ -126,6 +125,15 @@ def metrics() -> ExportMetricsServiceRequest:
             **limits,
         )
         add_attributes(bucketed)
+        bucketed.exemplars.add(time_unix_nano=2, as_double=1.5, span_id=b"\x02" * 8, trace_id=b"\x01" * 16)
+    exponential = scope_metrics.metrics.add(name="tokens", unit="{token}").exponential_histogram
+    exponential.aggregation_temporality = 1  # type: ignore[assignment]
+    spread = exponential.data_points.add(
+        start_time_unix_nano=1, time_unix_nano=2, count=4, sum=70.5, scale=-1, zero_count=1
+    )
+    spread.positive.offset = -2
+    spread.positive.bucket_counts.extend([1, 0, 2])
+    add_attributes(spread)
     return message
 
 

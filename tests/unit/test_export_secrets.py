@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
-from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, ExportResult, MetricsRequest, Paused, Refused, Retry
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import (

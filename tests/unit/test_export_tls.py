@@ -17,8 +17,7 @@ from aiohttp import web
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, Paused, Retry
-from cline_otel.export.metric_reader import MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, MetricsRequest, Paused, Retry
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
 

@@ -31,6 +31,7 @@ PLANTED = {
     "one source importing another": ("No source", "sources.plugin.spool", "sources.otlp.receiver"),
     "a decoder importing what receives": ("Within a source", "sources.otlp.decode", "sources.otlp.receiver"),
     "what is remembered importing a step": ("Translation", "translate.state", "translate.step"),
+    "buckets importing totals": ("Aggregation", "aggregation.exponential", "aggregation.totals"),
     "a value importing the catalogue": ("The catalogue", "catalogue.values", "catalogue.load"),
     "the interface of processes importing one system's": (
         "The operating system",

@@ -90,7 +90,7 @@ def test_a_commit_under_way_when_the_process_dies_leaves_nothing(tmp_path: Path)
         "import os, signal, sys; from pathlib import Path\n"
         "from cline_otel.journal import Journal\n"
         "journal = Journal.open(Path(sys.argv[1]))\n"
-        "with journal._transaction() as connection:\n"
+        "with journal.transaction() as connection:\n"
         "    connection.execute(\"INSERT INTO state VALUES ('half', x'00')\")\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

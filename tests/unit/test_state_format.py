@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 import cline_otel
+from cline_otel.aggregation import totals
 from cline_otel.journal import sent_history
 from cline_otel.journal.schema import MIGRATIONS
 from cline_otel.signals import MetricTotal
 from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
-from cline_otel.translate import state, totals
+from cline_otel.translate import state
 from cline_otel.translate.state import Agent, Observation, Run, RunState, Session, State
 
 LAYOUTS = Path(__file__).parents[1] / "data" / "stored_layouts.json"

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
+from cline_otel.aggregation.totals import Totals
 from cline_otel.events import AttributeValue
 from cline_otel.signals import (
     Attributes,
@@ -35,7 +36,6 @@ from cline_otel.terminal.metrics import percentile, render_metrics
 from cline_otel.terminal.summary import render_summary
 from cline_otel.terminal.time_axis import TimeAxis
 from cline_otel.terminal.traces import render_traces
-from cline_otel.translate.totals import Totals
 
 MS = 1_000_000
 START_NS = 1_760_000_000 * 1_000 * MS

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cline_otel.aggregation.totals import OVERFLOW, Totals
 from cline_otel.signals import MetricDefinition, MetricDelta
-from cline_otel.translate.totals import OVERFLOW, Totals
 
 COUNTER = MetricDefinition("c", "counter", "{x}", "", "int")
 HISTOGRAM = MetricDefinition("h", "histogram", "s", "", "double", (1.0, 2.0))

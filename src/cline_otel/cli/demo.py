@@ -54,6 +54,6 @@ def run_demo() -> None:
     elif settings.has_endpoint:
         from cline_otel.cli.export import export_replayed
 
-        export_replayed(replayed, metrics=False)
+        export_replayed(replayed, catalogue, metrics=False)
     else:
         click.echo("\nNothing left this machine. Set OTEL_EXPORTER_OTLP_ENDPOINT to send it to a collector too.")

@@ -1,33 +1,30 @@
-"""Sends what a replay or demo made to the endpoint that the settings name, once, without a journal."""
+"""Sends what a replay or demo made to the endpoint that the settings name, once, without a journal.
+
+Metrics go as points over the recording's own time, in the temporality that the endpoint takes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import click
-import msgspec
 
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.destinations import FileDestination
 from cline_otel.export.exporters import Exporters
 from cline_otel.export.interface import Batch, Delivered, Exporter, ExporterError, ExportResult, Paused, Retry
-from cline_otel.replay import ReplayResult
+from cline_otel.replay import ReplayResult, Requests, metric_requests, requests_of
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import SignalName
 
-
-class _Request(msgspec.Struct, frozen=True):
-    id: int
-    payload: bytes
-    item_count: int
+_NOUNS: Final[dict[SignalName, str]] = {"traces": "spans", "logs": "log records", "metrics": "metric data points"}
 
 
-_NOUNS: Final[dict[SignalName, str]] = {"traces": "spans", "logs": "log records", "metrics": "metric series"}
-
-
-def export_replayed(replayed: ReplayResult, *, metrics: bool) -> None:
+def export_replayed(replayed: ReplayResult, catalogue: Catalogue, *, metrics: bool) -> None:
     """Sends traces and logs, and metrics if asked; the first failure is one line and a non-zero exit."""
     signals: tuple[SignalName, ...] = ("traces", "logs", "metrics") if metrics else ("traces", "logs")
     try:
@@ -50,40 +47,59 @@ def export_replayed(replayed: ReplayResult, *, metrics: bool) -> None:
         exporters = Exporters(destinations)
     except (SettingsError, ExporterError) as error:
         fail(str(error), 2)
-    asyncio.run(_export_all(exporters, replayed, signals))
+    requests: dict[SignalName, list[Requests]] = {
+        "traces": [requests_of("traces", replayed)],
+        "logs": [requests_of("logs", replayed)],
+        "metrics": [
+            metric_requests(
+                replayed.measurements,
+                catalogue,
+                replayed.resource_and_scope,
+                replayed.ended_at_ns,
+                destination.temporality,
+                settings.histogram_aggregation,
+            )
+            for destination in destinations.get("metrics", ())
+        ],
+    }
+    asyncio.run(_export_all(exporters, requests, signals))
 
 
-async def _export_all(exporters: Exporters, replayed: ReplayResult, signals: tuple[SignalName, ...]) -> None:
-    counts = {"traces": len(replayed.spans), "logs": len(replayed.logs), "metrics": len(replayed.totals)}
+async def _export_all(
+    exporters: Exporters, requests: Mapping[SignalName, list[Requests]], signals: tuple[SignalName, ...]
+) -> None:
     click.echo()
     try:
         for signal in signals:
             queued = exporters.of_outbox(signal) if signal != "metrics" else None
             of_signal = exporters.of_metrics() if signal == "metrics" else (queued,) if queued is not None else ()
-            for exporter in of_signal if counts[signal] else ():
-                rejected = await _export(signal, exporter, replayed.requests[signal])
-                click.echo(f"Sent {counts[signal] - rejected} {_NOUNS[signal]}: {exporter.description}")
+            for exporter, of_exporter in zip(of_signal, requests[signal], strict=False):
+                if of_exporter:
+                    sent = await _export(signal, exporter, of_exporter)
+                    click.echo(f"Sent {sent} {_NOUNS[signal]}: {exporter.description}")
     finally:
         await exporters.close()
 
 
-async def _export(signal: SignalName, exporter: Exporter, requests: list[bytes]) -> int:
-    """How many items the destination rejected of what it took."""
-    rejected = 0
-    for number, request in enumerate(requests):
-        result = await exporter.export(Batch([_Request(number, request, 1)]))
+async def _export(signal: SignalName, exporter: Exporter, requests: Requests) -> int:
+    """How many items the destination has taken."""
+    sent = 0
+    for request in requests:
+        result = await exporter.export(Batch([request]))
         if not isinstance(result, Delivered):
-            fail(f"{signal} were not sent: {_reason_and_remedy(result)}")
+            before = f" after {sent} {_NOUNS[signal]}" if sent else ""
+            fail(f"{signal} were not sent{before}: {_reason_and_remedy(signal, result)}")
         if result.rejected:
             click.echo(f"note: {result.rejected} {_NOUNS[signal]} were rejected: {result.message}", err=True)
-        rejected += result.rejected
-    return rejected
+        sent += request.item_count - min(result.rejected, request.item_count)
+    return sent
 
 
-def _reason_and_remedy(result: ExportResult) -> str:
+def _reason_and_remedy(signal: SignalName, result: ExportResult) -> str:
     if isinstance(result, Paused):
         return f"{result.reason}; {result.remedy}"
     if isinstance(result, Retry):
         return f"{result.reason}; start a collector there or set OTEL_EXPORTER_OTLP_ENDPOINT, then try again"
     assert not isinstance(result, Delivered)  # noqa: S101 - asked only of failures
-    return f"{result.reason}; the destination does not take this content"
+    refused = f"{result.reason}; the destination does not take this content"
+    return f"{refused}; many backends take no metrics of the past" if signal == "metrics" else refused

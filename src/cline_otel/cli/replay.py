@@ -33,4 +33,4 @@ def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, se
     if send:
         from cline_otel.cli.export import export_replayed
 
-        export_replayed(replayed, metrics=metrics)
+        export_replayed(replayed, catalogue, metrics=metrics)

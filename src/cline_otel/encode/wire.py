@@ -69,6 +69,11 @@ def varint(value: int) -> bytes:
     return bytes(encoded)
 
 
+def zigzag(value: int) -> int:
+    """A signed number as ``sint32`` and ``sint64`` have it: small ones of either sign stay small."""
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
 def tag(field_number: int, wire_type: int) -> bytes:
     """What precedes a field's value."""
     return varint(field_number << 3 | wire_type)

@@ -6,21 +6,25 @@ Rows of the outbox are plain OTLP, so a new destination takes them as the old on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Literal, Protocol
 
 from cline_otel.destinations import Destination, ExportSettings, FileDestination
-from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox, QueuedSignal
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox
+from cline_otel.export.delta_reader import DeltaMetricReader, DeltaOutbox, FormedRequests
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import DeliveryRecord
-from cline_otel.export.metric_reader import MetricsRequest, PeriodicMetricReader
+from cline_otel.export.interface import DeliveryRecord, Exporter, MetricProducer
+from cline_otel.export.metric_reader import PeriodicMetricReader
 from cline_otel.signals import SignalName
 
 FILE_REQUEST_BYTES: Final = 384 * 1024
 """As JSON about twice as long; the collector's otlpjsonfile receiver takes lines of up to 1 MiB by default."""
 
+QueuedSignal = Literal["traces", "logs"]
+
 QUEUED_SIGNALS: Final[tuple[QueuedSignal, ...]] = ("traces", "logs")
-"""Metrics do not queue: the newest totals replace those of a lost request."""
+"""What is queued as it is made. Metrics are formed out of the totals."""
 
 
 class DeliveryJournal(Outbox, DeliveryRecord, Protocol):
@@ -31,7 +35,7 @@ class DeliveryJournal(Outbox, DeliveryRecord, Protocol):
 
 
 class Delivery:
-    """The delivery loops and the metric reader of one bridge.
+    """The delivery loops and the metric readers of one bridge.
 
     Attributes:
         queued: the signals whose requests are to be queued, because they have a destination; changes in place.
@@ -40,14 +44,16 @@ class Delivery:
     def __init__(
         self,
         journal: DeliveryJournal,
-        newest: Callable[[], MetricsRequest | None],
+        producer: MetricProducer,
+        formed: FormedRequests,
         settings: ExportSettings,
         exporters: Exporters,
     ) -> None:
-        """``newest`` gives the metric totals as they stand; ``exporters`` are for the destinations of ``settings``."""
+        """``producer`` knows the metrics, of which ``formed`` wait; ``exporters`` are for those of ``settings``."""
         self.queued: set[QueuedSignal] = set()
         self._journal = journal
-        self._newest = newest
+        self._producer = producer
+        self._formed = formed
         self._is_paused = False
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
@@ -56,6 +62,7 @@ class Delivery:
 
     def start(self) -> None:
         """Sends in tasks, from now on."""
+        self._producer.begin({destination.key: destination.temporality for destination in self._metric_destinations})
         for part in self._parts():
             if self._is_paused:
                 part.pause()
@@ -126,18 +133,31 @@ class Delivery:
                 limits = _limits(settings.destinations.get(signal, ()))
                 self._loops.append(DeliveryLoop(signal, self._journal, exporter, limits=limits))
                 self.queued.add(signal)
-        self._metric_reader: PeriodicMetricReader | None = None
-        if metric_exporters := exporters.of_metrics():
-            self._metric_reader = PeriodicMetricReader(
-                self._newest,
-                metric_exporters,
-                self._journal,
-                interval_seconds=settings.metric_interval_seconds,
-                timeout_seconds=settings.metric_timeout_seconds,
-            )
+        self._metric_destinations = tuple(settings.destinations.get("metrics", ()))
+        self._metric_readers = [
+            self._metric_reader(destination, exporter, settings)
+            for destination, exporter in zip(self._metric_destinations, exporters.of_metrics(), strict=True)
+        ]
 
-    def _parts(self) -> list[DeliveryLoop | PeriodicMetricReader]:
-        return [*self._loops, *([self._metric_reader] if self._metric_reader is not None else [])]
+    def _metric_reader(
+        self, destination: Destination, exporter: Exporter, settings: ExportSettings
+    ) -> DeltaMetricReader | PeriodicMetricReader:
+        key, interval_seconds = destination.key, settings.metric_interval_seconds
+        if destination.temporality == "delta":
+            outbox = DeltaOutbox(self._formed, key, self._journal, interval_seconds)
+            form = partial(self._producer.form, key)
+            return DeltaMetricReader(form, outbox, exporter, interval_seconds=interval_seconds)
+        return PeriodicMetricReader(
+            partial(self._producer.snapshot, key),
+            partial(self._producer.confirm, key),
+            exporter,
+            self._journal,
+            interval_seconds=interval_seconds,
+            timeout_seconds=settings.metric_timeout_seconds,
+        )
+
+    def _parts(self) -> list[DeliveryLoop | DeltaMetricReader | PeriodicMetricReader]:
+        return [*self._loops, *self._metric_readers]
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

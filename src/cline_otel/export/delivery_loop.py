@@ -11,29 +11,29 @@ import asyncio
 import logging
 import random as random_module
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from cline_otel.export.backoff import Backoff
 from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Paused, Refused, Retry, Row
 from cline_otel.export.pause import PausableWork
+from cline_otel.signals import SignalName
 
 _logger = logging.getLogger(__name__)
 
-QueuedSignal = Literal["traces", "logs"]
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class Outbox(Protocol):
     """The queue, as the loop needs it. Every call is one transaction."""
 
-    def pending(self, signal: QueuedSignal, *, limit_bytes: int, limit_rows: int) -> Sequence[Row]:
+    def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> Sequence[Row]:
         """The oldest rows within the limits, at least one if there is any."""
 
     def acknowledge(
         self,
-        signal: QueuedSignal,
+        signal: SignalName,
         row_ids: Sequence[int],
         *,
         delivered: int,
@@ -43,10 +43,10 @@ class Outbox(Protocol):
     ) -> None:
         """Delete rows that were taken, count their items, and remember where they went."""
 
-    def dead_letter(self, signal: QueuedSignal, row_ids: Sequence[int], *, reason: str) -> None:
+    def dead_letter(self, signal: SignalName, row_ids: Sequence[int], *, reason: str) -> None:
         """Put rows that were refused for good aside, and count their items."""
 
-    def record_failure(self, signal: QueuedSignal, *, reason: str, remedy: str = "") -> None:
+    def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
         """Remember why delivery does not go on."""
 
 
@@ -62,7 +62,7 @@ class DeliveryLoop:
 
     def __init__(
         self,
-        signal: QueuedSignal,
+        signal: SignalName,
         outbox: Outbox,
         exporter: Exporter,
         *,
@@ -76,7 +76,7 @@ class DeliveryLoop:
 
         ``sleep`` and ``random`` are replaced in tests; ``random`` returns a number in [0, 1).
         """
-        self._signal: QueuedSignal = signal
+        self._signal: SignalName = signal
         self._outbox = outbox
         self._exporter = exporter
         self._limits = limits or BatchLimits()

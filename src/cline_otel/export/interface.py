@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
-from cline_otel.signals import SignalName
+from cline_otel.signals import MetricTotal, SignalName, Temporality
 
 IN_THREAD_FROM_BYTES: Final = 64 * 1024
 """Payloads from this size on are converted and compressed in a thread, so that the event loop goes on."""
@@ -120,3 +120,38 @@ class DeliveryRecord(Protocol):
 
     def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
         """Delivery does not go on just now."""
+
+
+class MetricsRequest(msgspec.Struct, frozen=True):
+    """A serialized ``ExportMetricsServiceRequest`` and how many data points it holds; it is in no queue."""
+
+    payload: bytes
+    item_count: int
+    id: int = 0
+
+
+class MetricSnapshot(msgspec.Struct, frozen=True):
+    """The totals as they stand at ``at_ns``, as requests.
+
+    ``changed`` are those that the destination does not know yet, by the stored key of the series.
+    """
+
+    requests: Sequence[MetricsRequest]
+    at_ns: int
+    changed: Mapping[str, MetricTotal]
+
+
+class MetricProducer(Protocol):
+    """Knows what destinations of metrics are to be told (metrics SDK specification, MetricProducer)."""
+
+    def begin(self, destinations: Mapping[str, Temporality]) -> None:
+        """These are told from now on, by their keys; all others no more."""
+
+    def snapshot(self, destination: str) -> MetricSnapshot | None:
+        """The totals as they stand; None if there are none."""
+
+    def confirm(self, destination: str, snapshot: MetricSnapshot) -> None:
+        """A destination has taken a snapshot."""
+
+    def form(self, destination: str) -> None:
+        """Queues what has grown since a destination was last told, unless something waits for it already."""

@@ -1,6 +1,7 @@
-"""Delivery of metrics: no queue, but the newest cumulative totals at every interval.
+"""Delivery of cumulative metrics to one destination: no queue, but the newest totals at every interval.
 
-A request that is lost is healed by the next, because totals are cumulative.
+A request that is lost is healed by the next, because totals are cumulative. What a destination has taken is noted, so
+that it is told of each series' start once.
 """
 
 from __future__ import annotations
@@ -8,32 +9,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import random as random_module
-from collections.abc import Awaitable, Callable, Sequence
-
-import msgspec
+from collections.abc import Awaitable, Callable
 
 from cline_otel.export.backoff import Backoff
-from cline_otel.export.interface import Batch, Delivered, DeliveryRecord, Exporter, ExportResult, Paused, Retry
+from cline_otel.export.interface import (
+    Batch,
+    Delivered,
+    DeliveryRecord,
+    Exporter,
+    ExportResult,
+    MetricSnapshot,
+    Paused,
+    Retry,
+    Row,
+)
 from cline_otel.export.pause import PausableWork
 
 _logger = logging.getLogger(__name__)
 
 
-class MetricsRequest(msgspec.Struct, frozen=True):
-    """A serialized ``ExportMetricsServiceRequest`` and how many data points it holds."""
-
-    payload: bytes
-    item_count: int
-    id: int = 0
-
-
 class PeriodicMetricReader:
-    """Sends what ``newest`` returns, at every interval from :meth:`start` until :meth:`drain`."""
+    """Sends what ``snapshot`` returns, at every interval from :meth:`start` until :meth:`drain`."""
 
     def __init__(
         self,
-        newest: Callable[[], MetricsRequest | None],
-        exporters: Sequence[Exporter],
+        snapshot: Callable[[], MetricSnapshot | None],
+        confirm: Callable[[MetricSnapshot], None],
+        exporter: Exporter,
         record: DeliveryRecord,
         *,
         interval_seconds: float,
@@ -42,12 +44,13 @@ class PeriodicMetricReader:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
-        """``newest`` gives the totals as they stand, or None while there are none.
+        """``snapshot`` gives the totals as they stand, or None while there are none; ``confirm`` gets what was taken.
 
         ``timeout_seconds`` bounds one request, on top of the exporter's own timeout.
         """
-        self._newest = newest
-        self._exporters = tuple(exporters)
+        self._snapshot = snapshot
+        self._confirm = confirm
+        self._exporter = exporter
         self._record = record
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
@@ -56,7 +59,7 @@ class PeriodicMetricReader:
         self._random = random
         self._task: asyncio.Task[None] | None = None
         self._work = PausableWork()
-        self._trouble: dict[int, str] = {}
+        self._trouble = ""
 
     def pause(self) -> None:
         """Send nothing from now on; what is being sent is broken off."""
@@ -74,7 +77,7 @@ class PeriodicMetricReader:
     async def drain(self, deadline_seconds: float) -> bool:
         """Stop the interval and send the newest totals once more, for at most ``deadline_seconds``.
 
-        Returns whether every destination has them.
+        Returns whether the destination has them.
         """
         if self._task is not None:
             self._task.cancel()
@@ -83,47 +86,47 @@ class PeriodicMetricReader:
                 raise error
         try:
             async with asyncio.timeout(deadline_seconds):
-                return await self._work.run(self._flush()) is True
+                return await self._work.run(self._export_newest(self._insist)) is True
         except TimeoutError:
             return False
 
     async def _run(self) -> None:
         while True:
             await self._sleep(self._interval_seconds)
-            await self._work.run(self._export_newest())
+            await self._work.run(self._export_newest(self._export))
 
-    async def _export_newest(self) -> None:
-        if (request := self._newest()) is not None:
-            await asyncio.gather(*(self._export(index, request) for index in range(len(self._exporters))))
-
-    async def _flush(self) -> bool:
-        request = self._newest()
-        if request is None:
+    async def _export_newest(self, export: Callable[[Row], Awaitable[ExportResult]]) -> bool:
+        """Whether the destination has taken all of it; what one request says need not wait for what others do."""
+        snapshot = self._snapshot()
+        if snapshot is None:
             return True
-        return all(await asyncio.gather(*(self._insist(index, request) for index in range(len(self._exporters)))))
+        results = [await export(request) for request in snapshot.requests]
+        if not all(isinstance(result, Delivered) for result in results):
+            return False
+        self._confirm(snapshot)
+        return True
 
-    async def _insist(self, index: int, request: MetricsRequest) -> bool:
+    async def _insist(self, request: Row) -> ExportResult:
         failures = 0
-        while isinstance(result := await self._export(index, request), Retry):
+        while isinstance(result := await self._export(request), Retry):
             failures += 1
             wait_seconds = result.after_seconds
             await self._sleep(self._backoff.after(failures, self._random()) if wait_seconds is None else wait_seconds)
-        return isinstance(result, Delivered)
+        return result
 
-    async def _export(self, index: int, request: MetricsRequest) -> ExportResult:
+    async def _export(self, request: Row) -> ExportResult:
         result: ExportResult
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                result = await self._exporters[index].export(Batch([request]))
+                result = await self._exporter.export(Batch([request]))
         except TimeoutError:
             result = Retry(f"metrics were not accepted within {self._timeout_seconds:g} s")
         except Exception as error:
             result = Retry(f"unexpected {type(error).__name__} in the exporter")
-        self._note(index, result, request)
+        self._note(result, request)
         return result
 
-    def _note(self, index: int, result: ExportResult, request: MetricsRequest) -> None:
-        trouble = self._trouble.get(index, "")
+    def _note(self, result: ExportResult, request: Row) -> None:
         if isinstance(result, Delivered):
             rejected = min(max(result.rejected, 0), request.item_count)
             self._record.record_delivered(
@@ -135,8 +138,8 @@ class PeriodicMetricReader:
             reason = result.reason
             remedy = result.remedy if isinstance(result, Paused) else ""
             self._record.record_failure("metrics", reason=reason, remedy=remedy)
-        if reason and reason != trouble:
+        if reason and reason != self._trouble:
             _logger.warning("metrics: %s%s", reason, f"; {remedy}" if remedy else "")
-        elif trouble and not reason:
+        elif self._trouble and not reason:
             _logger.info("metrics: delivery resumed")
-        self._trouble[index] = reason
+        self._trouble = reason

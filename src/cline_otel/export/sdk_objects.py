@@ -19,8 +19,12 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    Buckets,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
     Gauge,
     Histogram,
     HistogramDataPoint,
@@ -93,7 +97,7 @@ def log_records(request: bytes) -> list[ReadableLogRecord]:
 
 
 def metrics_data(request: bytes) -> MetricsData:
-    """The metrics of a serialized ``ExportMetricsServiceRequest``: sums, gauges and explicit histograms.
+    """The metrics of a serialized ``ExportMetricsServiceRequest``: sums, gauges and histograms.
 
     Raises:
         google.protobuf.message.DecodeError: the bytes are no such message.
@@ -156,8 +160,13 @@ def _log_record(record: logs_pb2.LogRecord) -> LogRecord:
 
 
 def _metric(metric: metrics_pb2.Metric) -> Metric:
-    data: Sum | Gauge | Histogram
-    if metric.HasField("histogram"):
+    data: Sum | Gauge | Histogram | ExponentialHistogram
+    if metric.HasField("exponential_histogram"):
+        data = ExponentialHistogram(
+            [_exponential_point(point) for point in metric.exponential_histogram.data_points],
+            AggregationTemporality(metric.exponential_histogram.aggregation_temporality),
+        )
+    elif metric.HasField("histogram"):
         data = Histogram(
             [_histogram_point(point) for point in metric.histogram.data_points],
             AggregationTemporality(metric.histogram.aggregation_temporality),
@@ -179,6 +188,7 @@ def _number_point(point: metrics_pb2.NumberDataPoint) -> NumberDataPoint:
         start_time_unix_nano=point.start_time_unix_nano,
         time_unix_nano=point.time_unix_nano,
         value=point.as_int if point.HasField("as_int") else point.as_double,
+        exemplars=_exemplars(point.exemplars),
     )
 
 
@@ -194,7 +204,40 @@ def _histogram_point(point: metrics_pb2.HistogramDataPoint) -> HistogramDataPoin
         # Absent is not 0: exporters leave None out.
         min=point.min if point.HasField("min") else None,  # type: ignore[arg-type]
         max=point.max if point.HasField("max") else None,  # type: ignore[arg-type]
+        exemplars=_exemplars(point.exemplars),
     )
+
+
+def _exponential_point(point: metrics_pb2.ExponentialHistogramDataPoint) -> ExponentialHistogramDataPoint:
+    return ExponentialHistogramDataPoint(
+        attributes=_attributes(point.attributes),
+        start_time_unix_nano=point.start_time_unix_nano,
+        time_unix_nano=point.time_unix_nano,
+        count=point.count,
+        sum=point.sum,
+        scale=point.scale,
+        zero_count=point.zero_count,
+        positive=Buckets(point.positive.offset, list(point.positive.bucket_counts)),
+        negative=Buckets(point.negative.offset, list(point.negative.bucket_counts)),
+        flags=point.flags,
+        # Absent is not 0: exporters leave None out.
+        min=point.min if point.HasField("min") else None,  # type: ignore[arg-type]
+        max=point.max if point.HasField("max") else None,  # type: ignore[arg-type]
+        exemplars=_exemplars(point.exemplars),
+    )
+
+
+def _exemplars(exemplars: Iterable[metrics_pb2.Exemplar]) -> list[Exemplar]:
+    return [
+        Exemplar(
+            _attributes(exemplar.filtered_attributes),
+            exemplar.as_int if exemplar.HasField("as_int") else exemplar.as_double,
+            exemplar.time_unix_nano,
+            int.from_bytes(exemplar.span_id, "big") or None,
+            int.from_bytes(exemplar.trace_id, "big") or None,
+        )
+        for exemplar in exemplars
+    ]
 
 
 def _resource(resource: resource_pb2.Resource, schema_url: str) -> Resource:

@@ -91,7 +91,17 @@ UPDATE counts SET kind = 'superseded' WHERE kind = 'shadowed';
 """
 """Rows of the state have versions from here on, and layouts that older releases cannot read."""
 
-MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _PLAIN_NAMES)
+_METRIC_MARKS: Final = """
+ALTER TABLE outbox ADD COLUMN destination TEXT NOT NULL DEFAULT '';
+CREATE TABLE metric_destinations (destination TEXT PRIMARY KEY, told_at_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE metric_marks (
+    destination TEXT NOT NULL, series TEXT NOT NULL, total BLOB NOT NULL,
+    PRIMARY KEY (destination, series)
+) WITHOUT ROWID;
+"""
+"""What each destination of metrics has been told: when last, and the total of each series then."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _PLAIN_NAMES, _METRIC_MARKS)
 """One script per version, applied in order; the first makes an empty file a journal.
 
 A new version of any stored struct adds one too, if only an empty one, so that older releases refuse the file

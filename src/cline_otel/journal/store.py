@@ -19,7 +19,6 @@ from cline_otel.journal.records import (
     JournalStatus,
     KeptRequest,
     OutboxRow,
-    OutboxSignal,
 )
 from cline_otel.private_files import keep_private, open_private, private_directory
 from cline_otel.signals import SignalName
@@ -136,7 +135,7 @@ class Journal:
         if not (commit.state or commit.outbox or commit.cursors or commit.seen_requests or commit.counts):
             return
         now_ns = self._clock_ns()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if commit.state:
                 _put(connection, "state", "value", commit.state)
             if commit.outbox:
@@ -187,7 +186,7 @@ class Journal:
 
     def write_note(self, key: str, value: bytes) -> None:
         """Write down something that is not of the state; erasing leaves it."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (f"note/{key}", value))
 
     def cursors(self) -> dict[str, bytes]:
@@ -234,7 +233,7 @@ class Journal:
 
     def acknowledge(
         self,
-        signal: OutboxSignal,
+        signal: SignalName,
         row_ids: Sequence[int],
         *,
         delivered: int,
@@ -248,39 +247,39 @@ class Journal:
         ``destination`` says for people, without secrets, who took them.
         """
         try:
-            with self._transaction() as connection:
+            with self.transaction() as connection:
                 rows = sent_history.select_sent(connection, row_ids, self._sent_history_bytes)
                 _delete_rows(connection, row_ids)
                 sent_history.remember(
                     connection, rows, self._clock_ns(), one_line(destination), self._sent_history_bytes
                 )
-                self._count_delivered(connection, signal, delivered, rejected, message)
+                self.count_delivered(connection, signal, delivered, rejected, message)
         except JournalFullError:
             # Delivery must make room; remembering it need not be.
-            with self._transaction() as connection:
+            with self.transaction() as connection:
                 sent_history.forget_all(connection)
                 _delete_rows(connection, row_ids)
-                self._count_delivered(connection, signal, delivered, rejected, message)
+                self.count_delivered(connection, signal, delivered, rejected, message)
         self._give_back_space()
 
-    def dead_letter(self, signal: OutboxSignal, row_ids: Sequence[int], *, reason: str) -> None:
+    def dead_letter(self, signal: SignalName, row_ids: Sequence[int], *, reason: str) -> None:
         """Move rows that the destination refused for good to the dead letters, in one transaction.
 
         The dead letters are bounded (``dead_letters.LIMIT_BYTES``): the oldest go first, and are counted.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             dead_letters.put_aside(connection, signal, row_ids, one_line(reason), self._clock_ns())
             _delete_rows(connection, row_ids)
         self._give_back_space()
 
     def record_delivered(self, signal: SignalName, *, delivered: int, rejected: int = 0, message: str = "") -> None:
         """Count items that were delivered without queueing, which is how metrics are."""
-        with self._transaction() as connection:
-            self._count_delivered(connection, signal, delivered, rejected, message)
+        with self.transaction() as connection:
+            self.count_delivered(connection, signal, delivered, rejected, message)
 
     def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
         """Remember why delivery of ``signal`` does not go on; the next delivery clears it."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "UPDATE delivery SET last_error = ?, last_remedy = ?, last_error_at_ns = ? WHERE signal = ?",
                 (one_line(reason), one_line(remedy), self._clock_ns(), signal),
@@ -295,7 +294,7 @@ class Journal:
         Raises:
             JournalError: it is deleted, but another program kept it from leaving the disk.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             erased = 0
             for table in ("outbox", "dead_letters"):
                 counted = connection.execute(f"SELECT signal, sum(item_count) FROM {table} GROUP BY signal")  # noqa: S608
@@ -306,6 +305,7 @@ class Journal:
                     )
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608
             sent_history.forget_all(connection)
+            connection.execute("DELETE FROM metric_marks")
             if state:
                 _put(connection, "state", "value", state)
             started_at_ns = self._clock_ns()
@@ -341,9 +341,10 @@ class Journal:
         with self._guard():
             return report.read(self._connection, str(self._path), self.instance_id, self.started_at_ns)
 
-    def _count_delivered(
+    def count_delivered(
         self, connection: sqlite3.Connection, signal: SignalName, delivered: int, rejected: int, message: str
     ) -> None:
+        """Counts items in a transaction under way; what went wrong before is over."""
         connection.execute(
             "UPDATE delivery SET delivered_items = delivered_items + ?, rejected_items = rejected_items + ?,"
             " last_delivered_at_ns = ?, last_message = iif(? = '', last_message, ?),"
@@ -360,12 +361,19 @@ class Journal:
                 self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
     @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A block that reads, for the modules of this package; what fails in it is a JournalError."""
+        with self._guard():
+            yield self._connection
+
+    @contextmanager
     def _guard(self) -> Iterator[None]:
         with explained(self._path):
             yield
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A block that writes all or nothing, for the modules of this package."""
         with self._guard():
             self._connection.execute("BEGIN IMMEDIATE")
             try:

@@ -10,13 +10,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from cline_otel.aggregation.totals import Totals
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import AttributeValue
-from cline_otel.signals import MetricDelta, SignalName
-from cline_otel.translate.totals import Totals
+from cline_otel.signals import MetricDelta, MetricPoint, SignalName
 
 _PARTS: Final[dict[str, tuple[type[Any], tuple[str, str, str], tuple[str, str, str]]]] = {
     "traces": (
@@ -44,7 +44,7 @@ class Item(msgspec.Struct, frozen=True):
 class Measurement(msgspec.Struct, frozen=True):
     """A measurement, in the metric's unit, and the bytes of the data point that it would be alone.
 
-    It leaves within the total of its series, in the next snapshot.
+    It leaves within the total of its series, in the next request.
     """
 
     metric: str
@@ -106,8 +106,9 @@ def measurement_of(delta: MetricDelta, catalogue: Catalogue, resource_and_scope:
     """A measurement as people read it."""
     totals = Totals(catalogue.metrics)
     totals.add(delta)
+    points = [MetricPoint(total, 1, 1, totals.exemplars(key)) for key, total in totals.by_key.items()]
     request = ExportMetricsServiceRequest.FromString(
-        encode_metrics(totals.all(), catalogue.metrics, resource_and_scope, 1, 1)
+        encode_metrics(points, catalogue.metrics, resource_and_scope, "cumulative")
     )
     metric = request.resource_metrics[0].scope_metrics[0].metrics[0]
     point = metric.sum.data_points[0] if metric.HasField("sum") else metric.histogram.data_points[0]

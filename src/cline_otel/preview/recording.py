@@ -10,7 +10,6 @@ import msgspec
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.decode.fields import nameable
 from cline_otel.encode.logs import encode_logs
-from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
@@ -19,12 +18,13 @@ from cline_otel.preview.fields import ExportedField, Reason, WithheldField, judg
 from cline_otel.preview.leaving import Item, Measurement, items_of, measurement_of
 from cline_otel.preview.records import DecodedRecord, Decoder, records_in_time
 from cline_otel.privacy.policy import Policy
-from cline_otel.replay import ITEMS_PER_REQUEST, REPLAY_RESOURCE, claims, decode_recording
+from cline_otel.replay import ITEMS_PER_REQUEST, claims, decode_recording, metric_requests, resource_of
 from cline_otel.signals import (
     Attributes,
     DiagnosticKind,
     Diagnostics,
     LogRecord,
+    MetricDelta,
     SignalName,
     SpanRecord,
     StepOutput,
@@ -34,7 +34,6 @@ from cline_otel.signals import (
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.step import SILENCE_NS, Translator
-from cline_otel.translate.totals import Totals
 from cline_otel.version import __version__
 
 Outcome = Literal[
@@ -123,10 +122,11 @@ class Preview:
         recording: Recording,
         catalogue: Catalogue,
         policy: Policy,
-        resource: Attributes = REPLAY_RESOURCE,
+        resource: Attributes | None = None,
         sources: Registry = SOURCES,
     ) -> None:
         """``catalogue`` is the one that ``policy`` makes of these ``sources``."""
+        resource = resource or resource_of(recording)
         self.resource_and_scope = ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL)
         self.summary = Summary(besides=dict(_besides(recording.diagnostics, catalogue)))
         self._recording = recording
@@ -134,7 +134,7 @@ class Preview:
         self._sources = sources
         self._policy = policy
         self._translator = Translator(catalogue)
-        self._totals = Totals(catalogue.metrics)
+        self._measurements: list[MetricDelta] = []
         self._spans: list[SpanRecord] = []
         self._logs: list[LogRecord] = []
 
@@ -156,10 +156,8 @@ class Preview:
         self._translator.step(tick(last_ns + SILENCE_NS + 1))
         yield from self._clock_step(last_ns)
         self._count_requests()
-        if metrics := encode_metrics(
-            self._totals.all(), self._catalogue.metrics, self.resource_and_scope, first_ns, last_ns
-        ):
-            self._count_request("metrics", metrics)
+        for request in metric_requests(self._measurements, self._catalogue, self.resource_and_scope, last_ns):
+            self._count_request("metrics", request.payload)
 
     def _clock_step(self, at_ns: int) -> Iterator[Step]:
         outputs = self._translator.take()
@@ -212,7 +210,7 @@ class Preview:
         summary = self.summary
         add(summary.diagnostics, outputs.diagnostics)
         for delta in outputs.metrics:
-            self._totals.add(delta)
+            self._measurements.append(delta)
             step.measurements.append(measurement_of(delta, self._catalogue, self.resource_and_scope))
         for span in outputs.spans:
             step.spans += items_of("traces", encode_traces([span], self.resource_and_scope))

@@ -31,7 +31,7 @@ from cline_otel.settings.variables import (
     PlaceVariables,
     StandardVariables,
 )
-from cline_otel.signals import SignalName
+from cline_otel.signals import HistogramAggregation, SignalName
 from cline_otel.state_directory import JOURNAL_FILE_NAME, TELEMETRY_DIRECTORY_NAME
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     metric_export_interval_seconds: float
     metric_export_timeout_seconds: float
+    histogram_aggregation: HistogramAggregation
     destinations: dict[SignalName, tuple[Destination, ...]]
     remote_config_path: Path | None
     remote_exports: RemoteExports
@@ -86,9 +87,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exports(self) -> ExportSettings:
-        """Where each signal goes, and how often metrics do."""
+        """Where each signal goes, how often metrics do, and how their histograms keep values."""
         return ExportSettings(
-            self.destinations, self.metric_export_interval_seconds, self.metric_export_timeout_seconds
+            self.destinations,
+            self.metric_export_interval_seconds,
+            self.metric_export_timeout_seconds,
+            self.histogram_aggregation,
         )
 
     @property
@@ -165,6 +169,7 @@ def load_settings(
         log_level=standard.log_level,
         metric_export_interval_seconds=interval_seconds,
         metric_export_timeout_seconds=standard.metric_export_timeout,
+        histogram_aggregation=standard.exporter_otlp_metrics_default_histogram_aggregation,
         destinations=destinations,
         remote_config_path=remote_config_path,
         remote_exports=remote_exports,
@@ -217,7 +222,7 @@ def _destinations(
     remote_signals: list[SignalName] = []
     for signal in SIGNALS:
         specific = OtlpVariables.read(f"{OTLP_PREFIX}{signal.upper()}_")
-        otlp = OtlpSettings(signal, generic, specific)
+        otlp = OtlpSettings(signal, generic, specific, standard.exporter_otlp_metrics_temporality_preference)
         names: tuple[str, ...] | None = getattr(standard, f"{signal}_exporter")
         if names is None and not otlp.has_endpoint and signal in remote.destinations:
             destinations[signal] = tuple(

@@ -9,7 +9,7 @@ from cline_otel.destinations import Compression, OtlpDestination, OtlpProtocol
 from cline_otel.settings import values
 from cline_otel.settings.values import SettingsError
 from cline_otel.settings.variables import OTLP_PREFIX, OtlpVariables
-from cline_otel.signals import SignalName
+from cline_otel.signals import SignalName, Temporality
 
 DEFAULT_HTTP_ENDPOINT: Final = "http://localhost:4318"
 DEFAULT_GRPC_ENDPOINT: Final = "http://localhost:4317"
@@ -19,8 +19,15 @@ DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 class OtlpSettings:
     """Both layers for one signal: what is said of the signal counts, then what is said of all."""
 
-    def __init__(self, signal: SignalName, generic: OtlpVariables, specific: OtlpVariables) -> None:
-        """``specific`` was read with the signal's own prefix."""
+    def __init__(
+        self,
+        signal: SignalName,
+        generic: OtlpVariables,
+        specific: OtlpVariables,
+        temporality: Temporality = "cumulative",
+    ) -> None:
+        """``specific`` was read with the signal's own prefix; ``temporality`` is that of metrics."""
+        self._temporality: Temporality = temporality if signal == "metrics" else "cumulative"
         self._signal = signal
         self._generic = generic
         self._specific = specific
@@ -55,6 +62,7 @@ class OtlpSettings:
             certificate_file=self._file("certificate", insecure),
             client_key_file=self._file("client_key", insecure),
             client_certificate_file=self._file("client_certificate", insecure),
+            temporality=self._temporality,
         )
 
     def _http_endpoint(self) -> tuple[str, bool]:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from typing import Final
+from typing import Final, cast, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
 from cline_otel.destinations import Compression, OtlpProtocol
+from cline_otel.signals import HistogramAggregation, Temporality
 
 NO_LIMIT_SECONDS: Final = 3600.0
 """Stands for a timeout of 0, which the specification reads as none."""
@@ -330,17 +331,23 @@ def log_level(text: str) -> str:
     return level
 
 
-def cumulative_temporality(text: str) -> str:
-    """``cumulative``, the only temporality there is here."""
+def temporality(text: str) -> Temporality:
+    """The temporality of sums and histograms; ``lowmemory`` differs from ``delta`` in instruments that are not here."""
     value = text.strip().lower()
     if value in {"delta", "lowmemory"}:
-        raise ValueError(
-            f"{value} is not offered, because cumulative totals survive a lost request: "
-            "leave it unset and let the collector's cumulativetodelta processor convert"
-        )
+        return "delta"
     if value != "cumulative":
-        raise ValueError(f"{text!r} is not a known temporality: leave it unset, or set it to cumulative")
-    return value
+        raise ValueError(f"{text!r} is not a known temporality: give cumulative, delta or lowmemory, or leave it unset")
+    return "cumulative"
+
+
+def histogram_aggregation(text: str) -> HistogramAggregation:
+    """How histograms keep their values."""
+    value = text.strip().lower()
+    if value not in get_args(HistogramAggregation):
+        known = " or ".join(get_args(HistogramAggregation))
+        raise ValueError(f"{text!r} is not a known aggregation: give {known}, or leave it unset")
+    return cast(HistogramAggregation, value)
 
 
 def _number(text: str, example: str) -> float:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from cline_otel.destinations import Compression, OtlpProtocol
 from cline_otel.settings import values
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
+from cline_otel.signals import HistogramAggregation, Temporality
 
 BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
 CLINE_PREFIX: Final = "CLINE_"
@@ -32,8 +33,7 @@ WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
     ("OTEL_EVENT_ATTRIBUTE_", "the limits are fixed"),
     ("OTEL_LINK_ATTRIBUTE_", "the limits are fixed"),
     ("OTEL_LOGRECORD_", "the limits are fixed"),
-    ("OTEL_METRICS_EXEMPLAR_FILTER", "no exemplars are made"),
-    ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "histograms have explicit buckets"),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "every histogram has exemplars, because every run is exported"),
 )
 """Variables of the OpenTelemetry SDK, or the beginnings of their names, that have none here, and why."""
 
@@ -217,11 +217,19 @@ class StandardVariables(Variables):
     metric_export_timeout: Annotated[float, parsed(values.duration_ms_as_seconds)] = variable(
         30.0, "milliseconds", "How long one export of the metrics may take.", unset="`30000`"
     )
-    exporter_otlp_metrics_temporality_preference: Annotated[str, parsed(values.cumulative_temporality)] = variable(
+    exporter_otlp_metrics_temporality_preference: Annotated[Temporality, parsed(values.temporality)] = variable(
         "cumulative",
-        "`cumulative`",
-        "The temporality of metrics; any other than cumulative is refused.",
+        "`cumulative`, `delta`, `lowmemory`",
+        "Whether metrics are sent over OTLP as totals or as what they have grown by; `lowmemory` is `delta` here.",
         unset="`cumulative`",
+    )
+    exporter_otlp_metrics_default_histogram_aggregation: Annotated[
+        HistogramAggregation, parsed(values.histogram_aggregation)
+    ] = variable(
+        "explicit_bucket_histogram",
+        "`explicit_bucket_histogram`, `base2_exponential_bucket_histogram`",
+        "How histograms keep their values; another one begins every histogram anew.",
+        unset="`explicit_bucket_histogram`",
     )
     log_level: Annotated[str, parsed(values.log_level)] = variable(
         "INFO", "`debug`, `info`, `warn`, `error`", "How much the bridge reports of itself on stderr.", unset="`info`"

@@ -1,0 +1,70 @@
+"""History: the points of a recording's metrics over the recording's own time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import groupby
+from typing import Final
+
+from cline_otel.aggregation.points import STEP_NS, copy_of, cumulative_points, delta_points
+from cline_otel.aggregation.totals import Totals
+from cline_otel.signals import (
+    HistogramAggregation,
+    MetricDefinition,
+    MetricDelta,
+    MetricPoint,
+    MetricTotal,
+    Temporality,
+)
+
+INTERVAL_NS: Final = 60_000_000_000
+"""How far points of a series are apart at least, as in live use by default."""
+
+
+def history(
+    measurements: Iterable[MetricDelta],
+    definitions: Mapping[str, MetricDefinition],
+    ended_at_ns: int,
+    temporality: Temporality,
+    aggregation: HistogramAggregation = "explicit_bucket_histogram",
+) -> tuple[list[MetricPoint], list[MetricTotal]]:
+    """What a bridge that had run then would have sent, in the order of time, and the totals in the end.
+
+    A series has a point wherever an interval changed it; a cumulative one has a point 0 at its start besides, and one
+    at the end of the recording.
+    """
+    points: list[MetricPoint] = []
+    totals = Totals(definitions, aggregation=aggregation)
+    told: dict[str, MetricTotal] = {}
+    last_ns, exemplars_told = 0, 0
+    ordered = sorted(measurements, key=_place)
+    for interval, group in groupby(ordered, key=lambda each: each.occurred_at_ns // INTERVAL_NS):
+        newest_ns = 0
+        for measurement in group:
+            totals.add(measurement)
+            newest_ns = measurement.occurred_at_ns
+        at_ns = max(min((interval + 1) * INTERVAL_NS, ended_at_ns), newest_ns)
+        changed = {key: copy_of(total) for key, total in totals.by_key.items() if total != told.get(key)}
+        exemplars = partial(totals.exemplars, after=exemplars_told)
+        if temporality == "delta":
+            points += delta_points(changed, told, last_ns, at_ns, exemplars).values()
+        else:
+            points += cumulative_points(changed, told, at_ns, exemplars)
+        told |= changed
+        last_ns, exemplars_told = at_ns, totals.measurements
+    if temporality == "cumulative" and ended_at_ns > last_ns:
+        at_ns = max(ended_at_ns, last_ns + STEP_NS)
+        points += cumulative_points(totals.by_key, told, at_ns, lambda key: ())
+    return points, totals.all()
+
+
+def _place(measurement: MetricDelta) -> tuple[object, ...]:
+    """Where it stands, whatever order it came in: sums of floating-point numbers depend on theirs."""
+    return (
+        measurement.occurred_at_ns,
+        measurement.span_id,
+        measurement.metric,
+        repr(measurement.attributes),
+        measurement.value,
+    )

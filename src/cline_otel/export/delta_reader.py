@@ -1,0 +1,172 @@
+"""Delivery of metrics as growth to one destination: formed at every interval, queued, delivered at least once.
+
+At most what one interval formed waits; what grows meanwhile stays in the totals. A request whose answer was lost goes
+out again as it was, byte for byte, so that whoever tells points apart by series, start and time counts it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
+from cline_otel.export.interface import DeliveryRecord, Exporter, Row
+from cline_otel.export.pause import PausableWork
+from cline_otel.signals import SignalName
+
+
+class FormedRow(Row, Protocol):
+    """A request that waits."""
+
+    @property
+    def created_at_ns(self) -> int:
+        """What its points are as of."""
+
+
+class FormedRequests(Protocol):
+    """The requests that are formed for destinations, in the journal. Every call is one transaction."""
+
+    def waiting(self, destination: str) -> FormedRow | None:
+        """The oldest that waits for a destination."""
+
+    def delivered(self, row_id: int, *, delivered: int, rejected: int, message: str) -> None:
+        """One was taken."""
+
+    def replace(self, row_id: int, payload: bytes, at_ns: int) -> None:
+        """One goes out in another form."""
+
+    def refused(self, row_id: int, reason: str, now_ns: int) -> None:
+        """One was refused for good."""
+
+
+class DeltaOutbox:
+    """One destination's requests, as a delivery loop takes them: one at a time, none before the one before it.
+
+    One that waited for longer than an interval and is refused then may have become too old for the destination, which
+    has not counted it. So it is formed again, once: the same growth, up to now.
+    """
+
+    def __init__(
+        self,
+        requests: FormedRequests,
+        destination: str,
+        record: DeliveryRecord,
+        interval_seconds: float,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._requests = requests
+        self._destination = destination
+        self._record = record
+        self._old_after_ns = round(interval_seconds * 1e9)
+        self._clock_ns = clock_ns
+
+    def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> Sequence[FormedRow]:
+        """The oldest request."""
+        row = self._requests.waiting(self._destination)
+        return () if row is None else (row,)
+
+    def acknowledge(
+        self,
+        signal: SignalName,
+        row_ids: Sequence[int],
+        *,
+        delivered: int,
+        rejected: int = 0,
+        message: str = "",
+        destination: str = "",
+    ) -> None:
+        """The oldest request was taken, unless all of it was rejected."""
+        if delivered or not rejected or not self._form_again():
+            for row_id in row_ids:
+                self._requests.delivered(row_id, delivered=delivered, rejected=rejected, message=message)
+
+    def dead_letter(self, signal: SignalName, row_ids: Sequence[int], *, reason: str) -> None:
+        """The oldest request was refused for good, unless it may have become too old."""
+        if not self._form_again():
+            for row_id in row_ids:
+                self._requests.refused(row_id, reason, self._clock_ns())
+
+    def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
+        """Delivery does not go on just now."""
+        self._record.record_failure(signal, reason=reason, remedy=remedy)
+
+    def _form_again(self) -> bool:
+        row, now_ns = self._requests.waiting(self._destination), self._clock_ns()
+        if row is None or now_ns - row.created_at_ns <= self._old_after_ns:
+            return False
+        self._requests.replace(row.id, as_of(row.payload, now_ns), now_ns)
+        return True
+
+
+def as_of(payload: bytes, at_ns: int) -> bytes:
+    """A metrics request whose points are as of another time; when each began stays."""
+    request = ExportMetricsServiceRequest.FromString(payload)
+    for resource_metrics in request.resource_metrics:
+        for scope_metrics in resource_metrics.scope_metrics:
+            for metric in scope_metrics.metrics:
+                for point in getattr(metric, metric.WhichOneof("data") or "").data_points:
+                    point.time_unix_nano = at_ns
+    return request.SerializeToString(deterministic=True)
+
+
+class DeltaMetricReader:
+    """Forms one destination's requests at every interval, and delivers them, from :meth:`start` until :meth:`drain`."""
+
+    def __init__(
+        self,
+        form: Callable[[], None],
+        outbox: DeltaOutbox,
+        exporter: Exporter,
+        *,
+        interval_seconds: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``form`` queues what has grown, unless something waits already."""
+        self._form = form
+        self._loop = DeliveryLoop("metrics", outbox, exporter, limits=BatchLimits(rows=1), linger_seconds=0)
+        self._interval_seconds = interval_seconds
+        self._sleep = sleep
+        self._work = PausableWork()
+        self._forming: asyncio.Task[None] | None = None
+
+    def pause(self) -> None:
+        """Form and send nothing from now on; what is being sent is broken off and stays queued."""
+        self._work.pause()
+        self._loop.pause()
+
+    def resume(self) -> None:
+        """Go on with what is queued, and at the next interval."""
+        self._work.resume()
+        self._loop.resume()
+
+    def start(self) -> asyncio.Task[None]:
+        """Form and send in a task, which fails only if the journal does. Once per instance."""
+        delivering = self._loop.start()
+        self._forming = asyncio.create_task(self._run(), name="form-metrics")
+
+        async def both() -> None:
+            await asyncio.gather(delivering, self._forming)  # type: ignore[arg-type]
+
+        return asyncio.create_task(both(), name="deliver-metrics")
+
+    async def drain(self, deadline_seconds: float) -> bool:
+        """Form once more, send what waits for at most ``deadline_seconds``, then stop; whether nothing waits."""
+        if self._forming is not None:
+            self._forming.cancel()
+            await asyncio.wait({self._forming})
+            if not self._forming.cancelled() and (error := self._forming.exception()) is not None:
+                raise error
+        if not self._work.is_paused:
+            self._form()
+        return await self._loop.drain(deadline_seconds)
+
+    async def _run(self) -> None:
+        while True:
+            await self._sleep(self._interval_seconds)
+            if not self._work.is_paused:
+                self._form()
+                self._loop.notify()

@@ -1,0 +1,112 @@
+"""What each destination of metrics is to be told: the totals as they stand, or what they have grown by.
+
+The journal knows what each was told before, so that neither a restart nor an outage, a new release nor another
+temporality loses a measurement or counts one twice (metrics SDK specification, MetricProducer).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from cline_otel.aggregation.points import copy_of, cumulative_points, delta_points, next_time_ns
+from cline_otel.export.interface import MetricSnapshot, MetricsRequest
+from cline_otel.journal.metric_marks import MetricMarks
+from cline_otel.journal.records import JournalFullError
+from cline_otel.pipeline import Pipeline
+from cline_otel.signals import MetricPoint, MetricTotal, Temporality
+
+_logger = logging.getLogger(__name__)
+
+POINTS_PER_REQUEST: Final = 400
+"""A point has up to 1 kB; the smallest limit of a destination is half a megabyte, compressed."""
+
+
+class MetricProducer:
+    """Reads the totals of a pipeline, and the marks in the journal.
+
+    Args:
+        marks: what each destination was told.
+        pipeline: the one whose totals count now.
+        clock_ns: nanoseconds since the Unix epoch.
+    """
+
+    def __init__(
+        self, marks: MetricMarks, pipeline: Callable[[], Pipeline], clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._marks = marks
+        self._pipeline = pipeline
+        self._clock_ns = clock_ns
+        self._exemplars_told: dict[str, int] = {}
+
+    def begin(self, destinations: Mapping[str, Temporality]) -> None:
+        """These are told from now on.
+
+        One that is new takes the place of one that is there no more, and is told what that one was not; else it is
+        told of nothing that was before. What was counted with another histogram aggregation ends here: who gets
+        growth is told the rest of it.
+        """
+        totals = self._pipeline().metric_totals
+        known = self._marks.destinations()
+        gone = sorted(known.keys() - destinations.keys(), key=known.__getitem__)
+        for destination, temporality in destinations.items():
+            if destination not in known and gone:
+                self._marks.move(gone.pop(), destination)
+            elif destination not in known:
+                self._marks.tell(destination, self._clock_ns(), totals.by_key | totals.retired)
+            if temporality == "delta" and totals.retired:
+                self._form(destination, totals.retired)
+        for destination in gone:
+            while (row := self._marks.waiting(destination)) is not None:
+                self._marks.refused(row.id, "nothing is sent to its destination any more", self._clock_ns())
+        if totals.retired:
+            self._marks.retire(list(totals.retired))
+            totals.retired.clear()
+
+    def snapshot(self, destination: str) -> MetricSnapshot | None:
+        """The totals as they stand; None if there are none."""
+        totals = self._pipeline().metric_totals
+        told = self._marks.told(destination)
+        if not totals.by_key or told is None:
+            return None
+        at_ns = next_time_ns(self._clock_ns(), told.at_ns)
+        exemplars = partial(totals.exemplars, after=self._exemplars_told.get(destination, 0))
+        self._exemplars_told[destination] = totals.measurements
+        changed = {key: copy_of(total) for key, total in totals.by_key.items() if total != told.totals.get(key)}
+        points = cumulative_points(totals.by_key, told.totals, at_ns, exemplars)
+        return MetricSnapshot(self._requests(points, "cumulative"), at_ns, changed)
+
+    def confirm(self, destination: str, snapshot: MetricSnapshot) -> None:
+        """A destination has taken a snapshot."""
+        self._marks.tell(destination, snapshot.at_ns, snapshot.changed)
+
+    def form(self, destination: str) -> None:
+        """Queues what has grown since a destination was last told, unless something waits for it already."""
+        if self._marks.waiting(destination) is not None:
+            return
+        try:
+            self._form(destination, self._pipeline().metric_totals.by_key)
+        except JournalFullError:
+            _logger.warning("metrics: the journal is full, so nothing more is formed; it stays in the totals")
+
+    def _form(self, destination: str, series: Mapping[str, MetricTotal]) -> None:
+        told = self._marks.told(destination)
+        if told is None:
+            return
+        totals = self._pipeline().metric_totals
+        at_ns = next_time_ns(self._clock_ns(), told.at_ns)
+        exemplars = partial(totals.exemplars, after=self._exemplars_told.get(destination, 0))
+        points = delta_points(series, told.totals, told.at_ns, at_ns, exemplars)
+        if points:
+            requests = self._requests(list(points.values()), "delta")
+            formed = [(request.payload, request.item_count) for request in requests]
+            self._marks.tell(destination, at_ns, {key: series[key] for key in points}, formed)
+            self._exemplars_told[destination] = totals.measurements
+
+    def _requests(self, points: Sequence[MetricPoint], temporality: Temporality) -> list[MetricsRequest]:
+        encode = self._pipeline().metrics_request
+        parts = [points[start : start + POINTS_PER_REQUEST] for start in range(0, len(points), POINTS_PER_REQUEST)]
+        return [MetricsRequest(encode(part, temporality), len(part)) for part in parts]
