@@ -124,14 +124,19 @@ def _can_be_left_out(node: ast.stmt) -> bool:
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """What can be changed, without annotations, assertions, errors and f-strings."""
+    """What can be changed, without annotations, assertions, errors, f-strings and main guards."""
     for child in _children(node):
         yield child
         yield from _nodes(child)
 
 
+def _is_main_guard(node: ast.AST) -> bool:
+    """What a module does when it is run, which its importers never see."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Assert | ast.Raise | ast.JoinedStr | ast.ImportFrom | ast.Import):
+    if isinstance(node, ast.Assert | ast.Raise | ast.JoinedStr | ast.ImportFrom | ast.Import) or _is_main_guard(node):
         return
     for name, value in ast.iter_fields(node):
         if name in _DECLARATIONS or (isinstance(node, ast.ClassDef) and name == "keywords"):

@@ -16,9 +16,9 @@ from bridge.process import Bridge, Home, command, is_one_clear_line
 from bridge.received import Received
 from bridge.workload import EXAMPLE, Recording, WritingProcess, example_copies, otlp_copies
 from cli.test_privacy import planted_in_log, planted_in_otlp, planted_in_spool
-from cline_otel.encode.otlp_json import from_json_line
 from cline_otel.journal import Commit, Journal, OutboxItem
 from corpus import CAPTURES
+from otlp_json_lines import from_json_line
 from waiting import PATIENCE_SECONDS, wait_until
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "preview.md"

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
-from cline_otel.encode.otlp_json import from_json_line, to_json_line
+from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import (
@@ -35,6 +35,7 @@ from cline_otel.signals import (
     StatusCode,
 )
 from metric_points import points_of
+from otlp_json_lines import from_json_line
 
 ORIGIN = ResourceAndScope(
     (("service.name", "cline"),), "cline-otel", "1.2.3", "https://opentelemetry.io/schemas/1.41.0"

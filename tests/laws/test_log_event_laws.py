@@ -79,9 +79,14 @@ def test_tellings_are_forgotten_an_hour_later() -> None:
     assert len(translate(steps).logs) == 2
 
 
-def mode(source: str, milliseconds: int, value: str) -> Event:
+def mode(source: str, milliseconds: int, value: str, session: str = "s") -> Event:
     occurred_at_ns = START_NS + milliseconds * MILLISECOND_NS
-    return event_of("log_event", source, occurred_at_ns, "task.mode", "s", attributes={"cline.mode": value})  # type: ignore[arg-type]
+    return event_of("log_event", source, occurred_at_ns, "task.mode", session, attributes={"cline.mode": value})  # type: ignore[arg-type]
+
+
+def test_a_mode_of_no_session_is_no_switch() -> None:
+    told = [mode("cline-log", 5_000 * number, value, session="") for number, value in enumerate(["act", "plan", "act"])]
+    assert translate([tick(START_NS), *told]).logs == []
 
 
 @given(st.lists(st.sampled_from(["act", "plan"]), min_size=1, max_size=10), st.integers(0, 2**32))

@@ -176,3 +176,9 @@ def test_the_same_process_cannot_hold_a_state_directory_twice(tmp_path: Path) ->
         pass
     with hold_state_directory(tmp_path):
         pass
+
+
+def test_a_state_directory_that_is_held_is_made_and_is_its_owner_s_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "further" / "state"
+    with hold_state_directory(directory):
+        assert directory.stat().st_mode & 0o777 == 0o700

@@ -344,6 +344,27 @@ def test_a_metric_s_value_is_its_span_s_duration() -> None:
     assert seconds["gen_ai.invoke_agent.duration"] == seconds["cline.run.duration"] == 4.0
 
 
+@pytest.mark.parametrize(("looked_ns", "spans"), [(59_999_999_999, 0), (60_000_000_000, 1)])
+def test_silent_runs_are_looked_for_once_a_minute(looked_ns: int, spans: int) -> None:
+    seen_ns = at(0) + SILENCE_NS
+    steps = [tick(START_NS), told("run.started", 0), tick(seen_ns), tick(seen_ns + looked_ns)]
+    assert len(translate_open(steps).spans) == spans
+
+
+def test_an_agent_is_of_the_session_of_its_root_whatever_it_says_itself() -> None:
+    child = told("run.started", 1, run="c/rc", session_id="", parent_agent_id="a", parent_run_id="r")
+    end = told("run.finished", 2, run="c/rc", session_id="")
+    outputs = translate([tick(START_NS), told("run.started", 0), child, end, told("run.finished", 3)])
+    assert {attribute(span, "gen_ai.conversation.id") for span in outputs.spans} == {"s"}
+
+
+def test_what_waited_for_an_owner_goes_to_the_run_that_it_is_of() -> None:
+    child = log("run.started", 1, run="c/rc", parent_agent_id="a", parent_run_id="r")
+    ends = [log("run.finished", 2, run="c/rc"), log("run.finished", 3)]
+    spans = translate([tick(START_NS), log("run.started", 0), child, *ends, tick(at(9))], CLAIM_WAIT_NS).spans
+    assert {span.span_id for span in spans} == {ids.run_span_id("a", "r"), ids.run_span_id("c", "rc")}
+
+
 # --- waiting --------------------------------------------------------------------------------------------
 
 

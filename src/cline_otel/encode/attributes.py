@@ -5,6 +5,7 @@ A field of attributes is its tag before every chunk, and all signals share the c
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from cline_otel.encode.wire import (
@@ -33,7 +34,6 @@ _DOUBLE_VALUE = 4
 _ARRAY_VALUE = 5
 
 _LONGEST_NUMBER_BYTES = 10
-_MAX_NUMBER_NAMES = 512
 
 # The seven bits of a varint's byte, as a byte that more follow and as the last one.
 _MORE = tuple([bytes((bits | 0x80,)) for bits in range(0x80)])
@@ -59,7 +59,7 @@ def _key(name: str) -> bytes:
     return length_delimited(_KEY, utf8(name)) + tag(_VALUE, LENGTH_DELIMITED)
 
 
-_KEYS: Final[BoundedCache[str]] = BoundedCache(_key, max_entries=1024)
+_KEYS: Final[BoundedCache[str, bytes]] = BoundedCache(_key, max_entries=1024)
 
 
 def _chunk(pair: tuple[str, AttributeValue]) -> bytes:
@@ -76,30 +76,24 @@ def _chunk(pair: tuple[str, AttributeValue]) -> bytes:
     return varint(len(message)) + message
 
 
-class _NumberPrefixes(dict[str, tuple[bytes, ...]]):
-    """By attribute name: all of its chunk that comes before a number, by how many bytes the number has."""
-
-    def __init__(self, value_tag: bytes) -> None:
-        super().__init__()
-        self._value_tag = value_tag
-
-    def __missing__(self, name: str) -> tuple[bytes, ...]:
-        value_tag = self._value_tag
-        prefixes = []
-        for number_length in range(_LONGEST_NUMBER_BYTES + 1):
-            head = b"%b%b%b" % (_KEYS[name], varint(len(value_tag) + number_length), value_tag)
-            prefixes.append(varint(len(head) + number_length) + head)
-        if len(self) >= _MAX_NUMBER_NAMES:
-            self.clear()
-        self[name] = result = tuple(prefixes)
-        return result
+def _number_prefixes(value_tag: bytes, name: str) -> tuple[bytes, ...]:
+    """All of an attribute's chunk that comes before a number, by how many bytes the number has."""
+    prefixes = []
+    for number_length in range(_LONGEST_NUMBER_BYTES + 1):
+        head = b"%b%b%b" % (_KEYS[name], varint(len(value_tag) + number_length), value_tag)
+        prefixes.append(varint(len(head) + number_length) + head)
+    return tuple(prefixes)
 
 
 # Strings, booleans and tuples never equal one another, so they can share a cache. Numbers cannot
 # join it: 1, 1.0 and True are one dict key, and so are 0.0 and -0.0.
-_PAIRS: Final[BoundedCache[tuple[str, AttributeValue]]] = BoundedCache(_chunk, max_entries=8192)
-_INT_PREFIXES: Final = _NumberPrefixes(tag(_INT_VALUE, VARINT))
-_DOUBLE_PREFIXES: Final = _NumberPrefixes(tag(_DOUBLE_VALUE, FIXED64))
+_PAIRS: Final[BoundedCache[tuple[str, AttributeValue], bytes]] = BoundedCache(_chunk, max_entries=8192)
+_INT_PREFIXES: Final[BoundedCache[str, tuple[bytes, ...]]] = BoundedCache(
+    partial(_number_prefixes, tag(_INT_VALUE, VARINT)), max_entries=512
+)
+_DOUBLE_PREFIXES: Final[BoundedCache[str, tuple[bytes, ...]]] = BoundedCache(
+    partial(_number_prefixes, tag(_DOUBLE_VALUE, FIXED64)), max_entries=512
+)
 
 
 def field(field_tag: bytes, attributes: Attributes) -> bytes:

@@ -38,8 +38,8 @@ _BODY_STRING = tag(1, LENGTH_DELIMITED)
 
 
 _SEVERITIES: Final = {severity: tag(2, VARINT) + varint(severity) + text(3, severity.name) for severity in Severity}
-_EVENT_NAMES: Final[BoundedCache[str]] = BoundedCache(lambda name: text(12, name), max_entries=1024)
-_LENGTHS: Final[BoundedCache[int]] = BoundedCache(varint, max_entries=8192)
+_EVENT_NAMES: Final[BoundedCache[str, bytes]] = BoundedCache(lambda name: text(12, name), max_entries=1024)
+_LENGTHS: Final[BoundedCache[int, bytes]] = BoundedCache(varint, max_entries=8192)
 
 
 def encode_logs(

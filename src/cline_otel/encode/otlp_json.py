@@ -1,4 +1,4 @@
-"""OTLP requests as JSON lines, and back: what the collector's otlpjsonfile receiver reads.
+"""OTLP requests as JSON lines: what the collector's otlpjsonfile receiver reads.
 
 Source: "JSON Protobuf Encoding" of the OTLP specification. It is protobuf's JSON mapping with three
 differences: trace and span ids are hex, enums are integers, and field names only lowerCamelCase.
@@ -7,7 +7,7 @@ differences: trace and span ids are hex, enums are integers, and field names onl
 from __future__ import annotations
 
 import math
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Final
 
@@ -58,22 +58,6 @@ def to_json_line(signal: SignalName, request: bytes) -> bytes:
     except DecodeError as error:
         raise ValueError(f"{signal} request of {len(request)} bytes: not an OTLP protobuf message") from error
     return msgspec.json.encode(_to_object(message))
-
-
-def from_json_line(signal: SignalName, line: bytes) -> bytes:
-    """An export request's protobuf bytes for one line of OTLP JSON.
-
-    Unknown fields are ignored, integers are taken as numbers or strings, ids in either case of hex.
-
-    Raises:
-        ValueError: the line is not JSON, or a value does not fit its field.
-    """
-    message = _REQUESTS[signal]()
-    try:
-        _fill(message, msgspec.json.decode(line))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _MisfitError) as error:
-        raise ValueError(f"{signal} line of {len(line)} bytes: not OTLP JSON: {error}") from None
-    return message.SerializeToString(deterministic=True)
 
 
 class _Writers(dict[FieldDescriptor, tuple[str, _Converter | None, bool]]):
@@ -130,46 +114,3 @@ def _number(value: float) -> float | str:
 
 def _base64(value: bytes) -> str:
     return b64encode(value).decode("ascii")
-
-
-class _MisfitError(Exception):
-    """A value that does not fit its field. It names the field, never the value."""
-
-
-def _fill(message: Message, decoded: object) -> None:
-    message_name = message.DESCRIPTOR.name
-    if not isinstance(decoded, dict):
-        raise _MisfitError(f"{message_name} is no object")
-    fields = message.DESCRIPTOR.fields_by_camelcase_name
-    for name, value in decoded.items():
-        field = fields.get(name)
-        if field is None or value is None:
-            continue
-        if field.is_repeated and not isinstance(value, list):
-            raise _MisfitError(f"{message_name}.{name} is no list")
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
-            child = getattr(message, field.name)
-            if field.is_repeated:
-                for element in value:
-                    _fill(child.add(), element)
-            else:
-                child.SetInParent()
-                _fill(child, value)
-            continue
-        try:
-            if field.is_repeated:
-                getattr(message, field.name).extend([_scalar(field.name, field.type, element) for element in value])
-            else:
-                setattr(message, field.name, _scalar(field.name, field.type, value))
-        except (TypeError, ValueError, OverflowError):
-            raise _MisfitError(f"{message_name}.{name} has a value that does not fit") from None
-
-
-def _scalar(name: str, field_type: int, value: object) -> object:
-    if field_type == FieldDescriptor.TYPE_BYTES and isinstance(value, str):
-        return bytes.fromhex(value) if name in _HEX_FIELDS else b64decode(value, validate=True)
-    if field_type in _FLOAT_TYPES and isinstance(value, str | int | float):
-        return float(value)
-    if field_type in _INT64_TYPES and isinstance(value, str):
-        return int(value)
-    return value

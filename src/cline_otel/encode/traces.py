@@ -41,7 +41,7 @@ _TIMES: Final = Struct("<cQcQ")
 _START_TAG: Final = tag(7, FIXED64)
 _END_TAG: Final = tag(8, FIXED64)
 
-_NAMES: Final[BoundedCache[str]] = BoundedCache(lambda name: text(5, name), max_entries=1024)
+_NAMES: Final[BoundedCache[str, bytes]] = BoundedCache(lambda name: text(5, name), max_entries=1024)
 _KINDS: Final = tuple([tag(6, VARINT) + varint(kind) if kind else b"" for kind in range(max(SpanKind) + 1)])
 # The last two fields, a status that is written even when unset (as the SDK's spans have one) and the flags.
 _STATUS_AND_FLAGS: Final = tuple(
@@ -50,7 +50,9 @@ _STATUS_AND_FLAGS: Final = tuple(
         for status in StatusCode
     ]
 )
-_ITEM_PREFIXES: Final[BoundedCache[int]] = BoundedCache(lambda length: ITEM_TAG + varint(length), max_entries=8192)
+_ITEM_PREFIXES: Final[BoundedCache[int, bytes]] = BoundedCache(
+    lambda length: ITEM_TAG + varint(length), max_entries=8192
+)
 
 
 def encode_traces(spans: Sequence[SpanRecord], resource_and_scope: ResourceAndScope) -> bytes:

@@ -7,7 +7,7 @@ a string or a packed list is its length and its bytes. Source: the Protocol Buff
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from struct import Struct
 from typing import Final, TypeVar
 
@@ -28,10 +28,11 @@ pack_double: Final[Callable[[float], bytes]] = _DOUBLE.pack
 """A double's eight bytes."""
 
 Key = TypeVar("Key")
+Encoded = TypeVar("Encoded", bound=Sized)
 
 
-class BoundedCache(dict[Key, bytes]):
-    """Encoded bytes by what they encode; subscribing with a new key encodes it.
+class BoundedCache(dict[Key, Encoded]):
+    """What is encoded, bytes or several pieces of them, by what it is of; subscribing with a new key encodes it.
 
     What is found costs one dict lookup, which is why it is a ``dict`` and no function. A full cache
     is emptied: values that recur are back after one miss each, and no bookkeeping slows the rest.
@@ -39,14 +40,14 @@ class BoundedCache(dict[Key, bytes]):
 
     __slots__ = ("_encode", "_max_entries", "_max_value_bytes")
 
-    def __init__(self, encode: Callable[[Key], bytes], max_entries: int, max_value_bytes: int = 512) -> None:
-        """``encode`` makes the bytes; results of more than ``max_value_bytes`` are not kept."""
+    def __init__(self, encode: Callable[[Key], Encoded], max_entries: int, max_value_bytes: int = 512) -> None:
+        """``encode`` makes what is kept, but for what is longer than ``max_value_bytes``."""
         super().__init__()
         self._encode = encode
         self._max_entries = max_entries
         self._max_value_bytes = max_value_bytes
 
-    def __missing__(self, key: Key) -> bytes:
+    def __missing__(self, key: Key) -> Encoded:
         encoded = self._encode(key)
         if len(encoded) <= self._max_value_bytes:
             if len(self) >= self._max_entries:
