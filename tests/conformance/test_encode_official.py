@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics import export as sdk_metrics
 from opentelemetry.sdk.resources import Resource
@@ -36,8 +37,11 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.signals import (
     Attributes,
+    Exemplar,
+    ExponentialBuckets,
     LogRecord,
     MetricDefinition,
+    MetricPoint,
     MetricTotal,
     Severity,
     SpanEvent,
@@ -45,6 +49,7 @@ from cline_otel.signals import (
     SpanLink,
     SpanRecord,
     StatusCode,
+    Temporality,
 )
 from metric_points import points_of
 
@@ -71,6 +76,12 @@ attributes = st.dictionaries(names, values, max_size=8).map(lambda pairs: tuple(
 times = st.integers(0, 2**64 - 1)
 trace_ids = st.binary(min_size=16, max_size=16).filter(any)
 span_ids = st.binary(min_size=8, max_size=8).filter(any)
+
+DELTA: tuple[Temporality, sdk_metrics.AggregationTemporality] = ("delta", sdk_metrics.AggregationTemporality.DELTA)
+CUMULATIVE: tuple[Temporality, sdk_metrics.AggregationTemporality] = (
+    "cumulative",
+    sdk_metrics.AggregationTemporality.CUMULATIVE,
+)
 
 spans = st.builds(
     SpanRecord,
@@ -300,6 +311,56 @@ def test_histograms_decode_to_the_official_encoders_messages(
         encode_metrics(points_of(totals, 10, 20), {"duration": definition}, ORIGIN, "cumulative"),
     )
     assert canonical(ours) == canonical(official_request([histogram_metric(definition, totals)]))
+
+
+@unhurried
+@given(
+    attributes,
+    st.lists(st.integers(0, 2**63), max_size=20),
+    st.integers(-10, 20),
+    st.integers(-(2**31), 2**31 - 1),
+    st.floats(allow_nan=False),
+    st.sampled_from([DELTA, CUMULATIVE]),
+)
+def test_exponential_histograms_and_exemplars_decode_to_the_official_encoders_messages(
+    series: Attributes,
+    counts: list[int],
+    scale: int,
+    offset: int,
+    total: float,
+    temporality: tuple[Temporality, sdk_metrics.AggregationTemporality],
+) -> None:
+    definition = MetricDefinition("duration", "histogram", "s", "How long.", boundaries=(1.0,))
+    count = sum(counts) % 2**64
+    exemplar = Exemplar(15, 2.5, b"t" * 16, b"s" * 8)
+    buckets = ExponentialBuckets(scale, 3, offset if counts else 0, counts)
+    point = MetricPoint(MetricTotal("duration", series, total, count, [], 10, buckets), 10, 20, (exemplar,))
+    ours = parsed(
+        ExportMetricsServiceRequest, encode_metrics([point], {"duration": definition}, ORIGIN, temporality[0])
+    )
+    official = sdk_metrics.ExponentialHistogramDataPoint(
+        attributes=dict(series),
+        start_time_unix_nano=10,
+        time_unix_nano=20,
+        count=count,
+        sum=total,
+        scale=scale,
+        zero_count=3,
+        positive=sdk_metrics.Buckets(offset if counts else 0, counts),
+        negative=sdk_metrics.Buckets(0, []),
+        flags=0,
+        min=None,  # type: ignore[arg-type]
+        max=None,  # type: ignore[arg-type]
+        exemplars=[SdkExemplar({}, 2.5, 15, int.from_bytes(b"s" * 8, "big"), int.from_bytes(b"t" * 16, "big"))],
+    )
+    data = sdk_metrics.ExponentialHistogram([official], temporality[1])
+    message = official_request([sdk_metrics.Metric("duration", "How long.", "s", data)])
+    if not counts:
+        # An empty message there and none here mean the same.
+        for metric in message.resource_metrics[0].scope_metrics[0].metrics:
+            metric.exponential_histogram.data_points[0].ClearField("positive")
+    message.resource_metrics[0].scope_metrics[0].metrics[0].exponential_histogram.data_points[0].ClearField("negative")
+    assert canonical(ours) == canonical(message)
 
 
 def test_what_a_real_meter_collects_decodes_alike_but_for_least_and_greatest() -> None:

@@ -75,11 +75,12 @@ def test_the_schema_url_names_the_version_that_was_checked() -> None:
     assert SCHEMA_URL.endswith("/1.41.0")
 
 
-def test_genai_histograms_have_the_buckets_that_the_conventions_give() -> None:
+def test_genai_histograms_have_the_buckets_that_the_conventions_give_and_further_ones_behind_them_only() -> None:
     seconds = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
     agent_seconds = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
     tokens = tuple(float(4**power) for power in range(14))
     expected = {"gen_ai.client.token.usage": tokens, "gen_ai.invoke_agent.duration": agent_seconds}
     for name, metric in CATALOGUE.metrics.items():
         if name.startswith("gen_ai."):
-            assert metric.boundaries == expected.get(name, seconds), name
+            given = expected.get(name, seconds)
+            assert metric.boundaries[: len(given)] == given, name

