@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from cline_otel.aggregation.points import copy_of, cumulative_points, delta_points, next_time_ns
+from cline_otel.aggregation.points import copy_of, cumulative_points, delta_points, next_time_ns, nothing_of
 from cline_otel.export.interface import MetricSnapshot, MetricsRequest
 from cline_otel.journal.metric_marks import MetricMarks
 from cline_otel.journal.records import JournalFullError
@@ -76,12 +76,13 @@ class MetricProducer:
         exemplars = partial(totals.exemplars, after=self._exemplars_told.get(destination, 0))
         self._exemplars_told[destination] = totals.measurements
         changed = {key: copy_of(total) for key, total in totals.by_key.items() if total != told.totals.get(key)}
+        begun = {key: nothing_of(total) for key, total in changed.items() if key not in told.totals}
         points = cumulative_points(totals.by_key, told.totals, at_ns, exemplars)
-        return MetricSnapshot(self._requests(points, "cumulative"), at_ns, changed)
+        return MetricSnapshot(self._requests(points, "cumulative"), at_ns, changed, begun)
 
-    def confirm(self, destination: str, snapshot: MetricSnapshot) -> None:
-        """A destination has taken a snapshot."""
-        self._marks.tell(destination, snapshot.at_ns, snapshot.changed)
+    def confirm(self, destination: str, at_ns: int, totals: Mapping[str, MetricTotal]) -> None:
+        """A destination knows of these totals, by the stored keys of their series, as of then."""
+        self._marks.tell(destination, at_ns, totals)
 
     def form(self, destination: str) -> None:
         """Queues what has grown since a destination was last told, unless something waits for it already."""

@@ -196,7 +196,7 @@ async def test_lost_totals_are_healed_by_the_next(
         newest = MetricSnapshot([MetricsRequest(encoded_run("metrics", runs), 1)], runs, {})
         reader = PeriodicMetricReader(
             lambda: newest,
-            lambda snapshot: None,
+            lambda at_ns, totals: None,
             exporter,
             journal,
             interval_seconds=3600,

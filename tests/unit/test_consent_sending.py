@@ -165,7 +165,7 @@ async def test_metric_totals_are_neither_made_nor_sent_while_off(journal: Journa
     async def sleep(seconds: float) -> None:
         await intervals.get()
 
-    reader = PeriodicMetricReader(newest, lambda taken: None, gate, journal, interval_seconds=60, sleep=sleep)
+    reader = PeriodicMetricReader(newest, lambda at_ns, totals: None, gate, journal, interval_seconds=60, sleep=sleep)
     reader.start()
     intervals.put_nowait(None)
     await gate.began.wait()

@@ -91,8 +91,8 @@ async def test_one_that_waited_and_is_refused_is_formed_again_as_of_now(
     assert (status.delivered_items, status.refused_items) == (1, 0)
 
 
-async def test_one_that_is_refused_fresh_is_put_aside_and_the_next_goes_on(journal: Journal) -> None:
-    formed, exporter = Formed(journal), ScriptedExporter(Refused("bad"), Delivered())
+async def test_one_that_is_refused_again_at_once_is_put_aside_and_the_next_goes_on(journal: Journal) -> None:
+    formed, exporter = Formed(journal), ScriptedExporter(Refused("bad"), Refused("bad"), Delivered())
     formed.form()
     formed.now_ns += 60 * SECOND_NS
     assert await drained(formed, exporter)

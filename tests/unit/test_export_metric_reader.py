@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cline_otel.export.interface import (
     Batch,
@@ -12,10 +12,14 @@ from cline_otel.export.interface import (
     MetricSnapshot,
     MetricsRequest,
     Paused,
+    Refused,
     Retry,
 )
 from cline_otel.export.metric_reader import PeriodicMetricReader
+from cline_otel.signals import MetricTotal
 from waiting import PATIENCE_SECONDS, eventually, patience
+
+TOTAL, NOTHING = MetricTotal("calls", (), 3), MetricTotal("calls", (), 0)
 
 
 class ScriptedExporter:
@@ -68,7 +72,7 @@ def reader(
     exporter: ScriptedExporter,
     record: Record,
     waits: Waits,
-    confirm: Callable[[MetricSnapshot], None] = lambda snapshot: None,
+    confirm: Callable[[int, Mapping[str, MetricTotal]], None] = lambda at_ns, totals: None,
     **more: float,
 ) -> PeriodicMetricReader:
     numbers = iter(range(100_000))
@@ -126,7 +130,7 @@ async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
 
     newest = snapshot(b"x", points=1)
     loop = PeriodicMetricReader(
-        lambda: newest, lambda taken: None, exporter, Record(), interval_seconds=60, sleep=sleep
+        lambda: newest, lambda at_ns, totals: None, exporter, Record(), interval_seconds=60, sleep=sleep
     )
     task = loop.start()
     async with patience():
@@ -141,18 +145,34 @@ async def test_draining_tells_whether_the_destination_has_the_totals() -> None:
     assert not await reader(held, Record(), Waits()).drain(PATIENCE_SECONDS)
     assert await reader(ScriptedExporter(Delivered()), Record(), Waits()).drain(PATIENCE_SECONDS)
     assert not await reader(StuckExporter(Delivered()), Record(), Waits()).drain(0.01)
-    nothing = PeriodicMetricReader(lambda: None, lambda taken: None, held, Record(), interval_seconds=60)
+    nothing = PeriodicMetricReader(lambda: None, lambda at_ns, totals: None, held, Record(), interval_seconds=60)
     assert await nothing.drain(PATIENCE_SECONDS), "where there are no totals there is nothing to send"
 
 
 async def test_a_snapshot_is_confirmed_when_all_of_its_requests_are_taken_and_only_then() -> None:
-    newest, confirmed = snapshot(b"a", b"b"), list[MetricSnapshot]()
+    newest, confirmed = MetricSnapshot([MetricsRequest(b"a", 1), MetricsRequest(b"b", 1)], 7, {"s": TOTAL}), []
     exporter = ScriptedExporter(Delivered(), Paused("401", "key"), Delivered())
-    loop = PeriodicMetricReader(lambda: newest, confirmed.append, exporter, Record(), interval_seconds=60)
+    loop = PeriodicMetricReader(
+        lambda: newest, lambda *told: confirmed.append(told), exporter, Record(), interval_seconds=60
+    )
     assert not await loop.drain(PATIENCE_SECONDS)
     assert (exporter.requests, confirmed) == ([b"a", b"b"], [])
     assert await loop.drain(PATIENCE_SECONDS)
-    assert confirmed == [newest]
+    assert confirmed == [(7, {"s": TOTAL})]
+
+
+async def test_what_is_refused_with_points_zero_goes_out_without_them() -> None:
+    snapshots = [
+        MetricSnapshot([MetricsRequest(b"with zero", 2)], 7, {"s": TOTAL}, {"s": NOTHING}),
+        MetricSnapshot([MetricsRequest(b"without", 1)], 8, {"s": TOTAL}),
+    ]
+    exporter, confirmed = ScriptedExporter(Refused("out of order"), Delivered()), []
+    loop = PeriodicMetricReader(
+        lambda: snapshots.pop(0), lambda *told: confirmed.append(told), exporter, Record(), interval_seconds=60
+    )
+    assert await loop.drain(PATIENCE_SECONDS)
+    assert exporter.requests == [b"with zero", b"without"]
+    assert confirmed == [(7, {"s": NOTHING}), (8, {"s": TOTAL})]
 
 
 async def test_a_stuck_destination_does_not_stop_the_interval_for_good() -> None:

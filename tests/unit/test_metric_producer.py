@@ -138,7 +138,7 @@ def test_a_zero_is_sent_until_a_destination_has_it_and_never_again(bridge: Bridg
         (zero, value) = points_of(snapshot.requests[0].payload, COST)
         assert zero[0] == zero[1] == value[0] < value[1]
         assert (zero[2], value[2]) == (0.0, 1.0)
-    bridge.producer.confirm("d", taken)
+    bridge.producer.confirm("d", taken.at_ns, taken.changed)
     bridge.restart()
     bridge.producer.begin({"d": "cumulative"})
     bridge.measure(COST, 1.0)
@@ -180,7 +180,7 @@ def test_from_totals_to_growth_and_back_nothing_is_counted_twice(bridge: Bridge)
     bridge.measure(COST, 1.0)
     snapshot = bridge.snapshot()
     assert snapshot is not None
-    bridge.producer.confirm("d", snapshot)
+    bridge.producer.confirm("d", snapshot.at_ns, snapshot.changed)
     bridge.measure(COST, 2.0)
     bridge.restart()
     bridge.producer.begin({"d": "delta"})
@@ -233,7 +233,7 @@ def test_whatever_the_clock_does_every_start_is_before_its_time(bridge: Bridge, 
         sent += bridge.formed()
         snapshot = bridge.snapshot("c")
         assert snapshot is not None
-        bridge.producer.confirm("c", snapshot)
+        bridge.producer.confirm("c", snapshot.at_ns, snapshot.changed)
         totals += [request.payload for request in snapshot.requests]
         bridge.now_ns += jump_ns
     assert sums(sent, COST) == 4.0

@@ -46,8 +46,8 @@ class FormedRequests(Protocol):
 class DeltaOutbox:
     """One destination's requests, as a delivery loop takes them: one at a time, none before the one before it.
 
-    One that waited for longer than an interval and is refused then may have become too old for the destination, which
-    has not counted it. So it is formed again, once: the same growth, up to now.
+    One that is refused may be too old for the destination, which has not counted it. So it is formed again: the same
+    growth, up to now. That once, and again whenever it has waited for longer than an interval.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class DeltaOutbox:
         self._record = record
         self._old_after_ns = round(interval_seconds * 1e9)
         self._clock_ns = clock_ns
+        self._formed_again = 0
 
     def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> Sequence[FormedRow]:
         """The oldest request."""
@@ -85,7 +86,7 @@ class DeltaOutbox:
                 self._requests.delivered(row_id, delivered=delivered, rejected=rejected, message=message)
 
     def dead_letter(self, signal: SignalName, row_ids: Sequence[int], *, reason: str) -> None:
-        """The oldest request was refused for good, unless it may have become too old."""
+        """The oldest request was refused for good, unless it may have been too old."""
         if not self._form_again():
             for row_id in row_ids:
                 self._requests.refused(row_id, reason, self._clock_ns())
@@ -96,8 +97,9 @@ class DeltaOutbox:
 
     def _form_again(self) -> bool:
         row, now_ns = self._requests.waiting(self._destination), self._clock_ns()
-        if row is None or now_ns - row.created_at_ns <= self._old_after_ns:
+        if row is None or (row.id == self._formed_again and now_ns - row.created_at_ns <= self._old_after_ns):
             return False
+        self._formed_again = row.id
         self._requests.replace(row.id, as_of(row.payload, now_ns), now_ns)
         return True
 

@@ -133,12 +133,14 @@ class MetricsRequest(msgspec.Struct, frozen=True):
 class MetricSnapshot(msgspec.Struct, frozen=True):
     """The totals as they stand at ``at_ns``, as requests.
 
-    ``changed`` are those that the destination does not know yet, by the stored key of the series.
+    ``changed`` are those that the destination does not know yet, by the stored key of the series; ``begun`` are the
+    series among them that come with a point 0, as they were at their start.
     """
 
     requests: Sequence[MetricsRequest]
     at_ns: int
     changed: Mapping[str, MetricTotal]
+    begun: Mapping[str, MetricTotal] = {}
 
 
 class MetricProducer(Protocol):
@@ -150,8 +152,8 @@ class MetricProducer(Protocol):
     def snapshot(self, destination: str) -> MetricSnapshot | None:
         """The totals as they stand; None if there are none."""
 
-    def confirm(self, destination: str, snapshot: MetricSnapshot) -> None:
-        """A destination has taken a snapshot."""
+    def confirm(self, destination: str, at_ns: int, totals: Mapping[str, MetricTotal]) -> None:
+        """A destination knows of these totals, by the stored keys of their series, as of then."""
 
     def form(self, destination: str) -> None:
         """Queues what has grown since a destination was last told, unless something waits for it already."""

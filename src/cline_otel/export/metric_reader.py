@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random as random_module
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from cline_otel.export.backoff import Backoff
 from cline_otel.export.interface import (
@@ -20,10 +20,12 @@ from cline_otel.export.interface import (
     ExportResult,
     MetricSnapshot,
     Paused,
+    Refused,
     Retry,
     Row,
 )
 from cline_otel.export.pause import PausableWork
+from cline_otel.signals import MetricTotal
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class PeriodicMetricReader:
     def __init__(
         self,
         snapshot: Callable[[], MetricSnapshot | None],
-        confirm: Callable[[MetricSnapshot], None],
+        confirm: Callable[[int, Mapping[str, MetricTotal]], None],
         exporter: Exporter,
         record: DeliveryRecord,
         *,
@@ -96,14 +98,19 @@ class PeriodicMetricReader:
             await self._work.run(self._export_newest(self._export))
 
     async def _export_newest(self, export: Callable[[Row], Awaitable[ExportResult]]) -> bool:
-        """Whether the destination has taken all of it; what one request says need not wait for what others do."""
-        snapshot = self._snapshot()
-        if snapshot is None:
-            return True
-        results = [await export(request) for request in snapshot.requests]
-        if not all(isinstance(result, Delivered) for result in results):
-            return False
-        self._confirm(snapshot)
+        """Whether the destination has taken all of it; what one request says need not wait for what others do.
+
+        Where a request with points 0 is refused, one whose answer was lost may have brought them: Prometheus takes
+        none that is older than what it has. So what goes out next is without them.
+        """
+        while (snapshot := self._snapshot()) is not None:
+            results = [await export(request) for request in snapshot.requests]
+            if all(isinstance(result, Delivered) for result in results):
+                self._confirm(snapshot.at_ns, snapshot.changed)
+                return True
+            if not snapshot.begun or not any(isinstance(result, Refused) for result in results):
+                return False
+            self._confirm(snapshot.at_ns, snapshot.begun)
         return True
 
     async def _insist(self, request: Row) -> ExportResult:
