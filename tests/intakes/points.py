@@ -131,7 +131,9 @@ def points_of(request: ExportMetricsServiceRequest) -> Iterator[Point]:
                 ("otel.scope.version", scope.version),
             )
             for metric in scope_metrics.metrics:
-                kind: Kind = metric.WhichOneof("data")
+                kind = metric.WhichOneof("data")
+                if kind is None:
+                    continue
                 data = getattr(metric, kind)
                 is_delta = (
                     getattr(data, "aggregation_temporality", 0) == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
