@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -20,6 +21,12 @@ from .destinations import Destination, IntakeDestination, PrometheusDestination
 from .prometheus import FINDER, TAKES_OLDER_SAMPLES, Prometheus
 
 EXPONENTIAL = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram"}
+
+INTAKES: Final[dict[str, tuple[type[Intake], str, str]]] = {
+    "Datadog": (DatadogIntake, "datadog", "DD_API_KEY"),
+    "New Relic": (NewRelicIntake, "newrelic", "NEW_RELIC_LICENSE_KEY"),
+}
+"""The stand-in, the collector's configuration, and the variable of that for the key."""
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +65,10 @@ def make_destination(
 ) -> Callable[[str], Destination]:
     """Makes the destination of a name: a backend, ``collector to`` it, or it ``with exponential histograms``."""
 
-    def collector_to(backend: str, url: str, name: str, variables: dict[str, str]) -> Collector:
-        exporter = f"exporters::otlp_http/{backend}"
-        return make_collector(
-            configurations=[CONFIGURATION_DIRECTORY / name],
+    def collector_to(configuration: str, url: str, variables: dict[str, str]) -> Collector:
+        exporter = f"exporters::otlp_http/{configuration}"
+        made = make_collector(
+            configurations=[CONFIGURATION_DIRECTORY / f"{configuration}.yaml"],
             overrides=[
                 f"{exporter}::endpoint: {url}",
                 f"{exporter}::sending_queue::batch::flush_timeout: 20ms",
@@ -69,34 +76,24 @@ def make_destination(
                 f"{exporter}::retry_on_failure::max_interval: 200ms",
             ],
             environment=variables,
-        ).start()
+        )
+        return made.start()
 
     def make(name: str) -> Destination:
-        environment = EXPONENTIAL if name.endswith(" with exponential histograms") else {}
-        match name.removesuffix(" with exponential histograms"):
-            case "Prometheus":
-                return PrometheusDestination(make_prometheus(""))
-            case "collector to Prometheus":
-                prometheus = make_prometheus(TAKES_OLDER_SAMPLES)
-                collector = collector_to(
-                    "grafana",
-                    prometheus.otlp_endpoint,
-                    "grafana.yaml",
-                    {"GRAFANA_CLOUD_INSTANCE_ID": "0", "GRAFANA_CLOUD_API_KEY": "0"},
-                )
-                return PrometheusDestination(prometheus, collector)
-            case "Datadog":
-                return IntakeDestination(make_intake(DatadogIntake), environment=environment)
-            case "collector to Datadog":
-                intake = make_intake(DatadogIntake)
-                collector = collector_to("datadog", intake.url, "datadog.yaml", {"DD_API_KEY": "0"})
-                return IntakeDestination(intake, collector)
-            case "New Relic":
-                return IntakeDestination(make_intake(NewRelicIntake), environment=environment)
-            case "collector to New Relic":
-                intake = make_intake(NewRelicIntake)
-                collector = collector_to("newrelic", intake.url, "newrelic.yaml", {"NEW_RELIC_LICENSE_KEY": "0"})
-                return IntakeDestination(intake, collector)
-        raise ValueError(name)
+        backend = name.removeprefix("collector to ").removesuffix(" with exponential histograms")
+        behind_collector = name.startswith("collector to ")
+        if backend == "Prometheus":
+            prometheus = make_prometheus(TAKES_OLDER_SAMPLES if behind_collector else "")
+            variables = {"GRAFANA_CLOUD_INSTANCE_ID": "0", "GRAFANA_CLOUD_API_KEY": "0"}
+            return PrometheusDestination(
+                prometheus, collector_to("grafana", prometheus.otlp_endpoint, variables) if behind_collector else None
+            )
+        kind, configuration, key = INTAKES[backend]
+        intake = make_intake(kind)
+        return IntakeDestination(
+            intake,
+            collector_to(configuration, intake.url, {key: "0"}) if behind_collector else None,
+            EXPONENTIAL if name.endswith(" with exponential histograms") else {},
+        )
 
     return make

@@ -11,7 +11,7 @@ from bench.fixed_key import CATALOGUE
 
 from intakes.datadog import DatadogIntake
 from intakes.intake import Intake
-from intakes.points import Amount, Series
+from intakes.points import Amount, Point, Series
 from integration.collector import Collector
 from waiting import wait_until
 
@@ -124,9 +124,17 @@ class IntakeDestination(Destination):
         lines = differences(expected, found)
         lines += [f"told twice: {one} {two}" for one, two in self.intake.overlaps()]
         lines += [f"told again with another amount: {point}" for point in self.intake.contradictions]
+        lines += [
+            f"buckets that nobody asked for: {point}" for point in self.intake.points if self._is_of_another_kind(point)
+        ]
         if isinstance(self.intake, DatadogIntake):
             lines += [f"overwritten within its second: {point}" for point in self.intake.overwritten()]
         return lines
+
+    def _is_of_another_kind(self, point: Point) -> bool:
+        asked_for = self.environment.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "")
+        other = "histogram" if asked_for.startswith("base2_exponential") else "exponential_histogram"
+        return point.metric in CATALOGUE.metrics and point.kind == other
 
 
 class PrometheusDestination(Destination):

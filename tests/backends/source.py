@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import accumulate
 from typing import Final
@@ -12,7 +12,7 @@ from bench.fixed_key import CATALOGUE
 
 from cline_otel.events import AttributeValue
 from cline_otel.signals import MetricTotal
-from intakes.points import Amount, Series
+from intakes.points import Amount, Exponential, Series
 
 TOLERANCE: Final = 1e-9
 """Relative. Sums of doubles depend on their order by less; whole numbers must be equal."""
@@ -70,7 +70,7 @@ def is_summed(flat_name: str) -> bool:
 
 
 def differences(expected: Mapping[Series, Amount], found: Mapping[Series, Amount]) -> list[str]:
-    """Where sums at an intake are not the source's, a line each. Exponential buckets are held to their count."""
+    """Where sums at an intake are not the source's, a line each. Exponential buckets must bracket explicit ones."""
     lines = []
     for series in sorted(expected.keys() | found.keys()):
         want, got = expected.get(series), found.get(series)
@@ -83,8 +83,8 @@ def differences(expected: Mapping[Series, Amount], found: Mapping[Series, Amount
         if want.count != got.count:
             lines.append(f"{series}: count {got.count}, the source has {want.count}")
         if got.exponential is not None:
-            if got.exponential.count != want.count:
-                lines.append(f"{series}: {got.exponential.count} in buckets, the source has {want.count}")
+            edges = CATALOGUE.metrics[series[0]].boundaries
+            lines += [f"{series}: {line}" for line in _bucket_differences(edges, want, got.exponential)]
         elif want.buckets != got.buckets:
             lines.append(f"{series}: buckets {got.buckets}, the source has {want.buckets}")
     return lines
@@ -106,6 +106,17 @@ def is_equal(one: Fraction | float, two: Fraction | float) -> bool:
     if one == int(one) and two == int(two):
         return False
     return math.isclose(float(one), float(two), rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+
+
+def _bucket_differences(edges: Iterable[float], want: Amount, got: Exponential) -> Iterator[str]:
+    if got.count != want.count:
+        yield f"{got.count} in buckets, the source has {want.count}"
+    below = 0
+    for edge in edges:
+        below += want.buckets.get(edge, 0)
+        surely, possibly = got.below(edge)
+        if not surely <= below <= possibly:
+            yield f"from {surely} to {possibly} are at most {edge}, in the source {below}"
 
 
 def _flat_name(metric: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
-from intakes.points import Amount, Series
+from intakes.points import Amount, Exponential, Series
 from integration.transport import carry_by_http
 
 from .destinations import PrometheusDestination
@@ -147,6 +147,17 @@ def test_whatever_differs_from_the_source_is_found() -> None:
     assert differences({COST: double}, {COST: Amount(double.sum + Fraction(1, 10**6))}) != []
     assert differences({DURATION: buckets}, {DURATION: Amount(Fraction(2), 2, {5.0: 2})}) != []
     assert differences({DURATION: buckets}, {DURATION: Amount(Fraction(2), 3, {2.5: 2})}) != []
+
+
+def test_exponential_buckets_that_do_not_fit_the_source_are_found() -> None:
+    source = {DURATION: Amount(Fraction(9, 2), 2, {2.5: 1, 5.0: 1})}
+
+    def of(positive: Mapping[int, int]) -> Mapping[Series, Amount]:
+        return {DURATION: Amount(Fraction(9, 2), 2, {}, Exponential(0, 0, positive, {}))}
+
+    assert differences(source, of({0: 1, 1: 1})) == []
+    assert differences(source, of({0: 1})) != []
+    assert differences(source, of({0: 1, 5: 1})) != []
 
 
 def test_a_histogram_is_flattened_into_count_sum_and_cumulative_buckets() -> None:

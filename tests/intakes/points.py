@@ -35,6 +35,17 @@ class Exponential(msgspec.Struct, frozen=True):
         """How many measurements the buckets hold."""
         return self.zero_count + sum(self.positive.values()) + sum(self.negative.values())
 
+    def below(self, edge: float) -> tuple[int, int]:
+        """How many measurements are at most ``edge``, which is greater than 0: surely, and possibly.
+
+        Bucket ``i`` holds what is greater than 2^(i/2^scale) and at most 2^((i+1)/2^scale) (metrics data model).
+        """
+        exponent = math.log2(edge)
+        at_most_0 = self.zero_count + sum(self.negative.values())
+        surely = sum(count for index, count in self.positive.items() if math.ldexp(index + 1, -self.scale) <= exponent)
+        possibly = sum(count for index, count in self.positive.items() if math.ldexp(index, -self.scale) < exponent)
+        return at_most_0 + surely, at_most_0 + possibly
+
     def at_scale(self, scale: int) -> Exponential:
         """The same with coarser buckets (metrics data model: two neighbours become one for each step)."""
         steps = self.scale - scale

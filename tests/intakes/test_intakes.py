@@ -195,6 +195,22 @@ def test_buckets_of_two_scales_merge_as_the_data_model_says() -> None:
     assert fine + Exponential(0, 1, {0: 1}, {2: 4}) == Exponential(0, 1, {-1: 1, 0: 6}, {2: 4})
 
 
+def test_what_exponential_buckets_say_of_an_edge_brackets_what_was_measured(new_relic: NewRelicIntake) -> None:
+    measured = [0.0, 0.3, 1.0, 1.1, 3.9, 4.0, 4.1, 900.0]
+    with sending(exporter_to(new_relic, aggregation=EXPONENTIAL)) as (meter, flush):
+        seconds = meter.create_histogram("seconds")
+        for value in measured:
+            seconds.record(value)
+        assert flush()
+    exponential = new_relic.sums()["seconds", ()].exponential
+    assert exponential is not None
+    for edge in (0.1, 1.0, 2.5, 4.0, 5.0, 1_000.0):
+        surely, possibly = exponential.below(edge)
+        assert surely <= sum(value <= edge for value in measured) <= possibly
+    # Powers of two are edges at every scale from 0 up.
+    assert exponential.below(4.0) == (6, 6)
+
+
 def test_a_request_without_its_key_is_refused(intake: Intake) -> None:
     assert post(intake, a_delta().SerializeToString(), {}) == 403
     assert post(intake, a_delta().SerializeToString(), {"authorization": "0"}) == 403

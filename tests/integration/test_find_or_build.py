@@ -115,18 +115,14 @@ else:
         return [sys.executable, str(FINDER), "--config", str(self.configuration), *options]
 
     def find(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*options),
-            env=self.variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_SECONDS,
-        )
+        return self._run(self.command(*options))
 
     def find_prometheus(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self._run([sys.executable, str(FINDER.with_name("find_or_build_prometheus.py")), *options])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, FINDER.with_name("find_or_build_prometheus.py"), *options],
+            command,
             env=self.variables,
             capture_output=True,
             text=True,
