@@ -28,6 +28,7 @@ FIDELITY := $(BIN)/python -m bench.fidelity
 PICTURE := $(BIN)/python -m bench.picture
 PYTEST := $(BIN)/pytest
 COLLECTOR := $(BIN)/python collector-config/find_or_build.py
+PROMETHEUS := $(BIN)/python collector-config/find_or_build_prometheus.py
 
 # The plugin is one file made of modules; the tools of these are those of all JavaScript here.
 PLUGIN := src/cline-plugin
@@ -39,8 +40,8 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
-	check-javascript check-repository format e2e freeze-journal bench mutants fidelity collector lock picture docs dist \
-	test-wheel clean
+	check-javascript check-repository format test-backends e2e freeze-journal bench mutants fidelity collector prometheus lock picture \
+	docs dist test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -99,6 +100,9 @@ format: setup $(PLUGIN_TOOLS) ## rewrite what can be put right mechanically
 	@$(BIN)/ruff format .
 	@$(BIOME) --write
 
+test-backends: setup bytecode collector prometheus ## see that every number adds up in a real Prometheus and at stand-ins for vendors
+	@$(PYTEST) -n2 tests/backends $(ARGUMENTS)
+
 e2e: setup bytecode collector ## run a real Cline against the bridge and a collector
 	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)
 
@@ -113,6 +117,9 @@ fidelity: setup ## compare what the bridge makes of recordings with what truly h
 
 collector: setup ## find an OpenTelemetry Collector or build one, and print its path
 	@$(COLLECTOR)
+
+prometheus: setup ## find a Prometheus that takes OTLP or build one, and print its path
+	@$(PROMETHEUS)
 
 picture: setup ## draw the trace that the README shows
 	@$(PICTURE) $(ARGUMENTS)
@@ -141,7 +148,7 @@ dist: setup ## build the source distribution and the wheel into dist
 test-wheel: dist ## run the tests against the built wheel, with each Python that is there
 	@$(BIN)/python .ci/test_wheel.py $(ARGUMENTS)
 
-clean: ## remove what was made here, except .venv; the collector's cache stays
+clean: ## remove what was made here, except .venv; the cache of built programs stays
 	@rm -rf .out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

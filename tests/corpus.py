@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from bench.fixed_key import CATALOGUE, recording_of
@@ -56,7 +56,7 @@ def capture_paths() -> list[Path]:
 
 
 @lru_cache(None)
-def decoded(path: Path) -> tuple[tuple[Stream, ...], dict[tuple[str, str, str], int]]:
+def decoded(path: Path) -> tuple[tuple[Stream, ...], Diagnostics]:
     """The streams of a recording, and what its decoding counted."""
     diagnostics: Diagnostics = {}
     catalogue = CATALOGUE
@@ -117,6 +117,6 @@ def event_of(
     """An event of a kind; what of ``attributes`` steers the translator becomes a field of its own."""
     values = dict(attributes or {})
     event_type = EVENT_TYPES[kind]
-    steering = {field: values.pop(field) for field in steering_fields(event_type) if field in values}
+    steering: dict[str, Any] = {field: values.pop(field) for field in steering_fields(event_type) if field in values}
     own = (session_id, agent_id, run_id, iteration, call_id)
     return event_type(source, occurred_at_ns, name, process, values, *own, **steering)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import socket
-import sys
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final, Self, cast
+from typing import Final, cast
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from loopback_server import Answer, HttpRequest, LoopbackServer
 from waiting import PATIENCE_SECONDS
-
-Answer = tuple[int, bytes]
-"""Status and body."""
 
 REQUESTS: Final[dict[str, type[Message]]] = {
     "traces": ExportTraceServiceRequest,
@@ -27,18 +21,8 @@ REQUESTS: Final[dict[str, type[Message]]] = {
 }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        # A killed sender resets its connections; anything else is a defect of this endpoint.
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
-
-
-class Endpoint:
-    """Bound at once, so its address is its own; before ``listen`` every connection is refused.
+class Endpoint(LoopbackServer):
+    """An endpoint for all three signals.
 
     Attributes:
         answer: says what to answer to a signal's request; only what gets a 200 is kept.
@@ -47,28 +31,11 @@ class Endpoint:
     """
 
     def __init__(self, answer: Callable[[str, Message], Answer] | None = None) -> None:
+        super().__init__(self._take)
         self.answer = answer or (lambda signal, request: (200, b""))
         self.taken: dict[str, list[Message]] = {signal: [] for signal in REQUESTS}
         self.asked = dict.fromkeys(REQUESTS, 0)
         self._lock = threading.Lock()
-        self._server: ThreadingHTTPServer | None = None
-        self._thread: threading.Thread | None = None
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.bind(("127.0.0.1", 0))
-
-    @property
-    def url(self) -> str:
-        """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` takes."""
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-        self._socket.close()
 
     def hold(self) -> tuple[threading.Event, threading.Event]:
         """From now on a request is answered by 503, and only when it is let go: set when one came; to be set."""
@@ -82,56 +49,17 @@ class Endpoint:
         self.answer = held
         return asked, end
 
-    def listen(self) -> Self:
-        """From now on requests are answered."""
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                endpoint._serve(self)
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self._socket.listen()
-        server = _Server(self._socket.getsockname(), Handler, bind_and_activate=False)
-        server.socket.close()
-        server.socket = self._socket
-        self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-        return self
-
-    def _serve(self, handler: BaseHTTPRequestHandler) -> None:
-        size = int(handler.headers["Content-Length"])
-        try:
-            body = handler.rfile.read(size)
-        except ConnectionError:
-            body = b""
-        if len(body) < size:
-            handler.close_connection = True  # the sender was killed
-            return
-        if handler.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        signal = handler.path.rpartition("/")[2]
+    def _take(self, http_request: HttpRequest) -> Answer:
+        signal = http_request.path.rpartition("/")[2]
         request = REQUESTS[signal]()
-        request.ParseFromString(body)
+        request.ParseFromString(http_request.unpacked())
         with self._lock:
             self.asked[signal] += 1
-        status, answer = self.answer(signal, request)
+        answer = self.answer(signal, request)
         with self._lock:
-            if status == 200:
+            if answer[0] == 200:
                 self.taken[signal].append(request)
-        try:
-            handler.send_response(status)
-            handler.send_header("Content-Type", "application/x-protobuf")
-            handler.send_header("Content-Length", str(len(answer)))
-            handler.end_headers()
-            handler.wfile.write(answer)
-        except OSError:
-            handler.close_connection = True  # the sender went away, as a killed one does
+        return answer
 
     def traces(self) -> list[ExportTraceServiceRequest]:
         """The trace requests it took."""

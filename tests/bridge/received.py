@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from cline_otel.signals import SignalName
 from integration.otlp_json import requests_from_lines
 
 Totals = dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, int, tuple[int, ...]]]
@@ -82,7 +83,7 @@ class Received:
         )
 
     @classmethod
-    def in_requests(cls, requests: dict[str, list[bytes]]) -> Received:
+    def in_requests(cls, requests: dict[SignalName, list[bytes]]) -> Received:
         """What serialized requests hold, by signal."""
         return cls(
             map(ExportTraceServiceRequest.FromString, requests["traces"]),

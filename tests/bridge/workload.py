@@ -53,7 +53,11 @@ class Recording(msgspec.Struct, frozen=True):
 
     def copy(self, number: int) -> Recording:
         """The same life once more, with ids of its own; copies lie ``_APART_MS`` apart in the last hour."""
-        shift_ms = int(time.time() * 1_000) - _HOUR_MS + number * _APART_MS - self._began_at_ms()
+        return self.copy_of(number, int(time.time() * 1_000) - _HOUR_MS + number * _APART_MS)
+
+    def copy_of(self, number: int, began_at_ms: int) -> Recording:
+        """The same life once more, with ids of its own; it begins then."""
+        shift_ms = began_at_ms - self._began_at_ms()
         return Recording(
             tuple(_moved(line, number, shift_ms) for line in self.spool),
             tuple(_moved(line, number, shift_ms) for line in self.cline_log),
@@ -166,7 +170,7 @@ def _shifted(value: Any, shift_ms: int) -> Any:
         return [_shifted(item, shift_ms) for item in value]
     if not isinstance(value, dict):
         return value
-    shifted = {}
+    shifted: dict[str, Any] = {}
     for name, item in value.items():
         if name in {"time_unix_ms", "started_at_ms", "ended_at_ms", "first_chunk_at_ms"} and isinstance(item, int):
             shifted[name] = item + shift_ms

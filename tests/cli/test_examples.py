@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from bridge.process import EXECUTABLE, Home
 from cline_otel.cli.main import main
-from integration.collector import READY_LINE, find_collector, free_ports
+from integration.collector import FINDER, Collector
+from integration.server_process import found_by, free_ports
 from waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -108,14 +109,14 @@ def test_the_blocks_without_a_collector_run(checkout: Path, tmp_path: Path) -> N
 def test_the_blocks_with_a_collector_run(checkout: Path, tmp_path: Path) -> None:
     http, grpc, health, otlp = (f"127.0.0.1:{port}" for port in free_ports(4))
     environment = environment_of(tmp_path) | {
-        "CLINE_OTEL_COLLECTOR": str(find_collector()),
+        "CLINE_OTEL_COLLECTOR": str(found_by(FINDER)),
         "CLINE_OTEL_COLLECTOR_HTTP_ENDPOINT": http,
         "CLINE_OTEL_COLLECTOR_GRPC_ENDPOINT": grpc,
         "CLINE_OTEL_COLLECTOR_HEALTH_ENDPOINT": health,
         "CLINE_OTEL_BRIDGE_LISTEN": otlp,
     }
     (collector,), (sender,), (bridge,) = blocks("collector"), blocks("sender"), blocks("bridge")
-    with running(collector, READY_LINE, tmp_path / "collector.log", checkout, environment):
+    with running(collector, Collector.ready_line, tmp_path / "collector.log", checkout, environment):
         said = run_block(sender.replace(ADDRESS, http), checkout, environment)
         assert "Sent 23 spans" in said
         assert said.endswith("logs.jsonl\nmetrics.jsonl\ntraces.jsonl\n")

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from .collector import QUICK_FLUSH, Collector, find_collector
+from .collector import FINDER, QUICK_FLUSH, Collector
+from .server_process import found_by
 
 
 @pytest.fixture(scope="session")
 def collector_executable() -> Path:
     """The collector to run; a test that needs one fails with the remedy where there is none."""
-    return find_collector()
+    return found_by(FINDER)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from .collector import CONFIGURATION_DIRECTORY, Collector
 from .comparison import told_by
 from .official_telemetry import official_requests
-from .transport import carry
+from .transport import SIGNALS, Signal, carry
 
 pytestmark = pytest.mark.collector
 
@@ -76,7 +76,7 @@ def test_what_a_backend_is_sent_is_what_came_in(
         ],
         environment=credentials,
     ).start()
-    for signal in ("traces", "logs"):
+    for signal in SIGNALS:
         request = official_requests()[signal]
         carry("http", sender.http_endpoint, sender.grpc_target, signal, request.SerializeToString())
         collector.wait_for(signal, len(told_by([request])))
@@ -84,8 +84,9 @@ def test_what_a_backend_is_sent_is_what_came_in(
 
 
 @pytest.mark.parametrize("name", SENDING)
+@pytest.mark.parametrize("signal", ["traces", "metrics"])
 def test_what_was_acknowledged_while_the_backend_was_away_survives_a_kill(
-    collector: Collector, make_collector: Callable[..., Collector], name: str
+    collector: Collector, make_collector: Callable[..., Collector], signal: Signal, name: str
 ) -> None:
     exporter, credentials = SENDING[name]
     sender = make_collector(
@@ -100,10 +101,10 @@ def test_what_was_acknowledged_while_the_backend_was_away_survives_a_kill(
     )
     collector.kill()
     sender.start()
-    request = official_requests()["traces"]
-    carry("http", sender.http_endpoint, sender.grpc_target, "traces", request.SerializeToString())
+    request = official_requests()[signal]
+    carry("http", sender.http_endpoint, sender.grpc_target, signal, request.SerializeToString())
     sender.kill()
     collector.start()
     sender.start()
-    collector.wait_for("traces", len(told_by([request])))
-    assert set(collector.told("traces")) == set(told_by([request]))
+    collector.wait_for(signal, len(told_by([request])))
+    assert set(collector.told(signal)) == set(told_by([request]))

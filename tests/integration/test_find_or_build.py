@@ -38,6 +38,10 @@ exporters:
 """
 
 
+PROMETHEUS = "print('      --[no-]web.enable-otlp-receiver')"
+OLD_PROMETHEUS = "print('      --web.enable-remote-write-receiver')"
+
+
 class Machine:
     """A machine of our own: its PATH, its cache and the configuration to be run."""
 
@@ -89,12 +93,36 @@ else:
 """,
         )
 
+    def put_go_that_installs(self, program: str) -> None:
+        """A Go that installs this script, whatever it is asked for, under the module's name."""
+        self.put(
+            "go",
+            f"""
+import os, pathlib, sys
+if sys.argv[1] == "version":
+    print("go version go1.99.0 plan9/mips")
+else:
+    with open(os.environ["BUILDS"], "a") as builds:
+        builds.write(" ".join(sys.argv[1:]) + "\\n")
+    made = pathlib.Path(os.environ["GOBIN"], pathlib.PurePosixPath(sys.argv[-1].partition("@")[0]).name)
+    made.parent.mkdir()
+    made.write_text({f"#!{sys.executable}" + chr(10) + program!r})
+    made.chmod(0o755)
+""",
+        )
+
     def command(self, *options: str) -> list[str]:
         return [sys.executable, str(FINDER), "--config", str(self.configuration), *options]
 
     def find(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self._run(self.command(*options))
+
+    def find_prometheus(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self._run([sys.executable, str(FINDER.with_name("find_or_build_prometheus.py")), *options])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*options),
+            command,
             env=self.variables,
             capture_output=True,
             text=True,
@@ -252,7 +280,8 @@ def test_another_manifest_is_another_build(machine: Machine, tmp_path: Path) -> 
     first = machine.find().stdout.strip()
     copy = tmp_path / "collector-config"
     copy.mkdir()
-    shutil.copy(FINDER, copy)
+    for module in FINDER.parent.glob("*.py"):
+        shutil.copy(module, copy)
     manifest = (FINDER.parent / "builder.yaml").read_text(encoding="utf-8")
     (copy / "builder.yaml").write_text(manifest + "# changed\n", encoding="utf-8")
     answer = subprocess.run(
@@ -287,3 +316,55 @@ signal.pause()
         os.close(reading)
         process.kill()
     assert machine.in_cache() == {"build.log", "lock"}
+
+
+def test_the_named_prometheus_comes_before_any_other(machine: Machine, tmp_path: Path) -> None:
+    named = write_script(tmp_path / "mine", PROMETHEUS)
+    machine.put("prometheus", PROMETHEUS)
+    machine.variables["CLINE_OTEL_PROMETHEUS"] = str(named)
+    assert machine.find_prometheus().stdout.strip() == str(named)
+
+
+def test_a_named_prometheus_without_the_otlp_receiver_is_refused_with_what_it_lacks(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.put("prometheus", PROMETHEUS)
+    machine.variables["CLINE_OTEL_PROMETHEUS"] = str(write_script(tmp_path / "mine", OLD_PROMETHEUS))
+    answer = machine.find_prometheus()
+    assert answer.returncode == 1
+    assert "CLINE_OTEL_PROMETHEUS" in answer.stderr
+    assert "lacks --web.enable-otlp-receiver" in answer.stderr
+
+
+def test_a_prometheus_on_the_path_that_takes_otlp_is_used_and_an_older_one_passed_over(machine: Machine) -> None:
+    current = machine.put("prometheus", PROMETHEUS)
+    assert machine.find_prometheus("--no-build").stdout.strip() == str(current)
+    machine.put("prometheus", OLD_PROMETHEUS)
+    answer = machine.find_prometheus("--no-build")
+    assert answer.returncode == 1
+    assert "passing over" in answer.stderr
+
+
+def test_without_a_build_the_remedy_names_prometheus_own_download(machine: Machine) -> None:
+    answer = machine.find_prometheus("--no-build")
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1
+    assert "make prometheus" in answer.stderr
+    assert "prometheus-3." in answer.stderr
+
+
+def test_prometheus_is_built_once_and_found_in_the_cache_from_then_on(machine: Machine) -> None:
+    machine.put_go_that_installs(PROMETHEUS)
+    first, second = machine.find_prometheus(), machine.find_prometheus("--no-build")
+    assert first.returncode == 0, first.stderr
+    assert Path(first.stdout.strip()).is_relative_to(machine.cache / "cline-otel" / "prometheus")
+    assert second.stdout == first.stdout
+    assert machine.builds() == 1
+
+
+def test_a_prometheus_that_was_built_without_the_otlp_receiver_is_not_kept(machine: Machine) -> None:
+    machine.put_go_that_installs(OLD_PROMETHEUS)
+    answer = machine.find_prometheus()
+    assert answer.returncode == 1
+    assert "set CLINE_OTEL_PROMETHEUS" in answer.stderr
+    assert machine.find_prometheus("--no-build").returncode == 1
