@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from cline_otel.aggregation.points import copy_of, cumulative_points, delta_points, next_time_ns, nothing_of
+from cline_otel.aggregation.points import (
+    DELTA_STEP_NS,
+    copy_of,
+    cumulative_points,
+    delta_points,
+    next_time_ns,
+    nothing_of,
+)
 from cline_otel.export.interface import MetricSnapshot, MetricsRequest
 from cline_otel.journal.metric_marks import MetricMarks
 from cline_otel.journal.records import JournalFullError
@@ -41,6 +48,7 @@ class MetricProducer:
         self._pipeline = pipeline
         self._clock_ns = clock_ns
         self._exemplars_told: dict[str, int] = {}
+        self._quiet_ns: dict[str, int] = {}
 
     def begin(self, destinations: Mapping[str, Temporality]) -> None:
         """These are told from now on.
@@ -98,10 +106,14 @@ class MetricProducer:
         if told is None:
             return
         totals = self._pipeline().metric_totals
-        at_ns = next_time_ns(self._clock_ns(), told.at_ns)
+        at_ns = next_time_ns(self._clock_ns(), told.at_ns, DELTA_STEP_NS)
         exemplars = partial(totals.exemplars, after=self._exemplars_told.get(destination, 0))
-        points = delta_points(series, told.totals, told.at_ns, at_ns, exemplars)
-        if points:
+        # Some destinations take the age of a point from its start, so it begins where nothing had grown yet.
+        since_ns = min(max(told.at_ns, self._quiet_ns.get(destination, 0)), at_ns)
+        points = delta_points(series, told.totals, since_ns, at_ns, exemplars)
+        if not points:
+            self._quiet_ns[destination] = at_ns
+        else:
             requests = self._requests(list(points.values()), "delta")
             formed = [(request.payload, request.item_count) for request in requests]
             self._marks.tell(destination, at_ns, {key: series[key] for key in points}, formed)

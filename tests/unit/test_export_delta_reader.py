@@ -89,6 +89,7 @@ async def test_one_that_waited_and_is_refused_is_formed_again_as_of_now(
     assert exporter.requests == [request(1, 1_000 * SECOND_NS), request(1, 1_061 * SECOND_NS)]
     status = journal.status().signals["metrics"]
     assert (status.delivered_items, status.refused_items) == (1, 0)
+    assert formed.marks.destinations() == {"d": 1_061 * SECOND_NS}, "the next begins where this one ends now"
 
 
 async def test_one_that_is_refused_again_at_once_is_put_aside_and_the_next_goes_on(journal: Journal) -> None:

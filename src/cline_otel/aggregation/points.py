@@ -14,7 +14,10 @@ from cline_otel.aggregation import exponential
 from cline_otel.signals import Exemplar, ExponentialBuckets, MetricPoint, MetricTotal
 
 STEP_NS: Final = 1_000_000
-"""How far the times of two points of a series are apart at least: backends keep milliseconds."""
+"""How far the times of two totals of a series are apart at least: backends keep milliseconds."""
+
+DELTA_STEP_NS: Final = 1_000_000_000
+"""How far those of its growth are: Datadog keeps the last of several points of a series within a second."""
 
 CLOCK_TOLERANCE_NS: Final = 300_000_000_000
 """How far a clock may be set back before it counts as having been wrong."""
@@ -23,9 +26,9 @@ Exemplars = Callable[[str], tuple[Exemplar, ...]]
 """The exemplars of a series, by its stored key."""
 
 
-def next_time_ns(now_ns: int, last_ns: int) -> int:
-    """When a destination's next points are as of, after those of ``last_ns``."""
-    return now_ns if last_ns - now_ns > CLOCK_TOLERANCE_NS else max(now_ns, last_ns + STEP_NS)
+def next_time_ns(now_ns: int, last_ns: int, step_ns: int = STEP_NS) -> int:
+    """When a destination's next points are as of, at least a step after those of ``last_ns``."""
+    return now_ns if last_ns - now_ns > CLOCK_TOLERANCE_NS else max(now_ns, last_ns + step_ns)
 
 
 def cumulative_points(

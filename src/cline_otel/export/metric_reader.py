@@ -62,6 +62,7 @@ class PeriodicMetricReader:
         self._task: asyncio.Task[None] | None = None
         self._work = PausableWork()
         self._trouble = ""
+        self._begun: set[str] = set()
 
     def pause(self) -> None:
         """Send nothing from now on; what is being sent is broken off."""
@@ -100,17 +101,21 @@ class PeriodicMetricReader:
     async def _export_newest(self, export: Callable[[Row], Awaitable[ExportResult]]) -> bool:
         """Whether the destination has taken all of it; what one request says need not wait for what others do.
 
-        Where a request with points 0 is refused, one whose answer was lost may have brought them: Prometheus takes
-        none that is older than what it has. So what goes out next is without them.
+        Where a request with points 0 is refused, an earlier one whose answer was lost may have brought some of them:
+        Prometheus refuses all of a request if one of its points is older than what it has. So what goes out next is
+        without those that were sent before, or without any.
         """
         while (snapshot := self._snapshot()) is not None:
+            sent_before = {key: total for key, total in snapshot.begun.items() if key in self._begun}
+            self._begun |= snapshot.begun.keys()
             results = [await export(request) for request in snapshot.requests]
             if all(isinstance(result, Delivered) for result in results):
                 self._confirm(snapshot.at_ns, snapshot.changed)
+                self._begun.clear()
                 return True
             if not snapshot.begun or not any(isinstance(result, Refused) for result in results):
                 return False
-            self._confirm(snapshot.at_ns, snapshot.begun)
+            self._confirm(snapshot.at_ns, sent_before or snapshot.begun)
         return True
 
     async def _insist(self, request: Row) -> ExportResult:

@@ -120,8 +120,13 @@ class MetricMarks:
             self._journal.count_delivered(connection, _SIGNAL, delivered, rejected, message)
 
     def replace(self, row_id: int, payload: bytes, at_ns: int) -> None:
-        """A request that was refused goes out in another form, and keeps its place."""
+        """A request that was refused goes out as of another time, and keeps its place; the next begins there."""
         with self._journal.transaction() as connection:
+            connection.execute(
+                "UPDATE metric_destinations SET told_at_ns = max(told_at_ns, ?)"
+                " WHERE destination = (SELECT destination FROM outbox WHERE id = ?)",
+                (at_ns, row_id),
+            )
             connection.execute(
                 "UPDATE outbox SET payload = ?, size_bytes = ?, created_at_ns = ? WHERE id = ?",
                 (payload, len(payload), at_ns, row_id),
