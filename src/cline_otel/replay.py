@@ -174,12 +174,12 @@ def replay(
     pipeline.advance_clock(last_ns + SILENCE_NS + 1)
     flushed = pipeline.flush()
     add(diagnostics, flushed.diagnostics)
-    points, totals = history(flushed.metrics, catalogue.metrics, last_ns, "cumulative")
+    points = history(flushed.metrics, catalogue.metrics, last_ns, "cumulative")
     return ReplayResult(
         spans=flushed.spans,
         logs=flushed.logs,
         measurements=flushed.metrics,
-        totals=totals,
+        totals=pipeline.totals,
         diagnostics=diagnostics,
         events=len(events),
         ended_at_ns=last_ns,
@@ -203,7 +203,7 @@ def metric_requests(
     aggregation: HistogramAggregation = "explicit_bucket_histogram",
 ) -> list[RecordedRequest]:
     """The metrics of a recording over its own time, as requests in the order of time."""
-    points, _ = history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation)
+    points = history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation)
     return [
         RecordedRequest(encode_metrics(part, catalogue.metrics, resource_and_scope, temporality), len(part))
         for part in _parts(points)

@@ -48,7 +48,7 @@ def lines_of(replayed: ReplayResult) -> Iterator[str]:
         yield json.dumps({name: value for name, value in each.items() if value not in ("", [], {})}, ensure_ascii=False)
 
 
-@pytest.mark.parametrize(("path", "source"), told(), ids=lambda each: getattr(each, "name", each))
+@pytest.mark.parametrize(("path", "source"), list(told()), ids=lambda each: getattr(each, "name", each))
 def test_a_recording_becomes_what_its_golden_file_says(path: Path, source: str, request: pytest.FixtureRequest) -> None:
     expected = FOLDER / f"{path.name}.{source}.txt"
     replayed = replay(recording_of([path], None if source == EVERY else source), CATALOGUE)

@@ -198,9 +198,12 @@ def test_history_ends_with_the_totals_in_either_temporality(
     aggregation: HistogramAggregation, taken: list[MetricDelta]
 ) -> None:
     ended_at_ns = max((each.occurred_at_ns for each in taken), default=NOW_NS) + 3 * INTERVAL_NS
-    points, totals = history(taken, DEFINITIONS, ended_at_ns, "cumulative", aggregation)
-    growth, _ = history(taken, DEFINITIONS, ended_at_ns, "delta", aggregation)
-    for total in totals:
+    points = history(taken, DEFINITIONS, ended_at_ns, "cumulative", aggregation)
+    growth = history(taken, DEFINITIONS, ended_at_ns, "delta", aggregation)
+    totals = Totals(DEFINITIONS, aggregation=aggregation)
+    for measurement in sorted(taken, key=lambda each: each.occurred_at_ns):
+        totals.add(measurement)
+    for total in totals.all():
         of_series = [
             point
             for point in points

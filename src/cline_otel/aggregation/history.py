@@ -28,8 +28,8 @@ def history(
     ended_at_ns: int,
     temporality: Temporality,
     aggregation: HistogramAggregation = "explicit_bucket_histogram",
-) -> tuple[list[MetricPoint], list[MetricTotal]]:
-    """What a bridge that had run then would have sent, in the order of time, and the totals in the end.
+) -> list[MetricPoint]:
+    """What a bridge that had run then would have sent, in the order of time.
 
     A series has a point wherever an interval changed it; a cumulative one has a point 0 at its start besides, and one
     at the end of the recording.
@@ -38,7 +38,7 @@ def history(
     totals = Totals(definitions, aggregation=aggregation)
     told: dict[str, MetricTotal] = {}
     last_ns, exemplars_told = 0, 0
-    ordered = sorted(measurements, key=_place)
+    ordered = sorted(measurements, key=lambda each: each.occurred_at_ns)
     for interval, group in groupby(ordered, key=lambda each: each.occurred_at_ns // INTERVAL_NS):
         newest_ns = 0
         for measurement in group:
@@ -56,15 +56,4 @@ def history(
     if temporality == "cumulative" and ended_at_ns > last_ns:
         at_ns = max(ended_at_ns, last_ns + STEP_NS)
         points += cumulative_points(totals.by_key, told, at_ns, lambda key: ())
-    return points, totals.all()
-
-
-def _place(measurement: MetricDelta) -> tuple[object, ...]:
-    """Where it stands, whatever order it came in: sums of floating-point numbers depend on theirs."""
-    return (
-        measurement.occurred_at_ns,
-        measurement.span_id,
-        measurement.metric,
-        repr(measurement.attributes),
-        measurement.value,
-    )
+    return points
