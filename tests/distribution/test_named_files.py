@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from source_tree import ROOT, needs_source
+
 PAGES = sorted(path.relative_to(ROOT).as_posix() for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern))
 
 MADE = frozenset({".git", ".out", ".venv", "build", "dist", "node_modules", "__pycache__"})
@@ -20,8 +21,7 @@ PATH = re.compile(r"[\w.*<>-]+(?:/[\w.*<>-]+)*(?:/|\.(?:py|toml|m?js|ts|md|ya?ml
 ELSEWHERE = frozenset({"telemetry/"})
 """Names of what lies in the state directory."""
 
-# `make test-wheel` takes the source away.
-pytestmark = pytest.mark.skipif(not (ROOT / "src/cline_otel/__init__.py").exists(), reason="the source is not here")
+pytestmark = needs_source
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from bench.mutants import TARGETS, Target, UntestableError, hunt, possible_mutants, sample_of
 from bench.mutations import mutants_of
 
-ROOT = Path(__file__).parents[2]
+from source_tree import ROOT, needs_source
 
 MODULE = """
 LIMIT = 3
@@ -88,6 +88,7 @@ def test_code_and_tests_that_are_not_there_are_said(tree: Path) -> None:
             hunt(tree, [target], sample=1, seed=0, minutes=10, jobs=1)
 
 
+@needs_source
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.code[0])
 def test_all_that_the_table_names_is_there(target: Target) -> None:
     """Else: name it anew in ``bench/mutants.py``."""
