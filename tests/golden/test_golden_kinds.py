@@ -93,3 +93,9 @@ def families() -> Iterator[tuple[str, str]]:
 def test_the_parents_of_spans_are_those_that_are_named() -> None:
     named = {(name, parent) for name, span in TABLES.spans.spans.items() for parent in span.parent}
     assert set(families()) == named | {("invoke_agent", "")}
+
+
+def test_every_metric_and_log_record_is_shown_by_some_golden_pair() -> None:
+    made = [made for steps in STEPS.values() for _, made in steps]
+    assert {delta.metric for each in made for delta in each.metrics} == TABLES.metrics.metrics.keys()
+    assert {log.event_name for each in made for log in each.logs} == TABLES.log_events.log_events.keys()
