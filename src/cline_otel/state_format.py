@@ -65,7 +65,8 @@ class Format(Generic[_Struct]):
             version, value = self._decoder.decode(stored)
             if version == self.version:
                 return value
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+            # A table may hold what is no BLOB, which msgspec does not take at all.
             pass
         return self._migrated(stored)
 

@@ -164,10 +164,20 @@ def test_each_older_version_goes_through_the_migrations_after_it() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [b"", b"\xc1", b"\x00", msgspec.msgpack.encode(None), msgspec.msgpack.encode([3, ["no number", "a"]])],
-    ids=["empty", "no MessagePack", "a number", "nothing", "wrong types"],
+    [
+        b"",
+        b"\xc1",
+        b"\x00",
+        msgspec.msgpack.encode(None),
+        msgspec.msgpack.encode([3, ["no number", "a"]]),
+        "no number",
+        3,
+        0.5,
+        None,
+    ],
+    ids=["empty", "no MessagePack", "a number", "nothing", "wrong types", "TEXT", "INTEGER", "REAL", "NULL"],
 )
-def test_what_is_no_such_struct_is_unreadable_and_never_quoted(row: bytes) -> None:
+def test_what_is_no_such_struct_is_unreadable_and_never_quoted(row: Any) -> None:
     with pytest.raises(UnreadableRow) as raised:
         NEW.decode(row)
     assert "no number" not in str(raised.value)
