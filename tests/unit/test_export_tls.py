@@ -19,6 +19,7 @@ from cline_otel.destinations import OtlpDestination, OtlpProtocol
 from cline_otel.export.exporters import Exporters
 from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, Paused, Retry
 from cline_otel.export.metric_reader import MetricsRequest
+from waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
 
@@ -104,7 +105,7 @@ def destination(protocol: OtlpProtocol, port: int, **settings: Any) -> OtlpDesti
         signal="traces",
         protocol=protocol,
         endpoint=address if protocol == "grpc" else f"https://{address}/v1/traces",
-        timeout_seconds=5,
+        timeout_seconds=PATIENCE_SECONDS,
         **{name: str(value) for name, value in settings.items()},
     )
 
