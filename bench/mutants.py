@@ -40,6 +40,11 @@ class Target(msgspec.Struct, frozen=True):
     code: tuple[str, ...]
     tests: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """The package of the first code."""
+        return Path(self.code[0]).parent.name
+
 
 _WHOLE: Final = (
     "tests/golden/test_*.py",
@@ -127,8 +132,9 @@ class UntestableError(Exception):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What became of the sample."""
+    """What became of the sample of one target."""
 
+    target: Target
     tried: int
     possible: int
     survivors: tuple[Mutant, ...]
@@ -137,6 +143,24 @@ class Verdict(msgspec.Struct, frozen=True):
     def percent(self) -> float:
         """Survivors of what was tried."""
         return 100 * len(self.survivors) / self.tried if self.tried else 0.0
+
+    def is_judged(self, at_most: float) -> bool:
+        """Whether all were tried, or so many that a single survivor is not more than ``at_most`` percent."""
+        return self.tried >= min(100 / at_most if at_most else 1, max(self.possible, 1))
+
+    def is_over(self, at_most: float) -> bool:
+        """Whether more than ``at_most`` percent survived, of enough that were tried."""
+        return self.is_judged(at_most) and self.percent > at_most
+
+    def describe(self, at_most: float) -> str:
+        """For people, in a line."""
+        judged = (
+            f"over {at_most:g} %" if self.is_over(at_most) else "" if self.is_judged(at_most) else "too few to judge"
+        )
+        return (
+            f"{self.target.name}: {len(self.survivors)} of {self.tried} mutants survived ({self.percent:.1f} %), "
+            f"of {self.possible} possible ones{judged and f': {judged}'}"
+        )
 
 
 def _matching(root: Path, globs: Iterable[str]) -> list[Path]:
@@ -218,12 +242,23 @@ def possible_mutants(root: Path, targets: Iterable[Target]) -> list[tuple[Target
 
 
 def sample_of(possible: Sequence[tuple[Target, Mutant]], sample: int, seed: int) -> list[tuple[Target, Mutant]]:
-    """So many of them, each as likely as any other; the same seed gives the same ones."""
-    return random.Random(seed).sample(possible, min(sample, len(possible)))
+    """So many of them in any order, of each target as many as of any other; the same seed gives the same ones.
+
+    Of a target that has less than its share all are taken, and the others share the rest.
+    """
+    chance = random.Random(seed)
+    by_target: dict[Target, list[tuple[Target, Mutant]]] = {}
+    for item in possible:
+        by_target.setdefault(item[0], []).append(item)
+    chosen: list[tuple[Target, Mutant]] = []
+    for left, items in zip(range(len(by_target), 0, -1), sorted(by_target.values(), key=len), strict=True):
+        chosen += chance.sample(items, min((sample - len(chosen)) // left, len(items)))
+    chance.shuffle(chosen)
+    return chosen
 
 
-def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes: float, jobs: int) -> Verdict:
-    """Tries a sample of all possible mutants.
+def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes: float, jobs: int) -> list[Verdict]:
+    """Tries a sample of all possible mutants, and returns what became of it, a verdict for each target.
 
     Args:
         root: a git work tree; it is only read.
@@ -271,8 +306,16 @@ def hunt(root: Path, targets: Sequence[Target], sample: int, seed: int, minutes:
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-    survivors = tuple(mutant for (_, mutant), survived in zip(chosen, results, strict=True) if survived)
-    return Verdict(sum(result is not None for result in results), len(possible), survivors)
+    tried = [(*item, survived) for item, survived in zip(chosen, results, strict=True) if survived is not None]
+    return [
+        Verdict(
+            target,
+            sum(each is target for each, _, _ in tried),
+            sum(each is target for each, _ in possible),
+            tuple(mutant for each, mutant, survived in tried if each is target and survived),
+        )
+        for target in targets
+    ]
 
 
 def _timeouts(copy: _Copy, tests: dict[Target, list[str]], seed: int) -> dict[Target, float]:
@@ -298,25 +341,24 @@ def main(arguments: list[str] | None = None) -> int:
         type=float,
         default=5,
         metavar="PERCENT",
-        help="exit 1 if more survive, or none was tried (%(default)s)",
+        help="exit 1 if more survive of any package, or too few were tried to say so of even one (%(default)s)",
     )
     chosen = parser.parse_args(arguments)
     targets = [target for target in TARGETS if chosen.only is None or any(chosen.only in code for code in target.code)]
     if not targets:
         parser.error(f"--only {chosen.only}: no code that is changed has this in its path")
     try:
-        verdict = hunt(_ROOT, targets, chosen.sample, chosen.seed, chosen.minutes, chosen.jobs)
+        verdicts = hunt(_ROOT, targets, chosen.sample, chosen.seed, chosen.minutes, chosen.jobs)
     except UntestableError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         return 130
-    print(
-        f"{len(verdict.survivors)} of {verdict.tried} mutants survived ({verdict.percent:.1f} %), "
-        f"of {verdict.possible} possible ones, seed {chosen.seed}"
-    )
-    if verdict.tried < min(chosen.sample, verdict.possible):
+    print(*(verdict.describe(chosen.at_most) for verdict in verdicts), f"seed {chosen.seed}", sep="\n")
+    tried, possible = (sum(getattr(verdict, field) for verdict in verdicts) for field in ("tried", "possible"))
+    if tried < min(chosen.sample // len(targets) * len(targets), possible):
         print(f"stopped after {chosen.minutes:g} minutes")
-    return int(not verdict.tried or verdict.percent > chosen.at_most)
+    is_judged = any(verdict.is_judged(chosen.at_most) for verdict in verdicts)
+    return int(not is_judged or any(verdict.is_over(chosen.at_most) for verdict in verdicts))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """cline-otel: Cline's task, tool and error events as OpenTelemetry spans, metrics and log records.
 
-``read`` is what programs may call; the command line is ``cline-otel``.
+``read`` is what programs may call, and the types are those of what it returns; the command line is ``cline-otel``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,37 @@ from typing import TYPE_CHECKING, Any
 from cline_otel.version import __version__
 
 if TYPE_CHECKING:
-    from cline_otel.api import Diagnostics, LogRecord, MetricTotal, SpanRecord, Telemetry, UnreadableRecording, read
+    from cline_otel.api import (
+        Attributes,
+        AttributeValue,
+        DiagnosticKind,
+        Diagnostics,
+        LogRecord,
+        MetricTotal,
+        Severity,
+        SpanEvent,
+        SpanKind,
+        SpanLink,
+        SpanRecord,
+        StatusCode,
+        Telemetry,
+        UnreadableRecording,
+        read,
+    )
 
 __all__ = [
+    "AttributeValue",
+    "Attributes",
+    "DiagnosticKind",
     "Diagnostics",
     "LogRecord",
     "MetricTotal",
+    "Severity",
+    "SpanEvent",
+    "SpanKind",
+    "SpanLink",
     "SpanRecord",
+    "StatusCode",
     "Telemetry",
     "UnreadableRecording",
     "__version__",

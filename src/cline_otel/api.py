@@ -8,11 +8,40 @@ from pathlib import Path
 import msgspec
 
 from cline_otel.catalogue.load import load
+from cline_otel.events import AttributeValue
 from cline_otel.replay import replay
-from cline_otel.signals import Diagnostics, LogRecord, MetricTotal, SpanRecord
+from cline_otel.signals import (
+    Attributes,
+    DiagnosticKind,
+    Diagnostics,
+    LogRecord,
+    MetricTotal,
+    Severity,
+    SpanEvent,
+    SpanKind,
+    SpanLink,
+    SpanRecord,
+    StatusCode,
+)
 from cline_otel.sources.recording import UnreadableRecording, read_recording
 
-__all__ = ["Diagnostics", "LogRecord", "MetricTotal", "SpanRecord", "Telemetry", "UnreadableRecording", "read"]
+__all__ = [
+    "AttributeValue",
+    "Attributes",
+    "DiagnosticKind",
+    "Diagnostics",
+    "LogRecord",
+    "MetricTotal",
+    "Severity",
+    "SpanEvent",
+    "SpanKind",
+    "SpanLink",
+    "SpanRecord",
+    "StatusCode",
+    "Telemetry",
+    "UnreadableRecording",
+    "read",
+]
 
 
 class Telemetry(msgspec.Struct, frozen=True):

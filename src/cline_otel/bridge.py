@@ -247,8 +247,8 @@ class Bridge:
             notices.append("no endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT): nothing leaves this machine")
         if self._erased is not None:
             notices.append(
-                f"less is allowed to leave than at the last start: {self._erased.items} spans and log records that "
-                "waited were erased, open runs were discarded, and metrics count from now"
+                f"{self._erased.reason}: {self._erased.items} spans and log records that waited were erased, "
+                "open runs were discarded, and metrics count from now"
             )
         if not plugin_file_of(settings.cline_directory).exists():
             notices.append("the plugin is not installed: with `cline-otel install` every agent and call is reported")

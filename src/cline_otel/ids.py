@@ -46,3 +46,8 @@ def tool_call_span_id(agent_id: str, run_id: str, iteration: int, ordinal: int) 
 def log_record_uid(*keys: str) -> str:
     """32 hex digits for a log record, from the keys of the event it reports."""
     return _digest(16, ("log", *keys)).hex()
+
+
+def digest_of_lost(row: bytes) -> str:
+    """32 hex digits of a stored row that could not be read, to tell what comes after it from what came before."""
+    return _digest(16, ("lost", repr(row))).hex()

@@ -43,9 +43,9 @@ def test_an_unreadable_row_is_said_and_counted_and_everything_else_goes_on(tmp_p
         home.state.mkdir(mode=0o700, parents=True)
         shutil.copyfile(FROZEN[0] / JOURNAL, home.journal)
         with sqlite3.connect(home.journal) as connection:
-            for kind in ("run", "agent", "session", "total"):
+            for kind, value in {"run": "x'c1'", "agent": "'no BLOB'", "session": "5", "total": "x'c1'"}.items():
                 first = f"SELECT min(key) FROM state WHERE key LIKE '{kind}/%'"
-                assert connection.execute(f"UPDATE state SET value = x'c1' WHERE key = ({first})").rowcount == 1
+                assert connection.execute(f"UPDATE state SET value = {value} WHERE key = ({first})").rowcount == 1
         with Journal.open(home.journal):
             # brought forward, so that it can be looked at
             cursor = connection.execute("SELECT min(key) FROM cursors WHERE key LIKE 'cline-log/%'").fetchone()[0]
@@ -53,7 +53,7 @@ def test_an_unreadable_row_is_said_and_counted_and_everything_else_goes_on(tmp_p
         home.cline_log.write_bytes((FROZEN[0] / CLINE_LOG).read_bytes())
         ours = tail_key("cline-log", home.cline_log)
         with sqlite3.connect(home.journal) as connection:
-            changed = "UPDATE cursors SET key = ?, position = x'c1' WHERE key = ?"
+            changed = "UPDATE cursors SET key = ?, position = 'no BLOB' WHERE key = ?"
             assert connection.execute(changed, (ours, cursor)).rowcount == 1
         waiting, read = home.pending("traces"), home.counted("received", "cline-log")
         with Bridge(home) as bridge:

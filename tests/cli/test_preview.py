@@ -7,7 +7,7 @@ import re
 import secrets
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -17,6 +17,7 @@ from bridge.received import Received
 from bridge.workload import EXAMPLE, Recording, WritingProcess, example_copies, otlp_copies
 from cli.test_privacy import planted_in_log, planted_in_otlp, planted_in_spool
 from cline_otel.journal import Commit, Journal, OutboxItem
+from cline_otel.preview.fields import Reason
 from corpus import CAPTURES
 from otlp_json_lines import from_json_line
 from waiting import PATIENCE_SECONDS, wait_until
@@ -65,6 +66,11 @@ def keys_of(value: object, path: str = "") -> set[str]:
 _NAMED_ELSEWHERE = (
     r"(span|log_record|resource|scope|attributes|summary\.(events|withheld|items|item_bytes|requests|request_bytes))$"
 )
+
+
+def test_every_reason_that_a_machine_is_told_is_documented_and_no_other() -> None:
+    text = DOCUMENTED.read_text("utf-8").partition("| reason | `--json` | |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"^\|[^|]+\| `(\w+)` \|", text, re.MULTILINE)) == sorted(get_args(Reason))
 
 
 # --- recordings ---------------------------------------------------------------------------------------------

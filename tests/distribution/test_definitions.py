@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from source_tree import ROOT
+
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 PRE_COMMIT = ROOT / ".pre-commit-config.yaml"
 
@@ -94,3 +95,7 @@ def test_pre_commit_runs_what_is_here_alone() -> None:
 def test_a_page_for_contributors_asks_make_for_what_there_is(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     assert set(re.findall(r"(?:^ {4}|`)make ([a-z0-9-]+)", text, re.MULTILINE)) <= targets()
+
+
+def test_every_run_of_the_tests_says_which_were_the_slowest(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.getoption("durations") is not None

@@ -18,14 +18,10 @@ from bench.picture import DOCS, draw
 from markdown_it import MarkdownIt
 
 from cline_otel import __version__
+from source_tree import ROOT, SOURCE, needs_source
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "src" / "cline_otel"
 EXAMPLE = ROOT / "examples" / "delegated-run"
 APACHE_2_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
-
-# `make test-wheel` takes the source away; what was built from it was looked at before.
-needs_source = pytest.mark.skipif(not (PACKAGE / "__init__.py").exists(), reason="the source is not here")
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 @needs_source
 def test_the_wheel_holds_the_package_the_example_and_what_describes_them(built: Built) -> None:
-    expected = {f"cline_otel/{name}": content for name, content in files_in(PACKAGE).items()}
+    expected = {f"cline_otel/{name}": content for name, content in files_in(SOURCE).items()}
     expected |= {f"cline_otel/examples/{EXAMPLE.name}/{name}": content for name, content in files_in(EXAMPLE).items()}
     described = {name for name in built.wheel if name.startswith(f"cline_otel-{__version__}.dist-info/")}
     assert {name: content for name, content in built.wheel.items() if name not in described} == expected

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import cline_otel
+from cline_otel import api, events, signals
 from cline_otel.catalogue.load import load
 from cline_otel.replay import replay
+from cline_otel.sources import recording
 from cline_otel.sources.recording import read_recording
 from integration.reading_program import counted
 
@@ -46,6 +52,32 @@ def test_all_that_is_public_is_there_and_nothing_else() -> None:
     assert dir(cline_otel) == sorted(cline_otel.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'reed'"):
         cline_otel.reed  # type: ignore[attr-defined]  # noqa: B018
+
+
+def definitions(module: ModuleType) -> Iterator[tuple[str, ast.AST]]:
+    """Each name that a module defines, with what says the types that are in it."""
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            annotations = [
+                each
+                for inner in ast.walk(node)
+                for each in (getattr(inner, "annotation", None), getattr(inner, "returns", None))
+            ]
+            yield node.name, ast.List([each for each in annotations if each is not None], ast.Load())
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
+
+
+def test_every_type_that_can_be_reached_from_what_is_public_is_public() -> None:
+    defined = {name: node for module in (events, signals, recording, api) for name, node in definitions(module)}
+    reached, waiting = set[str](), set(cline_otel.__all__) - {"__version__"}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        named = {node.id for node in ast.walk(defined[name]) if isinstance(node, ast.Name)}
+        waiting |= (named & defined.keys()) - reached
+    assert reached | {"__version__"} == set(cline_otel.__all__) == {*api.__all__, "__version__"}
+    assert {"SpanKind", "Attributes", "AttributeValue", "DiagnosticKind"} <= reached
 
 
 def test_importing_the_package_imports_its_version_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from bench.fixed_key import CATALOGUE
 from cline_otel.catalogue import load as loading
 from cline_otel.catalogue import model
 from cline_otel.catalogue.load import CatalogueError
+
+FINDING = re.compile(r"[\w/]+\.toml: [^:]+: .+: (?:add|take|write|raise|rename) ")
+"""The file, the entry, what is wrong, and what to do about it."""
 
 
 @pytest.fixture
@@ -34,7 +38,9 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[dict[str
         monkeypatch.setattr(loading, "_read", edited)
         with pytest.raises(CatalogueError) as raised:
             loading.read_tables.__wrapped__()
-        return str(raised.value)
+        found = str(raised.value)
+        assert [line for line in found.splitlines() if not FINDING.match(line)] == []
+        return found
 
     return change
 
@@ -75,8 +81,14 @@ def test_an_attribute_that_contradicts_itself_is_refused(broken: Any, edit: Any,
     ("changes", "finding"),
     [
         ({"attributes": ["cline.run.id"]}, "cline.run.id is no metric attribute"),
-        ({"attributes": ["nowhere"]}, "nowhere is no metric attribute"),
-        ({"boundaries": "none", "instrument": "histogram"}, "no boundaries 'none'"),
+        (
+            {"attributes": ["nowhere"]},
+            "nowhere is no metric attribute: add it to [attributes] in attributes.toml, or 'metric' to its serves",
+        ),
+        (
+            {"boundaries": "none", "instrument": "histogram"},
+            "no boundaries 'none': add them to [boundaries] in metrics.toml",
+        ),
         ({"instrument": "histogram"}, "histograms, and only they, have boundaries"),
     ],
 )
@@ -101,9 +113,15 @@ def test_boundaries_ascend(broken: Any) -> None:
         ({"name": "chat"}, "its name is 'chat ' and one attribute in braces"),
         ({"name": "chat {cline.mode}"}, "uses cline.mode but does not carry it: add it to its attributes"),
         ({"parent": ["session"]}, "no span 'session' to be its parent"),
-        ({"attributes": ["gen_ai.token.type"]}, "gen_ai.token.type is no span attribute: add it to attributes.toml"),
+        (
+            {"attributes": ["gen_ai.token.type"]},
+            "gen_ai.token.type is no span attribute: add it to [attributes] in attributes.toml",
+        ),
         ({"inherits": ["cline.mode"]}, "uses cline.mode but does not carry it: add it to its attributes"),
-        ({"error_when": {"cline.mode": ["gone"]}}, "cline.mode is never 'gone': add the value in attributes.toml"),
+        (
+            {"error_when": {"cline.mode": ["gone"]}},
+            "cline.mode is never 'gone': add the value to its values in attributes.toml",
+        ),
     ],
 )
 def test_a_span_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
@@ -139,9 +157,15 @@ def test_an_event_steers_by_its_own_fields_alone(broken: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"carries": ["gen_ai.token.type"]}, "gen_ai.token.type is no log attribute"),
-        ({"body": "Gone {process.exit.code}"}, "uses process.exit.code but does not carry it"),
-        ({"counts": "cline.cost_usd"}, "cline.cost_usd is no counter"),
+        (
+            {"carries": ["gen_ai.token.type"]},
+            "gen_ai.token.type is no log attribute: add it to [attributes] in attributes.toml",
+        ),
+        (
+            {"body": "Gone {process.exit.code}"},
+            "uses process.exit.code but does not carry it: add it to its carries here",
+        ),
+        ({"counts": "cline.cost_usd"}, "cline.cost_usd is no counter: add it to [metrics] in metrics.toml"),
         ({"counts": "gen_ai.client.token.usage"}, "is no counter"),
         ({"counts": "cline.errors"}, "counts cline.errors but does not carry"),
     ],
@@ -155,11 +179,18 @@ def test_a_log_event_that_fits_nothing_is_refused(broken: Any, changes: dict[str
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"kind": "nothing"}, "no kind 'nothing'"),
+        ({"kind": "nothing"}, "no kind 'nothing': write one of [kinds] in spans.toml"),
         ({"kind": "ignored"}, "log events, and only they, name one"),
-        ({"log_event": "cline.none"}, "no log event 'cline.none'"),
+        ({"log_event": "cline.none"}, "no log event 'cline.none': add [log_events.'cline.none'] to log_events.toml"),
         ({"fields": {"x": ("nowhere",)}}, "no attribute 'nowhere'"),
-        ({"fields": {"x": ("cline.mode",)}}, "cline.session.stopped does not carry cline.mode"),
+        (
+            {"fields": {"x": ("cline.mode",)}},
+            "carry cline.mode: add it to the carries of [log_events.'cline.session.stopped'] in log_events.toml",
+        ),
+        (
+            {"classified": {"x": "cline.reason"}},
+            "cline.reason has no classes of free text: add [classes.'cline.reason'] to attributes.toml",
+        ),
     ],
 )
 def test_an_event_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
@@ -201,8 +232,10 @@ PLUGIN, LOG = (
     ],
 )
 def test_a_source_that_fits_nothing_is_refused(texts: list[loading.SourceText], finding: str) -> None:
-    with pytest.raises(CatalogueError, match=finding):
+    with pytest.raises(CatalogueError, match=finding) as raised:
         loading.read_tables.__wrapped__(tuple(texts))
+    if "known to" in finding or "claims" in finding:
+        assert all(map(FINDING.match, str(raised.value).splitlines()))
 
 
 def test_a_source_may_speak_the_vocabulary_of_another() -> None:

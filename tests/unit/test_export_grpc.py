@@ -23,7 +23,7 @@ from cline_otel.destinations import OtlpDestination
 from cline_otel.export.interface import Batch, Delivered, ExportResult, MetricsRequest, Paused, Refused, Retry
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.signals import SignalName
-from waiting import patience
+from waiting import PATIENCE_SECONDS, patience
 
 Context = grpc.aio.ServicerContext
 
@@ -94,9 +94,8 @@ def batch(*payloads: bytes) -> Batch:
 
 
 def destination(port: int, **settings: Any) -> OtlpDestination:
-    return OtlpDestination(
-        **{"signal": "traces", "protocol": "grpc", "endpoint": f"127.0.0.1:{port}", "insecure": True, **settings}
-    )
+    usual = {"protocol": "grpc", "endpoint": f"127.0.0.1:{port}", "timeout_seconds": PATIENCE_SECONDS}
+    return OtlpDestination(**{"signal": "traces", "insecure": True, **usual, **settings})
 
 
 async def export(destination: OtlpDestination, *payloads: bytes) -> ExportResult:

@@ -29,6 +29,7 @@ from cline_otel.destinations import OtlpDestination
 from cline_otel.export.interface import Batch, Delivered, MetricsRequest, Paused, Refused, Retry
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import retry_after_seconds
+from waiting import PATIENCE_SECONDS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -92,9 +93,8 @@ def batch(*payloads: bytes) -> Batch:
 
 
 def destination(url: str, **settings: Any) -> OtlpDestination:
-    return OtlpDestination(
-        **{"signal": "traces", "protocol": "http/protobuf", "endpoint": f"{url}/v1/traces", **settings}
-    )
+    usual = {"protocol": "http/protobuf", "endpoint": f"{url}/v1/traces", "timeout_seconds": PATIENCE_SECONDS}
+    return OtlpDestination(**{"signal": "traces", **usual, **settings})
 
 
 @asynccontextmanager

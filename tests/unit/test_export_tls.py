@@ -18,6 +18,7 @@ from aiohttp import web
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
 from cline_otel.export.exporters import Exporters
 from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, MetricsRequest, Paused, Retry
+from waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
 
@@ -103,7 +104,7 @@ def destination(protocol: OtlpProtocol, port: int, **settings: Any) -> OtlpDesti
         signal="traces",
         protocol=protocol,
         endpoint=address if protocol == "grpc" else f"https://{address}/v1/traces",
-        timeout_seconds=5,
+        timeout_seconds=PATIENCE_SECONDS,
         **{name: str(value) for name, value in settings.items()},
     )
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import cline_otel
+
 ROOT = Path(__file__).parents[2]
+PACKAGE = Path(cline_otel.__file__).parent
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 
 FLOW = "Imports flow one way"
@@ -44,7 +47,7 @@ PLANTED = {
 
 
 def copied(directory: Path) -> Path:
-    shutil.copytree(ROOT / "src" / "cline_otel", directory / "cline_otel", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, directory / "cline_otel", ignore=shutil.ignore_patterns("__pycache__"))
     return directory
 
 
@@ -104,10 +107,10 @@ def test_every_contract_is_broken_by_some_import(planted: dict[str, str]) -> Non
 
 def test_every_package_of_more_than_four_modules_has_a_contract_of_its_own() -> None:
     contained = {container for contract in CONTRACTS for container in contract.get("containers", ())}
-    for package in (ROOT / "src" / "cline_otel").rglob("__init__.py"):
+    for package in PACKAGE.rglob("__init__.py"):
         modules = [path for path in package.parent.glob("*.py") if path.name != "__init__.py"]
         if len(modules) > 4:
-            assert ".".join(package.parent.relative_to(ROOT / "src").parts) in contained
+            assert ".".join(package.parent.relative_to(PACKAGE.parent).parts) in contained
 
 
 def test_a_module_that_stands_in_no_layer_breaks_the_contract_of_where_it_is(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from bench.mutants import TARGETS, Target, UntestableError, hunt, possible_mutants, sample_of
-from bench.mutations import mutants_of
+from bench import mutants
+from bench.mutants import TARGETS, Target, UntestableError, Verdict, hunt, possible_mutants, sample_of
+from bench.mutations import Mutant, mutants_of
 
-ROOT = Path(__file__).parents[2]
+from source_tree import ROOT, needs_source
 
 MODULE = """
 LIMIT = 3
@@ -51,7 +53,7 @@ def files(root: Path) -> dict[Path, bytes]:
 
 def test_what_a_test_states_is_killed_and_what_none_states_survives(tree: Path) -> None:
     before = files(tree)
-    verdict = hunt(tree, [TARGET], sample=100, seed=0, minutes=10, jobs=2)
+    (verdict,) = hunt(tree, [TARGET], sample=100, seed=0, minutes=10, jobs=2)
     assert verdict.tried == verdict.possible
     reports = [mutant.report().splitlines() for mutant in verdict.survivors]
     assert reports == [
@@ -73,7 +75,68 @@ def test_a_sample_is_the_same_for_the_same_seed(tree: Path) -> None:
 
 
 def test_after_its_minutes_no_further_mutant_is_tried(tree: Path) -> None:
-    assert hunt(tree, [TARGET], sample=100, seed=0, minutes=0, jobs=1).tried == 0
+    (verdict,) = hunt(tree, [TARGET], sample=100, seed=0, minutes=0, jobs=1)
+    assert verdict.tried == 0
+    assert verdict.describe(5).endswith("too few to judge")
+
+
+MANY, FEW = Target(("src/many/*.py",), ()), Target(("src/few/*.py",), ())
+POSSIBLE = [
+    (target, Mutant(f"{target.name}.py", number, "", "", ""))
+    for target, most in ((MANY, 90), (FEW, 5))
+    for number in range(most)
+]
+
+
+@pytest.mark.parametrize(
+    ("sample", "of_many", "of_few"), [(4, 2, 2), (10, 5, 5), (30, 25, 5), (200, 90, 5)], ids=lambda each: str(each)
+)
+def test_a_package_with_little_code_is_tried_as_much_as_the_others(sample: int, of_many: int, of_few: int) -> None:
+    for seed in range(5):
+        chosen = Counter(target for target, _ in sample_of(POSSIBLE, sample, seed))
+        assert (chosen[MANY], chosen[FEW]) == (of_many, of_few)
+
+
+@pytest.mark.parametrize(
+    ("tried", "possible", "survivors", "judged", "over"),
+    [
+        (0, 0, 0, False, False),
+        (0, 500, 0, False, False),
+        (19, 500, 19, False, False),
+        (19, 19, 1, True, True),
+        (20, 500, 1, True, False),
+        (20, 500, 2, True, True),
+        (100, 500, 6, True, True),
+    ],
+)
+def test_a_package_is_judged_by_itself_where_one_survivor_is_not_too_many_or_all_were_tried(
+    tried: int, possible: int, survivors: int, judged: bool, over: bool
+) -> None:
+    verdict = Verdict(MANY, tried, possible, tuple(mutant for _, mutant in POSSIBLE[:survivors]))
+    assert (verdict.is_judged(5), verdict.is_over(5)) == (judged, over)
+    assert ("too few to judge" in verdict.describe(5), "over 5 %" in verdict.describe(5)) == (not judged, over)
+
+
+@pytest.mark.parametrize(
+    ("survivors", "at_most", "status"),
+    [((0, 0), 5, 0), ((2, 0), 5, 1), ((0, 2), 5, 1), ((0, 0), 0, 0), ((0, 1), 0, 1), ((0, 0), 1, 1)],
+)
+def test_one_package_that_is_over_fails_the_whole_as_does_a_sample_that_judges_none(
+    survivors: tuple[int, int],
+    at_most: int,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    verdicts = [
+        Verdict(target, 30, 500, tuple(mutant for _, mutant in POSSIBLE[:number]))
+        for target, number in zip((MANY, FEW), survivors, strict=True)
+    ]
+    monkeypatch.setattr(mutants, "hunt", lambda *_: verdicts)
+    assert mutants.main([f"--at-most={at_most}"]) == status
+    said = capsys.readouterr().out
+    assert f"many: {survivors[0]} of 30 mutants survived" in said
+    assert f"few: {survivors[1]} of 30 mutants survived" in said
 
 
 def test_tests_that_fail_without_any_change_are_said(tree: Path) -> None:
@@ -88,6 +151,7 @@ def test_code_and_tests_that_are_not_there_are_said(tree: Path) -> None:
             hunt(tree, [target], sample=1, seed=0, minutes=10, jobs=1)
 
 
+@needs_source
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.code[0])
 def test_all_that_the_table_names_is_there(target: Target) -> None:
     """Else: name it anew in ``bench/mutants.py``."""

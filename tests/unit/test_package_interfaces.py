@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "src" / "cline_otel"
+import cline_otel
+
+SOURCES = Path(cline_otel.__file__).parent
 PACKAGES = sorted(path.parent.relative_to(SOURCES).as_posix() for path in SOURCES.glob("*/__init__.py"))
 
 

@@ -281,7 +281,7 @@ def test_every_reason_is_told_for_what_it_is_the_reason_of() -> None:
         "account_id": "never_read",
         "organization_name": "not_included",
     }
-    assert next(field for field in step.withheld if field.field == "skillSource").stands == "_OTHER"
+    assert next(field for field in step.withheld if field.field == "skillSource").replacement == "_OTHER"
     assert {field.field: field.attribute for field in step.taken} == {
         "ulid": "gen_ai.conversation.id",
         "skillName": "cline.skill.hash",
@@ -359,7 +359,7 @@ def test_what_the_end_of_a_recording_closes_is_shown() -> None:
     assert [step.outcome for step in steps] == ["read", "clock"]
     (span,) = steps[-1].spans
     assert span.content["name"] == "invoke_agent cline"
-    assert reasons(steps[0]) == {"v": "never_read", "agent_kind": "steers"}
+    assert reasons(steps[0]) == {"v": "never_read", "agent_kind": "used_internally"}
 
 
 # --- what does not leave is not shown -------------------------------------------------------------------------

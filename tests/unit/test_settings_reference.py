@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import cline_otel
 from cline_otel.settings import load_settings
 from cline_otel.settings.reference import Variable, settings_document, variables
 from cline_otel.settings.variables import WITHOUT_EFFECT
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ROOT / "src" / "cline_otel"
+SOURCES = Path(cline_otel.__file__).parent
 PAGE = ROOT / "docs" / "settings.md"
 EVERY = {variable.name: variable for variable in variables()}
 NAME = re.compile(r"(?:CLINE|OTEL)_[A-Z0-9_]*[A-Z0-9]|DO_NOT_TRACK")

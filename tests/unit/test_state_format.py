@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -18,6 +20,7 @@ from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
 from cline_otel.translate import state
 from cline_otel.translate.state import Agent, Observation, Run, RunState, Session, State
+from stored_layouts import breaches, layouts
 
 LAYOUTS = Path(__file__).parents[1] / "data" / "stored_layouts.json"
 FORMATS: tuple[Format[Any], ...] = (
@@ -44,50 +47,90 @@ class New(msgspec.Struct, array_like=True):
 NEW = Format("new", New, lambda row: row, lambda row: [7, *row])
 
 
-def layout(struct: Any) -> dict[str, list[str]]:
-    """The fields of a struct and of every struct that it holds, in their order, those without default marked."""
-    found: dict[str, list[str]] = {}
+def present_layouts() -> dict[str, Any]:
+    return layouts(FORMATS, len(MIGRATIONS))
 
-    def visit(shape: Any) -> None:
-        for each in getattr(shape, "__args__", ()):
-            visit(each)
-        if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and shape.__name__ not in found:
-            fields = msgspec.structs.fields(shape)
-            found[shape.__name__] = [f"{field.name}{' (required)' * field.required}" for field in fields]
-            for field in fields:
-                visit(field.type)
 
-    visit(struct)
+def as_written(listed: dict[str, Any]) -> str:
+    return json.dumps(listed, indent=1) + "\n"
+
+
+def written_anew(path: Path) -> list[str]:
+    """Writes the list at ``path`` if nothing speaks against it, and returns what does."""
+    found = breaches(json.loads(path.read_text(encoding="utf-8")), present_layouts())
+    if not found:
+        path.write_text(as_written(present_layouts()), encoding="utf-8")
     return found
 
 
-def present_layouts() -> dict[str, Any]:
-    structs = {form.name: {"version": form.version, "fields": layout(form.struct)} for form in FORMATS}
-    return {"schema": len(MIGRATIONS), "structs": structs}
-
-
 def test_a_layout_changes_by_an_append_or_by_a_migration_alone() -> None:
-    """A new version may look as it likes; write the list anew by running this file, and read what changed."""
-    listed = json.loads(LAYOUTS.read_text(encoding="utf-8"))
-    present = present_layouts()
-    assert present["structs"].keys() == listed["structs"].keys()
-    for name, now in present["structs"].items():
-        before = listed["structs"][name]
-        assert now["version"] >= before["version"], name
-        if now["version"] > before["version"]:
-            assert present["schema"] > listed["schema"], (
-                "older releases must refuse the file: add a migration of the schema"
-            )
-            continue
-        for struct, fields in before["fields"].items():
-            now_fields = now["fields"][struct]
-            assert now_fields[: len(fields)] == fields, f"{name}: {struct} lost, moved or renamed a field: migrate"
-            added = now_fields[len(fields) :]
-            assert not [field for field in added if "(required)" in field], f"{name}: {struct}: no default: migrate"
+    """Write the list anew by running this file, and read what changed."""
+    assert breaches(json.loads(LAYOUTS.read_text(encoding="utf-8")), present_layouts()) == []
 
 
 def test_the_list_of_layouts_is_current() -> None:
     assert json.loads(LAYOUTS.read_text(encoding="utf-8")) == present_layouts()
+
+
+@pytest.mark.parametrize("now", ["open", "opened"])
+def test_the_list_is_written_anew_only_where_nothing_speaks_against_it(tmp_path: Path, now: str) -> None:
+    path = tmp_path / "layouts.json"
+    listed = as_written(present_layouts()).replace("'open'", f"'{now}'")
+    path.write_text(listed, encoding="utf-8")
+    assert bool(written_anew(path)) is (now != "open")
+    assert path.read_text(encoding="utf-8") == listed
+
+
+Stored = Literal["one", "two"]
+AnEnum = StrEnum("AnEnum", {"OPEN": "open", "CLOSED": "closed"})
+
+
+def tagged(tag: str) -> type[msgspec.Struct]:
+    return msgspec.defstruct(f"Tagged{tag}", [("name", str)], tag=tag, array_like=True)
+
+
+FIELDS: list[Any] = [("number", int), ("names", list[str], []), ("state", AnEnum, AnEnum.OPEN), ("word", Stored, "one")]
+EVENTS = (("events", list[tagged("a") | tagged("b")], []),)  # type: ignore[misc]
+
+
+def stored(*fields: Any, version: int = 1, schema: int = 1) -> dict[str, Any]:
+    struct = msgspec.defstruct("Row", fields, array_like=True)
+    return layouts([Format("row", struct, *[lambda row: row] * (version - 1))], schema)
+
+
+def enum_of(*values: str) -> Any:
+    return ("state", StrEnum("AnEnum", {value.upper(): value for value in values}), values[0])
+
+
+MORE = ("more", str, "")
+BROKEN: dict[str, tuple[Any, ...]] = {
+    "a field in the middle": (FIELDS[0], MORE, *FIELDS[1:], *EVENTS),
+    "a field less": (*FIELDS[:-1],),
+    "two fields changed places": (FIELDS[0], FIELDS[2], FIELDS[1], FIELDS[3], *EVENTS),
+    "another type": (("number", float), *FIELDS[1:], *EVENTS),
+    "another type within": (FIELDS[0], ("names", list[int], []), *FIELDS[2:], *EVENTS),
+    "another value": (*FIELDS[:2], enum_of("opened", "closed"), FIELDS[3], *EVENTS),
+    "a value more": (*FIELDS[:2], enum_of("open", "closed", "new"), FIELDS[3], *EVENTS),
+    "a literal less": (*FIELDS[:3], ("word", Literal["one"], "one"), *EVENTS),
+    "another tag": (*FIELDS, ("events", list[tagged("a") | tagged("c")], [])),  # type: ignore[misc]
+    "a tag more": (*FIELDS, ("events", list[tagged("a") | tagged("b") | tagged("c")], [])),  # type: ignore[misc]
+}
+
+
+@pytest.mark.parametrize("fields", BROKEN.values(), ids=BROKEN)
+def test_a_change_that_would_make_rows_unreadable_is_a_breach_without_a_new_version_and_schema(fields: Any) -> None:
+    before = stored(*FIELDS, *EVENTS)
+    assert breaches(before, stored(*fields))
+    assert breaches(before, stored(*fields, version=2))
+    assert breaches(before, stored(*fields, version=2, schema=2)) == []
+    assert breaches(stored(*FIELDS, version=2, schema=2), stored(*FIELDS, version=1, schema=2))
+
+
+def test_a_field_appended_with_a_default_is_no_breach() -> None:
+    before = stored(*FIELDS, *EVENTS)
+    assert breaches(before, stored(*FIELDS, *EVENTS, MORE)) == []
+    # Required fields cannot follow others, so here nothing has a default.
+    assert breaches(stored(FIELDS[0]), stored(FIELDS[0], ("more", str)))
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
@@ -122,10 +165,20 @@ def test_each_older_version_goes_through_the_migrations_after_it() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [b"", b"\xc1", b"\x00", msgspec.msgpack.encode(None), msgspec.msgpack.encode([3, ["no number", "a"]])],
-    ids=["empty", "no MessagePack", "a number", "nothing", "wrong types"],
+    [
+        b"",
+        b"\xc1",
+        b"\x00",
+        msgspec.msgpack.encode(None),
+        msgspec.msgpack.encode([3, ["no number", "a"]]),
+        "no number",
+        3,
+        0.5,
+        None,
+    ],
+    ids=["empty", "no MessagePack", "a number", "nothing", "wrong types", "TEXT", "INTEGER", "REAL", "NULL"],
 )
-def test_what_is_no_such_struct_is_unreadable_and_never_quoted(row: bytes) -> None:
+def test_what_is_no_such_struct_is_unreadable_and_never_quoted(row: Any) -> None:
     with pytest.raises(UnreadableRow) as raised:
         NEW.decode(row)
     assert "no number" not in str(raised.value)
@@ -155,4 +208,4 @@ def test_an_unreadable_row_costs_that_row_and_is_deleted() -> None:
 
 
 if __name__ == "__main__":
-    LAYOUTS.write_text(json.dumps(present_layouts(), indent=1) + "\n", encoding="utf-8")
+    sys.exit("\n".join(written_anew(LAYOUTS)) or None)

@@ -22,7 +22,7 @@ def findings(
     vocabularies: Mapping[str, model.SourceFile],
     sources: Mapping[str, model.SourceTable],
 ) -> list[str]:
-    """Every contradiction, as a line that names the file, the entry, what is wrong and where the mend belongs.
+    """Every contradiction, as a line that names the file, the entry, what is wrong and what to write where.
 
     Vocabularies go by file.
     """
@@ -48,48 +48,58 @@ def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
     for name, attribute in table.attributes.items():
         where = f"attributes.toml: {name}"
         if attribute.convention == "cline" and not name.startswith("cline."):
-            yield f"{where}: ours begin with 'cline.'"
+            yield f"{where}: ours begin with 'cline.': rename it, or write whose it is into its convention"
         if attribute.type in ("string", "strings"):
             if attribute.privacy in ("safe", "bounded"):
                 ways = [attribute.values, attribute.values_from]
                 if attribute.group is None:
                     ways.append(attribute.pattern)
                 if sum(way is not None for way in ways) != 1:
-                    yield f"{where}: a string needs exactly one of pattern, values, values_from"
+                    yield f"{where}: a string needs exactly one of pattern, values, values_from: add or take out"
             if attribute.pattern not in (None, IDENTIFIER, *table.patterns):
-                yield f"{where}: no pattern {attribute.pattern!r}"
+                yield f"{where}: no pattern {attribute.pattern!r}: add it to [patterns] in attributes.toml"
             if attribute.values_from is not None and attribute.values_from not in table.values:
-                yield f"{where}: no values {attribute.values_from!r}"
+                yield f"{where}: no values {attribute.values_from!r}: add them to [values] in attributes.toml"
             if attribute.privacy == "bounded" and attribute.pattern is not None and attribute.group is None:
-                yield f"{where}: bounded means listed values, not a pattern, unless a group may have other names plain"
+                yield (
+                    f"{where}: bounded means listed values, not a pattern, unless a group may have other names plain: "
+                    "add values and take the pattern out, or add a group"
+                )
             if attribute.privacy == "pseudonym" and attribute.group is None:
-                yield f"{where}: a pseudonym belongs to a group"
+                yield f"{where}: a pseudonym belongs to a group: add its group here"
             if attribute.privacy == "pseudonym" and (attribute.hashes is None) == (attribute.pattern is None):
-                yield f"{where}: a pseudonym either hashes a kind of name or has a pattern for the plain one"
+                yield (
+                    f"{where}: a pseudonym either hashes a kind of name or has a pattern for the plain one: "
+                    "add hashes or a pattern here, not both"
+                )
         has_examples = attribute.type == "bool" or attribute.values is not None or attribute.values_from is not None
         if attribute.example is None and not has_examples:
-            yield f"{where}: has no example: add one"
+            yield f"{where}: has no example: add one here"
         if "metric" in attribute.serves and attribute.cardinality != "low":
-            yield f"{where}: a metric attribute must be of low cardinality"
+            yield f"{where}: a metric attribute must be of low cardinality: take 'metric' out of its serves"
         if "metric" in attribute.serves and attribute.privacy not in ("safe", "bounded"):
-            yield f"{where}: a metric attribute must be safe or bounded"
+            yield f"{where}: a metric attribute must be safe or bounded: take 'metric' out of its serves"
+
+
+def _add_attribute(signal: model.Serves) -> str:
+    return f"add it to [attributes] in attributes.toml, or {signal!r} to its serves there"
 
 
 def _check_metrics(table: model.MetricsFile, attributes: Mapping[str, model.Attribute]) -> Iterator[str]:
     for name, metric in table.metrics.items():
         where = f"metrics.toml: {name}"
         if metric.convention == "cline" and not name.startswith("cline."):
-            yield f"{where}: ours begin with 'cline.'"
+            yield f"{where}: ours begin with 'cline.': rename it, or write whose it is into its convention"
         if (metric.instrument == "histogram") != (metric.boundaries is not None):
-            yield f"{where}: histograms, and only they, have boundaries"
+            yield f"{where}: histograms, and only they, have boundaries: add them here, or take them out"
         if metric.boundaries is not None and metric.boundaries not in table.boundaries:
-            yield f"{where}: no boundaries {metric.boundaries!r}"
+            yield f"{where}: no boundaries {metric.boundaries!r}: add them to [boundaries] in metrics.toml"
         for attribute in metric.attributes:
             if attribute not in attributes or "metric" not in attributes[attribute].serves:
-                yield f"{where}: {attribute} is no metric attribute"
+                yield f"{where}: {attribute} is no metric attribute: {_add_attribute('metric')}"
     for name, bounds in table.boundaries.items():
         if sorted(set(bounds)) != bounds:
-            yield f"metrics.toml: boundaries {name}: must ascend"
+            yield f"metrics.toml: boundaries: {name} must ascend: write each bound once, the lowest first"
 
 
 def _check_spans(table: model.SpansFile, attributes: Mapping[str, model.Attribute]) -> Iterator[str]:
@@ -97,35 +107,35 @@ def _check_spans(table: model.SpansFile, attributes: Mapping[str, model.Attribut
         where = f"spans.toml: {name}"
         parts = list(string.Formatter().parse(span.name))
         if len(parts) != 1 or parts[0][0] != f"{name} " or not parts[0][1]:
-            yield f"{where}: its name is '{name} ' and one attribute in braces"
+            yield f"{where}: its name is '{name} ' and one attribute in braces: write it so"
         for parent in span.parent:
             if parent not in table.spans:
-                yield f"{where}: no span {parent!r} to be its parent"
+                yield f"{where}: no span {parent!r} to be its parent: add [spans.{parent}] here, or take it out"
         named = {field for _, field, _, _ in parts if field}
         for attribute in sorted({*span.attributes, *span.inherits, *span.error_when, *named}):
             if attribute not in attributes or "span" not in attributes[attribute].serves:
-                yield f"{where}: {attribute} is no span attribute: add it to attributes.toml, or 'span' to its serves"
+                yield f"{where}: {attribute} is no span attribute: {_add_attribute('span')}"
         for attribute in sorted({*span.inherits, *span.error_when, *named} - {*span.attributes}):
-            yield f"{where}: uses {attribute} but does not carry it: add it to its attributes"
+            yield f"{where}: uses {attribute} but does not carry it: add it to its attributes here"
         for attribute in sorted({each for each in span.attributes if span.attributes.count(each) > 1}):
-            yield f"{where}: carries {attribute} twice"
+            yield f"{where}: carries {attribute} twice: take one out of its attributes"
         for attribute, accepted in span.error_when.items():
             known = attributes[attribute].values if attribute in attributes else None
             for value in sorted({*accepted} - (known or {*accepted})):
-                yield f"{where}: {attribute} is never {value!r}: add the value in attributes.toml"
+                yield f"{where}: {attribute} is never {value!r}: add the value to its values in attributes.toml"
 
 
 def _check_kinds(table: model.SpansFile, metrics: model.MetricsFile, log_events: model.LogEventsFile) -> Iterator[str]:
     kinds = {*EVENT_TYPES, "ignored"} - {Tick.kind, RunClaimed.kind}
     for kind in sorted(kinds - table.kinds.keys()):
-        yield f"spans.toml: kinds: what an event {kind} does is not said: add it"
+        yield f"spans.toml: kinds: what an event {kind} does is not said: add it to [kinds]"
     for kind in sorted(table.kinds.keys() - kinds):
         yield f"spans.toml: kinds: no event is a {kind}: add a class to events.py, or take it out"
     for kind, entry in table.kinds.items():
         for name in sorted({*entry.metrics} - metrics.metrics.keys()):
-            yield f"spans.toml: kinds: {kind}: no metric {name}: add it to metrics.toml"
+            yield f"spans.toml: kinds: {kind}: no metric {name}: add it to [metrics] in metrics.toml"
         for name in sorted({*entry.logs} - log_events.log_events.keys()):
-            yield f"spans.toml: kinds: {kind}: no log record {name}: add it to log_events.toml"
+            yield f"spans.toml: kinds: {kind}: no log record {name}: add [log_events.{name!r}] to log_events.toml"
 
 
 def _check_served(
@@ -152,7 +162,7 @@ def _check_served(
         for signal in sorted(attribute.serves):
             if name not in carried[signal] and name != OVERFLOW:
                 yield (
-                    f"attributes.toml: {name} serves {signal} and no {signal} carries it: add it to {where[signal]}, "
+                    f"attributes.toml: {name}: serves {signal} and no {signal} carries it: add it to {where[signal]}, "
                     f"or take {signal!r} out of its serves"
                 )
 
@@ -160,7 +170,7 @@ def _check_served(
 def _check_steering(table: model.AttributesFile) -> Iterator[str]:
     steering = {field for event_type in EVENT_TYPES.values() for field in steering_fields(event_type)}
     for name in sorted(steering - table.internal.keys()):
-        yield f"attributes.toml: internal: {name} is a field of an event and has no type: add it"
+        yield f"attributes.toml: internal: {name} is a field of an event and has no type: add it to [internal]"
     for name in sorted(table.internal.keys() - steering):
         yield f"attributes.toml: internal: no event has a field {name}: add it to a class in events.py, or take it out"
 
@@ -172,23 +182,29 @@ def _check_log_events(
     for name, log_event in table.log_events.items():
         where = f"log_events.toml: {name}"
         carried = common | set(log_event.carries)
-        for attribute in carried:
+        for attribute in sorted(carried):
             if attribute not in attributes or "log" not in attributes[attribute].serves:
-                yield f"{where}: {attribute} is no log attribute"
+                yield f"{where}: {attribute} is no log attribute: {_add_attribute('log')}"
         read = (
             {field for _, field, _, _ in string.Formatter().parse(log_event.body) if field}
             | set(log_event.severity_by)
             | set(log_event.sets)
         )
         for attribute in sorted(read - carried):
-            yield f"{where}: uses {attribute} but does not carry it"
+            yield f"{where}: uses {attribute} but does not carry it: add it to its carries here"
         if log_event.counts is not None:
             counter = metrics.metrics.get(log_event.counts)
             if counter is None or counter.instrument != "counter":
-                yield f"{where}: {log_event.counts} is no counter"
+                yield (
+                    f"{where}: {log_event.counts} is no counter: "
+                    "add it to [metrics] in metrics.toml as one, or take it out of counts"
+                )
             else:
-                for attribute in set(counter.attributes) - carried:
-                    yield f"{where}: counts {log_event.counts} but does not carry {attribute}"
+                for attribute in sorted(set(counter.attributes) - carried):
+                    yield (
+                        f"{where}: counts {log_event.counts} but does not carry {attribute}: "
+                        "add it to its carries here, or take it out of the metric's attributes in metrics.toml"
+                    )
 
 
 def _check_ranks(sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
@@ -196,13 +212,19 @@ def _check_ranks(sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
     others = max((source.rank for source in sources.values() if not source.claims_sessions), default=-1)
     for name, source in sources.items():
         if source.claims_sessions and source.rank <= others:
-            yield f"source {name}: it claims sessions, so its rank has to be above {others}"
+            yield (
+                f"catalogue.toml: source {name}: it claims sessions, so its rank has to be above {others}: "
+                "raise the rank in [source] of its catalogue.toml"
+            )
 
 
 def _check_known_to(name: str, table: model.SourceFile, sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
     for event_name, event in (table.events | table.prefixes).items():
-        for source in event.known_to - sources.keys():
-            yield f"{name}: {event_name}: known to {source!r}, which is no source"
+        for source in sorted(event.known_to - sources.keys()):
+            yield (
+                f"{name}: {event_name}: known to {source!r}, which is no source: "
+                "take it out of known_to, or write the name that [source] of a catalogue.toml has"
+            )
 
 
 def _check_source(
@@ -215,22 +237,28 @@ def _check_source(
         targets = {target for field_targets in event.fields.values() for target in field_targets}
         targets |= set(event.classified.values())
         if event.kind not in kinds:
-            yield f"{where}: no kind {event.kind!r}"
+            yield (
+                f"{where}: no kind {event.kind!r}: write one of [kinds] in spans.toml, "
+                "or add a class to events.py and the kind to [kinds]"
+            )
         if (event.kind == "log_event") != (event.log_event is not None):
-            yield f"{where}: log events, and only they, name one"
+            yield f"{where}: log events, and only they, name one: add log_event here, or take it out"
         if event.log_event is not None and event.log_event not in log_events.log_events:
-            yield f"{where}: no log event {event.log_event!r}"
+            yield f"{where}: no log event {event.log_event!r}: add [log_events.{event.log_event!r}] to log_events.toml"
         elif event.log_event is not None:
             allowed = {*log_events.common.carries, *log_events.log_events[event.log_event].carries}
-            for target in targets - allowed:
-                yield f"{where}: {event.log_event} does not carry {target}"
-        for target in targets - names:
-            yield f"{where}: no attribute {target!r}: add it to attributes.toml"
+            for target in sorted(targets - allowed):
+                yield (
+                    f"{where}: {event.log_event} does not carry {target}: "
+                    f"add it to the carries of [log_events.{event.log_event!r}] in log_events.toml"
+                )
+        for target in sorted(targets - names):
+            yield f"{where}: no attribute {target!r}: add it to [attributes] in attributes.toml"
         own = steering_fields(EVENT_TYPES.get(event.kind, Event))
-        for target in (targets & attributes.internal.keys()) - {*own}:
+        for target in sorted((targets & attributes.internal.keys()) - {*own}):
             yield f"{where}: an event {event.kind} has no field {target}: add it to its class in events.py"
-        for target in set(event.classified.values()) - attributes.classes.keys():
-            yield f"{where}: there are no classes of free text for {target}"
+        for target in sorted(set(event.classified.values()) - attributes.classes.keys()):
+            yield f"{where}: {target} has no classes of free text: add [classes.{target!r}] to attributes.toml"
     for targets_of_field in (*table.common.fields.values(), *table.common.fallbacks.values()):
-        for target in set(targets_of_field) - names:
-            yield f"{name}: common: no attribute {target!r}"
+        for target in sorted(set(targets_of_field) - names):
+            yield f"{name}: common: no attribute {target!r}: add it to [attributes] in attributes.toml"

@@ -15,11 +15,15 @@ from cline_otel.translate.state import Run, RunState, State
 
 
 class EraseResult(msgspec.Struct, frozen=True):
-    """What is gone: spans and log records, files of the plugin's spool, and copies of what had left before."""
+    """What is gone: spans and log records, files of the plugin's spool, and copies of what had left before.
+
+    ``reason`` says why, where nobody asked for it.
+    """
 
     items: int
     files: int = 0
     sent_history_items: int = 0
+    reason: str = ""
 
     def describe(self) -> str:
         """For people."""
@@ -51,8 +55,10 @@ def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> EraseResult:
 def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> EraseResult | None:
     """Erases what was gathered while the user let more leave; the spool stays, its lines are checked by today's policy.
 
+    If what was allowed cannot be read any more, that is taken to be more.
+
     Returns:
-        What is gone; None if no less is allowed than at the last call.
+        What is gone, and why; None if no less is allowed than at the last call.
 
     Raises:
         JournalError: the journal cannot be read or written.
@@ -60,24 +66,25 @@ def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> EraseResult | 
     decisions = {name: sorted(getattr(policy, name)) for name in _DECISIONS}
     written = journal.note(_POLICY_NOTE)
     erased = None
-    if _allowed_more(written, policy) and any(True for _ in journal.load_state()):
+    reason = _reason_to_erase(written, policy)
+    if reason is not None and any(True for _ in journal.load_state()):
         items, sent_history_items = _erase_gathered(journal)
-        erased = EraseResult(items, sent_history_items=sent_history_items)
+        erased = EraseResult(items, sent_history_items=sent_history_items, reason=reason)
     if erased is not None or msgspec.json.encode(decisions) != written:
         journal.write_note(_POLICY_NOTE, msgspec.json.encode(decisions))
     return erased
 
 
-def _allowed_more(written: bytes | None, policy: Policy) -> bool:
-    """Whether more was allowed when the note was written; of one that cannot be read it is taken for granted."""
-    if written is None:
-        return policy.allows_less_than(Policy())
+def _reason_to_erase(written: bytes | None, policy: Policy) -> str | None:
+    """Why what was gathered may not leave, if it may not: more was allowed when the note was written, or perhaps."""
+    before = Policy()
     try:
-        said = msgspec.json.decode(written, type=dict[str, frozenset[str]])
-        before = Policy(**{name: said[name] for name in _DECISIONS if name in said})  # type: ignore[arg-type]
+        if written is not None:
+            said = msgspec.json.decode(written, type=dict[str, frozenset[str]])
+            before = Policy(**{name: said[name] for name in _DECISIONS if name in said})  # type: ignore[arg-type]
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return True
-    return policy.allows_less_than(before)
+        return "the journal does not say in a readable way what was allowed to leave at the last start"
+    return "less is allowed to leave than at the last start" if policy.allows_less_than(before) else None
 
 
 _POLICY_NOTE: Final = "policy"

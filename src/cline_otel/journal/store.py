@@ -175,13 +175,15 @@ class Journal:
     def cursor(self, key: str) -> bytes | None:
         """The committed position of the source ``key``; None if it was never read."""
         with self._guard():
-            row = self._connection.execute("SELECT position FROM cursors WHERE key = ?", (key,)).fetchone()
+            position = "SELECT CAST(position AS BLOB) FROM cursors WHERE key = ?"
+            row = self._connection.execute(position, (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def note(self, key: str) -> bytes | None:
         """What was last written down under ``key``; None if nothing was."""
         with self._guard():
-            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (f"note/{key}",)).fetchone()
+            value = "SELECT CAST(value AS BLOB) FROM meta WHERE key = ?"
+            row = self._connection.execute(value, (f"note/{key}",)).fetchone()
         return None if row is None else bytes(row[0])
 
     def write_note(self, key: str, value: bytes) -> None:

@@ -28,7 +28,7 @@ Reason = Literal[
     "unlisted",
     "never_read",
     "condition",
-    "steers",
+    "used_internally",
     "replaced",
     "redacted",
     "excluded",
@@ -38,18 +38,18 @@ Reason = Literal[
     "not_opted_in",
     "stricter",
     "unusable",
-    "said_better",
+    "in_another_field",
     "not_passed_on",
 ]
 """Why a field, or a part of it, does not leave.
 
 unlisted: the catalogue does not list it for that event. never_read: it lists it as something that is not read.
-condition: it only decides whether the event counts. steers: it is read by the translator and does not leave.
+condition: it only decides whether the event counts. used_internally: it is read by the translator and does not leave.
 replaced: outside the known values. redacted: it has the shape of a key, an address, a path or a random run.
 excluded: the user excludes the attribute. not_included: the user does not include whose it is.
 no_key: its pseudonym would leave, and the installation has no key yet. not_plain: it leaves in the clear only,
 and the user does not let it. not_opted_in: content that the user does not let leave. stricter: this event makes
-it more private than the attribute. unusable: empty, or not of its type. said_better: another field has it.
+it more private than the attribute. unusable: empty, or not of its type. in_another_field: another field has it.
 not_passed_on: it was read, and nothing became of the event.
 """
 
@@ -76,7 +76,7 @@ class WithheldField(msgspec.Struct, frozen=True):
         field: its name, ``_OTHER`` for what looks like no name.
         size: of its value, in ``unit``.
         attribute: what it would have become; empty if nothing.
-        stands: what stands for the value there; empty if nothing.
+        replacement: what leaves instead of the value; empty if nothing.
         privacy: the class that the catalogue gives it; empty if none.
     """
 
@@ -85,7 +85,7 @@ class WithheldField(msgspec.Struct, frozen=True):
     unit: Literal["characters", "bytes"]
     reason: Reason
     attribute: str = ""
-    stands: str = ""
+    replacement: str = ""
     privacy: str = ""
 
 
@@ -174,14 +174,14 @@ def _handled(
     else:
         value, final = (of.attributes.get(name) if of is not None else None for of in (alone, event))
     if refused is not None and slot != TEXT:
-        stands = str(value) if value in (OTHER, REDACTED) and final == value else ""
-        return _withheld(key, record, refused, attribute, stands)
+        replacement = str(value) if value in (OTHER, REDACTED) and final == value else ""
+        return _withheld(key, record, refused, attribute, replacement)
     if value is None or (is_key and not value):
         return None
     if slot >= len(KEYS):
-        return _withheld(key, record, "steers")
+        return _withheld(key, record, "used_internally")
     if final != value:
-        return _withheld(key, record, "said_better", attribute)
+        return _withheld(key, record, "in_another_field", attribute)
     return ExportedField(nameable(key), attribute, value, is_key=is_key, is_masked=refused is not None)
 
 
@@ -216,11 +216,11 @@ def _why_held_back(
         return "not_included", "pseudonym"
     if attribute.hashes is None:
         return "not_plain", "pseudonym"
-    return "said_better" if policy.is_plain(attribute.group) else "no_key", "pseudonym"
+    return "in_another_field" if policy.is_plain(attribute.group) else "no_key", "pseudonym"
 
 
 def _withheld(
-    key: str, record: DecodedRecord, reason: Reason, attribute: str = "", stands: str = "", privacy: str = ""
+    key: str, record: DecodedRecord, reason: Reason, attribute: str = "", replacement: str = "", privacy: str = ""
 ) -> WithheldField:
     size, unit = size_of(record.fields[key])
-    return WithheldField(nameable(key), size, unit, reason, attribute, stands, privacy)
+    return WithheldField(nameable(key), size, unit, reason, attribute, replacement, privacy)

@@ -51,9 +51,9 @@ _REASONS: Final[dict[Reason, tuple[str, str]]] = {
     "not_plain": ("not allowed in plain", ""),
     "stricter": ("stricter for this event", ""),
     "not_passed_on": ("read, not passed on", "dim"),
-    "said_better": ("another field has it", "dim"),
+    "in_another_field": ("another field has it", "dim"),
     "unusable": ("empty or invalid", "dim"),
-    "steers": ("internal, never exported", "dim"),
+    "used_internally": ("internal, never exported", "dim"),
     "condition": ("only a condition", "dim"),
     "never_read": ("never read", "dim"),
 }
@@ -148,9 +148,9 @@ class PreviewView:
 
     def _withheld_text(self, field: WithheldField) -> str:
         text = f"{field.field} ({field.size:,}{'' if field.unit == 'characters' else ' B'})"
-        if field.attribute and field.reason not in ("unusable", "said_better"):
+        if field.attribute and field.reason not in ("unusable", "in_another_field"):
             text += f" {self._glyphs.arrow} {field.attribute}"
-        return f"{text}: {field.stands}" if field.stands else text
+        return f"{text}: {field.replacement}" if field.replacement else text
 
     def print_summary(self, summary: Summary, resource_and_scope: ResourceAndScope) -> None:
         """What all steps add up to."""

@@ -152,7 +152,7 @@ class LogEvents:
             return ids.log_record_uid(log_event_name, "at", str(occurred_at_ns), key, str(len(same_moment)))
         session = self._state.session(session_id)
         ordinal = session.log_event_ordinals[log_event_name] = session.log_event_ordinals.get(log_event_name, 0) + 1
-        return ids.log_record_uid(log_event_name, session_id, str(ordinal))
+        return ids.log_record_uid(log_event_name, session_id, str(ordinal), *filter(None, [session.lost]))
 
 
 def _occurred_at_ns(observation: Observation) -> int:

@@ -83,7 +83,8 @@ class Runs:
         for name, value in session.attributes.items():
             run.attributes.setdefault(name, value)
         if session.last_root is None:
-            self._spans.output.measure("cline.task.started", 1, run.attributes, run.started_at_ns)
+            if not session.lost:
+                self._spans.output.measure("cline.task.started", 1, run.attributes, run.started_at_ns)
         elif session.last_root != run.key:
             run.previous = session.last_root
         session.last_root = run.key

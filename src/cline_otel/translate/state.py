@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from cline_otel import ids
 from cline_otel.events import AttributeValue, BufferedEvent
 from cline_otel.signals import SpanEvent
 from cline_otel.state_format import Format, UnreadableRow, unchanged
@@ -131,7 +132,11 @@ class Agent(msgspec.Struct, array_like=True):
 
 
 class Session(msgspec.Struct, array_like=True):
-    """What is known of a session. ``claimed_by`` holds the plugin processes that will report its runs."""
+    """What is known of a session. ``claimed_by`` holds the plugin processes that will report its runs.
+
+    ``lost`` stands for a stored session that could not be read: it keeps the ids of further log records apart from
+    those of before, which counted the same, and says that runs went before. Empty where nothing was lost.
+    """
 
     claimed_by: list[str] = msgspec.field(default_factory=list)
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
@@ -140,6 +145,7 @@ class Session(msgspec.Struct, array_like=True):
     mode: dict[str, str] = msgspec.field(default_factory=dict)
     log_event_ordinals: dict[str, int] = msgspec.field(default_factory=dict)
     last_at_ns: int = 0
+    lost: str = ""
 
 
 class Observation(msgspec.Struct, array_like=True):
@@ -227,6 +233,9 @@ class State:
             except UnreadableRow:
                 state.unreadable[kind] = state.unreadable.get(kind, 0) + 1
                 state._unreadable_keys.add(key)
+                if kind == "session":
+                    state.sessions[rest] = Session(lost=ids.digest_of_lost(value))
+                    state.touch("session", rest)
         return state
 
     def _restore_row(self, kind: str, key: str, value: bytes) -> None:

@@ -252,6 +252,11 @@ class Translator:
         for agent_id in [k for k, agent in state.agents.items() if agent.last_at_ns < before]:
             del state.agents[agent_id]
             state.touch("agent", agent_id)
+        for session_id, session in state.sessions.items():
+            if session.lost and not session.last_at_ns:
+                # When it was last seen was lost with it.
+                session.last_at_ns = state.now_ns
+                state.touch("session", session_id)
         for session_id in [k for k, session in state.sessions.items() if session.last_at_ns < before]:
             del state.sessions[session_id]
             state.touch("session", session_id)
