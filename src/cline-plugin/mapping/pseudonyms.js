@@ -24,7 +24,7 @@ const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source})$`);
 const WHOLE_PROVIDER_ID = new RegExp(`^(?:${PROVIDER_ID.source})$`);
 const KEY = /^[0-9a-f]{64}$/i;
 
-/** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/shapes.py. */
+/** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/secret_detectors.py. */
 export const PATTERNS = {
   version: CLIENT_VERSION,
   model: MODEL_NAME,

@@ -63,7 +63,7 @@ def encode_metrics(
     Args:
         totals: one for each series.
         definitions: what each metric is, by name.
-        origin: the resource and scope.
+        resource_and_scope: of whom the request is.
         started_at_ns: since when the totals have been counted.
         now_ns: the time that the totals are as of.
     """

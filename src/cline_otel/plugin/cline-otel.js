@@ -528,7 +528,7 @@ const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source})$`);
 const WHOLE_PROVIDER_ID = new RegExp(`^(?:${PROVIDER_ID.source})$`);
 const KEY = /^[0-9a-f]{64}$/i;
 
-/** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/shapes.py. */
+/** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/secret_detectors.py. */
 const PATTERNS = {
   version: CLIENT_VERSION,
   model: MODEL_NAME,
@@ -1325,7 +1325,7 @@ function watchedJson(file, read) {
   };
 }
 
-// Whether anybody who may has said no. They are those whom the bridge asks (docs/control.md).
+// Whether any opt-out source says no. They are those that the bridge looks at (docs/control.md).
 
 
 /**
@@ -1460,7 +1460,7 @@ function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
   const inData = (place) => dataDirectories.map((directory) => path.join(directory, place));
   const settings = [named("CLINE_GLOBAL_SETTINGS_PATH"), inData("settings/global-settings.json")].flat();
   const saysNo = isSet(environment.DO_NOT_TRACK) || isSet(environment.OTEL_SDK_DISABLED);
-  const deciders = [
+  const userSettings = [
     ...settings.map((file) => watchedJson(file, optedOut)),
     ...inData("globalState.json").map((file) => watchedJson(file, settingDisabled)),
   ];
@@ -1471,8 +1471,8 @@ function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
     const nowMs = monotonicMs();
     if (nowMs - askedAtMs < LIMITS.checkIntervalMs) return refused;
     askedAtMs = nowMs;
-    const answers = [...deciders, ...ofOrganizations()].map((ask) => ask());
-    refused = saysNo || isThere(offFile) || answers.some((answer) => answer !== false);
+    const isOff = [...userSettings, ...ofOrganizations()].map((look) => look());
+    refused = saysNo || isThere(offFile) || isOff.some((each) => each !== false);
     return refused;
   };
 }
