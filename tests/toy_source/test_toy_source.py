@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shutil import copytree
 from typing import Any, NoReturn
@@ -18,13 +19,14 @@ import cline_otel
 from cline_otel.bridge import Bridge, Observer, Started
 from cline_otel.catalogue.load import CatalogueError, built_in_sources
 from cline_otel.cli.main import main
+from cline_otel.consent import erase_inputs
 from cline_otel.journal.records import Commit
 from cline_otel.journal.store import Journal
 from cline_otel.places import Places
 from cline_otel.replay import replay
 from cline_otel.settings import load_settings
 from cline_otel.signals import Diagnostics
-from cline_otel.sources.interface import Input, Intake, Listening, Payload, Receiver
+from cline_otel.sources.interface import Input, Intake, Listening, Payload, Receiver, UndeletableFile
 from cline_otel.sources.recording import read_recording
 from cline_otel.sources.registry import SOURCES, Registry
 from corpus import CAPTURES
@@ -357,6 +359,20 @@ def test_a_source_that_fails_on_a_recording_is_counted_and_the_others_are_shown(
     assert {(each["source"], each["name"]) for each in defects} == {
         ("toy", "file" if method in ("decode", "explode") else "recording")
     }
+
+
+def test_what_one_source_cannot_erase_keeps_nothing_of_the_others(home: Path) -> None:
+    first, last = ToyFiles("toy", home), ToyFiles("toy", home)
+    erased: list[str] = []
+    first.erase = partial(refuse, home)
+    last.erase = lambda: erased.append("last") or 1
+    with pytest.raises(UndeletableFile):
+        erase_inputs([first, last])
+    assert erased == ["last"]
+
+
+def refuse(path: Path) -> NoReturn:
+    raise UndeletableFile(f"{path}: cannot be deleted")
 
 
 def test_of_two_sources_of_one_name_none_is_taken() -> None:

@@ -284,7 +284,7 @@ class Source(ABC):
     def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
         """Every record of a payload, read as ``decode`` reads it; also those that become nothing.
 
-        Raises nothing: a record that cannot be read has no name and no fields.
+        Raises nothing, nor does ``with_only``: a record that cannot be read has no name and no fields.
         """
 
     @abstractmethod
