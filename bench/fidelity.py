@@ -23,12 +23,12 @@ import msgspec
 from bench.fixed_key import CATALOGUE, recording_of, replay_of
 from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
 from cline_otel.signals import SpanRecord
+from cline_otel.sources.registry import SOURCES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BUNDLED: Final = ROOT / "tests" / "data" / "captures"
 PAGE: Final = ROOT / "docs" / "fidelity.md"
 EXPECTATIONS: Final = Path(__file__).with_name("fidelity_expectations.toml")
-SOURCES: Final[tuple[str, ...]] = ("plugin", "cline-log", "otlp")
 
 MOST_MEDIAN_SLACK_MS: Final = 20.0
 EXACT_COST_USD: Final = 1e-9
@@ -237,8 +237,8 @@ HEADER: Final = (
 def rows(measured: Sequence[Measured]) -> list[tuple[str, ...]]:
     """The table's rows, then one for each source as a whole."""
     made = [_row(m.recording, m.source, [m]) for m in measured]
-    made += [_row("**all**", source, [m for m in measured if m.source == source]) for source in SOURCES]
-    return made
+    by_source = {source: [m for m in measured if m.source == source] for source in SOURCES}
+    return made + [_row("**all**", source, group) for source, group in by_source.items() if group]
 
 
 def _row(name: str, source: str, group: Sequence[Measured]) -> tuple[str, ...]:

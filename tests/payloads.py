@@ -1,4 +1,7 @@
-"""Payloads as the readers of each source hand them over, and what the decoders make of them."""
+"""Payloads as the readers of each source hand them over, and what the decoders make of them.
+
+A source whose payloads several tests build has a function here; a golden pair needs none.
+"""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class Bridge:
 
     async def _run(self, journal: Journal, exporters: Exporters) -> None:
         settings = self._settings
-        resource_and_scope, metric_resource_and_scope = _origins(settings, journal.instance_id)
+        resource_and_scope, metric_resource_and_scope = _resources_and_scopes(settings, journal.instance_id)
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
         control = Control(settings, self._sources)
         self._erased = erase_if_less_is_allowed(journal, control.policy)
@@ -169,18 +169,18 @@ class Bridge:
             report=_logger.warning,
             wake=control.poll_now,
         )
-        receivers = self._receivers(ingest)
+        receiver = self._receiver(ingest)
         tasks: list[asyncio.Task[None]] = []
         try:
             control.begin(journal, ingest, delivery)
             delivery.start()
-            for receiver in receivers:
+            if receiver is not None:
                 await receiver.start()
             tasks.append(asyncio.create_task(delivery.run(), name="delivery"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._report_status(journal, ingest), name="status"))
-            listening_on = next((receiver.endpoint for receiver in receivers), None)
+            listening_on = receiver.endpoint if receiver is not None else None
             running = _running(control.consent, listening_on, settings.policy)
             with announced(settings.state_directory, running) as announce:
 
@@ -196,7 +196,7 @@ class Bridge:
                     control.report = self._observer.consent
                 self._observer.stopping(SHUTDOWN_GRACE_SECONDS)
         finally:
-            for receiver in receivers:
+            if receiver is not None:
                 await receiver.stop(1.0)
         await self._shut_down(poller, tasks, delivery)
         self._observer.status(journal.status(), ingest.pipeline.open_runs)
@@ -230,14 +230,13 @@ class Bridge:
             await asyncio.sleep(STATUS_SECONDS)
             self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
-    def _receivers(self, ingest: Ingest) -> list[Receiver]:
+    def _receiver(self, ingest: Ingest) -> Receiver | None:
         settings = self._settings
         if settings.listen is None:
-            return []
+            return None
         token = settings.listen_token.value if settings.listen_token is not None else None
         listening = Listening(settings.listen.host, settings.listen.port, token, settings.listen_hosts)
-        made = (source.receiver(listening, ingest, _logger.warning) for source in self._sources.values())
-        return [receiver for receiver in made if receiver is not None]
+        return self._sources.receiver(listening, ingest, _logger.warning)
 
     def _started(self, delivery: Delivery, listening_on: str | None, consent: Consent) -> Started:
         settings = self._settings
@@ -307,7 +306,7 @@ def resource_of(settings: Settings, instance_id: str) -> Attributes:
     return tuple(named.items())
 
 
-def _origins(settings: Settings, instance_id: str) -> tuple[ResourceAndScope, ResourceAndScope]:
+def _resources_and_scopes(settings: Settings, instance_id: str) -> tuple[ResourceAndScope, ResourceAndScope]:
     """Metrics carry no version, neither in resource nor scope: an upgrade must not split their totals."""
     resource = resource_of(settings, instance_id)
     identity = tuple(pair for pair in resource if pair[0] != "service.version")

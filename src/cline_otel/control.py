@@ -6,13 +6,12 @@ import asyncio
 import logging
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from cline_otel.consent import Consent, ConsentWatch, erase_waiting, opt_out_sources_of
+from cline_otel.defects import described
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.interface import ExporterError
 from cline_otel.ingest import Ingest
@@ -200,12 +199,7 @@ class Control:
         try:
             yield
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            problem = (
-                str(error)
-                if isinstance(error, _REPORTABLE)
-                else f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
-            )
+            problem = str(error) if isinstance(error, _REPORTABLE) else described(error)
             if self._reported.get(matter) != problem:
                 _logger.warning("%s: %s", matter, problem)
             self._reported[matter] = problem

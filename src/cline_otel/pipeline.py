@@ -63,8 +63,8 @@ class Pipeline:
 
     Args:
         catalogue: what every name means.
-        origin: resource and scope of spans and logs.
-        metric_origin: resource and scope of metrics; no version on it, it would split the totals.
+        resource_and_scope: of spans and logs.
+        metric_resource_and_scope: of metrics; no version on it, it would split the totals.
         rows: stored state, as ``flush`` gave it.
         claim_wait_ns: how long a source waits for one that may claim the session, nanoseconds.
         sources: the sources that payloads are of; the catalogue is theirs.

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 class Places(NamedTuple):
-    """Of the settings, what a source may go by.
+    """Of the settings, what a source may go by: most need no more than the two directories.
+
+    A source whose place has a variable of its own has a field here. The variable is a field of a model in
+    ``settings/variables.py``; ``settings/load.py`` puts its value into ``Settings.places`` and ``find_places``.
 
     Attributes:
         state_directory: what is ours.

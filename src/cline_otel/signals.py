@@ -183,12 +183,12 @@ DiagnosticKind = Literal[
 
 malformed: could not be decoded. unmapped_event: the catalogue does not know the name.
 dropped_field: the catalogue does not list the field for that event. replaced_value: a bounded value
-outside its known set. redacted_value: one with the shape of a key, an address, a path or a random run.
+outside its known set. redacted_value: one that looks like a key, an address, a path or a random run.
 superseded: a duplicate of the run's primary source. duplicate: seen before.
 late: it came after its run was closed. unsupported_signal: metrics and traces that Cline itself sends.
-defect: the translator failed on it, which should be reported.
-missing: the plugin's spool was full and so many records were never written.
-unreadable: a stored row that this release cannot read; it is deleted, and what it held is lost.
+defect: a source's decoder or the translator failed on it, which should be reported.
+missing: whoever wrote for us had no room left (the plugin's spool) and so many records were never written.
+unreadable: a stored row that is damaged, or that this release cannot read; it is deleted, and what it held is lost.
 """
 
 

@@ -73,4 +73,4 @@ def test_an_unreadable_row_is_said_and_counted_and_everything_else_goes_on(tmp_p
         spans = {span_id.hex() for span_id in Received(endpoint.traces(), (), ()).spans}
     assert home.counted("received", "cline-log") == read
     assert spans & expected["spans"].keys()
-    assert "not readable, so discarded" in home.run("status").stdout
+    assert "damaged or of another release: discarded" in home.run("status").stdout

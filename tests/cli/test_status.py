@@ -141,9 +141,9 @@ def test_unmapped_events_and_dropped_fields_are_told_by_name_and_count(home: Hom
     assert counts["malformed", "line"] == 1
     shown = home.run("status").stdout
     assert re.search(
-        r"events the catalogue does not know +cline-log +_OTHER +1\n +cline-log +task.reinvented +2", shown
+        r"events that the catalogue does not know +cline-log +_OTHER +1\n +cline-log +task.reinvented +2", shown
     )
-    assert re.search(r"fields the catalogue does not list +cline-log +task.mode:mood +1", shown)
+    assert re.search(r"fields that the catalogue does not list +cline-log +task.mode:mood +1", shown)
     assert "3 unmapped" in bridge.said
 
 

@@ -1,9 +1,9 @@
 """Golden pairs: what one event becomes, read by a person once and held ever after.
 
-``tests/golden/EVENT/CASE.input.jsonl`` says what was told, a line each: ``{"cline-log": RECORD}``,
-``{"plugin": RECORD}``, ``{"otlp": REQUEST}`` or ``{"now": TIME}``. ``CASE.expected.json`` holds what comes out,
-two ticks after the end of the input included. ``pytest --update-golden`` rewrites the expected files that no longer
-hold, and fails for those alone.
+``tests/golden/EVENT/CASE.input.jsonl`` says what was told, a line each: ``{SOURCE: PART}``, by the source's name and a
+part of one of its payloads (a line of a file, a request), or ``{"now": TIME}``. ``CASE.expected.json`` holds what
+comes out, two ticks after the end of the input included. ``pytest --update-golden`` rewrites the expected files that
+no longer hold, and fails for those alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from bench.fixed_key import CATALOGUE
 
 from cline_otel.events import Event, tick
 from cline_otel.signals import Diagnostics, LogRecord, MetricDelta, SpanEvent, SpanRecord
+from cline_otel.sources.interface import Payload
+from cline_otel.sources.registry import SOURCES
 from cline_otel.translate.step import Translator
 from corpus import closing_ticks
-from payloads import decoded, log_lines, otlp_request, spool_lines
+from payloads import decoded
 
 GOLDEN = Path(__file__).parent
 INPUTS = sorted(GOLDEN.glob("*/*.input.jsonl"))
@@ -33,12 +35,11 @@ def events_of(path: Path, diagnostics: Diagnostics) -> Iterator[Event]:
         ((kind, told),) = json.loads(line).items()
         if kind == "now":
             yield tick(time_ns(told))
-        elif kind == "cline-log":
-            yield from decoded(log_lines([json.dumps(told).encode()]), diagnostics)
-        elif kind == "plugin":
-            yield from decoded(spool_lines([json.dumps(told).encode()], PROCESS), diagnostics)
+        elif kind in SOURCES:
+            # Sources whose records say themselves who wrote them look at no writer.
+            yield from decoded(Payload(kind, [json.dumps(told).encode()], writer=PROCESS), diagnostics)
         else:
-            yield from decoded(otlp_request(json.dumps(told).encode()), diagnostics)
+            raise LookupError(f"{path.name}: {kind} is no source; there are now, {', '.join(SOURCES)}")
 
 
 def time_ns(text: str) -> int:
@@ -116,6 +117,13 @@ def test_an_event_becomes_what_its_golden_file_says(path: Path, request: pytest.
         pytest.fail(f"rewrote {name}; read the difference, then run again")
     assert told, f"no {name}; make it with --update-golden and read it"
     assert made == json.loads(told)
+
+
+def test_what_no_source_tells_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "unknown.input.jsonl"
+    path.write_text('{"plugni": {"event": "run.started"}}\n', encoding="utf-8")
+    with pytest.raises(LookupError, match=r"unknown\.input\.jsonl: plugni is no source; there are now, plugin, "):
+        made_of(path)
 
 
 def meaningful_events() -> dict[str, str]:

@@ -226,6 +226,17 @@ PLUGIN, LOG = (
             [LOG._replace(text=LOG.text.replace("rank = 1", "rank = 2")), PLUGIN],
             "plugin: it claims sessions, so its rank",
         ),
+        (
+            [
+                *loading.built_in_sources(),
+                LOG._replace(
+                    text=LOG.text.replace('"cline-log"', '"fork"').replace(
+                        "rank = 1", "rank = 2\nclaims_sessions = true"
+                    )
+                ),
+            ],
+            "source fork: it claims sessions, as plugin does, so their ranks must differ",
+        ),
         ([LOG], "known to 'plugin', which is no source"),
         ([LOG._replace(text="[source]")], "sources/cline_log/catalogue.toml"),
         ([LOG._replace(text=LOG.text.replace('"cline-log"', '"Cline Log"'))], "should match pattern"),

@@ -133,7 +133,7 @@ def test_a_list_passes_member_by_member() -> None:
 
 def test_the_memory_of_a_gate_is_bounded() -> None:
     asked: list[str] = []
-    gate = values.sent_history(lambda value: asked.append(value))
+    gate = values.cached(lambda value: asked.append(value))
     for number in range(20_000):
         gate(str(number))
     gate("0")

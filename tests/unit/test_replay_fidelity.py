@@ -8,6 +8,7 @@ from bench import fidelity
 from bench.fixed_key import replay_of
 from bench.truth import ModelCallTruth, read_truth
 
+from cline_otel.sources.registry import SOURCES
 from corpus import CAPTURES
 
 MEASURED = fidelity.measure_all(CAPTURES)
@@ -27,6 +28,10 @@ def test_every_bundled_recording_that_has_runs_is_measured() -> None:
     assert {m.recording for m in MEASURED} == {
         path.name for path in CAPTURES.iterdir() if not path.name.startswith("classic")
     }
+
+
+def test_figures_are_expected_of_known_sources_only() -> None:
+    assert {source for sources in fidelity.expectations().values() for source in sources} <= SOURCES.keys()
 
 
 @pytest.mark.parametrize("recording", sorted({m.recording for m in MEASURED if m.source == "plugin"}))

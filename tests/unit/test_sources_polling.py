@@ -2,19 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cline_otel.sources.cline_log.decode import reported_at_ns
 from cline_otel.sources.files import polling
 from cline_otel.sources.files.lines import TailedFile, tail_key
-from cline_otel.sources.files.polling import Poller, renewed_cursors
+from cline_otel.sources.files.polling import INTERRUPTED_KEY, SKIPPING_KEY, Poller, renewed_cursors
 from cline_otel.sources.files.processes import ProcessKey
 from cline_otel.sources.files.tailing import decode_position
 from cline_otel.sources.intake import Batch, Busy, Unavailable
-from cline_otel.sources.interface import Input, Payload, Unread
+from cline_otel.sources.interface import Finished, Input, Payload, Unread
 from cline_otel.sources.plugin.spool import SpoolReader
 from cline_otel.sources.plugin.spool_input import SpoolInput
 from presences import Presences
@@ -395,6 +396,113 @@ async def test_any_number_of_files_are_followed_each_with_a_cursor_of_its_own(st
     logs[1].write_bytes(b"1\nmore\n")
     await poller.poll_once()
     assert station.journal.told()[3:] == [b"more"]
+    poller.close()
+
+
+class Fragile(TailedFile):
+    """A log whose methods of some names raise; those may be mended."""
+
+    def __init__(self, path: Path, *failing: str) -> None:
+        super().__init__("fragile", path, reported_at_ns)
+        self.failing = set(failing)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("read", "ends", "finished", "remove", "missing") and name in self.failing:
+            raise LookupError("a line of the log")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("method", ["read", "finished", "remove", "missing"])
+async def test_an_input_that_fails_is_reported_once_and_the_others_are_read_on(station: Station, method: str) -> None:
+    fragile = Fragile(station.log, method)
+    reports: list[str] = []
+    other = station.log.with_name("other.log")
+    inputs = [fragile, TailedFile("cline-log", other, reported_at_ns)]
+    poller = Poller(station.journal.submit, {}, inputs, interval_seconds=None, report=reports.append)
+    station.write_log(b"a\n")
+    for number in range(3):
+        with other.open("ab") as file:
+            file.write(b"%d\n" % number)
+        await poller.poll_once()
+    assert [line for line in station.journal.told() if line != b"a"] == [b"0", b"1", b"2"]
+    assert len(station.journal.ticks()) == 3
+    (report,) = reports
+    assert report.startswith("source fragile cannot be read, the others are: LookupError at test_sources_polling.py:")
+    assert "a line of the log" not in report
+    fragile.failing.clear()
+    await poller.poll_once()
+    assert b"a" in station.journal.told()
+    poller.close()
+
+
+async def test_an_input_that_fails_while_telemetry_is_off_is_skipped_before_it_is_read(station: Station) -> None:
+    fragile, is_off = Fragile(station.log, "ends"), True
+
+    def poller_of(cursors: Mapping[str, bytes]) -> Poller:
+        return Poller(
+            station.journal.submit,
+            cursors,
+            [fragile],
+            skips=lambda: is_off,
+            report=station.reports.append,
+            interval_seconds=None,
+        )
+
+    station.write_log(b"while off\n")
+    await poller_of({}).poll_once()
+    is_off = False
+    for _ in range(2):
+        await poller_of(station.journal.cursors).poll_once()
+    assert station.journal.told() == []
+    fragile.failing.clear()
+    poller = poller_of(station.journal.cursors)
+    await poller.poll_once()
+    station.write_log(b"after\n")
+    await poller.poll_once()
+    assert station.journal.told() == [b"after"]
+    assert not [key for key in station.journal.cursors if key.startswith(SKIPPING_KEY)]
+    poller.close()
+
+
+async def test_a_damaged_cursor_of_an_input_that_fails_is_renewed_when_it_is_mended(station: Station) -> None:
+    fragile = Fragile(station.log, "ends")
+    station.write_log(b"read before\n")
+    station.journal.cursors = {fragile.key: b"damaged"}
+    renewed = renewed_cursors(station.journal.cursors, [fragile])
+    await station.journal.submit(Batch(cursors=renewed))
+    fragile.failing.clear()
+    poller = Poller(station.journal.submit, station.journal.cursors, [fragile], interval_seconds=None)
+    await poller.poll_once()
+    station.write_log(b"after\n")
+    await poller.poll_once()
+    assert station.journal.told() == [b"after"]
+    poller.close()
+
+
+@pytest.mark.parametrize("skips", [False, True], ids=["reading", "skipping"])
+async def test_an_input_sees_no_damaged_cursor(station: Station, skips: bool) -> None:
+    class Strict(Fragile):
+        def missing(self, cursors: Iterable[str]) -> list[str]:
+            assert dict.fromkeys(cursors).keys() <= {SKIPPING_KEY, INTERRUPTED_KEY, self.key}
+            assert all(map(self.can_go_on_from, self.usable(dict(cursors)).values()))
+            return []
+
+        def finished(self, cursors: Mapping[str, bytes]) -> Finished:
+            assert b"damaged" not in cursors.values()
+            return Finished()
+
+    strict = Strict(station.log)
+    damaged = {strict.key: b"damaged"}
+    poller = Poller(
+        station.journal.submit,
+        damaged,
+        [strict],
+        skips=lambda: skips,
+        report=station.reports.append,
+        interval_seconds=None,
+    )
+    await poller.poll_once()
+    assert station.reports == []
     poller.close()
 
 

@@ -8,6 +8,7 @@ import re
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import pytest
@@ -18,8 +19,11 @@ from rich.console import Console, RenderableType
 
 from cline_otel.aggregation.totals import Totals
 from cline_otel.events import AttributeValue
+from cline_otel.journal.records import KeptRequest, SignalStatus
+from cline_otel.preview import Sender
 from cline_otel.signals import (
     Attributes,
+    DiagnosticKind,
     Diagnostics,
     LogRecord,
     MetricDefinition,
@@ -31,8 +35,11 @@ from cline_otel.signals import (
     StatusCode,
     count,
 )
+from cline_otel.terminal.diagnostics import MEANINGS
 from cline_otel.terminal.formatting import ASCII, UNICODE, Glyphs, compact, dollars, duration, tick_label
 from cline_otel.terminal.metrics import percentile, render_metrics
+from cline_otel.terminal.preview import PreviewView
+from cline_otel.terminal.status import SourceStatus, _unread_text
 from cline_otel.terminal.summary import render_summary
 from cline_otel.terminal.time_axis import TimeAxis
 from cline_otel.terminal.traces import render_traces
@@ -588,12 +595,42 @@ def test_the_summary_names_every_diagnostic_with_its_source_and_count() -> None:
         f"    otlp: task.novel {TIMES}3",
         "  1 late: came after their run was closed",
         "    plugin: tool_call.finished",
-        "  1,202 dropped_field: fields that are not on the allowlist",
+        "  1,202 dropped_field: fields that the catalogue does not list",
         f"    cline-log: task.tokens:other {TIMES}1,200, task.tokens:extra",
         "    plugin: run.started:more",
         "  2 superseded: duplicates of the primary source",
         f"    cline-log: task.completed {TIMES}2",
     ]
+
+
+def test_every_kind_of_diagnostic_means_something_and_is_shown_by_every_view() -> None:
+    assert MEANINGS.keys() - {"switched_off"} == set(get_args(DiagnosticKind))
+    diagnostics: Diagnostics = {(kind, "cline-log", f"name of {kind}"): 1 for kind in get_args(DiagnosticKind)}
+    summary = text_of(render_summary([], [], [], diagnostics), 200)
+    preview = io.StringIO()
+    view = PreviewView(Console(file=preview, width=200))
+    kept = KeptRequest("traces", "waits", b"", 0, 1, None, "", "", diagnostics)
+    delivery = SignalStatus(1, 1, 1, None, 0, 0, 0, 0, 0, 0, 0, {}, None, "", "", "", None)
+    view.print_request(kept, Sender({}, {}, ""), [], "", delivery)
+    for kind in get_args(DiagnosticKind):
+        assert f"1 {kind}: {MEANINGS[kind].text}" in summary
+        assert f"name of {kind}" in summary
+        assert MEANINGS[kind].label in preview.getvalue()
+        assert f"name of {kind} (cline-log)" in preview.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("unread", "shown"),
+    [
+        ({"unread_bytes": 12_000_000, "unread_lines": 3}, "3 lines, 12.0 MB"),
+        ({"unread_bytes": 12_000_000, "unread_lines": None}, "12.0 MB"),
+        ({"unread_bytes": 0, "unread_lines": 0}, "0"),
+        ({}, "-"),
+        ({"problem": "cannot be looked at"}, "not known"),
+    ],
+)
+def test_what_is_unread_is_said_as_far_as_it_is_known(unread: dict[str, Any], shown: str) -> None:
+    assert str(_unread_text(SourceStatus("a source", "a place", 0, 0, **unread))) == shown
 
 
 def test_a_long_summary_wraps_within_the_width() -> None:

@@ -1,4 +1,4 @@
-// Whether anybody who may has said no. They are those whom the bridge asks (docs/control.md).
+// Whether any opt-out source says no. They are those that the bridge looks at (docs/control.md).
 
 import fs from "node:fs";
 import path from "node:path";
@@ -140,7 +140,7 @@ export function createConsent({ offFile, clineDirectory, environment, monotonicM
   const inData = (place) => dataDirectories.map((directory) => path.join(directory, place));
   const settings = [named("CLINE_GLOBAL_SETTINGS_PATH"), inData("settings/global-settings.json")].flat();
   const saysNo = isSet(environment.DO_NOT_TRACK) || isSet(environment.OTEL_SDK_DISABLED);
-  const deciders = [
+  const userSettings = [
     ...settings.map((file) => watchedJson(file, optedOut)),
     ...inData("globalState.json").map((file) => watchedJson(file, settingDisabled)),
   ];
@@ -151,8 +151,8 @@ export function createConsent({ offFile, clineDirectory, environment, monotonicM
     const nowMs = monotonicMs();
     if (nowMs - askedAtMs < LIMITS.checkIntervalMs) return refused;
     askedAtMs = nowMs;
-    const answers = [...deciders, ...ofOrganizations()].map((ask) => ask());
-    refused = saysNo || isThere(offFile) || answers.some((answer) => answer !== false);
+    const isOff = [...userSettings, ...ofOrganizations()].map((look) => look());
+    refused = saysNo || isThere(offFile) || isOff.some((each) => each !== false);
     return refused;
   };
 }

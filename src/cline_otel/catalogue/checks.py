@@ -208,9 +208,15 @@ def _check_log_events(
 
 
 def _check_ranks(sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
-    """Live, whoever claims sessions owns a run at once; a replay goes by rank: both have to say the same."""
+    """Live, whoever claims sessions owns a run at once; a replay goes by rank: both have to say the same.
+
+    Each that claims sessions has a rank of its own. Others may be equals: the first to report a run owns it.
+    """
+    claiming: dict[int, str] = {}
     others = max((source.rank for source in sources.values() if not source.claims_sessions), default=-1)
     for name, source in sources.items():
+        if source.claims_sessions and (other := claiming.setdefault(source.rank, name)) != name:
+            yield f"source {name}: it claims sessions, as {other} does, so their ranks must differ"
         if source.claims_sessions and source.rank <= others:
             yield (
                 f"catalogue.toml: source {name}: it claims sessions, so its rank has to be above {others}: "

@@ -2,7 +2,7 @@
 
 A gate takes any value and returns the value that may leave, ``None`` if there is nothing to say,
 ``OTHER`` for a string that is not what the catalogue allows, or ``REDACTED`` for one that it would allow
-but that has the shape of a secret. No substring of a refused value survives.
+but that looks like a secret. No substring of a refused value survives.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OTHER: Final = "_OTHER"
 """The conventions' word for a value outside the known set (semantic-conventions, ``error.type``)."""
 
 REDACTED: Final = "_REDACTED"
-"""What stands for a value that has the shape of a key, an e-mail address, a URL, a path or a random run."""
+"""What stands for a value that looks like a key, an e-mail address, a URL, a path or a random run."""
 
 LONGEST_NAME: Final = 1_024
 """Characters; what is longer is no name and gets no pseudonym."""
@@ -44,7 +44,7 @@ _ABSENT: Final = frozenset({"", "undefined", "null"})
 """Classic Cline writes a missing value as the string "undefined"."""
 
 
-def sent_history(gate: Callable[[str], AttributeValue | None]) -> Gate:
+def cached(gate: Callable[[str], AttributeValue | None]) -> Gate:
     """A gate for strings that answers repeated values from a bounded memory."""
     memory: dict[str, AttributeValue | None] = {}
 
@@ -66,11 +66,11 @@ def sent_history(gate: Callable[[str], AttributeValue | None]) -> Gate:
 
 def one_of(values: frozenset[str]) -> Gate:
     """Only the listed strings."""
-    return sent_history(lambda value: value if value in values else OTHER)
+    return cached(lambda value: value if value in values else OTHER)
 
 
 def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
-    """Only strings that match in full and have no shape of a secret; ids may be random, names may not."""
+    """Only strings that match in full and do not look like a secret; ids may be random, names may not."""
     fullmatch = re.compile(pattern).fullmatch
 
     def passes(value: str) -> str:
@@ -78,13 +78,13 @@ def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
             return OTHER
         return value if secret_kind_of(value, may_be_random=may_be_random) is None else REDACTED
 
-    return sent_history(passes)
+    return cached(passes)
 
 
 def one_of_or_matching(values: frozenset[str], pattern: str) -> Gate:
-    """The listed strings, and others that match in full and have no shape of a secret."""
+    """The listed strings, and others that match in full and do not look like a secret."""
     others = matching(pattern)
-    return sent_history(lambda value: value if value in values else others(value))
+    return cached(lambda value: value if value in values else others(value))
 
 
 def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = frozenset()) -> Gate:
@@ -93,7 +93,7 @@ def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = 
     def passes(name: str) -> str | None:
         return None if name in known or name == OTHER or len(name) > LONGEST_NAME else pseudonyms.of(kind, name)
 
-    return sent_history(passes)
+    return cached(passes)
 
 
 def made_pseudonym(value: object) -> str | None:
@@ -116,7 +116,7 @@ def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
             return value if secret_kind_of(value, may_be_random=True) is None else REDACTED
         return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
 
-    return sent_history(passes)
+    return cached(passes)
 
 
 def classified(classes: Iterable[tuple[str, str]]) -> Gate:
@@ -127,7 +127,7 @@ def classified(classes: Iterable[tuple[str, str]]) -> Gate:
         head = _PATH.sub(" ", text[:LONGEST_TEXT])
         return next((name for name, pattern in compiled if pattern.search(head)), None)
 
-    return sent_history(passes)
+    return cached(passes)
 
 
 def text(value: object) -> str | None:
@@ -136,7 +136,7 @@ def text(value: object) -> str | None:
         return None
     head = value[: 2 * LONGEST_TEXT]
     if len(head) < len(value):
-        head = _LAST_WORD.sub(MASKED, head)  # of which only a beginning may be there, which has no shape
+        head = _LAST_WORD.sub(MASKED, head)  # of which only a beginning may be there, which looks like nothing
     return masked(head)[:LONGEST_TEXT]
 
 
@@ -147,7 +147,7 @@ def nothing(_: object) -> None:
 
 def renamed(names: Mapping[str, str], values: frozenset[str]) -> Gate:
     """Only the listed strings, some of them under another name."""
-    return sent_history(lambda value: names.get(value) or (value if value in values else OTHER))
+    return cached(lambda value: names.get(value) or (value if value in values else OTHER))
 
 
 def each(gate: Gate) -> Gate:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cline_otel.cli.errors import fail
-from cline_otel.cli.sources import SourceName
+from cline_otel.cli.sources import CommandOnRecordings, SourceName
+from cline_otel.defects import described
 from cline_otel.version import __version__
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -34,9 +34,8 @@ class _OneLineErrors(click.Group):
         except Exception as error:
             if sys.flags.dev_mode:
                 raise
-            place = traceback.extract_tb(error.__traceback__)[-1]
             fail(
-                f"a defect in cline-otel, {type(error).__name__} at {Path(place.filename).name}:{place.lineno}; "
+                f"a defect in cline-otel, {described(error)}; "
                 "what was committed is kept. Please report this line (python -X dev shows more)"
             )
 
@@ -64,11 +63,11 @@ def main() -> None:
     metavar="HOST:PORT",
     help="Where to receive OTLP over HTTP; port 0 is any free one.  [default: 127.0.0.1:4319]",
 )
-@click.option("--no-listen", is_flag=True, help="Do not receive OTLP; read the plugin's spool and cline.log only.")
+@click.option("--no-listen", is_flag=True, help="Receive nothing; read files only.")
 def run(listen: str | None, no_listen: bool) -> None:
     """Run the bridge: read Cline's events, translate, store, deliver.
 
-    Reads the plugin's spool, cline.log and OTLP on 127.0.0.1:4319. What was received survives a crash.
+    Reads what Cline and its plugin write, and receives what Cline sends. What was received survives a crash.
     Stop it with Ctrl-C: what can be sent within 5 s is sent, the rest waits for the next start.
     """
     from cline_otel.cli.run import run_bridge
@@ -98,7 +97,7 @@ def uninstall(cline_dir: Path | None) -> None:
     uninstall_plugin(cline_dir)
 
 
-@main.command()
+@main.command(cls=CommandOnRecordings)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path, readable=False))
 @click.option("--only", type=SourceName(), help="Read only this source.")
 @click.option(
@@ -111,9 +110,8 @@ def uninstall(cline_dir: Path | None) -> None:
 def replay(paths: tuple[Path, ...], only: str | None, output: Path | None, send: bool, metrics: bool) -> None:
     """Turn recordings into telemetry, as the bridge would have.
 
-    PATH is a cline.log, a plugin spool file, OTLP JSON lines, or a folder of these. The format is
-    recognized by the content. Without --output the traces are drawn in the terminal. The same input gives
-    the same bytes.
+    PATH is a recording ({recordings}) or a folder of recordings. The format is recognized by the
+    content. Without --output the traces are drawn in the terminal. The same input gives the same bytes.
     """
     from cline_otel.cli.replay import replay_paths
 

@@ -12,7 +12,8 @@ import click
 
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
-from cline_otel.consent import OffFile, erase_waiting
+from cline_otel.cli.sources import known_sources
+from cline_otel.consent import OffFile, erase_inputs, erase_waiting
 from cline_otel.control import skip_to_end
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory
 from cline_otel.journal.records import JournalError
@@ -21,7 +22,6 @@ from cline_otel.places import Places
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.load import find_places, find_state_directory
 from cline_otel.sources.interface import UndeletableFile
-from cline_otel.sources.registry import SOURCES
 from cline_otel.state_directory import JOURNAL_FILE_NAME, OFF_FILE_NAME
 
 _ERASE_DEADLINE_SECONDS: Final = 15.0
@@ -129,15 +129,23 @@ def _erase(state_directory: Path, off_file: OffFile) -> str:
 
 def _erase_here(state_directory: Path) -> str:
     journal_path = state_directory / JOURNAL_FILE_NAME
-    # Nothing of Cline's own is erased, so it does not matter where that is.
-    inputs = SOURCES.inputs(Places(state_directory, Path(), Path()))
+    inputs = known_sources().inputs(_places(state_directory))
     try:
         if not journal_path.exists():
-            return f"{sum(each.erase() for each in inputs)} spool files; nothing else was kept yet"
+            return f"{erase_inputs(inputs)} spooled files; nothing else was kept yet"
         with Journal.open(journal_path, limit_bytes=_NO_LIMIT_BYTES) as journal:
             return erase_waiting(journal, inputs).describe()
     except (JournalError, UndeletableFile) as error:
         fail(f"it is off, but what waits is not erased: {error}")
+
+
+def _places(state_directory: Path) -> Places:
+    """Where sources look. Nothing of Cline's own is erased: where that is not known, it is in a place with nothing."""
+    try:
+        return find_places()
+    except SettingsError:
+        nowhere = state_directory / "nowhere"
+        return Places(state_directory, nowhere, nowhere)
 
 
 def _skip_to_end(state_directory: Path) -> None:
@@ -147,7 +155,7 @@ def _skip_to_end(state_directory: Path) -> None:
             hold_state_directory(state_directory),
             Journal.open(state_directory / JOURNAL_FILE_NAME, limit_bytes=_NO_LIMIT_BYTES) as journal,
         ):
-            asyncio.run(skip_to_end(journal, SOURCES.inputs(find_places())))
+            asyncio.run(skip_to_end(journal, known_sources().inputs(find_places())))
     except StateDirectoryBusyError:
         return
     except (JournalError, SettingsError) as error:

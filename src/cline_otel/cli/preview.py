@@ -72,9 +72,8 @@ def preview_last(items: int, *, as_json: bool) -> None:
         consent = consent_now(settings, find_running(settings.state_directory))
     except SettingsError as error:
         fail(str(error), 2)
-    except (JournalError, ValueError, msgspec.MsgspecError) as error:
-        problem = "it cannot be read" if isinstance(error, msgspec.MsgspecError) else str(error)
-        fail(problem)
+    except (JournalError, ValueError) as error:
+        fail(str(error))
     except OSError as error:
         fail(f"{settings.state_directory}: cannot be read ({error.strerror}); check who owns it")
     requests = list(_opened(kept, items))

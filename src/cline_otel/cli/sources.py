@@ -16,6 +16,19 @@ def known_sources() -> Registry:
     return SOURCES if given is None else given
 
 
+class CommandOnRecordings(click.Command):
+    """A command whose help says, for ``{recordings}``, what recordings of the known sources are."""
+
+    def _with_recordings(self) -> str | None:
+        return self._text and self._text.replace("{recordings}", ", ".join(known_sources().recordings))
+
+    def _take_text(self, text: str | None) -> None:
+        self._text = text
+
+    # Asked for late: who calls the command line as a function may know other sources.
+    help = property(_with_recordings, _take_text)
+
+
 class SourceName(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
     """The name of a known source. A choice whose names are asked for only when they are needed."""
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
+from cline_otel.defects import described
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
@@ -69,9 +70,13 @@ def _sources(settings: Settings, status: JournalStatus, running: Running | None)
         where = source.where(places)
         of_source = SourceStatus(name, where or "off", counted("received", name), counted("events", name))
         if inputs := source.inputs(places):
-            unread = reduce(Unread.__or__, (each.unread(cursors) for each in inputs))
-            of_source.unread_bytes, of_source.unread_lines = unread.size_bytes, unread.records
-            of_source.oldest_unread_at_ns = unread.oldest_at_ns
+            try:
+                unread = reduce(Unread.__or__, (each.unread(each.usable(cursors)) for each in inputs))
+            except Exception as error:
+                of_source.problem = f"cannot be looked at: {described(error)}, please report this line"
+            else:
+                of_source.unread_bytes, of_source.unread_lines = unread.size_bytes, unread.records
+                of_source.oldest_unread_at_ns = unread.oldest_at_ns
             read_at = [
                 cursor.updated_at_ns for cursor in status.cursors if any(each.owns(cursor.key) for each in inputs)
             ]

@@ -15,7 +15,7 @@ from cline_otel.translate.state import Run, RunState, State
 
 
 class EraseResult(msgspec.Struct, frozen=True):
-    """What is gone: spans and log records, files of the plugin's spool, and copies of what had left before.
+    """What is gone: spans and log records, files that were written for us, and copies of what had left before.
 
     ``reason`` says why, where nobody asked for it.
     """
@@ -29,7 +29,7 @@ class EraseResult(msgspec.Struct, frozen=True):
         """For people."""
         described = (
             f"{self.items} span{'' if self.items == 1 else 's'} and log records, "
-            f"{self.files} spool file{'' if self.files == 1 else 's'}"
+            f"{self.files} spooled file{'' if self.files == 1 else 's'}"
         )
         return described + (
             f", the copies of {self.sent_history_items} that had left" if self.sent_history_items else ""
@@ -45,15 +45,31 @@ def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> EraseResult:
 
     Raises:
         JournalError: the journal cannot be read or written; nothing of it was erased.
-        UndeletableFile: a file that was written for us cannot be deleted.
-        msgspec.MsgspecError: the journal's state is not one that this release can read.
+        UndeletableFile: a file that was written for us cannot be deleted; everything else is.
     """
     items, sent_history_items = _erase_gathered(journal)
-    return EraseResult(items, sum(each.erase() for each in inputs), sent_history_items)
+    return EraseResult(items, erase_inputs(inputs), sent_history_items)
+
+
+def erase_inputs(inputs: Iterable[Input]) -> int:
+    """Deletes what was written for us and not read yet; how many files that were. A failure keeps none of the rest.
+
+    Raises:
+        UndeletableFile: a file cannot be deleted.
+    """
+    files, failure = 0, None
+    for each in inputs:
+        try:
+            files += each.erase()
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return files
 
 
 def erase_if_less_is_allowed(journal: Journal, policy: Policy) -> EraseResult | None:
-    """Erases what was gathered while the user let more leave; the spool stays, its lines are checked by today's policy.
+    """Erases what was gathered while the user let more leave; files stay, what is in them is checked by today's policy.
 
     If what was allowed cannot be read any more, that is taken to be more.
 

@@ -1,6 +1,6 @@
-"""What the deciders say, from the environment and from files that are looked at again and again.
+"""What the opt-out sources say, from the environment and from files that are looked at again and again.
 
-Where Cline keeps its answers (Cline's sources: ``resolveGlobalSettingsPath``, ``createStorageContext``):
+Where Cline keeps its settings (Cline's sources: ``resolveGlobalSettingsPath``, ``createStorageContext``):
 ``telemetryOptOut`` in ``global-settings.json``, which the command line, the hub, apps on the SDK and
 VS Code from 4.x on share; ``telemetrySetting`` in ``globalState.json``, which the classic command line
 (2.x) and VS Code keep. A classic extension before that kept it in the editor's own database, which is not

@@ -52,7 +52,7 @@ def encode_logs(
 
     Args:
         records: what to encode.
-        origin: the resource and scope.
+        resource_and_scope: of whom the request is.
         observed_at_ns: when the records were seen; by default, when each of them occurred, so that a
             replay gives the same bytes.
 

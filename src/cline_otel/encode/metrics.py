@@ -80,7 +80,7 @@ def encode_metrics(
     Args:
         points: of any series, at any times.
         definitions: what each metric is, by name.
-        resource_and_scope: who it is from.
+        resource_and_scope: of whom the request is.
         temporality: whether the points are totals or growth.
     """
     by_metric: dict[str, list[MetricPoint]] = {}

@@ -38,7 +38,7 @@ DIAGNOSTICS: Final = Format("diagnostics", _DiagnosticEntries, _diagnostics_1_to
 
 
 def encode_diagnostics(diagnostics: Diagnostics) -> bytes | None:
-    """A diagnostics as a row has it; None for an empty one."""
+    """Diagnostics as a row has them; None if there are none."""
     if not diagnostics:
         return None
     entries: list[tuple[str, str, str, int]] = [

@@ -45,7 +45,7 @@ Reason = Literal[
 
 unlisted: the catalogue does not list it for that event. never_read: it lists it as something that is not read.
 condition: it only decides whether the event counts. used_internally: it is read by the translator and does not leave.
-replaced: outside the known values. redacted: it has the shape of a key, an address, a path or a random run.
+replaced: outside the known values. redacted: it looks like a key, an address, a path or a random run.
 excluded: the user excludes the attribute. not_included: the user does not include whose it is.
 no_key: its pseudonym would leave, and the installation has no key yet. not_plain: it leaves in the clear only,
 and the user does not let it. not_opted_in: content that the user does not let leave. stricter: this event makes
@@ -53,7 +53,7 @@ it more private than the attribute. unusable: empty, or not of its type. in_anot
 not_passed_on: it was read, and nothing became of the event.
 """
 
-_TALLIED: Final[dict[DiagnosticKind, Reason]] = {"replaced_value": "replaced", "redacted_value": "redacted"}
+_COUNTED_AS: Final[dict[DiagnosticKind, Reason]] = {"replaced_value": "replaced", "redacted_value": "redacted"}
 
 
 class ExportedField(msgspec.Struct, frozen=True):
@@ -165,7 +165,7 @@ def _handled(
 ) -> ExportedField | WithheldField | None:
     """What one of a field's readers made of it; None if it had nothing to say."""
     slot, name, _ = handler
-    refused = next((why for kind, why in _TALLIED.items() if (kind, record.source, name) in diagnostics), None)
+    refused = next((why for kind, why in _COUNTED_AS.items() if (kind, record.source, name) in diagnostics), None)
     is_key = 0 <= slot < len(KEYS)
     attribute = KEY_ATTRIBUTES[name] if is_key else name
     value: AttributeValue | None

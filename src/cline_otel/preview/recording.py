@@ -43,7 +43,8 @@ Outcome = Literal[
 
 read: it was taken in. ignored: the catalogue says that nothing becomes of it. unknown: the catalogue does not know it.
 condition_not_met: it counts only under a condition. malformed: it could not be decoded.
-superseded, late, duplicate, defect: it was read and nothing became of it (``DiagnosticKind``).
+superseded, late, duplicate: it was read and nothing became of it (``DiagnosticKind``).
+defect: a decoder or the translator failed on it.
 clock: no event, but time that passed.
 """
 
@@ -113,7 +114,7 @@ class Preview:
     """A recording, previewed step by step.
 
     Attributes:
-        origin: of whom every request says that it is.
+        resource_and_scope: of whom every request says that it is.
         summary: of the steps that were taken.
     """
 
@@ -152,6 +153,8 @@ class Preview:
         decoder = Decoder(self._catalogue, self._sources)
         for record in records_in_time(self._recording, decoder):
             yield self._step(record)
+        add(self.summary.diagnostics, decoder.diagnostics)
+        self.summary.besides |= _besides(decoder.diagnostics, self._catalogue)
         self.summary.lines_without_event = decoder.without_event
         self._translator.step(tick(last_ns + SILENCE_NS + 1))
         yield from self._clock_step(last_ns)
@@ -242,15 +245,18 @@ class Preview:
 
 def _besides(diagnostics: Diagnostics, catalogue: Catalogue) -> Iterator[tuple[str, int]]:
     for (kind, source, name), times in diagnostics.items():
-        if kind == "unsupported_signal":
+        if kind == "defect":
+            yield f"{name}s that the source {source} failed on, please report", times
+        elif kind == "unsupported_signal":
             yield f"{name.removesuffix('s')} requests of Cline's own, never read", times
         else:
-            known = catalogue.sources[source]
-            yield f"{name}s that hold no {known.title} {known.piece}", times
+            yield f"{name}s of {catalogue.sources[source].title} that could not be decoded", times
 
 
 def _outcome_without_event(record: DecodedRecord) -> Outcome:
     kinds: set[DiagnosticKind] = {kind for kind, _, _ in record.diagnostics}
+    if "defect" in kinds:
+        return "defect"
     if "malformed" in kinds:
         return "malformed"
     if "unmapped_event" in kinds or record.entry is None:

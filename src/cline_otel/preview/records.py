@@ -10,7 +10,7 @@ import msgspec
 from cline_otel.catalogue.compiled import Catalogue, SourceEvent
 from cline_otel.events import Event
 from cline_otel.replay import decode_recorded
-from cline_otel.signals import Diagnostics
+from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import Registry
@@ -52,6 +52,7 @@ class Decoder:
 
     Attributes:
         without_event: how many records so far are no event, and none that went wrong: free text, which is never read.
+        diagnostics: what was counted so far that is of no record.
     """
 
     def __init__(self, catalogue: Catalogue, sources: Registry) -> None:
@@ -59,17 +60,25 @@ class Decoder:
         self._catalogue = catalogue
         self._sources = sources
         self.without_event = 0
+        self.diagnostics: Diagnostics = {}
 
     def records(self, stream: Iterable[Payload]) -> Iterator[DecodedRecord]:
         """Every record of these payloads that names an event or went wrong, in their order."""
         for payload in stream:
             find = self._catalogue.sources[payload.source].vocabulary.find
-            for upstream in self._sources[payload.source].explode(payload):
+            for upstream in self._exploded(payload):
                 events, diagnostics = self.decode(upstream.payload)
                 if not (upstream.name or events or diagnostics):
                     self.without_event += 1
                     continue
                 yield DecodedRecord(upstream, find(upstream.name), events, diagnostics, self)
+
+    def _exploded(self, payload: Payload) -> Iterator[UpstreamRecord]:
+        try:
+            yield from self._sources[payload.source].explode(payload)
+        except Exception:
+            # A defect of a source costs the rest of its payload, as in decoding.
+            count(self.diagnostics, "defect", payload.source, self._catalogue.sources[payload.source].piece)
 
     def decode(self, payload: Payload) -> tuple[list[Event], Diagnostics]:
         """What a payload is decoded to, and what is counted."""

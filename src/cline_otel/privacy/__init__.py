@@ -1,1 +1,1 @@
-"""Who may see what: privacy classes, the user's choices, pseudonyms, shapes of secrets, classes of free text. Pure."""
+"""Who may see what: privacy classes, the user's choices, pseudonyms, secret detectors, classes of free text. Pure."""

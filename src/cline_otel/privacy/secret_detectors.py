@@ -1,4 +1,4 @@
-"""Defence in depth: shapes of keys, e-mail addresses, URLs, paths and random runs, wherever a string is of an open set.
+"""Defence in depth: detectors of keys, e-mail addresses, URLs, paths and random runs in strings of an open set.
 
 The first line is the catalogue: strings that leave stand in a list, or are ids and model names whose
 patterns admit no spaces and no addresses. What could still pass is a secret that somebody put where an id
@@ -16,7 +16,7 @@ from typing import Final, Literal
 SecretKind = Literal["key", "e-mail", "URL", "path", "random"]
 
 MASKED: Final = "[masked]"
-"""What stands for a piece of free text that has one of the shapes."""
+"""What stands for a piece of free text that looks like a secret."""
 
 _KEY: Final = r"""
     (?<![A-Za-z0-9])[SsPpRr][Kk][-_.](?:live|test|proj|ant|or|svcacct)?[-_]?[A-Za-z0-9_.-]{16,}  # OpenAI, Stripe
@@ -62,7 +62,7 @@ _ASSIGNED: Final = rf"""
 """
 _PEM: Final = r"-----BEGIN[\s\S]*?(?:-----END[^-]*-----|\Z)"
 
-_SHAPES: Final[dict[SecretKind, re.Pattern[str]]] = {
+_DETECTORS: Final[dict[SecretKind, re.Pattern[str]]] = {
     "key": re.compile(_KEY, re.VERBOSE),
     "e-mail": re.compile(_E_MAIL),
     "URL": re.compile(_URL, re.VERBOSE),
@@ -82,15 +82,15 @@ _RANDOM_CHANGES: Final = 0.45
 
 
 def secret_kind_of(value: str, *, may_be_random: bool = False) -> SecretKind | None:
-    """The first shape that a string has anywhere in it, or None. Ids may be random, names may not."""
-    for shape, pattern in _SHAPES.items():
+    """The first kind of secret that is found anywhere in a string, or None. Ids may be random, names may not."""
+    for kind, pattern in _DETECTORS.items():
         if pattern.search(value):
-            return shape
+            return kind
     return None if may_be_random or not _looks_random(value) else "random"
 
 
 def masked(text: str) -> str:
-    """Free text with ``MASKED`` for every piece that has one of the shapes, random runs included."""
+    """Free text with ``MASKED`` for every piece that looks like a secret, random runs included."""
     return _RUN.sub(lambda run: MASKED if _may_be_random(run[0]) else run[0], _PIECES.sub(MASKED, text))
 
 

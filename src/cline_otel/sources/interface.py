@@ -55,7 +55,7 @@ class UpstreamRecord(NamedTuple):
 
     Attributes:
         name: the event's name as it was reported, which may be anything; empty if there is none.
-        told_at_ns: when it happened, as it says, nanoseconds since the Unix epoch; None if it does not.
+        reported_at_ns: when it happened, as it says, nanoseconds since the Unix epoch; None if it does not.
         fields: the values by name, still encoded as JSON.
         around: names of what surrounds the fields and is never read.
         payload: this record alone.
@@ -141,11 +141,17 @@ class Input(ABC):
 
     Cursors are given to each call and never kept: they belong to whoever commits them.
 
+    No method but ``erase`` raises anything: files may be missing, torn, damaged or forbidden at any moment, and what
+    cannot be read is said in ``problems`` and tried again at the next call. Whatever is raised all the same is a
+    defect: it is reported once for as long as it lasts, by its type and place, and the other inputs are read on.
+
     Attributes:
+        source: the name of the source that it belongs to.
         problems: what cannot be read at present, a line for people by cursor key; it stops nothing else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
+        self.source = source
         self.problems: dict[str, str] = {}
 
     @abstractmethod
@@ -155,6 +161,10 @@ class Input(ABC):
     @abstractmethod
     def can_go_on_from(self, cursor: bytes) -> bool:
         """Whether a cursor that was stored is one; of another, which is damaged, nothing is asked but this."""
+
+    def usable(self, cursors: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Its own of these cursors, without those that are damaged."""
+        return {key: cursor for key, cursor in cursors.items() if self.owns(key) and self.can_go_on_from(cursor)}
 
     @abstractmethod
     def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
@@ -262,21 +272,32 @@ class Source(ABC):
     def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
         """The events of a payload, in order. What cannot be decoded is counted by its reason and stops nothing.
 
+        Parts may hold anything: no JSON, JSON of another type, a record without the keys that all have, values of any
+        type. Such a record is counted as ``malformed``, and those after it are decoded. Anything else that is raised
+        is a defect: it is counted as ``defect`` and costs the rest of the payload.
+
         Raises:
-            MalformedPayload: nothing of it can be decoded.
+            MalformedPayload: nothing of it can be decoded; before the first event.
         """
 
     @abstractmethod
     def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
-        """Every record of a payload, read as ``decode`` reads it; also those that become nothing."""
+        """Every record of a payload, read as ``decode`` reads it; also those that become nothing.
+
+        Raises nothing, nor does ``with_only``: a record that cannot be read has no name and no fields.
+        """
 
     @abstractmethod
     def recognises(self, content: bytes) -> bool:
-        """Whether a file with this content is a recording of this source."""
+        """Whether a file with this content, which may be anything, is a recording of this source. Raises nothing."""
 
     @abstractmethod
     def recorded(self, path: Path, content: bytes) -> Recorded:
-        """What a file that was recognised holds."""
+        """What a file that was recognised holds. The rest of it may be anything: torn, damaged, of another kind.
+
+        Raises nothing: what cannot be read is counted as ``malformed``, and whole records beside it are kept where
+        they can be told apart. Whatever is raised all the same is counted as ``defect``, and the file is skipped.
+        """
 
     def recordings_in(self, folder: Path) -> Iterable[Path]:
         """Where recordings of it lie in a folder, besides the folder's own files."""
@@ -291,7 +312,10 @@ class Source(ABC):
         return ()
 
     def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver | None:
-        """What listens for it, if it is sent; ``report`` takes a line about a defect, without anything that came."""
+        """What listens for it, if it is sent; ``report`` takes a line about a defect, without anything that came.
+
+        There is one address to listen on, so one source of a registry may have a receiver.
+        """
         return None
 
     def catalogue_text(self) -> SourceText:

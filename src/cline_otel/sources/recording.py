@@ -1,4 +1,7 @@
-"""Recordings: files, or folders of files, with what a source once reported; the source is recognized by the content."""
+"""Recordings: files, or folders of files, with what a source once reported; the source is recognized by the content.
+
+Where a source fails on a file, that is counted as a defect of the source, and the other files are read.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from cline_otel.signals import Diagnostics, add
-from cline_otel.sources.interface import Payload
+from cline_otel.signals import Diagnostics, add, count
+from cline_otel.sources.interface import Payload, Recorded, Source
 from cline_otel.sources.registry import SOURCES, Registry
 
 
@@ -44,11 +47,10 @@ def read_recording(paths: Iterable[Path], only: str | None = None, sources: Regi
         UnreadableRecording: a path does not exist, cannot be read, or a file named outright is of no known source.
     """
     reader = _Reader(sources, only)
-    known = sorted((source.recordings for source in sources.values()), key=str.casefold)
+    known = sources.recordings
     for path in paths:
         if path.is_dir():
-            further = (member for source in sources.values() for member in source.recordings_in(path))
-            for member in dict.fromkeys([*sorted(path.iterdir()), *further]):
+            for member in _members(path, sources):
                 if member.is_file() and not reader.read(member):
                     reader.recording.skipped.append(member)
         elif not path.exists():
@@ -57,6 +59,14 @@ def read_recording(paths: Iterable[Path], only: str | None = None, sources: Regi
             raise UnreadableRecording(f"{path}: not a recording of a known source; name {_any_of(known)}")
     reader.recording.streams = [stream for name in sources for stream in reader.streams[name]]
     return reader.recording
+
+
+def _members(folder: Path, sources: Registry) -> list[Path]:
+    try:
+        further = (member for source in sources.values() for member in source.recordings_in(folder))
+        return list(dict.fromkeys([*sorted(folder.iterdir()), *further]))
+    except OSError as error:
+        raise UnreadableRecording(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
 
 
 def _any_of(words: Sequence[str]) -> str:
@@ -76,13 +86,13 @@ class _Reader:
             content = path.read_bytes()
         except OSError as error:
             raise UnreadableRecording(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-        source = next((source for source in self._sources.values() if source.recognises(content)), None)
+        source = next((source for source in self._sources.values() if self._is_of(source, content)), None)
         if source is None:
             return False
         if self._only is not None and source.name != self._only:
             return True
         self.recording.read.append((path, source.name))
-        recorded = source.recorded(path, content)
+        recorded = self._recorded(source, path, content)
         add(self.recording.diagnostics, recorded.diagnostics)
         streams = self.streams[source.name]
         if recorded.is_own_stream or not streams:
@@ -90,3 +100,17 @@ class _Reader:
         else:
             streams[-1] += recorded.payloads
         return True
+
+    def _is_of(self, source: Source, content: bytes) -> bool:
+        try:
+            return source.recognises(content)
+        except Exception:
+            count(self.recording.diagnostics, "defect", source.name, "recording")
+            return False
+
+    def _recorded(self, source: Source, path: Path, content: bytes) -> Recorded:
+        try:
+            return source.recorded(path, content)
+        except Exception:
+            count(self.recording.diagnostics, "defect", source.name, "recording")
+            return Recorded([], {})

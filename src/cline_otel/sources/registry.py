@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from cline_otel.places import Places
 from cline_otel.sources.cline_log import CLINE_LOG
-from cline_otel.sources.interface import Input, Payload, Source
+from cline_otel.sources.interface import (
+    Input,
+    Intake,
+    Listening,
+    MalformedPayload,
+    Payload,
+    Receiver,
+    ReceiverRefused,
+    Source,
+)
 from cline_otel.sources.otlp import OTLP
 from cline_otel.sources.plugin import PLUGIN
 
@@ -24,7 +33,18 @@ class Registry(Mapping[str, Source]):
     """Sources by name, the highest rank first."""
 
     def __init__(self, sources: Iterable[Source]) -> None:
-        self._sources = {source.name: source for source in sources}
+        """Takes sources.
+
+        Raises:
+            ValueError: two of them have the same name.
+        """
+        self._sources: dict[str, Source] = {}
+        for source in sources:
+            if (other := self._sources.setdefault(source.name, source)) is not source:
+                raise ValueError(
+                    f"two sources are called {source.name}: "
+                    f"{' and '.join(type(each).__qualname__ for each in (other, source))}; rename one"
+                )
 
     def __getitem__(self, name: str) -> Source:
         return self._sources[name]
@@ -35,13 +55,21 @@ class Registry(Mapping[str, Source]):
     def __len__(self) -> int:
         return len(self._sources)
 
-    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
-        """The events of a payload, by its source's decoder.
+    def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterator[Event]:
+        """The events of a payload, by its source's decoder. A defect of that is counted, and ends the payload alone.
 
         Raises:
-            MalformedPayload: nothing of it can be decoded.
+            MalformedPayload: nothing of it can be decoded; before the first event.
         """
-        return self._sources[payload.source].decode(payload, catalogue, diagnostics)
+        source = self._sources[payload.source]
+        try:
+            yield from source.decode(payload, catalogue, diagnostics)
+        except MalformedPayload:
+            raise
+        except Exception:
+            from cline_otel.signals import count
+
+            count(diagnostics, "defect", payload.source, catalogue.sources[payload.source].piece)
 
     def catalogue(self, policy: Policy | None = None) -> Catalogue:
         """The catalogue with these sources, as the user's decisions make it.
@@ -65,9 +93,29 @@ class Registry(Mapping[str, Source]):
         self._check_order()
         return self._tables
 
+    @property
+    def recordings(self) -> list[str]:
+        """What recordings there are, in words, sorted."""
+        return sorted((source.recordings for source in self.values()), key=str.casefold)
+
     def inputs(self, places: Places) -> list[Input]:
         """All that is to be polled, the inputs of the highest rank first."""
         return [each for source in self.values() for each in source.inputs(places)]
+
+    def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver | None:
+        """What listens for the one source that is sent, if there is such.
+
+        Raises:
+            ReceiverRefused: there are several.
+        """
+        made = {name: source.receiver(listening, intake, report) for name, source in self.items()}
+        receivers = {name: receiver for name, receiver in made.items() if receiver is not None}
+        if len(receivers) > 1:
+            raise ReceiverRefused(
+                f"the sources {' and '.join(receivers)} would all listen on {listening.host}:{listening.port}: "
+                "one of them can; leave the others out of the registry"
+            )
+        return next(iter(receivers.values()), None)
 
     def reads(self, places: Places) -> list[str]:
         """What is read, and where, for people."""

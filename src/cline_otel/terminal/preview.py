@@ -13,7 +13,8 @@ from rich.text import Text
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.journal.records import KeptRequest, SignalStatus
 from cline_otel.preview import ExportedField, Item, Measurement, Outcome, Reason, Sender, Step, Summary, WithheldField
-from cline_otel.signals import DiagnosticKind, Diagnostics, SignalName, SpanKind, StatusCode
+from cline_otel.signals import Diagnostics, SignalName, SpanKind, StatusCode
+from cline_otel.terminal.diagnostics import MEANINGS
 from cline_otel.terminal.formatting import glyphs_for, printable
 
 _PIPE_WIDTH: Final = 160
@@ -26,10 +27,10 @@ _FEWEST_CELLS: Final = 12
 
 _OUTCOMES: Final[dict[Outcome, tuple[str, str]]] = {
     "read": ("read", ""),
-    "superseded": ("duplicates of the primary source", "Not exported: duplicate of the primary source."),
-    "duplicate": ("seen before", "Not exported: it was seen before."),
-    "late": ("late", "Not exported: its run is closed."),
-    "defect": ("failed, please report", "Not exported: the translator failed on it, please report."),
+    "superseded": (MEANINGS["superseded"].label, "Not exported: duplicate of the primary source."),
+    "duplicate": (MEANINGS["duplicate"].label, "Not exported: it was seen before."),
+    "late": (MEANINGS["late"].label, "Not exported: its run is closed."),
+    "defect": (MEANINGS["defect"].label, "Not exported: a source or the translator failed on it, please report."),
     "ignored": ("ignored", "ignored"),
     "condition_not_met": ("condition not met", "condition not met"),
     "unknown": ("unknown", "not in the catalogue"),
@@ -56,19 +57,6 @@ _REASONS: Final[dict[Reason, tuple[str, str]]] = {
     "used_internally": ("internal, never exported", "dim"),
     "condition": ("only a condition", "dim"),
     "never_read": ("never read", "dim"),
-}
-
-_KINDS: Final[dict[DiagnosticKind, str]] = {
-    "redacted_value": "looked like a secret",
-    "replaced_value": "outside the known values",
-    "dropped_field": "not in the catalogue",
-    "unmapped_event": "unknown events",
-    "malformed": "could not be decoded",
-    "superseded": "duplicates of the primary source",
-    "duplicate": "seen before",
-    "late": "late",
-    "missing": "never written, spool full",
-    "defect": "failed, please report",
 }
 
 _NOUNS: Final[dict[SignalName, tuple[str, str]]] = {
@@ -221,18 +209,17 @@ class PreviewView:
         self._console.print()
 
     def _print_diagnostics(self, diagnostics: Diagnostics) -> None:
-        shown = {key: times for key, times in diagnostics.items() if key[0] in _KINDS}
-        if not shown:
+        if not diagnostics:
             return
         self._print(2, Text("dropped or changed before export", "yellow"))
-        for kind, words in _KINDS.items():
+        for kind, meaning in MEANINGS.items():
             names = [
                 f"{self._safe(name)} ({source}{f' {self._glyphs.times}{times:,}' if times > 1 else ''})"
-                for (of_kind, source, name), times in shown.items()
+                for (of_kind, source, name), times in diagnostics.items()
                 if of_kind == kind
             ]
             if names:
-                self._print_list(4, words, names, "")
+                self._print_list(4, meaning.label, names, "")
 
     def print_note(self, note: str) -> None:
         """Something to know besides."""

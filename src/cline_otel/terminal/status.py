@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -19,23 +18,7 @@ from cline_otel.journal.records import JournalStatus
 from cline_otel.running import Running
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
-
-_KIND_MEANINGS: Final = {
-    "unmapped_event": "events the catalogue does not know",
-    "dropped_field": "fields the catalogue does not list",
-    "replaced_value": "values outside the known set, sent as _OTHER",
-    "redacted_value": "values with the shape of a key, address, path or random run, sent as _REDACTED",
-    "malformed": "could not be read",
-    "superseded": "duplicates of the primary source",
-    "duplicate": "seen before",
-    "late": "came after its run was closed",
-    "switched_off": "came while telemetry was off, dropped unread",
-    "unsupported_signal": "Cline's own metrics and traces, not read",
-    "defect": "the translator failed on it: please report",
-    "missing": "the plugin's spool was full",
-    "unreadable": "stored by another release and not readable, so discarded",
-}
-_PROBLEMS: Final = frozenset({"malformed", "defect", "missing", "unreadable"})
+from cline_otel.terminal.diagnostics import MEANINGS
 
 
 class SourceStatus(msgspec.Struct):
@@ -48,6 +31,7 @@ class SourceStatus(msgspec.Struct):
         unread_lines: whole lines that were written and not read yet; None where that is unknown.
         oldest_unread_at_ns: when the first of them was written, as it says; nanoseconds since the Unix epoch.
         last_read_at_ns: when something was last read from the file, nanoseconds since the Unix epoch.
+        problem: why it is not known what is unread; empty if it is.
     """
 
     source: str
@@ -58,6 +42,7 @@ class SourceStatus(msgspec.Struct):
     unread_lines: int | None = None
     oldest_unread_at_ns: int | None = None
     last_read_at_ns: int | None = None
+    problem: str = ""
 
 
 def status_line(status: JournalStatus, open_runs: int) -> str:
@@ -100,7 +85,7 @@ def render_status(
     if excluded:
         parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
     parts += ["", _source_table(sources), "", _signal_table(status)]
-    parts += _problems(status)
+    parts += _problems(status, sources)
     counts = _count_table(status)
     if counts.row_count:
         parts += ["", counts]
@@ -152,11 +137,14 @@ def _source_table(sources: list[SourceStatus]) -> Table:
 
 
 def _unread_text(source: SourceStatus) -> Text:
+    if source.problem:
+        return Text("not known", "red")
     if source.unread_bytes is None:
         return Text("-")
     if not source.unread_bytes:
         return Text("0")
-    text = f"{_many(source.unread_lines or 0, 'line')}, {_size(source.unread_bytes)}"
+    text = "" if source.unread_lines is None else f"{_many(source.unread_lines, 'line')}, "
+    text += _size(source.unread_bytes)
     if source.oldest_unread_at_ns is not None:
         text += f",\noldest {_ago(source.oldest_unread_at_ns)}"
     return Text(text, "yellow", justify="right")
@@ -184,8 +172,10 @@ def _alarming(number: int) -> Text:
     return Text(str(number), "red" if number else "")
 
 
-def _problems(status: JournalStatus) -> list[RenderableType]:
-    problems: list[RenderableType] = []
+def _problems(status: JournalStatus, sources: list[SourceStatus]) -> list[RenderableType]:
+    problems: list[RenderableType] = [
+        Text(f"{source.source}: {source.problem}", "red") for source in sources if source.problem
+    ]
     for name, signal in status.signals.items():
         if signal.last_error:
             remedy = f"; {signal.last_remedy}" if signal.last_remedy else ""
@@ -199,10 +189,10 @@ def _problems(status: JournalStatus) -> list[RenderableType]:
 
 def _count_table(status: JournalStatus) -> Table:
     table = _table("Dropped or changed", "Source", "Name", "Count", left=3)
-    for kind, meaning in _KIND_MEANINGS.items():
+    for kind, meaning in MEANINGS.items():
         rows = [count for count in status.counts if count.kind == kind]
         for first, count in zip([True] + [False] * len(rows), rows, strict=False):
-            shown = Text(meaning if first else "", "red" if kind in _PROBLEMS else "")
+            shown = Text(meaning.text if first else "", meaning.style)
             table.add_row(shown, count.source, escape(count.name), str(count.count))
     return table
 

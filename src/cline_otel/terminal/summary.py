@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from cline_otel.signals import DiagnosticKind, Diagnostics, LogRecord, MetricTotal, SpanRecord
+from cline_otel.signals import Diagnostics, LogRecord, MetricTotal, SpanRecord
+from cline_otel.terminal.diagnostics import MEANINGS
 from cline_otel.terminal.formatting import Glyphs, glyphs_for, printable
 from cline_otel.terminal.span_tree import has_failed
-
-_KINDS: Final[dict[DiagnosticKind, tuple[str, bool]]] = {
-    "malformed": ("could not be decoded", True),
-    "unmapped_event": ("events that the catalogue does not know", True),
-    "defect": ("records that the translator failed on: please report it", True),
-    "missing": ("records that were never written because the spool was full", True),
-    "late": ("came after their run was closed", True),
-    "dropped_field": ("fields that are not on the allowlist", False),
-    "replaced_value": ("values outside their known set", False),
-    "redacted_value": ("values with the shape of a secret", False),
-    "superseded": ("duplicates of the primary source", False),
-    "duplicate": ("seen before", False),
-    "unsupported_signal": ("Cline's own metrics and traces, not read", False),
-}
-"""In the order of the summary: what they mean, and whether it is something to look into."""
 
 
 def render_summary(
@@ -68,19 +53,19 @@ class _SummaryView:
         yield from line.wrap(console, width)
         if self._diagnostics:
             yield from Text("Dropped or changed:", "dim").wrap(console, width)
-        for kind, (meaning, is_concern) in _KINDS.items():
+        for kind, meaning in MEANINGS.items():
             names = _names_by_source(kind, self._diagnostics, glyphs)
             if not names:
                 continue
             times = sum(number for key, number in self._diagnostics.items() if key[0] == kind)
-            line = Text(f"{times:,} {kind}", "yellow" if is_concern else "").append(f": {meaning}", "not yellow dim")
+            line = Text(f"{times:,} {kind}", meaning.style).append(f": {meaning.text}", "not red not yellow dim")
             yield from _indented(line, 2, console, width)
             for source, counted in names.items():
                 line = Text(f"{source}: ", "dim").append(", ".join(counted), "not dim")
                 yield from _indented(line, 4, console, width)
 
 
-def _names_by_source(kind: DiagnosticKind, diagnostics: Diagnostics, glyphs: Glyphs) -> dict[str, list[str]]:
+def _names_by_source(kind: str, diagnostics: Diagnostics, glyphs: Glyphs) -> dict[str, list[str]]:
     """What a kind was counted for, by source, the most frequent first."""
     counted: dict[str, list[str]] = {}
     for (of_kind, source, name), times in sorted(

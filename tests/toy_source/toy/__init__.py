@@ -1,7 +1,8 @@
 """A source that is none of ours: JSON files that are rewritten whole, as Cline's session files are.
 
 ``<Cline's directory>/toys/NAME.toy`` holds a JSON array; each record has ``what``, ``at`` (milliseconds) and fields.
-A cursor is the number of records that are done with.
+A cursor is the number of records that are done with. A file may be half written, or gone, whenever it is looked at:
+then it is read at a later look. A record may be anything: what is none is counted by the decoder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import Event
 from cline_otel.places import Places
-from cline_otel.signals import Diagnostics
+from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Input, Payload, Reading, Recorded, Source, Unread, UpstreamRecord
 from toy_source.toy import decode as decoder
 
@@ -34,7 +35,11 @@ class ToySource(Source):
         return content.startswith(b'[{"what":"toy.')
 
     def recorded(self, path: Path, content: bytes) -> Recorded:
-        return Recorded([Payload(self.name, records_of(content))], {})
+        diagnostics: Diagnostics = {}
+        records = records_of(content)
+        if records is None:
+            count(diagnostics, "malformed", self.name, "file")
+        return Recorded([Payload(self.name, records or [])], diagnostics)
 
     def where(self, places: Places) -> str:
         return str(places.cline_directory / "toys")
@@ -47,12 +52,11 @@ class ToyFiles(Input):
     """All files of a folder; each is read whole whenever it holds more than before."""
 
     def __init__(self, source: str, folder: Path) -> None:
-        super().__init__()
-        self._source = source
+        super().__init__(source)
         self._folder = folder
 
     def owns(self, key: str) -> bool:
-        return key.startswith("toy/")
+        return key.startswith(f"{self.source}/")
 
     def can_go_on_from(self, cursor: bytes) -> bool:
         return cursor.isdigit()
@@ -62,7 +66,7 @@ class ToyFiles(Input):
         for key, records in self._records():
             done = int(cursors.get(key, b"0"))
             if len(records) > done:
-                readings.append(Reading(key, b"%d" % len(records), Payload(self._source, records[done:])))
+                readings.append(Reading(key, b"%d" % len(records), Payload(self.source, records[done:])))
         return readings
 
     def ends(self) -> dict[str, bytes | None]:
@@ -73,12 +77,28 @@ class ToyFiles(Input):
         return Unread(sum(map(len, left)), len(left))
 
     def _records(self) -> Iterator[tuple[str, list[bytes]]]:
+        self.problems = {}
         for path in sorted(self._folder.glob("*.toy")):
-            yield f"toy/{path.name}", records_of(path.read_bytes())
+            key = f"{self.source}/{path.name}"
+            try:
+                records = records_of(path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self.problems[key] = f"{path}: cannot be read ({error.strerror}); check its permissions"
+                continue
+            if records is None:
+                self.problems[key] = f"{path}: not whole yet, or damaged; it is read when it is whole"
+            else:
+                yield key, records
 
 
-def records_of(content: bytes) -> list[bytes]:
-    return [bytes(record) for record in msgspec.json.decode(content, type=list[msgspec.Raw])]
+def records_of(content: bytes) -> list[bytes] | None:
+    """The records of a file, each still encoded; None if it is no whole JSON array."""
+    try:
+        return [bytes(record) for record in msgspec.json.decode(content, type=list[msgspec.Raw])]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 TOY = ToySource()

@@ -33,13 +33,12 @@ class TailedFile(Input):
     Args:
         source: the source's name.
         path: the file; predecessors are found as ``path.1`` and so on.
-        told_at_ns: reads when a line was written.
+        reported_at_ns: reads when a line was written.
     """
 
     def __init__(self, source: str, path: Path, reported_at_ns: ReportedAt) -> None:
-        super().__init__()
+        super().__init__(source)
         self.key = tail_key(source, path)
-        self._source = source
         self._tail = Tail(path)
         self._reported_at_ns = reported_at_ns
 
@@ -61,7 +60,7 @@ class TailedFile(Input):
         self.problems = {}
         if chunk is None:
             return []
-        payload = Payload(self._source, chunk.lines, skipped_parts=chunk.skipped_lines)
+        payload = Payload(self.source, chunk.lines, skipped_parts=chunk.skipped_lines)
         return [Reading(self.key, encode_position(chunk.position), payload)]
 
     def ends(self) -> dict[str, bytes | None]:
@@ -107,7 +106,7 @@ def unread_lines(path: Path, position: Position | None, reported_at_ns: Reported
                 first = first or data.partition(b"\n")[0]
                 lines += data.count(b"\n")
     except OSError:
-        return Unread(size_bytes)
+        return Unread(size_bytes, records=None)
     return Unread(size_bytes, lines, reported_at_ns(first))
 
 

@@ -4,6 +4,8 @@ In every round the inputs of the lowest rank are read first and handed over last
 whatever the log reports was then written before the spool was looked at, so the plugin's claim of a session always
 precedes what the log says of it.
 
+An input that raises something is a defect of its source: that is reported, and the other inputs are read on.
+
 While telemetry is switched off what comes is skipped instead: cursors move to the ends and finished files are
 deleted, without a line being read.
 """
@@ -13,24 +15,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from cline_otel.defects import described
 from cline_otel.sources.files.tailing import READ_LIMIT_BYTES, Position, encode_position
 from cline_otel.sources.intake import Batch, Busy, Submit, Unavailable
-from cline_otel.sources.interface import Input, Payload, Reading
+from cline_otel.sources.interface import Finished, Input, Payload, Reading
 
 POLL_INTERVAL_SECONDS = 0.5
 MAX_BATCHES = 256
 """Batches read in one poll, so that a poll ends however fast others write: 256 MiB, four times a full spool."""
 
 SKIPPING_KEY = "passing-over"
-"""The cursor key that is there while inputs are skipped, so that a bridge that starts later knows they were."""
+"""The cursor key that is there while inputs are skipped, so that a bridge that starts later knows they were.
+
+With a source's name behind it: that source failed when it was to be skipped, and is not read before it was.
+"""
 
 INTERRUPTED_KEY = "interrupted"
 """The cursor key that is there from then on until the runs that were open are closed."""
 
 MARK = encode_position(Position(0, 0, 0, b""))
-"""The value of the two keys above, which are no places."""
+"""The value of the keys above, which are no places."""
 
 _logger = logging.getLogger(__name__)
 
@@ -38,26 +45,40 @@ _logger = logging.getLogger(__name__)
 def renewed_cursors(cursors: Mapping[str, bytes], inputs: Sequence[Input]) -> dict[str, bytes | None]:
     """New cursors for those that no input can go on from, by key: the end of what is there now, None for nothing.
 
-    What was not read is passed by. Read again from the beginning, all that was read would be counted twice.
+    What was not read is passed by. Read again from the beginning, all that was read would be counted twice; so an
+    input that fails now is skipped to its end before it is read.
     """
     renewed: dict[str, bytes | None] = {}
     for key, cursor in cursors.items():
         owner = next((each for each in inputs if each.owns(key)), None)
         if owner is not None and not owner.can_go_on_from(cursor):
-            renewed[key] = owner.ends().get(key)
+            try:
+                renewed[key] = owner.ends().get(key)
+            except Exception as error:
+                _logger.warning("%s", _defect(owner, error))
+                renewed |= {key: None, _to_skip(owner): MARK}
     return renewed
+
+
+def _to_skip(each: Input) -> str:
+    return f"{SKIPPING_KEY}/{each.source}"
+
+
+def _defect(each: Input, error: Exception) -> str:
+    return f"source {each.source} cannot be read, the others are: {described(error)}, please report this line"
 
 
 class Poller:
     """Polls inputs until it is stopped.
 
     Cursors advance only with the commit. A batch that the pipeline refuses with Busy or
-    Unavailable is read again later; any other exception ends the task. Cancelling it is safe at any
-    point, but ends its life: make a new one from the journal's cursors.
+    Unavailable is read again later; any other exception of the pipeline ends the task. Cancelling it is
+    safe at any point, but ends its life: make a new one from the journal's cursors.
 
     Args:
         submit: takes a batch and returns after its commit.
-        cursors: the journal's cursors at the start, by key; keys that no input owns are left alone.
+        cursors: the journal's cursors at the start, by key; those that no input owns, or can go on from, are left
+            alone.
         inputs: what to poll, the highest rank first.
         may_read: False while the journal is full; inputs then keep what they hold, and time stands still.
         skips: True while what comes is not to be read, now or ever. Afterwards reading goes on from the
@@ -95,11 +116,9 @@ class Poller:
         self._stopping = False
         self._problems: dict[str, str] = {}
         self._reported: dict[str, str] = {}
-        self._cursors: dict[str, bytes] = {}
-        for key, cursor in cursors.items():
-            owner = next((each for each in self._inputs if each.owns(key)), None)
-            if owner is not None or key == SKIPPING_KEY:
-                self._cursors[key] = cursor
+        self._cursors = {key: cursor for key, cursor in cursors.items() if key.partition("/")[0] == SKIPPING_KEY}
+        for each in self._inputs:
+            self._cursors |= each.usable(cursors)
 
     async def run(self) -> None:
         """Poll until stopped; the last poll begins after :meth:`stop` was called."""
@@ -119,7 +138,8 @@ class Poller:
     def close(self) -> None:
         """Let go of open files."""
         for each in self._inputs:
-            each.close()
+            with self._outliving(each):
+                each.close()
 
     async def poll_once(self) -> bool:
         """Hand over what there is to read, then the time; less if the pipeline refuses.
@@ -131,6 +151,8 @@ class Poller:
         try:
             if self._skips() or (SKIPPING_KEY in self._cursors and self._may_read()):
                 await self.skip_to_end()
+            elif (failed := [each for each in self._inputs if _to_skip(each) in self._cursors]) and self._may_read():
+                await self._commit((), self._changed(self._ends(failed)))
             drained = await self._drain()
             if drained:
                 await self._finish()
@@ -169,17 +191,25 @@ class Poller:
         return None
 
     def _read(self, each: Input) -> list[Reading]:
-        readings = each.read(self._cursors, self._limit_bytes)
-        self._problems.update(each.problems)
-        return readings
+        if _to_skip(each) in self._cursors:
+            return []
+        with self._outliving(each):
+            readings = each.read(self._cursors, self._limit_bytes)
+            self._problems.update(each.problems)
+            return readings
+        return []
+
+    @contextmanager
+    def _outliving(self, each: Input) -> Iterator[None]:
+        """Within this block an exception of an input is a problem of its source."""
+        try:
+            yield
+        except Exception as error:
+            self._problems[each.source] = _defect(each, error)
 
     async def skip_to_end(self) -> None:
         """Move every cursor to the end, and delete the files that are finished."""
-        ends: dict[str, bytes | None] = {}
-        for each in self._inputs:
-            ends |= each.ends()
-            self._problems.update(each.problems)
-        changed = {key: end for key, end in ends.items() if end != self._cursors.get(key)}
+        changed = self._changed(self._ends(self._inputs))
         was_marked = SKIPPING_KEY in self._cursors
         if self._skips() and not was_marked:
             changed |= dict.fromkeys((SKIPPING_KEY, INTERRUPTED_KEY), MARK)
@@ -189,23 +219,43 @@ class Poller:
         await self._commit((), changed)
         for each in self._inputs:
             # That a writer is gone is said when it is read on: until then it is not known what it left open.
-            each.remove(each.finished(self._cursors)._replace(payloads=()), self._cursors)
+            with self._outliving(each):
+                each.remove(each.finished(self._cursors)._replace(payloads=()), self._cursors)
         await self._commit((), self._missing())
+
+    def _ends(self, inputs: Iterable[Input]) -> dict[str, bytes | None]:
+        """Cursors behind all that is there; of a source that fails, that it is still to be skipped."""
+        ends: dict[str, bytes | None] = {}
+        for each in inputs:
+            failed: bytes | None = MARK
+            with self._outliving(each):
+                ends |= each.ends()
+                self._problems.update(each.problems)
+                failed = None
+            ends[_to_skip(each)] = ends.get(_to_skip(each)) or failed
+        return ends
+
+    def _changed(self, ends: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+        return {key: end for key, end in ends.items() if end != self._cursors.get(key)}
 
     async def _finish(self) -> None:
         """Say who is gone, remove what is finished after that commit, forget its cursors, and say what time it is."""
         for each in self._inputs:
-            finished = each.finished(self._cursors)
+            finished = Finished()
+            with self._outliving(each):
+                finished = each.finished(self._cursors)
             if finished.payloads:
                 await self._commit(finished.payloads, {})
-            each.remove(finished, self._cursors)
+            with self._outliving(each):
+                each.remove(finished, self._cursors)
         await self._commit((), self._missing(), tick_at_ns=self._wall_clock_ns())
 
     def _missing(self) -> dict[str, bytes | None]:
         missing: dict[str, bytes | None] = {}
         for each in self._inputs:
-            missing |= dict.fromkeys(each.missing(self._cursors))
-            self._problems.update(each.problems)
+            with self._outliving(each):
+                missing |= dict.fromkeys(each.missing(self._cursors))
+                self._problems.update(each.problems)
         return missing
 
     async def _commit(

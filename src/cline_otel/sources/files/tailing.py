@@ -158,13 +158,15 @@ def unread_bytes(path: Path, position: Position | None) -> int:
     """How far a reader at ``position`` lags behind the end of the file, in bytes; 0 if there is no readable file."""
     try:
         file = _open(path, follow_symlinks=True)
+        if file is None:
+            return 0
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            if position is not None and _continues(file, position, same_inode=True):
+                return size - position.offset
+            return size
     except UnreadableFile:
         return 0
-    if file is None:
-        return 0
-    with file:
-        size = os.fstat(file.fileno()).st_size
-        return size - position.offset if position is not None and _continues(file, position, same_inode=True) else size
 
 
 class Tail:

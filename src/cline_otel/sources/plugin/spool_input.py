@@ -22,8 +22,7 @@ class SpoolInput(Input):
     """
 
     def __init__(self, source: str, reader: SpoolReader, wall_clock_ns: Callable[[], int] = time.time_ns) -> None:
-        super().__init__()
-        self._source = source
+        super().__init__(source)
         self._reader = reader
         self._wall_clock_ns = wall_clock_ns
         self._said_gone: set[str] = set()
@@ -44,7 +43,7 @@ class SpoolInput(Input):
             Reading(
                 chunk.file.key,
                 encode_position(chunk.position),
-                Payload(self._source, chunk.lines, writer=chunk.file.process.name, skipped_parts=chunk.skipped_lines),
+                Payload(self.source, chunk.lines, writer=chunk.file.process.name, skipped_parts=chunk.skipped_lines),
             )
             for chunk in chunks
         ]
@@ -70,7 +69,7 @@ class SpoolInput(Input):
         now_ns = self._wall_clock_ns()
         return Finished(
             tuple(
-                Payload(self._source, writer=process.name, ended_at_ns=now_ns)
+                Payload(self.source, writer=process.name, ended_at_ns=now_ns)
                 for process in gone
                 if process.name not in self._said_gone
             ),
