@@ -60,7 +60,9 @@ class Received:
                 bare_record.ClearField("attributes")
                 self.bare_logs.setdefault(uid, set()).add(bare_record.SerializeToString(deterministic=True))
         self.snapshots = [totals_of(request) for request in metrics]
-        self.totals: Totals = self.snapshots[-1] if self.snapshots else {}
+        self.totals: Totals = {}
+        for snapshot in self.snapshots:
+            self.totals |= snapshot
         self.resources = {
             "traces": _resources(each for request in traces for each in request.resource_spans),
             "metrics": _resources(each for request in metrics for each in request.resource_metrics),
@@ -92,9 +94,9 @@ class Received:
         )
 
 
-def start_times(request: ExportMetricsServiceRequest) -> set[int]:
-    """When the totals of a request began, nanoseconds since the Unix epoch."""
-    return {point.start_time_unix_nano for _, point in _points(request)}
+def start_times(request: ExportMetricsServiceRequest) -> dict[str, int]:
+    """When each series of a request began, nanoseconds since the Unix epoch."""
+    return {f"{name} {point.attributes}": point.start_time_unix_nano for name, point in _points(request)}
 
 
 def assert_tells(received: Received, expected: Received) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cline_otel.aggregation.totals import EARLIEST_START_NS
 from waiting import PATIENCE_SECONDS, wait_until
 
 from .endpoint import Answer, Endpoint
@@ -201,7 +202,7 @@ def test_a_restart_resets_no_counter_and_keeps_the_instance_id(tmp_path: Path) -
     assert resource == {"service.name": "cline", "service.instance.id": home.status()["instance_id"]}
 
 
-def test_all_totals_began_when_the_journal_was_made(tmp_path: Path) -> None:
+def test_a_restart_begins_no_series_anew(tmp_path: Path) -> None:
     with Endpoint() as endpoint:
         home = Home(tmp_path / "home", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url})
         give_log(home, log_copies(1))
@@ -210,8 +211,12 @@ def test_all_totals_began_when_the_journal_was_made(tmp_path: Path) -> None:
                 wait_until(lambda: len(endpoint.taken["traces"]) > 0, lambda: bridge.said)
                 assert bridge.stop() == 0
         assert len(endpoint.metrics()) >= 2
-        began = {time for request in endpoint.metrics() for time in start_times(request)}
-        assert began == {home.status()["started_at_ns"]}
+        began: dict[str, int] = {}
+        for request in endpoint.metrics():
+            for series, started_at_ns in start_times(request).items():
+                assert began.setdefault(series, started_at_ns) == started_at_ns
+        assert began
+        assert min(began.values()) >= home.status()["started_at_ns"] - 2 * EARLIEST_START_NS
 
 
 def test_the_standard_variables_name_the_service(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_mistake_in_the_command_line_is_told_in_one_line(home: Home, arguments
         ("OTEL_EXPORTER_OTLP_HEADERS", "planted-secret-a81", "name=value"),
         ("OTEL_SDK_DISABLED", "yes", "true or false"),
         ("OTEL_TRACES_EXPORTER", "zipkin_of_the_future", "zipkin_of_the_future"),
-        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", "cumulativetodelta"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "sum", "cumulative, delta or lowmemory"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/authority.pem", "/no/such/authority.pem"),
         ("CLINE_OTEL_BRIDGE_JOURNAL_LIMIT_BYTES", "12", "8388608"),
     ],

@@ -235,7 +235,7 @@ PLUGIN, LOG = (
                     )
                 ),
             ],
-            "source fork: it claims sessions, as plugin does, so their ranks must differ",
+            "source fork: it claims sessions, as plugin does, so their ranks must differ: write another rank",
         ),
         ([LOG], "known to 'plugin', which is no source"),
         ([LOG._replace(text="[source]")], "sources/cline_log/catalogue.toml"),

@@ -216,7 +216,10 @@ def _check_ranks(sources: Mapping[str, model.SourceTable]) -> Iterator[str]:
     others = max((source.rank for source in sources.values() if not source.claims_sessions), default=-1)
     for name, source in sources.items():
         if source.claims_sessions and (other := claiming.setdefault(source.rank, name)) != name:
-            yield f"source {name}: it claims sessions, as {other} does, so their ranks must differ"
+            yield (
+                f"catalogue.toml: source {name}: it claims sessions, as {other} does, so their ranks must differ: "
+                "write another rank in [source] of its catalogue.toml"
+            )
         if source.claims_sessions and source.rank <= others:
             yield (
                 f"catalogue.toml: source {name}: it claims sessions, so its rank has to be above {others}: "

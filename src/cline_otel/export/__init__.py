@@ -9,8 +9,9 @@ name                               what it is                                   
 ``Exporter``                       sends one batch of one signal to one destination, once              ``interface``
 ``Exporters``                      the exporters of every signal's destinations                        ``exporters``
 ``DeliveryLoop``                   empties the outbox of one signal, traces or logs, into an exporter  ``delivery_loop``
-``PeriodicMetricReader``           gives the newest metric totals to exporters at every interval       ``metric_reader``
-``Delivery``                       all loops and the reader: started, paused, replaced, ended as one   ``delivery``
+``PeriodicMetricReader``           sends one destination the newest metric totals at every interval    ``metric_reader``
+``DeltaMetricReader``              queues and sends what they have grown by at every interval          ``delta_reader``
+``Delivery``                       all loops and readers: started, paused, replaced, ended as one      ``delivery``
 =================================  ==================================================================  =================
 
 ``Exporter``, ``batch`` and ``PeriodicMetricReader`` mean what they mean in the OpenTelemetry SDK specification.
