@@ -182,3 +182,23 @@ def test_a_state_directory_that_is_held_is_made_and_is_its_owner_s_alone(tmp_pat
     directory = tmp_path / "further" / "state"
     with hold_state_directory(directory):
         assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_crash_left_beside_the_journal_is_made_private(tmp_path: Path) -> None:
+    crashed = tmp_path / "crashed"
+    crashed.mkdir(mode=0o700)
+    with Journal.open(tmp_path / "journal.db") as journal:
+        journal.commit(Commit(state={"a": b"1"}))
+        for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+            (crashed / name).write_bytes((tmp_path / name).read_bytes())
+            (crashed / name).chmod(0o644)
+    with Journal.open(crashed / "journal.db") as again:
+        assert dict(again.load_state()) == {"a": b"1"}
+        assert {(crashed / f"journal.db{suffix}").stat().st_mode & 0o077 for suffix in ("", "-wal", "-shm")} == {0}
+
+
+def test_a_state_directory_is_let_go_also_where_somebody_tidied_up(tmp_path: Path) -> None:
+    with hold_state_directory(tmp_path):
+        (tmp_path / "bridge.pid").unlink()
+    with hold_state_directory(tmp_path):
+        assert (tmp_path / "bridge.pid").exists()

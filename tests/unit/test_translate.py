@@ -365,6 +365,13 @@ def test_what_waited_for_an_owner_goes_to_the_run_that_it_is_of() -> None:
     assert {span.span_id for span in spans} == {ids.run_span_id("a", "r"), ids.run_span_id("c", "rc")}
 
 
+def test_the_mode_of_a_subagent_is_no_switch_of_its_session() -> None:
+    child = told("run.started", 1, run="c/rc", parent_agent_id="a", parent_run_id="r", cline__mode="plan")
+    ends = [told("run.finished", 2, run="c/rc"), told("run.finished", 3)]
+    outputs = translate([tick(START_NS), told("run.started", 0, cline__mode="act"), child, *ends])
+    assert [log.event_name for log in outputs.logs if log.event_name == "cline.mode.switched"] == []
+
+
 # --- waiting --------------------------------------------------------------------------------------------
 
 
