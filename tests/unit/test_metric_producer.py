@@ -210,6 +210,17 @@ def test_another_histogram_aggregation_begins_anew_and_what_was_before_is_told(
         assert [point[2] for point in points_of(snapshot.requests[0].payload, DURATION)] == [0.0, 2.0]
 
 
+def test_growth_that_waits_or_was_refused_is_no_span_and_no_log_record(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta", "gone": "delta"})
+    bridge.measure(COST, 1.0)
+    bridge.producer.form("d")
+    bridge.producer.form("gone")
+    bridge.producer.begin({"d": "delta"})
+    assert bridge.journal.newest(9) == []
+    assert bridge.journal.erase_pending() == 0
+    assert bridge.journal.status().signals["metrics"].erased_items == 2
+
+
 def test_after_an_erasure_growth_is_what_came_since(bridge: Bridge) -> None:
     bridge.producer.begin({"d": "delta"})
     bridge.measure(COST, 1.0)

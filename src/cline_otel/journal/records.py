@@ -9,7 +9,7 @@ import msgspec
 from cline_otel.signals import Diagnostics, SignalName
 
 OutboxSignal = Literal["traces", "logs"]
-"""The signals that queue. Metrics do not: a snapshot of the newest totals replaces any lost one."""
+"""What queues as it is made. Requests of metrics are formed out of the totals: ``metric_marks``."""
 
 
 class JournalError(Exception):
@@ -140,7 +140,7 @@ class JournalStatus(msgspec.Struct):
 
     Attributes:
         used_bytes: pages in use; what ``limit_bytes`` bounds.
-        started_at_ns: when the journal was created, the start time of its cumulative metrics.
+        started_at_ns: when the journal was created, or erased last.
         instance_id: this installation's ``service.instance.id``.
     """
 

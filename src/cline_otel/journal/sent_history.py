@@ -122,11 +122,11 @@ def newest(connection: sqlite3.Connection, items: int) -> list[KeptRequest]:
     return requests
 
 
-_WAITING: Final = "SELECT 'outbox', id, item_count FROM outbox ORDER BY id DESC LIMIT ?"
+_WAITING: Final = "SELECT 'outbox', id, item_count FROM outbox WHERE signal <> 'metrics' ORDER BY id DESC LIMIT ?"
 _LEFT: Final = (
     "SELECT * FROM ("
     "SELECT 'delivered' AS held_in, id, item_count, delivered_at_ns AS left_at_ns FROM delivered"
-    " UNION ALL SELECT 'dead_letters', id, item_count, refused_at_ns FROM dead_letters"
+    " UNION ALL SELECT 'dead_letters', id, item_count, refused_at_ns FROM dead_letters WHERE signal <> 'metrics'"
     ") ORDER BY left_at_ns DESC, held_in, id DESC LIMIT ?"
 )
 _ROWS: Final[dict[str, tuple[RequestState, str]]] = {

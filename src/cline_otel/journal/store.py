@@ -275,7 +275,7 @@ class Journal:
         self._give_back_space()
 
     def record_delivered(self, signal: SignalName, *, delivered: int, rejected: int = 0, message: str = "") -> None:
-        """Count items that were delivered without queueing, which is how metrics are."""
+        """Count items that were delivered without queueing, which is how totals of metrics are."""
         with self.transaction() as connection:
             self.count_delivered(connection, signal, delivered, rejected, message)
 
@@ -288,7 +288,9 @@ class Journal:
             )
 
     def erase_pending(self, state: dict[str, bytes | None] | None = None) -> int:
-        """Erase what waits and what was refused, from the disk too; how many items that was. Metrics count from now.
+        """Erase what waits and what was refused, from the disk too; how many spans and log records that was.
+
+        Metrics count from now; points that wait are erased and counted for themselves.
 
         What is remembered of deliveries goes with it, uncounted: ``sent_history_items`` says how much that is.
         ``state`` replaces values of the state, or deletes them, in the same transaction and as thoroughly.
@@ -301,7 +303,7 @@ class Journal:
             for table in ("outbox", "dead_letters"):
                 counted = connection.execute(f"SELECT signal, sum(item_count) FROM {table} GROUP BY signal")  # noqa: S608
                 for signal, items in counted.fetchall():
-                    erased += items
+                    erased += items if signal != "metrics" else 0
                     connection.execute(
                         "UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal)
                     )

@@ -154,7 +154,7 @@ def _signal_table(status: JournalStatus) -> Table:
     table = _table("Signal", "Waiting", "Delivered", "Rejected", "Refused", "Last delivery", left=1)
     for name, signal in status.signals.items():
         oldest = signal.oldest_pending_at_ns
-        waiting = "-" if name == "metrics" else str(signal.pending_items)
+        waiting = "-" if name == "metrics" and not signal.pending_items else str(signal.pending_items)
         if oldest is not None:
             waiting += f", oldest {_ago(oldest)}"
         table.add_row(
