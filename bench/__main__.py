@@ -65,10 +65,10 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
         pipeline.advance_clock(now_ns + number)
         flushed = pipeline.flush()
         commit = Commit(state=flushed.state)
-        if flushed.traces_request:
-            commit.outbox.append(OutboxItem("traces", flushed.traces_request, len(flushed.spans)))
-        if flushed.logs_request:
-            commit.outbox.append(OutboxItem("logs", flushed.logs_request, len(flushed.logs)))
+        if flushed.spans:
+            commit.outbox.append(OutboxItem("traces", flushed.traces_request(), len(flushed.spans)))
+        if flushed.logs:
+            commit.outbox.append(OutboxItem("logs", flushed.logs_request(), len(flushed.logs)))
         journal.commit(commit)
     points = [MetricPoint(total, now_ns, now_ns + 1) for total in pipeline.totals]
     pipeline.metrics_request(points, "cumulative")

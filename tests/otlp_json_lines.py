@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from typing import Final
 
 import msgspec
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from cline_otel.encode.otlp_json import _FLOAT_TYPES, _HEX_FIELDS, _INT64_TYPES, _REQUESTS
 from cline_otel.signals import SignalName
-
-_REQUESTS: Final[dict[SignalName, type[Message]]] = {
-    "traces": ExportTraceServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-    "logs": ExportLogsServiceRequest,
-}
-_HEX_FIELDS: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
-_INT64_TYPES: Final = frozenset(
-    {
-        FieldDescriptor.TYPE_INT64,
-        FieldDescriptor.TYPE_UINT64,
-        FieldDescriptor.TYPE_SINT64,
-        FieldDescriptor.TYPE_FIXED64,
-        FieldDescriptor.TYPE_SFIXED64,
-    }
-)
-_FLOAT_TYPES: Final = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
 
 
 def from_json_line(signal: SignalName, line: bytes) -> bytes:

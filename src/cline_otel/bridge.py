@@ -127,7 +127,7 @@ class Bridge:
                 claim_wait_ns,
                 self._sources,
                 journal.started_at_ns,
-                settings.exports.histogram_aggregation,
+                settings.histogram_aggregation,
             )
             for kind, rows in pipeline.unreadable.items():
                 _logger.warning(

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
@@ -125,7 +125,7 @@ class FileDestination(msgspec.Struct, frozen=True):
 
     signal: SignalName
     directory: Path
-    temporality: Temporality = "cumulative"
+    temporality: ClassVar[Temporality] = "cumulative"
 
     @property
     def key(self) -> str:
@@ -142,7 +142,7 @@ class SdkDestination(msgspec.Struct, frozen=True):
 
     signal: SignalName
     name: str
-    temporality: Temporality = "cumulative"
+    temporality: ClassVar[Temporality] = "cumulative"
 
     @property
     def key(self) -> str:

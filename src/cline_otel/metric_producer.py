@@ -20,7 +20,7 @@ from cline_otel.aggregation.points import (
     next_time_ns,
     nothing_of,
 )
-from cline_otel.export.interface import MetricSnapshot, MetricsRequest
+from cline_otel.export.interface import EncodedRequest, MetricSnapshot
 from cline_otel.journal.metric_marks import MetricMarks
 from cline_otel.journal.records import JournalFullError
 from cline_otel.pipeline import Pipeline
@@ -69,7 +69,7 @@ class MetricProducer:
                 self._form(destination, totals.retired)
         for destination in gone:
             while (row := self._marks.waiting(destination)) is not None:
-                self._marks.refused(row.id, "nothing is sent to its destination any more", self._clock_ns())
+                self._marks.refused(row.id, "nothing is sent to its destination any more")
         if totals.retired:
             self._marks.retire(list(totals.retired))
             totals.retired.clear()
@@ -119,7 +119,7 @@ class MetricProducer:
             self._marks.tell(destination, at_ns, {key: series[key] for key in points}, formed)
             self._exemplars_told[destination] = totals.measurements
 
-    def _requests(self, points: Sequence[MetricPoint], temporality: Temporality) -> list[MetricsRequest]:
+    def _requests(self, points: Sequence[MetricPoint], temporality: Temporality) -> list[EncodedRequest]:
         encode = self._pipeline().metrics_request
         parts = [points[start : start + POINTS_PER_REQUEST] for start in range(0, len(points), POINTS_PER_REQUEST)]
-        return [MetricsRequest(encode(part, temporality), len(part)) for part in parts]
+        return [EncodedRequest(encode(part, temporality), len(part)) for part in parts]

@@ -47,15 +47,22 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
 
 
 class FlushResult(msgspec.Struct):
-    """What came out since the last flush; requests are empty where there was nothing."""
+    """What came out since the last flush."""
 
     spans: list[SpanRecord]
     logs: list[LogRecord]
     metrics: list[MetricDelta]
-    traces_request: bytes
-    logs_request: bytes
     state: dict[str, bytes | None]
     diagnostics: Diagnostics
+    resource_and_scope: ResourceAndScope
+
+    def traces_request(self) -> bytes:
+        """The spans as an OTLP request; empty if there are none."""
+        return encode_traces(self.spans, self.resource_and_scope)
+
+    def logs_request(self) -> bytes:
+        """The log records as an OTLP request; empty if there are none."""
+        return encode_logs(self.logs, self.resource_and_scope)
 
 
 class Pipeline:
@@ -148,10 +155,9 @@ class Pipeline:
             spans=outputs.spans,
             logs=outputs.logs,
             metrics=outputs.metrics,
-            traces_request=encode_traces(outputs.spans, self._resource_and_scope) if outputs.spans else b"",
-            logs_request=encode_logs(outputs.logs, self._resource_and_scope) if outputs.logs else b"",
             state=self._translator.state.changes() | self.metric_totals.changes(),
             diagnostics=diagnostics,
+            resource_and_scope=self._resource_and_scope,
         )
 
     def _bounded(self, name: str) -> str:

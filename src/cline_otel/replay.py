@@ -23,6 +23,7 @@ from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
+from cline_otel.export.interface import EncodedRequest
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import (
@@ -50,18 +51,6 @@ ITEMS_PER_REQUEST: Final = 512
 
 _INSTANCES: Final = uuid.UUID("2f0d9f5e-6d43-5c0f-9d0b-0c3a7f1f6a52")
 """The name space of replays' instance ids."""
-
-
-class RecordedRequest(msgspec.Struct, frozen=True):
-    """An OTLP ``Export*ServiceRequest``, and how many spans, log records or data points it holds."""
-
-    payload: bytes
-    item_count: int
-    id: int = 0
-
-
-Requests = Sequence[RecordedRequest]
-"""What is sent to one destination, in order."""
 
 
 class ReplayResult(msgspec.Struct):
@@ -174,7 +163,6 @@ def replay(
     pipeline.advance_clock(last_ns + SILENCE_NS + 1)
     flushed = pipeline.flush()
     add(diagnostics, flushed.diagnostics)
-    points = history(flushed.metrics, catalogue.metrics, last_ns, "cumulative")
     return ReplayResult(
         spans=flushed.spans,
         logs=flushed.logs,
@@ -187,7 +175,7 @@ def replay(
         requests={
             "traces": [encode_traces(part, resource_and_scope) for part in _parts(flushed.spans)],
             "metrics": [
-                encode_metrics(part, catalogue.metrics, resource_and_scope, "cumulative") for part in _parts(points)
+                request.payload for request in metric_requests(flushed.metrics, catalogue, resource_and_scope, last_ns)
             ],
             "logs": [encode_logs(part, resource_and_scope) for part in _parts(flushed.logs)],
         },
@@ -201,20 +189,20 @@ def metric_requests(
     ended_at_ns: int,
     temporality: Temporality = "cumulative",
     aggregation: HistogramAggregation = "explicit_bucket_histogram",
-) -> list[RecordedRequest]:
+) -> list[EncodedRequest]:
     """The metrics of a recording over its own time, as requests in the order of time."""
     points = history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation)
     return [
-        RecordedRequest(encode_metrics(part, catalogue.metrics, resource_and_scope, temporality), len(part))
+        EncodedRequest(encode_metrics(part, catalogue.metrics, resource_and_scope, temporality), len(part))
         for part in _parts(points)
     ]
 
 
-def requests_of(signal: SignalName, replayed: ReplayResult) -> list[RecordedRequest]:
+def requests_of(signal: SignalName, replayed: ReplayResult) -> list[EncodedRequest]:
     """The requests of one signal, with how much each holds."""
     items: Sequence[object] = replayed.spans if signal == "traces" else replayed.logs
     return [
-        RecordedRequest(payload, len(part))
+        EncodedRequest(payload, len(part))
         for payload, part in zip(replayed.requests[signal], _parts(items), strict=True)
     ]
 

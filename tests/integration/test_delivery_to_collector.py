@@ -14,7 +14,7 @@ from cline_otel.destinations import Compression, FileDestination, OtlpDestinatio
 from cline_otel.export.backoff import Backoff
 from cline_otel.export.delivery import QueuedSignal
 from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
-from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, MetricSnapshot, MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, Exporter, ExportResult, MetricSnapshot
 from cline_otel.export.metric_reader import PeriodicMetricReader
 from cline_otel.export.otlp_file import OtlpFileExporter
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
@@ -68,8 +68,8 @@ def exporter_to(
     )
 
 
-def rows(payloads: list[bytes]) -> list[MetricsRequest]:
-    return [MetricsRequest(payload, 1, id=number) for number, payload in enumerate(payloads, start=1)]
+def rows(payloads: list[bytes]) -> list[EncodedRequest]:
+    return [EncodedRequest(payload, 1, id=number) for number, payload in enumerate(payloads, start=1)]
 
 
 @pytest.mark.parametrize(("protocol", "compression"), MANNERS)
@@ -193,7 +193,7 @@ async def test_lost_totals_are_healed_by_the_next(
     exporter = exporter_to(collector, "metrics", protocol)
 
     async def flush(runs: int, deadline_seconds: float) -> bool:
-        newest = MetricSnapshot([MetricsRequest(encoded_run("metrics", runs), 1)], runs, {})
+        newest = MetricSnapshot([EncodedRequest(encoded_run("metrics", runs), 1)], runs, {})
         reader = PeriodicMetricReader(
             lambda: newest,
             lambda at_ns, totals: None,

@@ -15,7 +15,7 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.delivery_loop import DeliveryLoop
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, MetricSnapshot, MetricsRequest
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, ExporterError, ExportResult, MetricSnapshot
 from cline_otel.export.metric_reader import PeriodicMetricReader
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.journal.metric_marks import MetricMarks
@@ -160,7 +160,7 @@ async def test_metric_totals_are_neither_made_nor_sent_while_off(journal: Journa
     def newest() -> MetricSnapshot:
         nonlocal made
         made += 1
-        return MetricSnapshot([MetricsRequest(b"totals", 1)], 1, {})
+        return MetricSnapshot([EncodedRequest(b"totals", 1)], 1, {})
 
     async def sleep(seconds: float) -> None:
         await intervals.get()

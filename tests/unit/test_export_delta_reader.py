@@ -10,30 +10,13 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from cline_otel.export.delta_reader import DeltaMetricReader, DeltaOutbox
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Refused, Retry
+from cline_otel.export.interface import Delivered, ExportResult, Refused, Retry
 from cline_otel.journal import Journal
 from cline_otel.journal.metric_marks import MetricMarks
+from scripted_exporter import ScriptedExporter
 from waiting import PATIENCE_SECONDS, eventually
 
 SECOND_NS = 1_000_000_000
-
-
-class ScriptedExporter:
-    """Gives the answers one after the other, the last of them for good."""
-
-    description = "a scripted exporter"
-
-    def __init__(self, *answers: ExportResult) -> None:
-        self.answers = list(answers)
-        self.requests: list[bytes] = []
-
-    async def export(self, batch: Batch) -> ExportResult:
-        self.requests.append(batch.payload)
-        await asyncio.sleep(0)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-    async def close(self) -> None:
-        pass
 
 
 class Formed:

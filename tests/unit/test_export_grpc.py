@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, ExportResult, MetricsRequest, Paused, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, ExportResult, Paused, Refused, Retry
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.signals import SignalName
 from waiting import PATIENCE_SECONDS, patience
@@ -90,7 +90,7 @@ def trace_request(*names: str) -> bytes:
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([EncodedRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
 def destination(port: int, **settings: Any) -> OtlpDestination:

@@ -26,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, MetricsRequest, Paused, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, Paused, Refused, Retry
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import retry_after_seconds
 from waiting import PATIENCE_SECONDS
@@ -89,7 +89,7 @@ def request_bytes(*names: str) -> bytes:
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([EncodedRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
 def destination(url: str, **settings: Any) -> OtlpDestination:

@@ -8,40 +8,19 @@ from collections.abc import Callable, Mapping
 from cline_otel.export.interface import (
     Batch,
     Delivered,
+    EncodedRequest,
     ExportResult,
     MetricSnapshot,
-    MetricsRequest,
     Paused,
     Refused,
     Retry,
 )
 from cline_otel.export.metric_reader import PeriodicMetricReader
 from cline_otel.signals import MetricTotal
+from scripted_exporter import ScriptedExporter
 from waiting import PATIENCE_SECONDS, eventually, patience
 
 TOTAL, NOTHING = MetricTotal("calls", (), 3), MetricTotal("calls", (), 0)
-
-
-class ScriptedExporter:
-    """Gives the answers one after the other, the last of them for good."""
-
-    description = "a scripted exporter"
-
-    def __init__(self, *answers: ExportResult) -> None:
-        self.answers = list(answers)
-        self.requests: list[bytes] = []
-        self.taken: list[bytes] = []
-
-    async def export(self, batch: Batch) -> ExportResult:
-        self.requests.append(batch.payload)
-        await asyncio.sleep(0)
-        result = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(result, Delivered):
-            self.taken.append(batch.payload)
-        return result
-
-    async def close(self) -> None:
-        pass
 
 
 class StuckExporter(ScriptedExporter):
@@ -65,7 +44,7 @@ class Waits:
 
 
 def snapshot(*payloads: bytes, points: int = 2) -> MetricSnapshot:
-    return MetricSnapshot([MetricsRequest(payload, points) for payload in payloads], 1, {})
+    return MetricSnapshot([EncodedRequest(payload, points) for payload in payloads], 1, {})
 
 
 def reader(
@@ -150,7 +129,7 @@ async def test_draining_tells_whether_the_destination_has_the_totals() -> None:
 
 
 async def test_a_snapshot_is_confirmed_when_all_of_its_requests_are_taken_and_only_then() -> None:
-    newest, confirmed = MetricSnapshot([MetricsRequest(b"a", 1), MetricsRequest(b"b", 1)], 7, {"s": TOTAL}), []
+    newest, confirmed = MetricSnapshot([EncodedRequest(b"a", 1), EncodedRequest(b"b", 1)], 7, {"s": TOTAL}), []
     exporter = ScriptedExporter(Delivered(), Paused("401", "key"), Delivered())
     loop = PeriodicMetricReader(
         lambda: newest, lambda *told: confirmed.append(told), exporter, Record(), interval_seconds=60
@@ -163,8 +142,8 @@ async def test_a_snapshot_is_confirmed_when_all_of_its_requests_are_taken_and_on
 
 async def test_what_is_refused_with_points_zero_goes_out_without_them() -> None:
     snapshots = [
-        MetricSnapshot([MetricsRequest(b"with zero", 2)], 7, {"s": TOTAL}, {"s": NOTHING}),
-        MetricSnapshot([MetricsRequest(b"without", 1)], 8, {"s": TOTAL}),
+        MetricSnapshot([EncodedRequest(b"with zero", 2)], 7, {"s": TOTAL}, {"s": NOTHING}),
+        MetricSnapshot([EncodedRequest(b"without", 1)], 8, {"s": TOTAL}),
     ]
     exporter, confirmed = ScriptedExporter(Refused("out of order"), Delivered()), []
     loop = PeriodicMetricReader(

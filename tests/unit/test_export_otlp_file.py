@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from cline_otel.destinations import FileDestination
-from cline_otel.export.interface import Batch, Delivered, MetricsRequest, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, Refused, Retry
 from cline_otel.export.otlp_file import OtlpFileExporter
 
 
@@ -28,7 +28,7 @@ def request_bytes(*names: str) -> bytes:
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([EncodedRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
 def files_in(directory: Path) -> list[Path]:

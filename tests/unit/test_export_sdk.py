@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from cline_otel.destinations import SdkDestination
 from cline_otel.export import sdk_objects
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, ExporterError, MetricsRequest, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, ExporterError, Refused, Retry
 from cline_otel.export.sdk import SdkExporter
 from cline_otel.signals import SignalName
 from waiting import PATIENCE_SECONDS
@@ -167,7 +167,7 @@ class InMemoryMetricExporter(MetricExporter):
 
 
 def batch(*payloads: bytes) -> Batch:
-    return Batch([MetricsRequest(payload, 1, number) for number, payload in enumerate(payloads)])
+    return Batch([EncodedRequest(payload, 1, number) for number, payload in enumerate(payloads)])
 
 
 async def test_spans_reach_an_sdk_exporter() -> None:

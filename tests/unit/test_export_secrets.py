@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
-from cline_otel.export.interface import Batch, Delivered, ExportResult, MetricsRequest, Paused, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, ExportResult, Paused, Refused, Retry
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import (
@@ -24,7 +24,7 @@ from cline_otel.export.responses import (
     retry_after_seconds,
 )
 
-BATCH = Batch([MetricsRequest(b"", 1)])
+BATCH = Batch([EncodedRequest(b"", 1)])
 TOKEN = "planted/" + "5a+" * 8
 PASSWORD = "planted-" + "9c" * 8
 

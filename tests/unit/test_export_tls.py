@@ -17,7 +17,7 @@ from aiohttp import web
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, ExporterError, ExportResult, MetricsRequest, Paused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, ExporterError, ExportResult, Paused, Retry
 from waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
@@ -114,7 +114,7 @@ async def export(destination: OtlpDestination) -> ExportResult:
     exporter = exporters.of_outbox("traces")
     assert exporter is not None
     try:
-        return await exporter.export(Batch([MetricsRequest(b"", 1)]))
+        return await exporter.export(Batch([EncodedRequest(b"", 1)]))
     finally:
         await exporters.close()
 

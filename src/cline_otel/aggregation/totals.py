@@ -46,6 +46,7 @@ class Totals:
     Attributes:
         by_key: every series by its stored key.
         retired: those whose histograms are kept in a way that is no longer asked for; they grow no more.
+        measurements: how many could have become exemplars so far.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Totals:
         self._changed: set[str] = set()
         self._deleted: set[str] = set()
         self._exemplars: dict[str, dict[int, tuple[int, Exemplar]]] = {}
-        self._measurements = 0
+        self.measurements = 0
 
     def add(self, delta: MetricDelta, now_ns: int | None = None) -> None:
         """One measurement; ``now_ns`` is the time at which it is taken in, None where that is when it was made."""
@@ -82,9 +83,9 @@ class Totals:
             else:
                 total.bucket_counts[bucket] += 1
             if delta.span_id:
-                self._measurements += 1
+                self.measurements += 1
                 exemplar = Exemplar(delta.occurred_at_ns, delta.value, delta.trace_id, delta.span_id)
-                self._exemplars.setdefault(key, {})[bucket] = (self._measurements, exemplar)
+                self._exemplars.setdefault(key, {})[bucket] = (self.measurements, exemplar)
         self._changed.add(key)
 
     def _new_series(self, delta: MetricDelta, now_ns: int | None) -> str:
@@ -110,11 +111,6 @@ class Totals:
     def all(self) -> list[MetricTotal]:
         """Every series, in a fixed order."""
         return sorted(self.by_key.values(), key=lambda total: (total.metric, repr(total.attributes)))
-
-    @property
-    def measurements(self) -> int:
-        """How many measurements could have become exemplars so far."""
-        return self._measurements
 
     def exemplars(self, key: str, after: int = 0) -> tuple[Exemplar, ...]:
         """A histogram's newest measurement in each bucket, of those after so many measurements; oldest first."""

@@ -16,8 +16,17 @@ from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.destinations import FileDestination
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, Exporter, ExporterError, ExportResult, Paused, Retry
-from cline_otel.replay import ReplayResult, Requests, metric_requests, requests_of
+from cline_otel.export.interface import (
+    Batch,
+    Delivered,
+    EncodedRequest,
+    Exporter,
+    ExporterError,
+    ExportResult,
+    Paused,
+    Retry,
+)
+from cline_otel.replay import ReplayResult, metric_requests, requests_of
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import SignalName
 
@@ -47,7 +56,7 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, *, metrics: bo
         exporters = Exporters(destinations)
     except (SettingsError, ExporterError) as error:
         fail(str(error), 2)
-    requests: dict[SignalName, list[Requests]] = {
+    requests: dict[SignalName, list[list[EncodedRequest]]] = {
         "traces": [requests_of("traces", replayed)],
         "logs": [requests_of("logs", replayed)],
         "metrics": [
@@ -66,7 +75,7 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, *, metrics: bo
 
 
 async def _export_all(
-    exporters: Exporters, requests: Mapping[SignalName, list[Requests]], signals: tuple[SignalName, ...]
+    exporters: Exporters, requests: Mapping[SignalName, list[list[EncodedRequest]]], signals: tuple[SignalName, ...]
 ) -> None:
     click.echo()
     try:
@@ -81,7 +90,7 @@ async def _export_all(
         await exporters.close()
 
 
-async def _export(signal: SignalName, exporter: Exporter, requests: Requests) -> int:
+async def _export(signal: SignalName, exporter: Exporter, requests: list[EncodedRequest]) -> int:
     """How many items the destination has taken."""
     sent = 0
     for request in requests:

@@ -39,7 +39,7 @@ class FormedRequests(Protocol):
     def replace(self, row_id: int, payload: bytes, at_ns: int) -> None:
         """One goes out in another form."""
 
-    def refused(self, row_id: int, reason: str, now_ns: int) -> None:
+    def refused(self, row_id: int, reason: str) -> None:
         """One was refused for good."""
 
 
@@ -89,7 +89,7 @@ class DeltaOutbox:
         """The oldest request was refused for good, unless it may have been too old."""
         if not self._form_again():
             for row_id in row_ids:
-                self._requests.refused(row_id, reason, self._clock_ns())
+                self._requests.refused(row_id, reason)
 
     def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
         """Delivery does not go on just now."""

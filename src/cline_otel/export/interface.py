@@ -122,8 +122,8 @@ class DeliveryRecord(Protocol):
         """Delivery does not go on just now."""
 
 
-class MetricsRequest(msgspec.Struct, frozen=True):
-    """A serialized ``ExportMetricsServiceRequest`` and how many data points it holds; it is in no queue."""
+class EncodedRequest(msgspec.Struct, frozen=True):
+    """A serialized OTLP ``Export*ServiceRequest``, and how many items it holds; it is in no queue."""
 
     payload: bytes
     item_count: int
@@ -137,7 +137,7 @@ class MetricSnapshot(msgspec.Struct, frozen=True):
     series among them that come with a point 0, as they were at their start.
     """
 
-    requests: Sequence[MetricsRequest]
+    requests: Sequence[EncodedRequest]
     at_ns: int
     changed: Mapping[str, MetricTotal]
     begun: Mapping[str, MetricTotal] = {}

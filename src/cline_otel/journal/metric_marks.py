@@ -12,8 +12,6 @@ from typing import Final
 import msgspec
 
 from cline_otel.aggregation.totals import TOTAL
-from cline_otel.journal import dead_letters
-from cline_otel.journal.failures import one_line
 from cline_otel.journal.records import OutboxRow
 from cline_otel.journal.store import Journal
 from cline_otel.signals import MetricTotal
@@ -132,8 +130,6 @@ class MetricMarks:
                 (payload, len(payload), at_ns, row_id),
             )
 
-    def refused(self, row_id: int, reason: str, now_ns: int) -> None:
+    def refused(self, row_id: int, reason: str) -> None:
         """A request was refused for good: it is put aside."""
-        with self._journal.transaction() as connection:
-            dead_letters.put_aside(connection, _SIGNAL, [row_id], one_line(reason), now_ns)
-            connection.execute("DELETE FROM outbox WHERE id = ?", (row_id,))
+        self._journal.dead_letter(_SIGNAL, [row_id], reason=reason)
