@@ -1,7 +1,8 @@
 """Small changes of a Python module: what one wrong key or one forgotten line would make of it.
 
 A change replaces one node of the syntax tree by another, in the text, so that all else stays as it is written.
-Strings are left alone, as are annotations, assertions and what is raised: their meaning is for people.
+Strings are left alone, as are annotations, assertions and what is raised: their meaning is for people. So are the
+bounds of caches and of waiting, which no result depends on (``KEPT_OR_WAITED``).
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ _OPERATORS: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.BitAnd: ast.BitOr,
     ast.BitOr: ast.BitAnd,
 }
+
+KEPT_OR_WAITED: Final = frozenset({"max_entries", "_MEMORY", "_LONGEST_REMEMBERED", "_BUSY_TIMEOUT_MS"})
+"""Names of what only says how much is remembered, or how long is waited, before the same result: left alone too."""
 
 _DECLARATIONS: Final = frozenset({"annotation", "returns", "decorator_list", "type_params", "bases"})
 
@@ -142,5 +146,11 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         if name in _DECLARATIONS or (isinstance(node, ast.ClassDef) and name == "keywords"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
+            if isinstance(child, ast.AST) and not _is_kept_or_waited(child):
                 yield child
+
+
+def _is_kept_or_waited(node: ast.AST) -> bool:
+    return (isinstance(node, ast.keyword) and node.arg in KEPT_OR_WAITED) or (
+        isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id in KEPT_OR_WAITED
+    )

@@ -313,6 +313,29 @@ def test_histograms_decode_to_the_official_encoders_messages(
     assert canonical(ours) == canonical(official_request([histogram_metric(definition, totals)]))
 
 
+def test_exemplars_of_explicit_buckets_decode_to_the_official_encoders_messages() -> None:
+    definition = MetricDefinition("duration", "histogram", "s", "How long.", boundaries=(1.0,))
+    total = MetricTotal("duration", (), 2.5, 1, [0, 1])
+    exemplars = (Exemplar(15, 2.5, b"t" * 16, b"s" * 8), Exemplar(16, 3.5, b"u" * 16, b"r" * 8))
+    ours = parsed(
+        ExportMetricsServiceRequest,
+        encode_metrics([MetricPoint(total, 10, 20, exemplars)], {"duration": definition}, ORIGIN, "cumulative"),
+    )
+    official = histogram_metric(definition, [total])
+    (point,) = official.data.data_points
+    point.exemplars.extend(  # type: ignore[union-attr]
+        SdkExemplar(
+            {},
+            each.value,
+            each.occurred_at_ns,
+            int.from_bytes(each.span_id, "big"),
+            int.from_bytes(each.trace_id, "big"),
+        )
+        for each in exemplars
+    )
+    assert canonical(ours) == canonical(official_request([official]))
+
+
 @unhurried
 @given(
     attributes,

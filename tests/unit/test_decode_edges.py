@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from cline_otel.catalogue import values
-from cline_otel.catalogue.compiled import ATTRIBUTE, FALLBACK, FieldHandler
+from cline_otel.catalogue.compiled import ATTRIBUTE, FALLBACK, TEXT, FieldHandler
 from cline_otel.catalogue.values import OTHER
 from cline_otel.decode.fields import build_event, nameable
 from cline_otel.signals import Diagnostics
@@ -51,6 +51,15 @@ def test_a_fallback_counts_only_where_no_field_says_more(said: str | None, kept:
     ]
     event = build_event(entry, "otlp", 1, answers if field_comes_first else answers[::-1], {})
     assert event.attributes == {"error.type": kept}
+
+
+@pytest.mark.parametrize(("text", "masked"), [("it failed", 0), ("it failed with [masked]", 1)])
+def test_free_text_is_counted_as_redacted_only_where_something_is_masked(text: str, masked: int) -> None:
+    entry = next(iter(CATALOGUE.sources["otlp"].vocabulary.events.values()))
+    diagnostics: Diagnostics = {}
+    event = build_event(entry, "otlp", 1, [(FieldHandler(TEXT, "exception.message", values.text), text)], diagnostics)
+    assert event.attributes == {"exception.message": text}
+    assert diagnostics == ({("redacted_value", "otlp", "exception.message"): 1} if masked else {})
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 200])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bench import mutants
 from bench.mutants import TARGETS, Target, UntestableError, Verdict, hunt, possible_mutants, sample_of
-from bench.mutations import Mutant, mutants_of
+from bench.mutations import KEPT_OR_WAITED, Mutant, mutants_of
 
 from source_tree import ROOT, needs_source
 
@@ -193,3 +193,16 @@ STATEMENTS = {
 def test_a_change_of_a_statement_is_one_forgotten_line(tmp_path: Path, before: str) -> None:
     (tmp_path / "module.py").write_text(before)
     assert {mutant.changed for mutant in mutants_of(tmp_path, Path("module.py"))} == STATEMENTS[before]
+
+
+@needs_source
+def test_what_is_left_alone_by_its_name_is_still_called_so() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src/cline_otel").rglob("*.py")))
+    assert [name for name in KEPT_OR_WAITED if name not in source] == []
+
+
+def test_how_much_is_kept_and_how_long_is_waited_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "bounded.py").write_text("_MEMORY: Final = 16\nnames = Cache(max_entries=8, size=4)\n")
+    assert [mutant.changed for mutant in mutants_of(tmp_path, Path("bounded.py"))] == [
+        "_MEMORY: Final = 16\nnames = Cache(max_entries=8, size=(5))\n"
+    ]

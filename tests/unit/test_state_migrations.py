@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from cline_otel.events import LogEvent, ModelCallFinished, RunStarted, ToolCallFinished
+from cline_otel.journal.sent_history import DIAGNOSTICS
 from cline_otel.translate.state import RUN, SESSION, CallState, ModelCall, Run, RunState, Session, ToolCall
 
 FULL_RUN: list[Any] = [
@@ -132,3 +133,11 @@ def test_a_session_without_a_last_run_has_none(stored: list[str], last_root: tup
     assert SESSION.decode(msgspec.msgpack.encode(row)) == Session(
         ["p"], {"cline.version": "1"}, {"plugin": ("a", "r")}, last_root, {"otlp": "act"}, {"x": 1}, 9
     )
+
+
+def test_what_was_called_shadowed_in_a_request_s_diagnostics_is_called_superseded_and_all_else_stays() -> None:
+    stored = msgspec.msgpack.encode([["shadowed", "otlp", "task.completed", 2], ["dropped_field", "plugin", "x", 3]])
+    assert DIAGNOSTICS.decode(stored) == [
+        ("superseded", "otlp", "task.completed", 2),
+        ("dropped_field", "plugin", "x", 3),
+    ]

@@ -318,6 +318,18 @@ def test_an_observation_waits_ten_minutes_for_another_source_s(waited_ns: int, r
     assert len(outputs.logs) == reports
 
 
+def test_observations_that_still_wait_are_not_stored_again_by_each_look_for_old_ones() -> None:
+    translator = Translator(CATALOGUE, claim_wait_ns=0)
+    for step in (tick(START_NS), checkpoint("cline-log", START_NS)):
+        translator.step(step)
+    is_stored = []
+    for waited_ns in (0, 600 * SECOND_NS, 700 * SECOND_NS):
+        translator.step(tick(START_NS + waited_ns))
+        is_stored.append([value for key, value in translator.state.changes().items() if key.startswith("log_event/")])
+    assert [bool(written) for written in is_stored] == [True, False, True]
+    assert is_stored[-1] == [None], "what is too old is gone from the store too"
+
+
 @pytest.mark.parametrize("others", [MOST_OBSERVATIONS - 1, MOST_OBSERVATIONS])
 def test_beyond_so_many_observations_the_oldest_is_no_longer_matched(others: int) -> None:
     first, *rest = [checkpoint("cline-log", START_NS + 10 * number * SECOND_NS) for number in range(others + 1)]
