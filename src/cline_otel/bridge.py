@@ -128,6 +128,7 @@ class Bridge:
                 self._sources,
                 journal.started_at_ns,
                 settings.histogram_aggregation,
+                settings.metric_attributes,
             )
             for kind, rows in pipeline.unreadable.items():
                 _logger.warning(

@@ -21,6 +21,7 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
 from cline_otel.signals import (
+    Attributes,
     Diagnostics,
     HistogramAggregation,
     LogRecord,
@@ -77,6 +78,7 @@ class Pipeline:
         sources: the sources that payloads are of; the catalogue is theirs.
         started_at_ns: since when stored totals count that do not say so themselves, nanoseconds since the Unix epoch.
         histogram_aggregation: how histograms keep their values.
+        metric_attributes: what every measurement has besides its own attributes.
 
     Attributes:
         metric_totals: the totals of all metrics as of the last flush.
@@ -93,6 +95,7 @@ class Pipeline:
         sources: Registry = SOURCES,
         started_at_ns: int = 0,
         histogram_aggregation: HistogramAggregation = "explicit_bucket_histogram",
+        metric_attributes: Attributes = (),
     ) -> None:
         rows = list(rows)
         self._sources = sources
@@ -101,6 +104,7 @@ class Pipeline:
         self._metric_resource_and_scope = metric_resource_and_scope
         self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
         self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
+        self._metric_attributes = metric_attributes
         self._diagnostics: Diagnostics = {}
         lost = self.metric_totals.restore(rows, started_at_ns)
         self.unreadable = self._translator.state.unreadable | ({"total": lost} if lost else {})
@@ -144,7 +148,13 @@ class Pipeline:
     def flush(self, now_ns: int | None = None) -> FlushResult:
         """Everything since the last flush, which is taken in at ``now_ns``; None for history, taken in as it was."""
         outputs = self._translator.take()
-        for delta in outputs.metrics:
+        measurements = outputs.metrics
+        if self._metric_attributes:
+            measurements = [
+                msgspec.structs.replace(each, attributes=each.attributes + self._metric_attributes)
+                for each in measurements
+            ]
+        for delta in measurements:
             self.metric_totals.add(delta, now_ns)
         counted, self._diagnostics = self._diagnostics, {}
         diagnostics: Diagnostics = {}
@@ -154,7 +164,7 @@ class Pipeline:
         return FlushResult(
             spans=outputs.spans,
             logs=outputs.logs,
-            metrics=outputs.metrics,
+            metrics=measurements,
             state=self._translator.state.changes() | self.metric_totals.changes(),
             diagnostics=diagnostics,
             resource_and_scope=self._resource_and_scope,

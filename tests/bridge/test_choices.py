@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from integration.otlp_json import requests_from_lines
 from waiting import wait_until
@@ -167,3 +168,23 @@ def tool_call(name: str) -> bytes:
         "attributes": attributes,
     }
     return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
+
+
+def test_a_team_counts_what_was_taken_in_while_it_was_the_team(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for team, errors in (("payments", 1), ("search", 2), ("payments", 1)):
+        environment = {
+            "OTEL_RESOURCE_ATTRIBUTES": f"team.id={team}",
+            f"{PREFIX}METRIC_ATTRIBUTES": "team.id",
+        }
+        with Bridge(home, environment=environment) as bridge:
+            for _ in range(errors):
+                told(bridge)
+            assert bridge.stop() == 0
+    newest = [*requests_from_lines(home.telemetry / "metrics.jsonl", ExportMetricsServiceRequest)][-1]
+    assert {
+        next(pair.value.string_value for pair in point.attributes if pair.key == "team.id"): point.as_int
+        for metric in newest.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "cline.errors"
+        for point in metric.sum.data_points
+    } == {"payments": 2, "search": 2}

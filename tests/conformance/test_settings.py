@@ -177,6 +177,43 @@ def test_our_own_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.resource_attributes == (("team", "a,b"),)
 
 
+def test_attributes_of_the_resource_are_on_metrics_too_where_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        monkeypatch,
+        OTEL_SERVICE_NAME="mine",
+        OTEL_RESOURCE_ATTRIBUTES="team.id=payments,cost_center=,other=x,deployment.environment.name=ci",
+        CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES="deployment.environment.name,team.id,cost_center,service.name",
+    )
+    assert settings.metric_attributes == (
+        ("deployment.environment.name", "ci"),
+        ("team.id", "payments"),
+        ("service.name", "mine"),
+    )
+    assert "cost_center" in settings.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "says"),
+    [
+        ("team.id", "sk-live-" + "a1B2" * 6, "the value of team.id looks like a secret (key): change it, or leave"),
+        ("team.id", "someone@example.com", "looks like a secret (e-mail)"),
+        ("team.id", "/home/someone/work", "looks like a secret (path)"),
+        ("team.id", "x" * 129, "the value of team.id is longer than 128 characters"),
+        ("gen_ai.request.model", "x", "gen_ai.request.model is an attribute of telemetry itself"),
+        (",".join(f"a{number}" for number in range(9)), "x", "9 attributes are more than 8"),
+    ],
+)
+def test_what_must_not_be_on_metrics_is_refused_and_not_repeated(
+    names: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attributes = ",".join(f"{name}={value}" for name in names.split(","))
+    with pytest.raises(SettingsError) as caught:
+        load(monkeypatch, OTEL_RESOURCE_ATTRIBUTES=attributes, CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES=names)
+    assert str(caught.value).startswith("CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES: ")
+    assert says in str(caught.value)
+    assert value == "x" or value not in str(caught.value)
+
+
 def test_the_receiver_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, CLINE_OTEL_BRIDGE_LISTEN="none").listen is None
 
@@ -311,6 +348,10 @@ def test_no_secret_shows_in_a_description_a_notice_or_an_error(
         ({"OTEL_TRACES_SAMPLER": "always_off"}, "OTEL_TRACES_SAMPLER has no effect here: every run is exported"),
         ({"OTEL_BSP_SCHEDULE_DELAY": "1"}, "OTEL_BSP_SCHEDULE_DELAY has no effect here"),
         ({"OTEL_SPAN_EVENT_COUNT_LIMIT": "1"}, "OTEL_SPAN_EVENT_COUNT_LIMIT has no effect here"),
+        (
+            {"CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES": "team.id", "OTEL_RESOURCE_ATTRIBUTES": "cost_center=1"},
+            "CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES: team.id is not in OTEL_RESOURCE_ATTRIBUTES",
+        ),
         ({"CLINE_OTEL_BRIDGE_STATE_DIRECTORY": "/x"}, "CLINE_OTEL_BRIDGE_STATE_DIRECTORY is not known: there are "),
     ],
 )

@@ -50,3 +50,29 @@ def test_names_from_upstream_do_not_grow_the_tally_without_bound() -> None:
     diagnostics = pipeline.flush().diagnostics
     assert sum(diagnostics.values()) == many
     assert diagnostics["unmapped_event", "cline-log", "_OTHER"] == 50
+
+
+def test_another_value_of_a_metric_attribute_begins_new_series_and_relabels_none() -> None:
+    rows: dict[str, bytes] = {}
+    started: dict[str, int] = {}
+    for number, attributes in enumerate([(), (("team.id", "a"),), (("team.id", "b"),), (("team.id", "a"),)]):
+        pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN, rows.items(), claim_wait_ns=0, metric_attributes=attributes)
+        pipeline.take_events(
+            [
+                event_of("run.started", "plugin", 10 * number + 1, "run.started", "s", "a", f"r{number}"),
+                event_of("run.finished", "plugin", 10 * number + 2, "run.finished", "s", "a", f"r{number}"),
+            ]
+        )
+        flushed = pipeline.flush()
+        rows |= {key: value for key, value in flushed.state.items() if value is not None}
+        assert {delta.attributes[-len(attributes) :] for delta in flushed.metrics if attributes} <= {attributes}
+        for total in pipeline.totals:
+            assert (
+                started.setdefault(repr((total.metric, total.attributes)), total.started_at_ns) == total.started_at_ns
+            )
+    runs = {
+        dict(total.attributes).get("team.id"): total.sum
+        for total in Pipeline(CATALOGUE, ORIGIN, ORIGIN, rows.items()).totals
+        if total.metric == "cline.run.started"
+    }
+    assert runs == {None: 1, "a": 2, "b": 1}

@@ -177,8 +177,10 @@ A trace is one prompt and all that follows until the agent answers, fails or is 
 at which the source saw it ([fidelity.md](fidelity.md))."""
 
 _METRICS: Final = """\
-Cumulative, from one start time for each installation. Never a session, run, call or user is an attribute of a metric. A
-metric with too many series collects the rest in one with `otel.metric.overflow`."""
+Each series counts from a start time of its own. Never a session, run, call or user is an attribute of a metric. A
+metric with too many series collects the rest in one with `otel.metric.overflow`. `CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES`
+names attributes of the resource that are on every data point too: what counts is the value they have when an event is
+taken in, and a total is never given another one."""
 
 _LOGS: Final = """\
 Each has an event name, a severity, the trace and span that it belongs to, and, as far as they are known, {common}.

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 import platformdirs
 
+from cline_otel.catalogue.load import read_tables
 from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
 from cline_otel.places import Places
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings.listening import listen_token, notices_of_listening
+from cline_otel.settings.metric_attributes import metric_attributes, notices_of_metric_attributes
 from cline_otel.settings.otlp import OtlpSettings
 from cline_otel.settings.privacy import policy_of
 from cline_otel.settings.remote_config import RemoteConfigs, RemoteExports
@@ -31,7 +33,7 @@ from cline_otel.settings.variables import (
     PlaceVariables,
     StandardVariables,
 )
-from cline_otel.signals import HistogramAggregation, SignalName
+from cline_otel.signals import Attributes, HistogramAggregation, SignalName
 from cline_otel.state_directory import JOURNAL_FILE_NAME, TELEMETRY_DIRECTORY_NAME
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen_hosts: names, besides its own, by which senders reach it.
         service_name: the resource's ``service.name``.
         resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it.
+        metric_attributes: those of the resource that are on every data point of a metric too.
         sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a destination then.
         destinations: where each signal goes; none if it is not exported.
         remote_config_path: the one file with the organization's remote config; None for the copies that Cline keeps.
@@ -70,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen_hosts: frozenset[str]
     service_name: str
     resource_attributes: tuple[tuple[str, str], ...]
+    metric_attributes: Attributes
     sdk_disabled: bool
     log_level: str
     metric_export_interval_seconds: float
@@ -140,6 +144,9 @@ def load_settings(
     attributes = dict(standard.resource_attributes)
     service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
     attributes.pop("service.name", None)
+    on_metrics = metric_attributes(
+        bridge.metric_attributes, {"service.name": service_name, **attributes}, read_tables().attributes.attributes
+    )
     remote_config_path = _path(bridge, "remote_config")
     token_file = _path(bridge, "listen_token_file")
     notices: list[str] = []
@@ -165,6 +172,7 @@ def load_settings(
         listen_hosts=frozenset(bridge.listen_hosts),
         service_name=service_name,
         resource_attributes=tuple(attributes.items()),
+        metric_attributes=on_metrics,
         sdk_disabled=standard.sdk_disabled,
         log_level=standard.log_level,
         metric_export_interval_seconds=interval_seconds,
@@ -179,6 +187,7 @@ def load_settings(
             *_notices_of_remote_config(remote, os.environ),
             *notices_of_listening(bridge.listen),
             *_notices_of_ports(destinations),
+            *notices_of_metric_attributes(bridge.metric_attributes, on_metrics),
             *_notices_of_variables(os.environ),
         ),
     )

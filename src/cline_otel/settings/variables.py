@@ -135,6 +135,12 @@ class BridgeVariables(PlaceVariables):
             unset="`1073741824`",
         )
     )
+    metric_attributes: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+        (),
+        "attributes, separated by commas, at most 8",
+        "Attributes of the resource, such as `team.id`, that are on all data points of metrics too, for backends that "
+        "group by these alone; another value begins new series.",
+    )
     include: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
         (), "`user`, `device`, `organization`, separated by commas", "What is exported too, as pseudonyms."
     )
