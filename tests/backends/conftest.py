@@ -82,18 +82,21 @@ def make_destination(
     def make(name: str) -> Destination:
         backend = name.removeprefix("collector to ").removesuffix(" with exponential histograms")
         behind_collector = name.startswith("collector to ")
+        environment = EXPONENTIAL if name.endswith(" with exponential histograms") else {}
         if backend == "Prometheus":
             prometheus = make_prometheus(TAKES_OLDER_SAMPLES if behind_collector else "")
             variables = {"GRAFANA_CLOUD_INSTANCE_ID": "0", "GRAFANA_CLOUD_API_KEY": "0"}
             return PrometheusDestination(
-                prometheus, collector_to("grafana", prometheus.otlp_endpoint, variables) if behind_collector else None
+                prometheus,
+                collector_to("grafana", prometheus.otlp_endpoint, variables) if behind_collector else None,
+                environment=environment,
             )
         kind, configuration, key = INTAKES[backend]
         intake = make_intake(kind)
         return IntakeDestination(
             intake,
             collector_to(configuration, intake.url, {key: "0"}) if behind_collector else None,
-            EXPONENTIAL if name.endswith(" with exponential histograms") else {},
+            environment,
         )
 
     return make

@@ -141,12 +141,16 @@ class PrometheusDestination(Destination):
     """A real Prometheus, which takes totals."""
 
     def __init__(
-        self, prometheus: Prometheus, collector: Collector | None = None, forwarder: Forwarder | None = None
+        self,
+        prometheus: Prometheus,
+        collector: Collector | None = None,
+        forwarder: Forwarder | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """``forwarder`` stands directly before Prometheus."""
+        """``forwarder`` stands directly before Prometheus; ``environment`` is of every bridge that sends here."""
         self.prometheus = prometheus
         own_endpoint = f"{forwarder.url if forwarder else prometheus.url}{OTLP_PATH}/v1/metrics"
-        super().__init__(own_endpoint, {}, collector)
+        super().__init__(own_endpoint, environment or {}, collector)
 
     def go_down(self) -> None:
         self.prometheus.stop()
@@ -158,21 +162,31 @@ class PrometheusDestination(Destination):
         return sum(len(series.samples) for series in self.prometheus.samples())
 
     def differences(self, sources: Sources) -> list[str]:
-        """Of each series: the newest sample minus the first, and ``increase()`` as of the newest sample."""
+        """Of each series: the newest sample minus the first, and ``increase()`` as of the newest sample.
+
+        Buckets of native histograms have other edges than those of the source and are not compared.
+        """
         expected = {instance: flattened(source) for instance, source in sources.items()}
         growth: dict[str, dict[Flat, float]] = {instance: {} for instance in sources}
         increase: dict[str, dict[Flat, float]] = {instance: {} for instance in sources}
-        newest: dict[tuple[str, float], set[str]] = {}
-        for series in self.prometheus.samples():
-            name, instance = series.labels["__name__"], series.labels["instance"]
+        newest: dict[tuple[str, str, float], set[str]] = {}
+        found = self.prometheus.samples()
+        for series in found:
+            name, instance = series.name, series.labels["instance"]
             if is_summed(name):
                 flat = name, _without_resource(series.labels)
                 growth[instance][flat] = series.samples[-1][1] - series.samples[0][1]
-                newest.setdefault((name, series.samples[-1][0]), set()).add(instance)
-        for (name, at_seconds), instances in newest.items():
-            for labels, value in self.prometheus.increases(name, at_seconds):
+                newest.setdefault((name, series.increase, series.samples[-1][0]), set()).add(instance)
+        for (name, expression, at_seconds), instances in newest.items():
+            for labels, value in self.prometheus.ask(expression, at_seconds):
                 if (instance := labels["instance"]) in instances:
                     increase[instance][name, _without_resource(labels)] = value
+        if "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION" in self.environment:
+            assert any(series.native_part for series in found)
+            expected = {
+                instance: {flat: value for flat, value in source.items() if not flat[0].endswith("_bucket")}
+                for instance, source in expected.items()
+            }
         return [
             f"{what}: {line}"
             for instance in sources

@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -33,10 +33,27 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Samples(msgspec.Struct, frozen=True):
-    """One series of Prometheus: its labels with its name, and its samples as seconds since the epoch and value."""
+    """One series of Prometheus: its labels with its name, and its samples as seconds since the epoch and value.
+
+    A native histogram is two of them, its count and its sum, named as those of a classic one are.
+    """
 
     labels: Mapping[str, str]
     samples: list[tuple[float, float]]
+    native_part: Literal["", "count", "sum"] = ""
+
+    @property
+    def name(self) -> str:
+        """What the series is called."""
+        return self.labels["__name__"]
+
+    @property
+    def increase(self) -> str:
+        """What asks for ``increase()`` of every series with its name, over the hour before a time."""
+        if not self.native_part:
+            return f"increase({self.name}[{WINDOW}])"
+        metric = self.name.removesuffix(f"_{self.native_part}")
+        return f"histogram_{self.native_part}(increase({metric}[{WINDOW}]))"
 
 
 class Prometheus(ServerProcess):
@@ -75,14 +92,15 @@ class Prometheus(ServerProcess):
 
     def samples(self) -> list[Samples]:
         """Every series of ours with every sample of the last hour."""
-        return [
-            Samples(each["metric"], [(float(at), float(value)) for at, value in each["values"]])
-            for each in self._query(f"{OURS}[{WINDOW}]")
-        ]
-
-    def increases(self, name: str, at_seconds: float) -> list[tuple[Mapping[str, str], float]]:
-        """``increase()`` of each series with a name over the hour before a time: labels without the name, and value."""
-        return self.ask(f"increase({name}[{WINDOW}])", at_seconds)
+        series = []
+        for each in self._query(f"{OURS}[{WINDOW}]"):
+            labels = each["metric"]
+            if "values" in each:
+                series.append(Samples(labels, [(float(at), float(value)) for at, value in each["values"]]))
+            for part in ("count", "sum") if "histograms" in each else ():
+                samples = [(float(at), float(histogram[part])) for at, histogram in each["histograms"]]
+                series.append(Samples({**labels, "__name__": f"{labels['__name__']}_{part}"}, samples, part))
+        return series
 
     def ask(self, expression: str, at_seconds: float) -> list[tuple[Mapping[str, str], float]]:
         """What an expression is at a time, by labels."""

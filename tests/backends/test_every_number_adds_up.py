@@ -5,6 +5,7 @@ The source is a replay of the same input, which knows nothing of delivery.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -34,11 +35,14 @@ DIRECT_INTAKES: Final = (
 )
 DESTINATIONS: Final = (
     "Prometheus",
+    "Prometheus with exponential histograms",
     "collector to Prometheus",
     *DIRECT_INTAKES,
     "collector to Datadog",
     "collector to New Relic",
 )
+
+OUTAGE_SECONDS: Final = 130.0
 
 SUBAGENTS: Final = Recording.read(EXAMPLE, "plugin")
 OTLP_RUN: Final = Recording.read(CAPTURES / "plugin_basic", "otlp")
@@ -88,6 +92,23 @@ def test_through_late_models_restarts_kills_and_an_outage(make_destination: Make
             two.tell(PROVIDER_FAILED)
             destination.collector.start()
             story.export((one, MCP_FAILED))
+        sources = story.end()
+    destination.assert_adds_up(sources)
+
+
+@pytest.mark.parametrize("name", ["Prometheus", "New Relic", "collector to Datadog"])
+def test_through_an_outage_of_minutes(make_destination: Make, name: str, tmp_path: Path) -> None:
+    destination = make_destination(name)
+    with Story(destination, tmp_path) as story:
+        one, two = story.bridges
+        story.export((one, SUBAGENTS), (two, OTLP_RUN))
+        destination.go_down()
+        for number, recording in enumerate((MISTAKES, SUBAGENTS, PARALLEL_TOOLS, MCP_FAILED)):
+            one.tell(with_model(recording, f"claude-{number}"))
+            two.tell(recording)
+            time.sleep(OUTAGE_SECONDS / 4)  # nothing is waited for: that it lasts is what is tried
+        destination.come_back()
+        story.export((one, REFUSED_KEY), (two, OTLP_RUN))
         sources = story.end()
     destination.assert_adds_up(sources)
 

@@ -78,8 +78,8 @@ def test_series_that_begin_with_0_add_up(prometheus: Prometheus, in_one_request:
     found = PrometheusDestination(prometheus).differences({INSTANCE: {COST: SOURCE[COST]}})
     assert [line for line in found if "cline_cost" in line] == []
     for name, value in (("cline_run_duration_seconds_count", 2.0), ("cline_run_duration_seconds_sum", 4.5)):
-        (series,) = (each for each in prometheus.samples() if each.labels["__name__"] == name)
-        ((_, increase),) = prometheus.increases(name, series.samples[-1][0])
+        (series,) = (each for each in prometheus.samples() if each.name == name)
+        ((_, increase),) = prometheus.ask(series.increase, series.samples[-1][0])
         assert series.samples[-1][1] - series.samples[0][1] == increase == value
 
 
@@ -95,10 +95,10 @@ def test_elsewhere_than_at_the_newest_sample_increase_can_be_half_as_much_again(
 ) -> None:
     send(prometheus, totals(-30, NOTHING_YET))
     send(prometheus, totals(-20, SOURCE))
-    (series,) = (each for each in prometheus.samples() if each.labels["__name__"] == "cline_cost_total")
+    (series,) = (each for each in prometheus.samples() if each.name == "cline_cost_total")
     newest = series.samples[-1][0]
-    ((_, at_newest),) = prometheus.increases("cline_cost_total", newest)
-    ((_, later),) = prometheus.increases("cline_cost_total", newest + 60)
+    ((_, at_newest),) = prometheus.ask(series.increase, newest)
+    ((_, later),) = prometheus.ask(series.increase, newest + 60)
     exact = f"max_over_time(cline_cost_total[{WINDOW}]) - min_over_time(cline_cost_total[{WINDOW}])"
     ((_, exactly_later),) = prometheus.ask(exact, newest + 60)
     assert at_newest == exactly_later == 0.625
@@ -110,7 +110,7 @@ def test_one_sample_older_than_the_newest_of_its_series_has_the_whole_request_re
     send(prometheus, born, totals(-20, {COST: SOURCE[COST]}))
     with pytest.raises(urllib.error.HTTPError, match="400"):
         send(prometheus, born, totals(-10, SOURCE))
-    samples = {each.labels["__name__"]: [value for _, value in each.samples] for each in prometheus.samples()}
+    samples = {each.name: [value for _, value in each.samples] for each in prometheus.samples()}
     assert samples["cline_cost_total"] == [0.0, 0.625]
     assert samples["cline_run_duration_seconds_count"] == [0.0]
 
@@ -120,7 +120,7 @@ def test_what_is_sent_again_as_it_was_is_taken(prometheus: Prometheus) -> None:
     send(prometheus, totals(-20, NOTHING_YET))
     send(prometheus, newest)
     send(prometheus, newest)
-    (series,) = (each for each in prometheus.samples() if each.labels["__name__"] == "cline_cost_total")
+    (series,) = (each for each in prometheus.samples() if each.name == "cline_cost_total")
     assert [value for _, value in series.samples] == [0.0, 0.625]
 
 
@@ -128,7 +128,7 @@ def test_behind_a_collector_prometheus_takes_older_samples_too(make_prometheus: 
     prometheus = make_prometheus(TAKES_OLDER_SAMPLES)
     send(prometheus, totals(-20, SOURCE))
     send(prometheus, totals(-30, NOTHING_YET))
-    (series,) = (each for each in prometheus.samples() if each.labels["__name__"] == "cline_cost_total")
+    (series,) = (each for each in prometheus.samples() if each.name == "cline_cost_total")
     assert [value for _, value in series.samples] == [0.0, 0.625]
 
 
