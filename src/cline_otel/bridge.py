@@ -30,7 +30,6 @@ from cline_otel.privacy.policy import Policy
 from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
-from cline_otel.signals import Attributes
 from cline_otel.sources.files.polling import Poller, renewed_cursors
 from cline_otel.sources.interface import Listening, Receiver
 from cline_otel.sources.registry import SOURCES, Registry
@@ -297,19 +296,9 @@ class _Room:
         return False
 
 
-def resource_of(settings: Settings, instance_id: str) -> Attributes:
-    """The resource of spans and logs: what reports them, and what ``OTEL_RESOURCE_ATTRIBUTES`` adds."""
-    named = {
-        "service.name": settings.service_name,
-        "service.instance.id": instance_id,
-        **dict(settings.resource_attributes),
-    }
-    return tuple(named.items())
-
-
 def _resources_and_scopes(settings: Settings, instance_id: str) -> tuple[ResourceAndScope, ResourceAndScope]:
     """Metrics carry no version, neither in resource nor scope: an upgrade must not split their totals."""
-    resource = resource_of(settings, instance_id)
+    resource = settings.resource(instance_id)
     identity = tuple(pair for pair in resource if pair[0] != "service.version")
     return (
         ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL),

@@ -32,6 +32,7 @@ from cline_otel.signals import (
     Temporality,
     add,
     count,
+    with_attributes,
 )
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES, Registry
@@ -148,12 +149,7 @@ class Pipeline:
     def flush(self, now_ns: int | None = None) -> FlushResult:
         """Everything since the last flush, which is taken in at ``now_ns``; None for history, taken in as it was."""
         outputs = self._translator.take()
-        measurements = outputs.metrics
-        if self._metric_attributes:
-            measurements = [
-                msgspec.structs.replace(each, attributes=each.attributes + self._metric_attributes)
-                for each in measurements
-            ]
+        measurements = with_attributes(outputs.metrics, self._metric_attributes)
         for delta in measurements:
             self.metric_totals.add(delta, now_ns)
         counted, self._diagnostics = self._diagnostics, {}

@@ -70,8 +70,8 @@ class ReplayResult(msgspec.Struct):
     requests: dict[SignalName, list[bytes]]
 
 
-def resource_of(recording: Recording) -> Attributes:
-    """Who a replay is from: an instance of the recording's own, told by what is in it, wherever and however often.
+def instance_id_of(recording: Recording) -> str:
+    """The ``service.instance.id`` of a replay: the recording's own, told by what is in it, wherever and however often.
 
     So two recordings never share a series, nor does one with an installation, and a recording sent twice is the same.
     """
@@ -82,7 +82,12 @@ def resource_of(recording: Recording) -> Attributes:
         for part in payload.parts
     }
     content = hashlib.blake2b(b"".join(sorted(parts)), digest_size=16).hexdigest()
-    return (("service.name", "cline"), ("service.instance.id", str(uuid.uuid5(_INSTANCES, content))))
+    return str(uuid.uuid5(_INSTANCES, content))
+
+
+def resource_of(recording: Recording) -> Attributes:
+    """Who a replay is from where nobody says otherwise."""
+    return (("service.name", "cline"), ("service.instance.id", instance_id_of(recording)))
 
 
 def decode_recording(
@@ -134,6 +139,7 @@ def replay(
     resource: Attributes | None = None,
     shift_to_ns: int | None = None,
     sources: Registry = SOURCES,
+    metric_attributes: Attributes = (),
 ) -> ReplayResult:
     """A recording through the pipeline.
 
@@ -144,12 +150,15 @@ def replay(
         shift_to_ns: moves all times so that the last event is then, nanoseconds since the Unix epoch; None
             leaves them as they were.
         sources: the sources that there are; the catalogue is theirs.
+        metric_attributes: what every measurement has besides its own attributes.
     """
     diagnostics: Diagnostics = {}
     streams = decode_recording(recording, catalogue, diagnostics, sources)
     add(diagnostics, recording.diagnostics)
     resource_and_scope = ResourceAndScope(resource or resource_of(recording), SCOPE_NAME, __version__, SCHEMA_URL)
-    pipeline = Pipeline(catalogue, resource_and_scope, resource_and_scope, sources=sources)
+    pipeline = Pipeline(
+        catalogue, resource_and_scope, resource_and_scope, sources=sources, metric_attributes=metric_attributes
+    )
     pipeline.take_events(claims(streams, catalogue))
     events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
     first_ns = events[0].occurred_at_ns if events else 0

@@ -101,6 +101,13 @@ class MetricDelta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     span_id: bytes = b""
 
 
+def with_attributes(measurements: list[MetricDelta], attributes: Attributes) -> list[MetricDelta]:
+    """The measurements with further attributes behind their own."""
+    if not attributes:
+        return measurements
+    return [msgspec.structs.replace(each, attributes=each.attributes + attributes) for each in measurements]
+
+
 class MetricDefinition(msgspec.Struct, frozen=True, gc=False):
     """What a metric is: its instrument, unit and, for a histogram, the upper bounds of its buckets.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from bridge.endpoint import Endpoint
 from bridge.process import Home
@@ -140,3 +143,32 @@ def test_an_endpoint_for_one_signal_gets_that_signal_and_local_files_get_none(ho
         assert endpoint.asked == {"traces": 1, "metrics": 0, "logs": 0}
         assert "log records" not in answer.stdout.partition("Sent ")[2]
     assert not home.telemetry.exists()
+
+
+def test_what_the_resource_variables_say_is_on_what_a_replay_sends_and_what_a_preview_shows(home: Home) -> None:
+    environment = {
+        "OTEL_SERVICE_NAME": "agents",
+        "OTEL_RESOURCE_ATTRIBUTES": "team.id=payments",
+        "CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES": "team.id",
+    }
+    with Endpoint() as endpoint:
+        to_endpoint = environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url}
+        answer = home.run("replay", EXAMPLE, "--send", "--metrics", environment=to_endpoint)
+        assert answer.returncode == 0, answer.stderr
+        for request in (*endpoint.traces(), *endpoint.metrics(), *endpoint.logs()):
+            (resource,) = (getattr(request, field.name)[0].resource for field in request.DESCRIPTOR.fields)
+            named = {pair.key: pair.value.string_value for pair in resource.attributes}
+            assert (named["service.name"], named["team.id"]) == ("agents", "payments")
+        series = {attributes for request in endpoint.metrics() for attributes in attributes_of_points(request)}
+        assert series
+        assert [each for each in series if ("team.id", "payments") not in each] == []
+    shown = home.run("preview", EXAMPLE, "--json", environment=environment).stdout
+    measurements = [each for line in shown.splitlines() for each in json.loads(line).get("measurements", [])]
+    assert measurements
+    assert {each["attributes"]["team.id"] for each in measurements} == {"payments"}
+
+
+def attributes_of_points(request: ExportMetricsServiceRequest) -> Iterator[tuple[tuple[str, str], ...]]:
+    for metric in request.resource_metrics[0].scope_metrics[0].metrics:
+        for point in (*metric.sum.data_points, *metric.histogram.data_points):
+            yield tuple((pair.key, pair.value.string_value) for pair in point.attributes)

@@ -10,7 +10,6 @@ import pytest
 from bench.fixed_key import replay_of
 
 from cline_otel import __version__, ids
-from cline_otel.bridge import resource_of
 from cline_otel.catalogue.gates import Gates
 from cline_otel.catalogue.load import read_tables
 from cline_otel.catalogue.reference import example_of, telemetry_document
@@ -67,7 +66,7 @@ def test_an_example_is_a_value_that_its_attribute_may_have(name: str) -> None:
 
 def test_the_resource_is_what_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES", raising=False)
-    assert {name for name, _ in resource_of(load_settings(), "i")} == set(TABLES.attributes.resource)
+    assert {name for name, _ in load_settings().resource("i")} == set(TABLES.attributes.resource)
 
 
 def test_a_published_name_never_goes_away() -> None:

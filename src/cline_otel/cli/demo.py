@@ -12,7 +12,7 @@ from cline_otel.catalogue.load import load
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.private_files import private_directory
-from cline_otel.replay import replay, write
+from cline_otel.replay import instance_id_of, replay, write
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.sources.recording import read_recording
 from cline_otel.terminal.replay import print_replayed
@@ -36,7 +36,9 @@ def run_demo() -> None:
     except SettingsError as error:
         fail(str(error), 2)
     catalogue = load()
-    replayed = replay(read_recording([example_directory()]), catalogue, shift_to_ns=time.time_ns())
+    recording = read_recording([example_directory()])
+    resource = settings.resource(instance_id_of(recording))
+    replayed = replay(recording, catalogue, resource, time.time_ns())
     output = settings.state_directory / "demo"
     try:
         private_directory(settings.state_directory)
@@ -54,6 +56,6 @@ def run_demo() -> None:
     elif settings.has_endpoint:
         from cline_otel.cli.export import export_replayed
 
-        export_replayed(replayed, catalogue, metrics=False)
+        export_replayed(replayed, catalogue, settings, metrics=False)
     else:
         click.echo("\nNothing left this machine. Set OTEL_EXPORTER_OTLP_ENDPOINT to send it to a collector too.")

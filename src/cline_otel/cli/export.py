@@ -27,17 +27,16 @@ from cline_otel.export.interface import (
     Retry,
 )
 from cline_otel.replay import ReplayResult, metric_requests, requests_of
-from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings import Settings
 from cline_otel.signals import SignalName
 
 _NOUNS: Final[dict[SignalName, str]] = {"traces": "spans", "logs": "log records", "metrics": "metric data points"}
 
 
-def export_replayed(replayed: ReplayResult, catalogue: Catalogue, *, metrics: bool) -> None:
+def export_replayed(replayed: ReplayResult, catalogue: Catalogue, settings: Settings, *, metrics: bool) -> None:
     """Sends traces and logs, and metrics if asked; the first failure is one line and a non-zero exit."""
     signals: tuple[SignalName, ...] = ("traces", "logs", "metrics") if metrics else ("traces", "logs")
     try:
-        settings = load_settings()
         consent = consent_now(settings)
         if not consent.is_on:
             fail(f"nothing was sent, because telemetry is {consent.describe()}")
@@ -54,7 +53,7 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, *, metrics: bo
                 2,
             )
         exporters = Exporters(destinations)
-    except (SettingsError, ExporterError) as error:
+    except ExporterError as error:
         fail(str(error), 2)
     requests: dict[SignalName, list[list[EncodedRequest]]] = {
         "traces": [requests_of("traces", replayed)],

@@ -18,6 +18,7 @@ from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalError, JournalStatus, KeptRequest
 from cline_otel.journal.store import Journal
 from cline_otel.preview import Item, Preview, Sender, Step, Summary, items_of, sender_of
+from cline_otel.replay import instance_id_of
 from cline_otel.running import find_running
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.signals import Diagnostics
@@ -44,9 +45,16 @@ class ShownRequest(msgspec.Struct, frozen=True):
 
 def preview_paths(paths: list[Path], only: str | None, *, as_json: bool) -> None:
     """Goes through recordings and prints what would leave of them, event by event."""
-    recording, policy = read_paths(paths, only, purpose="preview")
+    recording, policy, settings = read_paths(paths, only, purpose="preview")
     sources = known_sources()
-    preview = Preview(recording, sources.catalogue(policy), policy, sources=sources)
+    preview = Preview(
+        recording,
+        sources.catalogue(policy),
+        policy,
+        settings.resource(instance_id_of(recording)),
+        sources,
+        settings.metric_attributes,
+    )
     if as_json:
         for step in preview.steps():
             _print_json(_step_document(step))

@@ -9,7 +9,7 @@ import click
 from cline_otel.cli.errors import fail
 from cline_otel.cli.reading import read_paths
 from cline_otel.cli.sources import known_sources
-from cline_otel.replay import replay, write
+from cline_otel.replay import instance_id_of, replay, write
 from cline_otel.terminal.replay import print_replayed
 
 
@@ -17,10 +17,13 @@ def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, se
     """Replays, and writes or draws what came of it."""
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
-    recording, policy = read_paths(paths, only, purpose="replay")
+    recording, policy, settings = read_paths(paths, only, purpose="replay")
     sources = known_sources()
     catalogue = sources.catalogue(policy)
-    replayed = replay(recording, catalogue, sources=sources)
+    # What is only shown or written depends on the recording alone.
+    resource = settings.resource(instance_id_of(recording)) if send else None
+    metric_attributes = settings.metric_attributes if send else ()
+    replayed = replay(recording, catalogue, resource, sources=sources, metric_attributes=metric_attributes)
     if output is None:
         print_replayed(replayed, catalogue.metrics)
     else:
@@ -33,4 +36,4 @@ def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, se
     if send:
         from cline_otel.cli.export import export_replayed
 
-        export_replayed(replayed, catalogue, metrics=metrics)
+        export_replayed(replayed, catalogue, settings, metrics=metrics)

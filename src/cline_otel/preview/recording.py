@@ -30,6 +30,7 @@ from cline_otel.signals import (
     StepOutput,
     add,
     count,
+    with_attributes,
 )
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
@@ -125,8 +126,9 @@ class Preview:
         policy: Policy,
         resource: Attributes | None = None,
         sources: Registry = SOURCES,
+        metric_attributes: Attributes = (),
     ) -> None:
-        """``catalogue`` is the one that ``policy`` makes of these ``sources``."""
+        """``catalogue`` is the one that ``policy`` makes of these ``sources``; the rest is as in ``replay``."""
         resource = resource or resource_of(recording)
         self.resource_and_scope = ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL)
         self.summary = Summary(besides=dict(_besides(recording.diagnostics, catalogue)))
@@ -134,6 +136,7 @@ class Preview:
         self._catalogue = catalogue
         self._sources = sources
         self._policy = policy
+        self._metric_attributes = metric_attributes
         self._translator = Translator(catalogue)
         self._measurements: list[MetricDelta] = []
         self._spans: list[SpanRecord] = []
@@ -212,7 +215,7 @@ class Preview:
         """Puts what came out into the step as it is on the wire, and counts it."""
         summary = self.summary
         add(summary.diagnostics, outputs.diagnostics)
-        for delta in outputs.metrics:
+        for delta in with_attributes(outputs.metrics, self._metric_attributes):
             self._measurements.append(delta)
             step.measurements.append(measurement_of(delta, self._catalogue, self.resource_and_scope))
         for span in outputs.spans:

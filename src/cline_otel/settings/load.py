@@ -89,6 +89,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The files of the organization's remote config, not yet looked at."""
         return RemoteConfigs(self.remote_config_path, data_directories(self.cline_directory, os.environ))
 
+    def resource(self, instance_id: str) -> Attributes:
+        """Of all that is exported: what reports it, and what ``OTEL_RESOURCE_ATTRIBUTES`` adds."""
+        named = {
+            "service.name": self.service_name,
+            "service.instance.id": instance_id,
+            **dict(self.resource_attributes),
+        }
+        return tuple(named.items())
+
     @property
     def exports(self) -> ExportSettings:
         """Where each signal goes, how often metrics do, and how their histograms keep values."""
