@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
+from cline_otel.prices.table import PriceTable
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
 from cline_otel.sources.recording import Recording, UnreadableRecording, read_recording
 
 
-def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Recording, Policy]:
-    """The recordings, and the user's decisions with the installation's pseudonyms; what prevents it is one line.
+class Reading(NamedTuple):
+    """Recordings, the user's decisions with the installation's pseudonyms, and what calls are priced by."""
+
+    recording: Recording
+    policy: Policy
+    prices: PriceTable
+
+
+def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> Reading:
+    """What a replay begins with; what prevents it is one line.
 
     Args:
         paths: files and folders.
@@ -31,4 +41,4 @@ def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Re
     if not recording.read:
         where = ", ".join(map(str, paths))
         fail(f"{where}: nothing to {purpose} there" + (f" for source {only}" if only else ""), 2)
-    return recording, policy
+    return Reading(recording, policy, settings.prices)
