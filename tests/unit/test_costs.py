@@ -19,6 +19,7 @@ from cline_otel.privacy.policy import Policy
 from cline_otel.replay import ReplayResult, replay
 from cline_otel.signals import StepOutput
 from cline_otel.translate.costs import add_cost, disjoint_tokens
+from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
 from corpus import CAPTURES, SECOND_NS, capture_paths, event_of
 
@@ -98,7 +99,25 @@ def test_a_reported_zero_is_an_amount_and_no_other_is_computed_for_it() -> None:
     outputs = of_run(*call(1, **{"cline.cost_usd": 0.0}))
     chat = dict(outputs.spans[0].attributes)
     assert (chat["cline.cost_usd"], chat["cline.cost.basis"]) == (0.0, "reported")
+    assert dict(outputs.spans[1].attributes)["cline.cost_usd"] == 0.0
     assert sums(outputs, "cline.cost", "cline.cost.basis") == {"reported": 0.0}
+
+
+def test_an_amount_that_is_journalled_stays_when_the_list_changes() -> None:
+    dearer = OwnPrices("own 2", (OwnPrice("anthropic", "claude*", Rates(Rate(1_000.0), Rate(1_000.0))),))
+    before = Translator(CATALOGUE, claim_wait_ns=0)
+    for step in (tick(START_NS), event("run.started", 0), *call(1)):
+        before.step(step)
+    journalled = before.take()
+    rows = [(key, row) for key, row in before.state.changes().items() if row is not None]
+    after = Translator(load(prices=dearer), State.restore(rows), claim_wait_ns=0)
+    for step in (*call(2, iteration=2), event("run.finished", 90)):
+        after.step(step)
+    chat, root = (dict(span.attributes) for span in after.take().spans)
+    assert dict(journalled.spans[0].attributes)["cline.cost.prices"] == "own 1"
+    assert chat["cline.cost.prices"] == "own 2"
+    assert chat["cline.cost_usd"] == pytest.approx(9.412)
+    assert root["cline.cost_usd"] == root["cline.prompt.cost_usd"] == pytest.approx(USD + 9.412)
 
 
 def test_a_free_model_has_a_computed_amount_of_zero() -> None:
