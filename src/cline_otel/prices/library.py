@@ -60,32 +60,24 @@ class LibraryPrices:
     """The list that the installed release of the package carries."""
 
     def __init__(self) -> None:
-        self._rates_of_model = lru_cache(maxsize=_MOST_MODELS)(_rates_of_model)
-        self._table = ""
+        self._price_of_model = lru_cache(maxsize=_MOST_MODELS)(_price_of_model)
 
     def price(self, provider: str, model: str, at_ns: int) -> Price | None:
         """That of the provider's model, where the list has it, at that time of that day."""
         provider_id = PROVIDERS.get(provider)
         if provider_id is None or not model:
             return None
-        rates_at = self._rates_of_model(provider_id, model)
-        rates = rates_at(at_ns) if rates_at is not None else None
-        if rates is None:
-            return None
-        if not self._table:
-            from genai_prices import __version__
-
-            self._table = f"genai-prices {__version__}"
-        return Price(rates, self._table)
+        price_at = self._price_of_model(provider_id, model)
+        return price_at(at_ns) if price_at is not None else None
 
     def as_exported(self, provider: Naming, model: Naming) -> PriceTable:
         """Itself: public names leave as they are, and it is asked by the conventions' names of providers."""
         return self
 
 
-def _rates_of_model(provider_id: str, model: str) -> Callable[[int], Rates | None] | None:
+def _price_of_model(provider_id: str, model: str) -> Callable[[int], Price | None] | None:
     """What a model costs by time; None if the list does not have it."""
-    from genai_prices import types
+    from genai_prices import __version__, types
     from genai_prices.data import providers
 
     # Not by the package's own look-up: that goes by whatever list the process has set since, and forgets no model.
@@ -94,12 +86,17 @@ def _rates_of_model(provider_id: str, model: str) -> Callable[[int], Rates | Non
     if found is None:
         return None
     is_free = found.id.endswith((":free", "-free"))
+
+    def price_by(prices: types.ModelPrice) -> Price | None:
+        rates = _rates_of(prices, is_free=is_free)
+        return None if rates is None else Price(rates, f"genai-prices {__version__}")
+
     if isinstance(found.prices, types.ModelPrice):
-        rates = _rates_of(found.prices, is_free=is_free)
-        return lambda at_ns: rates
+        price = price_by(found.prices)
+        return lambda at_ns: price
     # Prices may change by the date and by the hour.
-    by_price = {id(each.prices): _rates_of(each.prices, is_free=is_free) for each in found.prices}
-    return lambda at_ns: by_price[id(found.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC)))]
+    by_prices = {id(each.prices): price_by(each.prices) for each in found.prices}
+    return lambda at_ns: by_prices[id(found.get_prices(datetime.fromtimestamp(at_ns / 1e9, UTC)))]
 
 
 def _rates_of(price: ModelPrice, *, is_free: bool) -> Rates | None:

@@ -20,11 +20,6 @@ class Tokens(NamedTuple):
     output: int = 0
     reasoning: int = 0
 
-    @property
-    def input(self) -> int:
-        """All input, that of the cache included."""
-        return self.input_uncached + self.cache_read + self.cache_write
-
 
 class Rate(NamedTuple):
     """US dollars per million tokens: ``usd``, or that of the last of ``tiers`` that the call's input exceeds.
@@ -62,14 +57,15 @@ class Rates(NamedTuple):
 
     def cost_usd(self, tokens: Tokens) -> float:
         """What a call with these tokens costs, US dollars."""
-        size = tokens.input
-        total = tokens.input_uncached * self.input.of(size) + tokens.output * self.output.of(size)
-        if tokens.cache_read:
-            total += tokens.cache_read * (self.cache_read or self.input).of(size)
-        if tokens.cache_write:
-            total += tokens.cache_write * (self.cache_write or self.input).of(size)
-        if tokens.reasoning:
-            total += tokens.reasoning * (self.reasoning or self.output).of(size)
+        uncached, read, written, output, reasoning = tokens
+        size = uncached + read + written
+        total = uncached * self.input.of(size) + output * self.output.of(size)
+        if read:
+            total += read * (self.cache_read or self.input).of(size)
+        if written:
+            total += written * (self.cache_write or self.input).of(size)
+        if reasoning:
+            total += reasoning * (self.reasoning or self.output).of(size)
         return total / TOKENS_PER_RATE + self.request_usd
 
 

@@ -12,6 +12,9 @@ from cline_otel.translate.conventions import number
 UnpricedTokens = int
 """How many tokens of a call have no price: all of them, or 0."""
 
+COST_BASES: Final = ("reported", "computed")
+"""The values of ``cline.cost.basis``."""
+
 _INPUT = "gen_ai.usage.input_tokens"
 _CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
 _CACHE_WRITE = "gen_ai.usage.cache_creation.input_tokens"
@@ -54,17 +57,12 @@ def disjoint_tokens(values: Mapping[str, AttributeValue]) -> Tokens:
     is cut to it.
     """
     whole_input, whole_output = number(values.get(_INPUT)), number(values.get(_OUTPUT))
-    cache_read = min(number(values[_CACHE_READ]), whole_input) if _CACHE_READ in values else 0
-    cache_write = min(number(values[_CACHE_WRITE]), whole_input - cache_read) if _CACHE_WRITE in values else 0
-    reasoning = min(number(values[_REASONING]), whole_output) if _REASONING in values else 0
+    read, written, reasoned = values.get(_CACHE_READ), values.get(_CACHE_WRITE), values.get(_REASONING)
+    cache_read = min(number(read), whole_input) if read else 0
+    cache_write = min(number(written), whole_input - cache_read) if written else 0
+    reasoning = min(number(reasoned), whole_output) if reasoned else 0
     return Tokens(whole_input - cache_read - cache_write, cache_read, cache_write, whole_output - reasoning, reasoning)
 
 
-TOKEN_TYPES: Final = (
-    ("input_uncached", _INPUT),
-    ("cache_read", _CACHE_READ),
-    ("cache_write", _CACHE_WRITE),
-    ("output", _OUTPUT),
-    ("reasoning", _REASONING),
-)
-"""The values of ``cline.token.type`` in the order of ``Tokens``, each with the attribute that says something of it."""
+TOKEN_TYPES: Final = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
+"""The values of ``cline.token.type`` in the order of ``Tokens``."""

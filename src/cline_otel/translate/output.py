@@ -8,7 +8,7 @@ from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
-from cline_otel.translate.costs import TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
+from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
 from cline_otel.translate.state import Run
 
 SpanReference = tuple[bytes, bytes]
@@ -26,9 +26,11 @@ class Output:
         # Most of what a call's usage becomes has the same attributes, so they are picked once for all of it.
         self._model_attributes = catalogue.metric_attributes["cline.tokens.unpriced"]
         self._token_types = tuple(
-            (name, pick(catalogue.metric_attributes["cline.tokens"], {"cline.token.type": token_type}))
-            for token_type, name in TOKEN_TYPES
+            pick(catalogue.metric_attributes["cline.tokens"], {"cline.token.type": each}) for each in TOKEN_TYPES
         )
+        self._cost_bases: dict[AttributeValue, Attributes] = {
+            each: pick(catalogue.metric_attributes["cline.cost"], {"cline.cost.basis": each}) for each in COST_BASES
+        }
         self._leaves_cost = "cline.cost_usd" not in catalogue.excluded
         self._outputs = StepOutput()
 
@@ -73,14 +75,15 @@ class Output:
                 self.measure("gen_ai.client.token.usage", tokens, measured, occurred_at_ns, span)
         model = pick(self._model_attributes, measured)
         metrics = self._outputs.metrics
-        for (name, of_type), tokens in zip(self._token_types, counted, strict=True):
-            if name in values:
+        for of_type, tokens in zip(self._token_types, counted, strict=True):
+            if tokens:
                 metrics.append(MetricDelta("cline.tokens", tokens, model + of_type, occurred_at_ns))
         if unpriced_tokens:
             metrics.append(MetricDelta("cline.tokens.unpriced", unpriced_tokens, model, occurred_at_ns))
         cost, computed = values.get("cline.cost_usd"), values.get("cline.cost.computed_usd")
         if isinstance(cost, float):
-            self.measure("cline.cost", cost, measured, occurred_at_ns)
+            basis = self._cost_bases[values["cline.cost.basis"]]
+            metrics.append(MetricDelta("cline.cost", cost, model + basis, occurred_at_ns))
         if isinstance(computed, float):
             metrics.append(MetricDelta("cline.cost.computed", computed, model, occurred_at_ns))
         return unpriced_tokens
