@@ -24,6 +24,11 @@ class Output:
         self._metric_attributes = catalogue.metric_attributes
         self._prices = catalogue.prices
         # Most of what a call's usage becomes has the same attributes, so they are picked once for all of it.
+        self._usage_attributes = catalogue.metric_attributes["gen_ai.client.token.usage"]
+        self._usage_types = tuple(
+            (name, pick(self._usage_attributes, {"gen_ai.token.type": each}))
+            for each, name in (("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens"))
+        )
         self._model_attributes = catalogue.metric_attributes["cline.tokens.unpriced"]
         self._token_types = tuple(
             pick(catalogue.metric_attributes["cline.tokens"], {"cline.token.type": each}) for each in TOKEN_TYPES
@@ -68,16 +73,16 @@ class Output:
         # Without the amount that Cline reports, a computed one would pass for the only one.
         unpriced_tokens = add_cost(values, counted, self._prices, occurred_at_ns) if self._leaves_cost else 0
         measured = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "_OTHER", **values}
-        for token_type, name in (("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens")):
+        metrics = self._outputs.metrics
+        usage = pick(self._usage_attributes, measured)
+        for name, of_type in self._usage_types:
             tokens = values.get(name)
             if isinstance(tokens, int):
-                measured["gen_ai.token.type"] = token_type
-                self.measure("gen_ai.client.token.usage", tokens, measured, occurred_at_ns, span)
+                metrics.append(MetricDelta("gen_ai.client.token.usage", tokens, usage + of_type, occurred_at_ns, *span))
         model = pick(self._model_attributes, measured)
-        metrics = self._outputs.metrics
-        for of_type, tokens in zip(self._token_types, counted, strict=True):
-            if tokens:
-                metrics.append(MetricDelta("cline.tokens", tokens, model + of_type, occurred_at_ns))
+        for of_type, used in zip(self._token_types, counted, strict=True):
+            if used:
+                metrics.append(MetricDelta("cline.tokens", used, model + of_type, occurred_at_ns))
         if unpriced_tokens:
             metrics.append(MetricDelta("cline.tokens.unpriced", unpriced_tokens, model, occurred_at_ns))
         cost, computed = values.get("cline.cost_usd"), values.get("cline.cost.computed_usd")
