@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from bench.fixed_key import CATALOGUE, recording_of, replay_of
+from bench.fixed_key import AS_INSTALLED, CATALOGUE, recording_of, replay_of
 from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
 from cline_otel.signals import SpanRecord
 from cline_otel.sources.registry import SOURCES
@@ -34,6 +34,13 @@ MOST_MEDIAN_SLACK_MS: Final = 20.0
 EXACT_COST_USD: Final = 1e-9
 MOST_RECORD_DELAY_MS: Final = 5.0
 """Cline notes a tool's ``startedAt`` and writes the record that a log or OTLP has of it up to some ms apart."""
+
+
+class CallCost(NamedTuple):
+    """What a model call cost, US dollars, as Cline reports it and by the price list; None where either does not say."""
+
+    reported_usd: float | None
+    computed_usd: float | None
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -53,6 +60,7 @@ class Measured(msgspec.Struct, frozen=True):
     misnamed_tools: int
     usage_differences: int
     cost_difference_usd: float
+    costs: tuple[CallCost, ...] = ()
 
     @property
     def containing(self) -> int:
@@ -69,7 +77,7 @@ def expectations() -> dict[str, dict[str, list[int]]]:
 
 def measure(folder: Path, source: str, expected: Sequence[int]) -> Measured:
     """What comes of a recording when only ``source`` is heard."""
-    spans = replay_of([folder], source).spans
+    spans = replay_of([folder], source, AS_INSTALLED).spans
     truth = read_truth(folder)
     chats = [span for span in spans if span.name.startswith("chat ")]
     tools = [span for span in spans if span.name.startswith("execute_tool ")]
@@ -92,7 +100,16 @@ def measure(folder: Path, source: str, expected: Sequence[int]) -> Measured:
         misnamed_tools=sum(not _has_its_name(tool, call) for tool, call in whole),
         usage_differences=differences,
         cost_difference_usd=cost,
+        costs=tuple(map(_cost_of, chats)),
     )
+
+
+def _cost_of(chat: SpanRecord) -> CallCost:
+    attributes = dict(chat.attributes)
+    cost, computed = attributes.get("cline.cost_usd"), attributes.get("cline.cost.computed_usd")
+    if attributes.get("cline.cost.basis") == "computed":
+        cost, computed = None, cost
+    return CallCost(cost if isinstance(cost, float) else None, computed if isinstance(computed, float) else None)
 
 
 def _ended_normally(span: SpanRecord) -> bool:
@@ -165,8 +182,7 @@ def _usage_differences(chats: Iterable[SpanRecord], usage: Sequence[UsageTruth])
         tokens = (attributes.get("gen_ai.usage.input_tokens"), attributes.get("gen_ai.usage.output_tokens"))
         if tokens == (None, None):
             continue
-        cost = attributes.get("cline.cost_usd", 0.0)
-        assert isinstance(cost, float)
+        cost = _cost_of(chat).reported_usd or 0.0
         if known[tokens] <= 0:  # type: ignore[index]
             differences += 1
             continue
@@ -231,6 +247,7 @@ def _largest(values: Iterable[float]) -> float:
 HEADER: Final = (
     "Recording", "Source", "Model calls", "Tool calls", "Contain the server's",
     "Slack at start, ms", "Slack at end, ms", "Tool start, ms", "Tool end, ms", "Tokens", "Cost",
+    "Reported, USD", "Computed, USD", "Difference, USD",
 )  # fmt: skip
 
 
@@ -258,6 +275,24 @@ def _row(name: str, source: str, group: Sequence[Measured]) -> tuple[str, ...]:
         _median_and_most([difference for m in group for difference in m.tool_end_ms]),
         "exact" if not differences else f"{differences} differ",
         "exact" if cost <= EXACT_COST_USD else f"{cost:.6f}",
+        *_money([call for m in group for call in m.costs]),
+    )
+
+
+def _money(costs: Sequence[CallCost]) -> tuple[str, str, str]:
+    """The sums of what is reported and of what is computed, each with its calls, and how far the latter is off."""
+    reported = [call.reported_usd for call in costs if call.reported_usd is not None]
+    computed = [call.computed_usd for call in costs if call.computed_usd is not None]
+    differences = [
+        call.computed_usd - call.reported_usd
+        for call in costs
+        if call.reported_usd is not None and call.computed_usd is not None
+    ]
+    difference = sum(differences)
+    return (
+        f"{sum(reported):.6f} ({len(reported)})" if reported else "-",
+        f"{sum(computed):.6f} ({len(computed)})" if computed else "-",
+        ("0" if abs(difference) <= EXACT_COST_USD else f"{difference:+.6f}") if differences else "-",
     )
 
 
@@ -299,6 +334,9 @@ over the recordings that the tests bundle (`tests/data/captures`) and fails if a
   OTLP learn a tool's end only after the hooks that follow it. Limit for the plugin: both exact. For cline.log and
   OTLP: the start as Cline's record of it has it, which Cline writes within 5 ms of `startedAt`.
 - **Tokens, cost**: each chat span against the messages of the session files. Limit: exact.
+- **Reported, computed, difference**: the sums over the chat spans (how many of them) of the cost that Cline reports and
+  of that by the public price list, and over the calls that have both, how much more the list says
+  ([costs.md](costs.md)). Cline reckons with the prices that its own settings had when the recording was made. No limit.
 
 """
 

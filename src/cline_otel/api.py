@@ -9,6 +9,7 @@ import msgspec
 
 from cline_otel.catalogue.load import load
 from cline_otel.events import AttributeValue
+from cline_otel.prices.library import LIBRARY
 from cline_otel.replay import replay
 from cline_otel.signals import (
     Attributes,
@@ -66,7 +67,8 @@ def read(path: str | os.PathLike[str]) -> Telemetry:
     """What a recording of Cline becomes: the same spans, log records and metrics as a bridge would have exported.
 
     The environment and the installation change nothing of it: only what leaves by default is in it (docs/privacy.md),
-    and names that somebody chose are not, for want of a key. The same recording gives the same result.
+    and names that somebody chose are not, for want of a key. The same recording gives the same result, except that
+    what Cline reports no cost of has the price that the installed release of genai-prices has (docs/costs.md).
 
     Args:
         path: a recording of any known source (docs/sources.md), or a folder of such.
@@ -74,5 +76,5 @@ def read(path: str | os.PathLike[str]) -> Telemetry:
     Raises:
         UnreadableRecording: there is no such file, it cannot be read, or it is no recording of a known source.
     """
-    replayed = replay(read_recording([Path(path)]), load())
+    replayed = replay(read_recording([Path(path)]), load(prices=LIBRARY))
     return Telemetry(tuple(replayed.spans), tuple(replayed.logs), tuple(replayed.totals), replayed.diagnostics)

@@ -119,7 +119,7 @@ class Bridge:
 
         def new_pipeline() -> Pipeline:
             pipeline = Pipeline(
-                self._sources.catalogue(control.policy),
+                self._sources.catalogue(control.policy, settings.prices),
                 resource_and_scope,
                 metric_resource_and_scope,
                 journal.load_state(),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
-from bench.fixed_key import replay_of
+from bench.fixed_key import AS_INSTALLED, replay_of
 
 from cline_otel.replay import ReplayResult
 from corpus import CAPTURES
@@ -90,7 +90,7 @@ class Recording(msgspec.Struct, frozen=True):
 
     def replayed(self, folder: Path) -> ReplayResult:
         """What ``replay`` makes of it; ``folder`` is made for it."""
-        return replay_of([self.write(folder)])
+        return replay_of([self.write(folder)], catalogue=AS_INSTALLED)
 
 
 class WritingProcess:

@@ -15,6 +15,7 @@ import pytest
 import cline_otel
 from cline_otel import api, events, signals
 from cline_otel.catalogue.load import load
+from cline_otel.prices.library import LIBRARY
 from cline_otel.replay import replay
 from cline_otel.sources import recording
 from cline_otel.sources.recording import read_recording
@@ -24,7 +25,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "delegated-run"
 
 
 def test_a_recording_is_read_as_what_a_replay_makes_of_it() -> None:
-    replayed = replay(read_recording([EXAMPLE]), load())
+    replayed = replay(read_recording([EXAMPLE]), load(prices=LIBRARY))
     telemetry = cline_otel.read(EXAMPLE)
     assert list(telemetry.spans) == replayed.spans
     assert list(telemetry.logs) == replayed.logs

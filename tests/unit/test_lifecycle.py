@@ -76,7 +76,7 @@ def test_a_run_is_then_in_the_state_that_the_table_says(state: RunState, kind: s
 @pytest.mark.parametrize(("state", "given"), pairs(MODEL_CALL))
 def test_a_model_call_is_then_in_the_state_that_the_table_says(state: CallState, given: str) -> None:
     builder = spans()
-    calls, run = ModelCalls(builder), open_run()
+    calls, run = ModelCalls(State(), builder), open_run()
     if state is not CallState.ABSENT:
         calls.step(run, 1, "model_call.started", 10, event("model_call.started", 10))
     if state is CallState.ENDED:
@@ -113,7 +113,7 @@ def test_a_tool_call_is_then_in_one_of_the_states_that_the_table_says(state: Cal
     transition = TOOL_CALL[state][given]
     for to in transition.to:
         builder = spans()
-        calls = ToolCalls(builder)
+        calls = ToolCalls(State(), builder)
         run = tool_run(state, calls)
         call = run.tool_calls[0] if run.tool_calls else None
         if given == "tool_call.finished":

@@ -325,11 +325,12 @@ def test_the_plugin_s_token_count_is_inclusive_already() -> None:
     assert attribute(chat, "gen_ai.usage.input_tokens") == 9000
 
 
-def test_a_cost_of_nothing_is_not_counted() -> None:
+def test_a_cost_of_nothing_is_an_amount_too() -> None:
     finished = told("model_call.finished", 3, iteration=1, started_at_ns=at(1), cline__cost_usd=0.0)
     outputs = translate([tick(START_NS), told("run.started", 0), finished, told("run.finished", 4)])
-    assert not [delta for delta in outputs.metrics if delta.metric == "cline.cost"]
-    assert attribute(outputs.spans[-1], "cline.cost_usd") is None
+    assert [delta.value for delta in outputs.metrics if delta.metric == "cline.cost"] == [0.0]
+    assert attribute(outputs.spans[0], "cline.cost_usd") == 0.0
+    assert attribute(outputs.spans[-1], "cline.cost_usd") == 0.0
 
 
 def test_a_metric_s_value_is_its_span_s_duration() -> None:

@@ -10,6 +10,7 @@ import msgspec
 from cline_otel.catalogue import model, values
 from cline_otel.catalogue.values import OTHER
 from cline_otel.events import AttributeValue, Event
+from cline_otel.prices.table import PriceTable
 from cline_otel.privacy.policy import PrivacyClass
 from cline_otel.signals import MetricDefinition, Severity, SpanKind
 
@@ -137,6 +138,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     """Everything the product knows of names, compiled.
 
     ``sources`` has the highest rank first. ``identity`` are the attributes that say who an agent works for.
+    ``prices`` is what calls are priced by.
     """
 
     attributes: dict[str, model.Attribute]
@@ -149,3 +151,4 @@ class Catalogue(msgspec.Struct, frozen=True):
     vocabularies: dict[str, SourceVocabulary]
     other_sources: dict[str, model.OtherSource]
     excluded: frozenset[str]
+    prices: PriceTable

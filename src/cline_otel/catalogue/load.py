@@ -28,6 +28,7 @@ from cline_otel.catalogue.compiled import (
 )
 from cline_otel.catalogue.gates import Gates
 from cline_otel.events import EVENT_TYPES, KEYS, Event, steering_fields
+from cline_otel.prices.table import Naming, NoPrices, PriceTable
 from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
 from cline_otel.signals import MetricDefinition, Severity, SpanKind
 
@@ -268,12 +269,17 @@ def _with_sources(table: model.AttributesFile, sources: Iterable[str]) -> model.
 
 
 @lru_cache(4)
-def load(policy: Policy = Policy(), sources: tuple[SourceText, ...] | None = None) -> Catalogue:  # noqa: B008 - immutable
+def load(
+    policy: Policy = Policy(),  # noqa: B008 - immutable
+    sources: tuple[SourceText, ...] | None = None,
+    prices: PriceTable = NoPrices(),  # noqa: B008 - immutable
+) -> Catalogue:
     """The catalogue as the user's decisions make it. The files are read and checked once per process.
 
     Args:
         policy: the user's decisions; without any, nothing leaves but what is safe or bounded.
         sources: the sources that there are; None for the built-in ones.
+        prices: what calls are priced by; without any, no cost is computed.
 
     Raises:
         CatalogueError: a file does not fit its model or contradicts another; all findings are named.
@@ -323,4 +329,15 @@ def load(policy: Policy = Policy(), sources: tuple[SourceText, ...] | None = Non
         vocabularies=vocabularies,
         other_sources=tables.others.sources,
         excluded=policy.excluded,
+        prices=prices.as_exported(_naming(gates.of("gen_ai.provider.name")), _naming(gates.of("gen_ai.request.model"))),
     )
+
+
+def _naming(gate: values.Gate) -> Naming:
+    """What a gate makes of a name. One that it refuses stays as it is, so that nothing which leaves is called so."""
+
+    def name(value: str) -> str:
+        passed = gate(value)
+        return passed if isinstance(passed, str) and passed not in (values.OTHER, values.REDACTED) else value
+
+    return name

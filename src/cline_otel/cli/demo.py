@@ -11,6 +11,7 @@ import click
 from cline_otel.catalogue.load import load
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
+from cline_otel.prices.library import LIBRARY
 from cline_otel.private_files import private_directory
 from cline_otel.replay import instance_id_of, replay, write
 from cline_otel.settings import SettingsError, load_settings
@@ -35,7 +36,7 @@ def run_demo() -> None:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
-    catalogue = load()
+    catalogue = load(prices=LIBRARY)
     recording = read_recording([example_directory()])
     resource = settings.resource(instance_id_of(recording))
     replayed = replay(recording, catalogue, resource, time.time_ns())

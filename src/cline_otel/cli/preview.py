@@ -49,7 +49,7 @@ def preview_paths(paths: list[Path], only: str | None, *, as_json: bool) -> None
     sources = known_sources()
     preview = Preview(
         recording,
-        sources.catalogue(policy),
+        sources.catalogue(policy, settings.prices),
         policy,
         settings.resource(instance_id_of(recording)),
         sources,

@@ -14,6 +14,9 @@ import platformdirs
 from cline_otel.catalogue.load import read_tables
 from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
 from cline_otel.places import Places
+from cline_otel.prices.library import LIBRARY
+from cline_otel.prices.own import OwnPrices
+from cline_otel.prices.table import FirstKnown, PriceTable
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings.listening import listen_token, notices_of_listening
 from cline_otel.settings.metric_attributes import metric_attributes, notices_of_metric_attributes
@@ -59,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         destinations: where each signal goes; none if it is not exported.
         remote_config_path: the one file with the organization's remote config; None for the copies that Cline keeps.
         policy: what the user lets leave and holds back; the installation's key is not in it.
+        own_prices: the user's own price list, as it was when the settings were read; None without one.
         remote_exports: what it said of exports when the settings were read.
         notices: lines to show at the start: settings that have no effect or look mistaken.
     """
@@ -83,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     remote_config_path: Path | None
     remote_exports: RemoteExports
     policy: Policy
+    own_prices: OwnPrices | None
     notices: tuple[str, ...]
 
     def remote_configs(self) -> RemoteConfigs:
@@ -97,6 +102,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             **dict(self.resource_attributes),
         }
         return tuple(named.items())
+
+    @property
+    def prices(self) -> PriceTable:
+        """What calls are priced by: the user's own list, then the public one."""
+        return LIBRARY if self.own_prices is None else FirstKnown((self.own_prices, LIBRARY))
 
     @property
     def exports(self) -> ExportSettings:
@@ -143,7 +153,7 @@ def load_settings(
     """Read the environment, and the organization's remote config. What is given here goes before either.
 
     Raises:
-        SettingsError: a variable has a value that cannot be used; nothing else was looked at.
+        SettingsError: a variable has a value that cannot be used, or names a price file that cannot.
     """
     bridge = BridgeVariables.read(BRIDGE_PREFIX)
     cline = ClineVariables.read(CLINE_PREFIX)
@@ -191,6 +201,7 @@ def load_settings(
         remote_config_path=remote_config_path,
         remote_exports=remote_exports,
         policy=policy_of(bridge.include, bridge.include_plain, bridge.include_content, bridge.exclude),
+        own_prices=_own_prices(_path(bridge, "prices")),
         notices=(
             *notices,
             *_notices_of_remote_config(remote, os.environ),
@@ -290,6 +301,15 @@ def _path(variables: PlaceVariables | ClineVariables, field: str) -> Path | None
     except RuntimeError:
         prefix = BRIDGE_PREFIX if isinstance(variables, PlaceVariables) else CLINE_PREFIX
         raise SettingsError(f"{prefix}{field.upper()}: {text!r} has no home directory: give the whole path") from None
+
+
+def _own_prices(path: Path | None) -> OwnPrices | None:
+    if path is None:
+        return None
+    # Few have such a file, and its models take longer to make than all other settings to read.
+    from cline_otel.settings.price_file import read_price_file
+
+    return read_price_file(path, f"{BRIDGE_PREFIX}PRICES")
 
 
 def _notices_of_ports(destinations: Mapping[SignalName, tuple[Destination, ...]]) -> list[str]:

@@ -141,6 +141,11 @@ class BridgeVariables(PlaceVariables):
         "Attributes of the resource, such as `team.id`, that are on all data points of metrics too, for backends that "
         "group by these alone; another value begins new series.",
     )
+    prices: str | None = variable(
+        None,
+        _A_FILE,
+        "A TOML file with prices of your own, which go before the public ones that the bridge brings along.",
+    )
     include: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
         (), "`user`, `device`, `organization`, separated by commas", "What is exported too, as pseudonyms."
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cline_otel.catalogue.compiled import Catalogue
     from cline_otel.catalogue.load import SourceText, Tables
     from cline_otel.events import Event
+    from cline_otel.prices.table import PriceTable
     from cline_otel.privacy.policy import Policy
     from cline_otel.signals import Diagnostics
 
@@ -71,17 +72,18 @@ class Registry(Mapping[str, Source]):
 
             count(diagnostics, "defect", payload.source, catalogue.sources[payload.source].piece)
 
-    def catalogue(self, policy: Policy | None = None) -> Catalogue:
-        """The catalogue with these sources, as the user's decisions make it.
+    def catalogue(self, policy: Policy | None = None, prices: PriceTable | None = None) -> Catalogue:
+        """The catalogue with these sources, as the user's decisions make it, and what calls are priced by.
 
         Raises:
             CatalogueError: a file contradicts itself, another or the order of the sources.
         """
         from cline_otel.catalogue.load import load
+        from cline_otel.prices.table import NoPrices
         from cline_otel.privacy.policy import Policy
 
         self._check_order()
-        return load(Policy() if policy is None else policy, self._texts)
+        return load(Policy() if policy is None else policy, self._texts, NoPrices() if prices is None else prices)
 
     @property
     def tables(self) -> Tables:

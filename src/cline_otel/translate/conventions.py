@@ -27,4 +27,4 @@ def with_reported_outcome(event: ToolCallNamed) -> dict[str, AttributeValue]:
 
 def number(value: AttributeValue | None) -> int:
     """A count, 0 where there is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return value if type(value) is int else 0

@@ -53,8 +53,8 @@ class Lifecycle:
         self._state = state
         self._spans = spans
         self._runs = Runs(state, spans, catalogue)
-        self._model_calls = ModelCalls(spans)
-        self._tool_calls = ToolCalls(spans)
+        self._model_calls = ModelCalls(state, spans)
+        self._tool_calls = ToolCalls(state, spans)
 
     def apply(self, run: Run, event: LifecycleEvent) -> None:
         """One event of the run's owner."""

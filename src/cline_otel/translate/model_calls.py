@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, cast
 
-from cline_otel.events import LifecycleEvent, ModelCallFinished, ModelCallStarted, ModelCallUsage
+from cline_otel.events import AttributeValue, LifecycleEvent, ModelCallFinished, ModelCallStarted, ModelCallUsage
 from cline_otel.signals import count
 from cline_otel.translate.conventions import number, with_inclusive_input
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import CallState, ModelCall, Run
+from cline_otel.translate.state import CallState, ModelCall, Run, State
 
 
 class ModelCallInput(NamedTuple):
@@ -26,7 +26,8 @@ class ModelCallInput(NamedTuple):
 class ModelCalls:
     """Takes model calls through their states; those that are over go to the span builder."""
 
-    def __init__(self, spans: SpanBuilder) -> None:
+    def __init__(self, state: State, spans: SpanBuilder) -> None:
+        self._state = state
         self._spans = spans
 
     def step(self, run: Run, iteration: int, given: str, at_ns: int, event: LifecycleEvent | None = None) -> None:
@@ -85,7 +86,9 @@ class ModelCalls:
     def measure_usage(self, given: ModelCallInput) -> None:
         """counts the tokens of a call that has no span here"""
         event = cast(ModelCallUsage, given.event)
-        self._spans.output.usage(with_inclusive_input(event), event.occurred_at_ns)
+        values = with_inclusive_input(event)
+        unpriced_tokens = self._spans.output.usage(values, event.occurred_at_ns)
+        self._count_for_prompt(given.run, values, unpriced_tokens)
 
     def finish_unseen(self, given: ModelCallInput) -> None:
         """closes a call whose start was not seen: the end says when it began, else it is as long as nothing"""
@@ -135,14 +138,22 @@ class ModelCalls:
         run.model_call_count += 1
         run.input_tokens += number(values.get("gen_ai.usage.input_tokens"))
         run.output_tokens += number(values.get("gen_ai.usage.output_tokens"))
-        cost = values.get("cline.cost_usd")
-        run.cost_usd += cost if isinstance(cost, float) else 0.0
         for name in ("gen_ai.request.model", "gen_ai.provider.name"):
             if name in values:
                 run.attributes.setdefault(name, values[name])
         if "error.type" in values:
             run.attributes["error.type"] = values["error.type"]
-        self._spans.model_call(run, given.iteration, call, incomplete=incomplete)
+        unpriced_tokens = self._spans.model_call(run, given.iteration, call, incomplete=incomplete)
+        cost = values.get("cline.cost_usd")
+        if isinstance(cost, float):
+            run.cost_usd += cost
+            run.has_known_cost = True
+        self._count_for_prompt(run, values, unpriced_tokens)
+
+    def _count_for_prompt(self, run: Run, values: Mapping[str, AttributeValue], unpriced_tokens: int) -> None:
+        root = self._state.open_root(run)
+        if root is not None:
+            root.count_model_call(values, unpriced_tokens)
 
 
 _NO_ITERATION: Final = -1

@@ -8,6 +8,7 @@ from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
+from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
 from cline_otel.translate.state import Run
 
 SpanReference = tuple[bytes, bytes]
@@ -21,6 +22,21 @@ class Output:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._metric_attributes = catalogue.metric_attributes
+        self._prices = catalogue.prices
+        # Most of what a call's usage becomes has the same attributes, so they are picked once for all of it.
+        self._usage_attributes = catalogue.metric_attributes["gen_ai.client.token.usage"]
+        self._usage_types = tuple(
+            (name, pick(self._usage_attributes, {"gen_ai.token.type": each}))
+            for each, name in (("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens"))
+        )
+        self._model_attributes = catalogue.metric_attributes["cline.tokens.unpriced"]
+        self._token_types = tuple(
+            pick(catalogue.metric_attributes["cline.tokens"], {"cline.token.type": each}) for each in TOKEN_TYPES
+        )
+        self._cost_bases: dict[AttributeValue, Attributes] = {
+            each: pick(catalogue.metric_attributes["cline.cost"], {"cline.cost.basis": each}) for each in COST_BASES
+        }
+        self._leaves_cost = "cline.cost_usd" not in catalogue.excluded
         self._outputs = StepOutput()
 
     def take(self) -> StepOutput:
@@ -49,17 +65,33 @@ class Output:
         attributes = pick(self._metric_attributes[metric], values)
         self._outputs.metrics.append(MetricDelta(metric, value, attributes, occurred_at_ns, *span))
 
-    def usage(self, values: dict[str, AttributeValue], occurred_at_ns: int, span: SpanReference = NO_SPAN) -> None:
-        """Tokens and cost of one model call."""
-        values = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "_OTHER", **values}
-        for token_type, name in (("input", "gen_ai.usage.input_tokens"), ("output", "gen_ai.usage.output_tokens")):
+    def usage(
+        self, values: dict[str, AttributeValue], occurred_at_ns: int, span: SpanReference = NO_SPAN
+    ) -> UnpricedTokens:
+        """Tokens and cost of one model call; ``values`` gets what it cost. Returns how many tokens have no price."""
+        counted = disjoint_tokens(values)
+        # Without the amount that Cline reports, a computed one would pass for the only one.
+        unpriced_tokens = add_cost(values, counted, self._prices, occurred_at_ns) if self._leaves_cost else 0
+        measured = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "_OTHER", **values}
+        metrics = self._outputs.metrics
+        usage = pick(self._usage_attributes, measured)
+        for name, of_type in self._usage_types:
             tokens = values.get(name)
             if isinstance(tokens, int):
-                values["gen_ai.token.type"] = token_type
-                self.measure("gen_ai.client.token.usage", tokens, values, occurred_at_ns, span)
-        cost = values.get("cline.cost_usd")
-        if isinstance(cost, float) and cost > 0:
-            self.measure("cline.cost", cost, values, occurred_at_ns)
+                metrics.append(MetricDelta("gen_ai.client.token.usage", tokens, usage + of_type, occurred_at_ns, *span))
+        model = pick(self._model_attributes, measured)
+        for of_type, used in zip(self._token_types, counted, strict=True):
+            if used:
+                metrics.append(MetricDelta("cline.tokens", used, model + of_type, occurred_at_ns))
+        if unpriced_tokens:
+            metrics.append(MetricDelta("cline.tokens.unpriced", unpriced_tokens, model, occurred_at_ns))
+        cost, computed = values.get("cline.cost_usd"), values.get("cline.cost.computed_usd")
+        if isinstance(cost, float):
+            basis = self._cost_bases[values["cline.cost.basis"]]
+            metrics.append(MetricDelta("cline.cost", cost, model + basis, occurred_at_ns))
+        if isinstance(computed, float):
+            metrics.append(MetricDelta("cline.cost.computed", computed, model, occurred_at_ns))
+        return unpriced_tokens
 
     def log(
         self,

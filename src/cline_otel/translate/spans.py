@@ -28,8 +28,11 @@ class SpanBuilder:
         self._model_call_span = catalogue.spans["chat"]
         self._tool_call_span = catalogue.spans["execute_tool"]
 
-    def model_call(self, run: Run, iteration: int, call: ModelCall, *, incomplete: bool) -> None:
-        """A model call that is over, with its metrics, and a log record if it failed."""
+    def model_call(self, run: Run, iteration: int, call: ModelCall, *, incomplete: bool) -> int:
+        """A model call that is over, with its metrics, and a log record if it failed.
+
+        Its attributes get what it cost. Returns how many of its tokens have no price.
+        """
         output, ended_at_ns = self.output, max(call.ended_at_ns or 0, call.started_at_ns)
         seconds = (ended_at_ns - call.started_at_ns) / 1e9
         values = call.attributes
@@ -51,13 +54,14 @@ class SpanBuilder:
             values["cline.incomplete"] = True
         else:
             output.measure("gen_ai.client.operation.duration", seconds, values, ended_at_ns, span)
-        output.usage(values, ended_at_ns, span)
+        unpriced_tokens = output.usage(values, ended_at_ns, span)
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
         if self._model_call_span.is_error(values):
             values["cline.duration_ms"] = seconds * 1e3
             uid = ids.log_record_uid("cline.model_call.failed", span_id.hex())
             output.log(self._log_events["cline.model_call.failed"], ended_at_ns, values, run, span_id, uid)
+        return unpriced_tokens
 
     def tool_call(self, run: Run, call: ToolCall, *, incomplete: bool) -> None:
         """A tool call that is over, with its metrics, and a log record if it failed."""
@@ -125,8 +129,11 @@ class SpanBuilder:
         values["cline.run.failed_tool_calls"] = run.failed_tool_call_count
         values["cline.run.input_tokens"] = run.input_tokens
         values["cline.run.output_tokens"] = run.output_tokens
-        if run.cost_usd > 0:
+        # A run of a journal that was written before calls could be free has an amount alone.
+        if run.has_known_cost or run.cost_usd > 0:
             values["cline.cost_usd"] = run.cost_usd
+        if run.is_root:
+            _sum_up(values, run)
         if incomplete:
             values["cline.incomplete"] = True
         is_error = self._run_span.is_error(values)
@@ -188,6 +195,18 @@ def _span(
         links,
         StatusCode.ERROR if definition.is_error(values) else StatusCode.UNSET,
     )
+
+
+def _sum_up(values: dict[str, AttributeValue], root: Run) -> None:
+    """All that was done for a prompt, by the agent that it was given to and by those that work for it."""
+    values["cline.prompt.model_calls"] = root.prompt_model_call_count
+    values["cline.prompt.tool_calls"] = root.prompt_tool_call_count
+    values["cline.prompt.input_tokens"] = root.prompt_input_tokens
+    values["cline.prompt.output_tokens"] = root.prompt_output_tokens
+    if root.prompt_cost_usd is not None:
+        values["cline.prompt.cost_usd"] = root.prompt_cost_usd
+    if root.prompt_unpriced_tokens:
+        values["cline.prompt.unpriced_tokens"] = root.prompt_unpriced_tokens
 
 
 def _identify(values: dict[str, AttributeValue], run: Run) -> None:

@@ -7,7 +7,7 @@ without a slash (catalogue pattern ``identifier``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ from cline_otel.events import AttributeValue, BufferedEvent
 from cline_otel.signals import SpanEvent
 from cline_otel.state_format import Format, UnreadableRow, unchanged
 from cline_otel.translate import migrations
+from cline_otel.translate.conventions import number
 
 _Struct = TypeVar("_Struct")
 
@@ -74,7 +75,9 @@ class Run(msgspec.Struct, array_like=True):
 
     ``last_at_ns`` is when its last event occurred, ``seen_at_ns`` when the bridge learnt of it: the bridge may
     be late by days. It is None until the next tick if no time is known yet; so is ``buffered_since_ns``.
-    ``buffered`` are the events that wait until the run has an owner.
+    ``buffered`` are the events that wait until the run has an owner. ``prompt_...`` counts on the root run only: all
+    calls for its prompt, those of subagents and teammates among them; ``prompt_cost_usd`` is None while none of them
+    has a known cost, and ``has_known_cost`` says whether one of the run's own has: a free one costs 0.
     """
 
     agent_id: str
@@ -105,6 +108,13 @@ class Run(msgspec.Struct, array_like=True):
     buffered: list[BufferedEvent] = msgspec.field(default_factory=list)
     buffered_since_ns: int | None = None
     has_reported_mode: bool = False
+    prompt_model_call_count: int = 0
+    prompt_tool_call_count: int = 0
+    prompt_input_tokens: int = 0
+    prompt_output_tokens: int = 0
+    prompt_cost_usd: float | None = None
+    prompt_unpriced_tokens: int = 0
+    has_known_cost: bool = False
 
     @property
     def key(self) -> RunKey:
@@ -115,6 +125,16 @@ class Run(msgspec.Struct, array_like=True):
     def is_root(self) -> bool:
         """Whether this is the run that the user's prompt started."""
         return self.root == (self.agent_id, self.run_id)
+
+    def count_model_call(self, values: Mapping[str, AttributeValue], unpriced_tokens: int) -> None:
+        """A model call for the prompt of this root run, with its usage and cost."""
+        self.prompt_model_call_count += 1
+        self.prompt_input_tokens += number(values.get("gen_ai.usage.input_tokens"))
+        self.prompt_output_tokens += number(values.get("gen_ai.usage.output_tokens"))
+        self.prompt_unpriced_tokens += unpriced_tokens
+        cost = values.get("cline.cost_usd")
+        if isinstance(cost, float):
+            self.prompt_cost_usd = (self.prompt_cost_usd or 0.0) + cost
 
     def forget_details(self) -> None:
         """Keeps what later events may still ask of a closed run: its root, owner and session."""
@@ -181,6 +201,14 @@ class State:
         self.unreadable: dict[str, int] = {}
         self._changed: set[tuple[str, str | RunKey]] = set()
         self._unreadable_keys: set[str] = set()
+
+    def open_root(self, run: Run) -> Run | None:
+        """The root run that a run belongs to, marked for the next save; None if it is closed or not known."""
+        root = self.runs.get(run.root)
+        if root is None or root.state is RunState.CLOSED:
+            return None
+        self.touch_run(root)
+        return root
 
     def touch_run(self, run: Run) -> None:
         """Marks a run for the next save."""

@@ -10,7 +10,7 @@ from cline_otel.signals import count
 from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import CallState, Run, ToolCall
+from cline_otel.translate.state import CallState, Run, State, ToolCall
 
 
 class ToolCallInput(NamedTuple):
@@ -25,7 +25,8 @@ class ToolCallInput(NamedTuple):
 class ToolCalls:
     """Takes tool calls through their states; those that are over go to the span builder."""
 
-    def __init__(self, spans: SpanBuilder) -> None:
+    def __init__(self, state: State, spans: SpanBuilder) -> None:
+        self._state = state
         self._spans = spans
 
     def step(
@@ -95,6 +96,7 @@ class ToolCalls:
         """counts a call that has no span here"""
         event = cast(ToolCallNamed, given.event)
         self._spans.output.measure("cline.tool.calls", 1, with_reported_outcome(event), event.occurred_at_ns)
+        self._count_for_prompt(given.run)
 
     def complete(self, given: ToolCallInput) -> None:
         """closes the call; nothing more is expected"""
@@ -112,9 +114,15 @@ class ToolCalls:
         run, call = given.run, given.call
         run.tool_calls.remove(call)
         run.tool_call_count += 1
+        self._count_for_prompt(run)
         self._spans.tool_call(run, call, incomplete=incomplete)
         if call.attributes["cline.outcome"] in ("error", "rejected"):
             run.failed_tool_call_count += 1
+
+    def _count_for_prompt(self, run: Run) -> None:
+        root = self._state.open_root(run)
+        if root is not None:
+            root.prompt_tool_call_count += 1
 
 
 def _meant(run: Run, event: ToolCallFinished) -> ToolCall | None:

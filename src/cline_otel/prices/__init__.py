@@ -1,0 +1,1 @@
+"""What model calls cost by price lists: the lists, and the arithmetic."""
