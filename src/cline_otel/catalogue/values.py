@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cline_otel.events import AttributeValue
-from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, PSEUDONYM, PseudonymKind, Pseudonyms
+from cline_otel.privacy.pseudonyms import (
+    CUSTOM_NAME,
+    GENERATED_ID,
+    PROVIDER_ID,
+    PSEUDONYM,
+    PseudonymKind,
+    Pseudonyms,
+)
 from cline_otel.privacy.secret_detectors import MASKED, masked, secret_kind_of
 
 OTHER: Final = "_OTHER"
@@ -117,6 +124,32 @@ def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
         return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
 
     return cached(passes)
+
+
+def known_or_custom(
+    known: Callable[[str], str | None], kind: PseudonymKind, pseudonyms: Pseudonyms | None, plain: Gate
+) -> Gate:
+    """The known name that a value means; of one that somebody chose the pseudonym, ``custom-`` and 12 digits.
+
+    Args:
+        known: the name that everybody may see, or None.
+        kind: what is named.
+        pseudonyms: the installation's; None where names have none, and then they are ``OTHER``.
+        plain: lets a name through that may leave as it is.
+    """
+
+    def passes(value: str) -> AttributeValue | None:
+        name = known(value)
+        if name is not None:
+            return name
+        if pseudonyms is None or value == OTHER or len(value) > LONGEST_NAME:
+            return OTHER
+        if CUSTOM_NAME.fullmatch(value):
+            return value
+        allowed = plain(value)
+        return pseudonyms.custom_name(kind, value) if allowed in (None, OTHER, REDACTED) else allowed
+
+    return sent_history(passes)
 
 
 def classified(classes: Iterable[tuple[str, str]]) -> Gate:
