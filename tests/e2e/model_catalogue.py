@@ -26,7 +26,9 @@ FAMILIES: Final = """
     devstral magistral pixtral voxtral mathstral grok glm chatglm codegeex kimi moonshot minimax abab nova titan command
     aya phi nemotron granite jamba hermes ernie hunyuan doubao seed step falcon yi solar sonar palmyra mercury olmo tulu
     starcoder internlm internvl longcat skywork codex sonic mimo exaone dbrx opt zephyr dolphin smollm opus sonnet haiku
-    o lfm mai moa sonoma anubis chimera embedding coder kat wizardlm vicuna bge nomic compound ling ring stablelm orca arctic reka inkling laguna trinity
+    o lfm mai moa sonoma anubis chimera embedding coder kat wizardlm
+    vicuna bge nomic compound ling ring stablelm orca arctic reka
+    inkling laguna trinity
     virtuoso maestro spotlight
     fake mock dummy stub demo test echo example sample
 """

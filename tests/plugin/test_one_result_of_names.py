@@ -34,7 +34,7 @@ console.log(JSON.stringify([models.map(made.model), clients.map(made.client)]));
 WITH_KEY: Final = Policy(pseudonyms=Pseudonyms(KEY))
 
 
-def gates(policy: Policy) -> tuple[object, ...]:
+def gates(policy: Policy) -> tuple[list[object], list[object]]:
     events = load(policy).vocabularies["plugin"].events
     model = events["model_call.finished"].handlers["model"][0].gate
     client = events["session.claimed"].handlers["client_name"][0].gate
