@@ -81,7 +81,7 @@ def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
     fullmatch = re.compile(pattern).fullmatch
 
     def passes(value: str) -> str:
-        if not fullmatch(value):
+        if len(value) > LONGEST_NAME or not fullmatch(value):
             return OTHER
         return value if secret_kind_of(value, may_be_random=may_be_random) is None else REDACTED
 
@@ -105,7 +105,7 @@ def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = 
 
 def made_pseudonym(value: object) -> str | None:
     """A pseudonym that the plugin has made; nothing that could be a name."""
-    return value if isinstance(value, str) and PSEUDONYM.fullmatch(value) else None
+    return value if isinstance(value, str) and len(value) <= LONGEST_NAME and PSEUDONYM.fullmatch(value) else None
 
 
 def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
@@ -117,11 +117,13 @@ def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
     """
 
     def passes(value: str) -> str:
+        if len(value) > LONGEST_NAME:
+            return OTHER
         if GENERATED_ID.fullmatch(value):
             return value
         if by_providers and PROVIDER_ID.fullmatch(value):
             return value if secret_kind_of(value, may_be_random=True) is None else REDACTED
-        return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
+        return OTHER if pseudonyms is None else pseudonyms.of("id", value)
 
     return cached(passes)
 
@@ -149,7 +151,7 @@ def known_or_custom(
         allowed = plain(value)
         return pseudonyms.custom_name(kind, value) if allowed in (None, OTHER, REDACTED) else allowed
 
-    return sent_history(passes)
+    return cached(passes)
 
 
 def classified(classes: Iterable[tuple[str, str]]) -> Gate:
