@@ -1,6 +1,6 @@
-"""Writes the vocabulary of public model names, from Cline's published catalogue and the words that are listed here.
+"""Writes the vocabulary of public model names, from Cline's published catalogue, the price table and the words here.
 
-``make model-names`` runs it: ``src/cline_otel/catalogue/model_names.json`` and the plugin's module of the same words.
+``make model-names`` runs it: the catalogue's ``model_names.json`` and the plugin's module of the same words.
 A name that the words make already stands in no list, so that the lists are as short as they can be.
 """
 
@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from cline_otel import catalogue
 from cline_otel.privacy import model_names
 
 from .cline_release import install_cline
 from .node_runtime import find_node
 
-ROOT: Final = Path(__file__).parents[2]
-JSON_FILE: Final = ROOT / "src" / "cline_otel" / "catalogue" / "model_names.json"
-MODULE: Final = ROOT / "src" / "cline-plugin" / "mapping" / "model_words.js"
+JSON_FILE: Final = Path(catalogue.__file__).with_name("model_names.json")
+MODULE: Final = Path(__file__).parents[2] / "src" / "cline-plugin" / "mapping" / "model_words.js"
 
 FAMILIES: Final = """
     gpt chatgpt claude gemini gemma llama codellama learnlm qwen qwq qvq deepseek mistral mixtral ministral codestral
@@ -43,7 +44,7 @@ WORDS: Final = """
     global gov jp au ca anthropic amazon meta openai google microsoft cohere nvidia alibaba moonshotai zai databricks
     copilot ai ds spark super agent scout maverick build canvas maxi sky edition open extended safeguard guard premier
     express heavy multi agentic non no think auto tool use tools multimodal long context series model by version v ev
-    dense hybrid c nemo mamba groq arcee turbos venice or
+    dense hybrid c nemo mamba groq arcee turbos venice or batch live tts ocr hf
 """
 """Words beside a family's: sizes, versions, forms, regions, and publishers in a name."""
 
@@ -88,8 +89,17 @@ def published_names(node: str, release: Path) -> list[str]:
     return names
 
 
+def priced_names() -> list[str]:
+    """The ids of all models in the price table (genai-prices).
+
+    Raises:
+        ModuleNotFoundError: the environment has no price table.
+    """
+    return sorted({model.id for provider in import_module("genai_prices.data").providers for model in provider.models})
+
+
 def vocabulary_of(names: Iterable[str]) -> dict[str, list[str]]:
-    """What the bridge and the plugin read; ``names``: Cline's, of which only those are kept that no words make."""
+    """What the bridge and the plugin read; ``names``: public ones, of which those are kept that no words make."""
     table = {"families": words_of(FAMILIES), "words": words_of(WORDS), "owners": words_of(OWNERS)}
     made = model_names.Vocabulary(*map(frozenset, table.values()), names=frozenset())
     kept = {name.lower() for name in names if not model_names.is_public(name.lower(), made)}
@@ -99,7 +109,7 @@ def vocabulary_of(names: Iterable[str]) -> dict[str, list[str]]:
 def module_of(table: dict[str, list[str]]) -> str:
     """The plugin's module with the same words."""
     sets = "".join(
-        f'export const MODEL_{part.upper()} = new Set(\n  "{" ".join(entries)}".split(" "),\n);\n'
+        f'export const MODEL_{part.upper()} = new Set(\n  "{" ".join(entries)}".split(\n    " ",\n  ),\n);\n'
         for part, entries in table.items()
     )
     return f"// Words of public model names, made by `make model-names`.\n\n{sets}"
@@ -109,7 +119,7 @@ def main() -> None:
     """Writes both files."""
     node = find_node()
     release = install_cline(node).parents[3]
-    table = vocabulary_of(published_names(str(node.node), release))
+    table = vocabulary_of([*published_names(str(node.node), release), *priced_names()])
     JSON_FILE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     MODULE.write_text(module_of(table), encoding="utf-8")
 

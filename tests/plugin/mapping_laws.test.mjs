@@ -206,7 +206,8 @@ test("a model is told by its name, and by none that tells of more", () => {
     "x".repeat(129),
   ])
     assert.match(String(modelOf(name)), /^custom-[0-9a-f]{12}$/);
-  for (const nothing of ["", "x".repeat(1025), undefined]) assert.equal(modelOf(nothing), undefined);
+  for (const nothing of ["", "undefined", undefined]) assert.equal(modelOf(nothing), undefined);
+  assert.equal(modelOf("x".repeat(1025)), "_OTHER");
 });
 
 // Made up here from their beginnings: what is one in full would be taken for one wherever it stands.

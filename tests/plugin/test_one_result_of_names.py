@@ -12,25 +12,22 @@ from typing import Final
 import pytest
 from bench.fixed_key import KEY
 
+from adversaries import ENDLESS
 from cline_otel.catalogue.load import load
-from cline_otel.catalogue.values import OTHER
+from cline_otel.catalogue.values import LONGEST_NAME, OTHER
 from cline_otel.privacy import model_names
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from e2e.model_catalogue import JSON_FILE, MODULE, module_of
+from source_tree import needs_source
 from waiting import PATIENCE_SECONDS
 
-DATA: Final = Path(__file__).parents[1] / "data"
-MODELS: Final[dict[str, str]] = json.loads((DATA / "model_ids.json").read_text(encoding="utf-8"))
-CLIENTS: Final[dict[str, str]] = json.loads((DATA / "client_names.json").read_text(encoding="utf-8"))
-PLUGIN: Final = Path(__file__).parents[2] / "src" / "cline_otel" / "plugin" / "cline-otel.js"
+HERE: Final = Path(__file__).parent
+MODELS: Final[dict[str, str]] = json.loads((HERE / "model_ids.json").read_text(encoding="utf-8"))
+CLIENTS: Final[dict[str, str]] = json.loads((HERE / "client_names.json").read_text(encoding="utf-8"))
+SCRIPT: Final = HERE / "results_of_names.mjs"
 NODE: Final = shutil.which("node")
-SCRIPT: Final = """
-const { createPseudonyms } = await import(process.argv[1]);
-const { key, models, clients } = JSON.parse(await new Response(process.stdin).text());
-const made = createPseudonyms({ version: 1, key, built_in_tools: [], plain_names: false });
-console.log(JSON.stringify([models.map(made.model), clients.map(made.client)]));
-"""
+needs_node: Final = pytest.mark.skipif(NODE is None, reason="needs node")
 WITH_KEY: Final = Policy(pseudonyms=Pseudonyms(KEY))
 
 
@@ -45,15 +42,28 @@ def test_the_bridge_gives_every_name_its_one_result() -> None:
     assert gates(WITH_KEY) == ([*MODELS.values()], [*CLIENTS.values()])
 
 
-@pytest.mark.skipif(NODE is None, reason="needs node")
-def test_the_plugin_gives_every_name_the_same_result() -> None:
+def by_the_plugin(models: list[str], clients: list[str]) -> dict[str, object]:
     assert NODE is not None
-    given = json.dumps({"key": KEY.hex(), "models": [*MODELS], "clients": [*CLIENTS]}).encode()
+    given = json.dumps({"key": KEY.hex(), "models": models, "clients": clients}).encode()
     printed = subprocess.run(
-        [NODE, "--input-type=module", "-e", SCRIPT, PLUGIN.as_uri()],
-        input=given, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_SECONDS,
+        [NODE, SCRIPT], input=given, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_SECONDS
     )  # fmt: skip
-    assert json.loads(printed.stdout) == [[*MODELS.values()], [*CLIENTS.values()]]
+    results: dict[str, object] = json.loads(printed.stdout)
+    return results
+
+
+@needs_node
+def test_the_plugin_gives_every_name_the_same_result() -> None:
+    results = by_the_plugin([*MODELS], [*CLIENTS])
+    assert (results["models"], results["clients"]) == ([*MODELS.values()], [*CLIENTS.values()])
+
+
+@needs_node
+def test_no_pattern_of_the_plugin_sees_a_name_that_is_too_long() -> None:
+    results = by_the_plugin([*ENDLESS], [*ENDLESS])
+    assert (results["models"], results["clients"]) == ([OTHER] * len(ENDLESS), [OTHER] * len(ENDLESS))
+    assert isinstance(results["longest"], int)
+    assert 0 < results["longest"] <= LONGEST_NAME
 
 
 def test_what_has_a_result_keeps_it_when_it_is_read_again() -> None:
@@ -88,15 +98,12 @@ def test_a_chosen_name_leaves_as_it_is_where_names_are_allowed() -> None:
     assert re.fullmatch("custom-[0-9a-f]{12}", str(model("gpt-4o-jane.doe@example.com")))
 
 
-def test_no_pattern_sees_a_name_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> bool:
-        raise AssertionError("a pattern was asked")
-
-    monkeypatch.setattr(model_names, "is_public", refuse)
-    assert model_names.public_model_name("a.aa:" * (model_names.LONGEST_MODEL_NAME // 5 + 1)) is None
-    with pytest.raises(AssertionError, match="asked"):
-        model_names.public_model_name("gpt-5")
+def test_every_name_in_the_price_table_is_public() -> None:
+    prices = pytest.importorskip("genai_prices.data", reason="needs the price table")
+    names = [model.id for provider in prices.providers for model in provider.models]
+    assert [name for name in names if model_names.public_model_name(name) is None] == [], "run `make model-names`"
 
 
+@needs_source
 def test_the_plugin_has_the_words_of_the_bridge() -> None:
     assert MODULE.read_text(encoding="utf-8") == module_of(json.loads(JSON_FILE.read_text(encoding="utf-8")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import string
+from pathlib import Path
 
 import pytest
 from bench.fixed_key import CATALOGUE
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.privacy.pseudonyms import CUSTOM_NAME, GENERATED_ID, PSEUDONYM
 from cline_otel.privacy.secret_detectors import secret_kind_of
-from corpus import DATA
 
 HANDLERS = CATALOGUE.vocabularies["cline"].events["task.tokens"].handlers
 MODEL, AGENT = HANDLERS["model"][0].gate, HANDLERS["agentId"][0].gate
@@ -116,9 +116,8 @@ def test_most_random_runs_of_20_to_31_characters_are_recognised() -> None:
     assert sum(secret_kind_of(run) is not None for run in runs) >= 900
 
 
-MODELS = [
-    name for name, result in json.loads((DATA / "model_ids.json").read_text(encoding="utf-8")).items() if name == result
-]
+MODEL_IDS = Path(__file__).parents[1] / "plugin" / "model_ids.json"
+MODELS = [name for name, result in json.loads(MODEL_IDS.read_text(encoding="utf-8")).items() if name == result]
 """As providers, routers and local servers name them."""
 
 

@@ -1,11 +1,11 @@
 // Names of the programs that run Cline: the bridge has the same in privacy/client_names.py and its catalogue, and
-// tests/data/client_names.json has the one result of both.
+// tests/plugin/client_names.json has the one result of both.
 
 const LONGEST_CLIENT_NAME = 80;
 const CLIENTS = new Set(
-  (
-    "cline-cli cline-vscode cline-hub cline-hub-daemon cline-acp cline-code cli hub kanban cline-sdk vscode jetbrains"
-  ).split(" "),
+  "cline-cli cline-vscode cline-hub cline-hub-daemon cline-acp cline-code cline-platform cli hub kanban cline-sdk vscode jetbrains".split(
+    " ",
+  ),
 );
 const FILLERS = new Set(["cline", "for", "the", "extension", "plugin", "ide", "ides", "client", "insiders"]);
 const ALIASES = new Map([

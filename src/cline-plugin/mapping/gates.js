@@ -33,7 +33,9 @@ export const KEY_SHAPE = anyOf(
 
 /** @type {(pattern: RegExp) => (value: unknown) => string | undefined} */
 const matching = (pattern) => (value) =>
-  typeof value === "string" && pattern.test(value) && !KEY_SHAPE.test(value) ? value : undefined;
+  typeof value === "string" && value.length <= LIMITS.nameCharacters && pattern.test(value) && !KEY_SHAPE.test(value)
+    ? value
+    : undefined;
 export const plainToolName = matching(TOOL_NAME);
 export const plainName = matching(PLAIN_NAME);
 const provider = matching(PROVIDER);
@@ -53,6 +55,16 @@ export const providerOrOther = (value) => (typeof value === "string" ? (provider
  */
 export const chosen = (value) =>
   typeof value === "string" && value !== "" && value.length <= LIMITS.nameCharacters ? value : undefined;
+
+/**
+ * The same; `OTHER` for what is too long to be one, and nothing for a missing value that was written as a text.
+ *
+ * @param {unknown} value
+ */
+export function chosenOrOther(value) {
+  if (value === "undefined" || value === "null") return undefined;
+  return typeof value === "string" && value.length > LIMITS.nameCharacters ? OTHER : chosen(value);
+}
 
 /** @param {unknown} value */
 export const runStatus = (value) =>

@@ -2,7 +2,7 @@
 
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
-import { amount, chosen, integer, OTHER, providerOrOther, word, wordOrOther } from "./gates.js";
+import { amount, chosen, chosenOrOther, integer, OTHER, providerOrOther, word, wordOrOther } from "./gates.js";
 import { record } from "./record.js";
 import { runOf, sessionOf } from "./state.js";
 
@@ -91,7 +91,7 @@ export function onAfterModel(state, context, nowMs) {
       finish_reason: wordOrOther(context?.finishReason),
       response_id: chosen(context?.requestId),
       provider: providerOrOther(message?.modelInfo?.provider),
-      model: chosen(message?.modelInfo?.id),
+      model: chosenOrOther(message?.modelInfo?.id),
       input_tokens: integer(usage?.inputTokens),
       output_tokens: integer(usage?.outputTokens),
       cache_read_tokens: integer(usage?.cacheReadTokens),

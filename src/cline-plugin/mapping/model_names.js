@@ -1,5 +1,5 @@
 // Names of models that are public, told from names that somebody chose: the bridge has the same in
-// privacy/model_names.py, and tests/data/model_ids.json has the one result of both.
+// privacy/model_names.py, and tests/plugin/model_ids.json has the one result of both.
 
 import { MODEL_FAMILIES, MODEL_NAMES, MODEL_OWNERS, MODEL_WORDS } from "./model_words.js";
 
@@ -9,13 +9,13 @@ const HOSTS = ["hf.co/", "huggingface.co/", "registry.ollama.ai/", "modelscope.c
 const ARN_RESOURCES = [":foundation-model/", ":inference-profile/"];
 const CHARACTERS = /^[a-z0-9 ._:/@+~()[\]-]+$/;
 const MODEL_WORD = /[a-z]+|[0-9]+/g;
-const DATE = /(?<![0-9])(?:20[0-9]{2}-[01][0-9]-[0-3][0-9]|(?:20)?[0-9]{2}[01][0-9][0-3][0-9])(?![0-9])/;
-const ADDRESS = /[0-9]{1,3}(?:\.[0-9]{1,3}){3}|::/;
+const DATE = /(?<![0-9])(?:20[0-9]{2}-?|2[0-9])(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12][0-9]|3[01])(?![0-9])/;
+const ADDRESS = /[0-9]{1,3}(?:\.[0-9]{1,3}){3}|::|(?:[0-9a-f]{1,4}:){3}/;
 const NOT_ASCII = /[^\0-\x7f]/;
 const SIZE = /(?<![0-9])[0-9]{1,4}[bkm](?![a-z])/g;
+const MOST_SIZES = 3;
 const MOST_DIGITS = 7;
 const LONGEST_NUMBER = 4;
-const MOST_LONG_NUMBERS = 1;
 
 /** @param {string} value */
 function publicPart(value) {
@@ -39,15 +39,34 @@ function publicPart(value) {
 
 /** @param {string} name */
 function isMadeOfWords(name) {
-  const parts = name.replace(DATE, "").replace(SIZE, " b ").match(MODEL_WORD) ?? [];
-  const numbers = parts.filter((part) => part < "a");
+  const undated = name.replace(DATE, "");
+  const sizes = undated.match(SIZE)?.length ?? 0;
+  const parts = undated.replace(SIZE, " b ").match(MODEL_WORD) ?? [];
   const words = parts.filter((part) => part >= "a");
+  const lengths = parts.filter((part) => part < "a").map((number) => number.length);
   return (
     words.some((part) => MODEL_FAMILIES.has(part)) &&
     words.every((part) => MODEL_FAMILIES.has(part) || MODEL_WORDS.has(part)) &&
-    numbers.join("").length <= MOST_DIGITS &&
-    numbers.filter((number) => number.length >= 3).length <= MOST_LONG_NUMBERS &&
-    numbers.every((number) => number.length <= LONGEST_NUMBER)
+    sizes <= MOST_SIZES &&
+    areFew(lengths, undated !== name)
+  );
+}
+
+/**
+ * Whether numbers are fewer than a telephone's or a card's, which has more digits or more groups of them.
+ *
+ * @param {readonly number[]} lengths
+ * @param {boolean} isDated
+ */
+function areFew(lengths, isDated) {
+  /** @param {number} digits */
+  const having = (digits) => lengths.filter((length) => length >= digits).length;
+  return (
+    lengths.reduce((sum, length) => sum + length, 0) <= MOST_DIGITS &&
+    lengths.every((length) => length <= LONGEST_NUMBER) &&
+    having(1) <= 5 &&
+    having(2) <= 2 &&
+    having(3) <= (isDated ? 0 : 1)
   );
 }
 

@@ -37,7 +37,6 @@ export const PATTERNS = {
 const PSEUDONYM_DIGITS = 32;
 const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
 
-
 /**
  * @param {Buffer} key
  * @param {"client" | "id" | "model" | "tool"} kind
@@ -87,7 +86,7 @@ export function createPseudonyms(content) {
    * @param {string} name
    */
   const custom = (kind, name) => {
-    if (key === undefined) return OTHER;
+    if (key === undefined || name === OTHER) return OTHER;
     if (CUSTOM_NAME.test(name)) return name;
     return (plainNames ? plainName(name) : undefined) ?? `custom-${pseudonymOf(key, kind, name).slice(0, 12)}`;
   };
@@ -148,6 +147,18 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
+const NAME_FIELDS = new Set(["tool_name", "client_name", "model"]);
+
+/**
+ * @param {string} field
+ * @param {string} name
+ * @param {Pseudonyms} pseudonyms
+ */
+function publishedName(field, name, pseudonyms) {
+  if (field === "tool_name") return pseudonyms.tool(name);
+  return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
+}
+
 /**
  * A record as it may be written; undefined for one whose subject has no name that may be.
  *
@@ -160,9 +171,7 @@ export function published(entry, pseudonyms) {
   const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
   for (const field in entry) {
     const value = /** @type {FieldValue} */ (entry[field]);
-    if (field === "tool_name") Object.assign(result, pseudonyms.tool(String(value)));
-    else if (field === "client_name") result[field] = pseudonyms.client(String(value));
-    else if (field === "model") result[field] = pseudonyms.model(String(value));
+    if (NAME_FIELDS.has(field)) Object.assign(result, publishedName(field, String(value), pseudonyms));
     else if (!ID_FIELDS.has(field)) result[field] = value;
     else {
       const id = publishedId(field, String(value), pseudonyms);

@@ -1,7 +1,7 @@
 """Names of the programs that run Cline, as they call themselves, and the one that each is known by.
 
-The plugin decides in the same way (src/cline-plugin/mapping/client_names.js); tests/data/client_names.json has the one
-result of both.
+The plugin decides in the same way (src/cline-plugin/mapping/client_names.js); tests/plugin/client_names.json has the
+one result of both.
 """
 
 from __future__ import annotations

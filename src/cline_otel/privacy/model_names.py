@@ -3,7 +3,7 @@
 In the clear are names in Cline's own catalogue, and names made of known families with versions, sizes and other words
 that models are named by, below known publishers. Everything else is a deployment, a fine-tuned model, an account, a
 host or a path, and takes a pseudonym. The plugin decides by the same words (src/cline-plugin/mapping/model_names.js),
-and tests/data/model_ids.json has the one result of both.
+and tests/plugin/model_ids.json has the one result of both.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ _HOSTS: Final = ("hf.co/", "huggingface.co/", "registry.ollama.ai/", "modelscope
 _ARN_RESOURCES: Final = (":foundation-model/", ":inference-profile/")
 _CHARACTERS: Final = re.compile(r"[a-z0-9 ._:/@+~()\[\]-]+")
 _WORD: Final = re.compile(r"[a-z]+|[0-9]+")
-_DATE: Final = re.compile(r"(?<![0-9])(?:20[0-9]{2}-[01][0-9]-[0-3][0-9]|(?:20)?[0-9]{2}[01][0-9][0-3][0-9])(?![0-9])")
-_ADDRESS: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|::")
+_DATE: Final = re.compile(r"(?<![0-9])(?:20[0-9]{2}-?|2[0-9])(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
+_ADDRESS: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|::|(?:[0-9a-f]{1,4}:){3}")
 _SIZE: Final = re.compile(r"(?<![0-9])[0-9]{1,4}[bkm](?![a-z])")
 _MOST_DIGITS: Final = 7
 _LONGEST_NUMBER: Final = 4
-_MOST_LONG_NUMBERS: Final = 1
-"""Beside one date and sizes. A telephone or card number has more digits, or more numbers of three and more."""
+_MOST_NUMBERS: Final = {1: 5, 2: 2, 3: 1}
+"""By the digits that they have at least, beside one date and sizes. A telephone or card number has more digits, or is
+in more groups; beside a date there is no number of three digits."""
+_MOST_SIZES: Final = 3
 
 
 class Vocabulary(NamedTuple):
@@ -101,13 +103,22 @@ def is_public(lower: str, known: Vocabulary) -> bool:
 
 
 def _is_made_of_words(name: str, known: Vocabulary) -> bool:
-    parts = _WORD.findall(_SIZE.sub(" b ", _DATE.sub("", name, count=1)))
-    numbers = [part for part in parts if part.isdigit()]
+    undated, dates = _DATE.subn("", name, count=1)
+    unsized, sizes = _SIZE.subn(" b ", undated)
+    parts = _WORD.findall(unsized)
     words = [part for part in parts if not part.isdigit()]
     return (
         not known.families.isdisjoint(words)
         and all(word in known.families or word in known.words for word in words)
-        and sum(map(len, numbers)) <= _MOST_DIGITS
-        and sum(len(number) >= 3 for number in numbers) <= _MOST_LONG_NUMBERS
-        and all(len(number) <= _LONGEST_NUMBER for number in numbers)
+        and sizes <= _MOST_SIZES
+        and _are_few([len(part) for part in parts if part.isdigit()], dates)
+    )
+
+
+def _are_few(lengths: list[int], dates: int) -> bool:
+    most = {**_MOST_NUMBERS, 3: _MOST_NUMBERS[3] - dates}
+    return (
+        sum(lengths) <= _MOST_DIGITS
+        and max(lengths, default=0) <= _LONGEST_NUMBER
+        and all(sum(length >= digits for length in lengths) <= number for digits, number in most.items())
     )
