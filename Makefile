@@ -41,7 +41,7 @@ PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/p
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
 	check-javascript check-repository format test-backends e2e freeze-journal bench mutants fidelity collector prometheus lock picture \
-	docs dist test-wheel clean
+	docs model-names compare-catalogue dist test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -130,6 +130,12 @@ docs: setup ## write the pages that are made from the code
 		$(BIN)/python -m "cline_otel.$${page#*:}" > ".out/$${page%%:*}.md"; \
 		cp ".out/$${page%%:*}.md" "docs/$${page%%:*}.md"; \
 	done
+
+model-names: setup ## write the words of public model names anew, from Cline's published catalogue and the price table
+	@PYTHONPATH=tests:. $(BIN)/python -m e2e.model_catalogue
+
+compare-catalogue: setup ## compare each bounded set of the catalogue with Cline's published package
+	@PYTHONPATH=tests:. $(BIN)/python -m e2e.published_sets
 
 freeze-journal: setup ## keep a journal of today's layout for the tests of later releases: ARGUMENTS=tests/data/journals/NAME
 	@PYTHONPATH=tests:. $(BIN)/python -m bridge.freeze $(ARGUMENTS)

@@ -215,7 +215,7 @@ def calls_of(models: int) -> Recording:
         for number in range(1, models + 1)
         for call in (
             started | {"iteration": number},
-            finished | {"iteration": number, "model": f"llama-{models}.{number}", "cost_usd": 0.001 * number},
+            finished | {"iteration": number, "model": f"llama-{number}-{models}b", "cost_usd": 0.001 * number},
         )
     ]
     return Recording(tuple(msgspec.json.encode(line) for line in (claimed, root, *calls, ended)))

@@ -246,7 +246,7 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
             "iteration": 1,
             "started_at_ms": station.now_ms,
             "provider": "openai",
-            "model": "planted-model-of-this-test",
+            "model": "codestral-mamba-2407",
         },
         {
             "event": "tool_call.started",
@@ -273,7 +273,7 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
     assert sqlite_overwrites or b"call_planted_of_this_test" in on_disk()
     erase_waiting(station.journal, [SpoolInput("plugin", SpoolReader(tmp_path / "spool"))])
     assert b"call_planted_of_this_test" not in on_disk()
-    rows = [key for key, value in station.journal.load_state() if b"planted-model-of-this-test" in value]
+    rows = [key for key, value in station.journal.load_state() if b"codestral-mamba-2407" in value]
     assert all(key.startswith("total") for key in rows), rows
 
 

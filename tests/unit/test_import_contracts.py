@@ -41,6 +41,7 @@ PLANTED = {
         "operating_system.process_interface",
         "operating_system.linux_processes",
     ),
+    "a name of a model importing a detector": ("Privacy", "privacy.model_names", "privacy.secret_detectors"),
     "what leaves importing a preview": ("A preview", "preview.leaving", "preview.recording"),
 }
 """How the name of a contract begins, and an import that breaks it."""

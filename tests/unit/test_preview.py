@@ -317,10 +317,10 @@ def test_an_error_text_is_told_by_its_class_and_shown_only_if_opted_in() -> None
 
 
 def test_a_value_with_the_shape_of_a_secret_is_redacted_and_says_so() -> None:
-    secret = "sk-" + "test-" + "a1B2" * 8
-    recording = of_log("task.completed", {"ulid": "1795357895961_yuqpi", "modelId": secret})
+    secret = "call_sk-" + "test-" + "a1B2" * 8
+    recording = of_log("sdk.tool_timeout", {"ulid": "1795357895961_yuqpi", "tool_call_id": secret})
     (withheld,) = the_step(recording).withheld
-    assert (withheld.reason, withheld.attribute, withheld.size) == ("redacted", "gen_ai.request.model", len(secret))
+    assert (withheld.reason, withheld.attribute, withheld.size) == ("redacted", "gen_ai.tool.call.id", len(secret))
     assert secret not in shown(recording)
 
 

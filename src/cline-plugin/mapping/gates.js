@@ -3,16 +3,8 @@
 import { LIMITS } from "../limits.js";
 
 const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
-// No account's number, no fine-tuned model of OpenAI's (it has the organization's name), no owner, no address.
-export const MODEL_NAME = new RegExp(
-  [
-    "^(?!.*[Aa][Rr][Nn]:|ft:|projects/|accounts/(?!fireworks/)|localhost|[^/]*\\.[a-z]{2,}(?::[^/]*)?/)",
-    "(?!.*(?:[0-9]{9,}|:[0-9]{2,5}/|[0-9]+(?:\\.[0-9]+){3}))",
-    "(?=.{1,128}$)(?:~|@cf/)?[A-Za-z0-9][A-Za-z0-9_.:+-]*",
-    "(/[A-Za-z0-9_.:+-]+){0,4}(@(?:[0-9][0-9A-Za-z.-]*|default|latest|us|eu|apac|global))?$",
-  ].join(""),
-);
-const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,127}$/;
+const PROVIDER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 export const CLIENT_VERSION = new RegExp(
   "^[0-9]{1,6}(?:\\.[0-9]{1,6}){1,2}" +
     "(?:-(?:alpha|beta|rc|nightly|next|canary|dev|pre|preview|insiders?)(?:[.-]?[0-9]{1,14}){0,3})?$",
@@ -41,10 +33,12 @@ export const KEY_SHAPE = anyOf(
 
 /** @type {(pattern: RegExp) => (value: unknown) => string | undefined} */
 const matching = (pattern) => (value) =>
-  typeof value === "string" && pattern.test(value) && !KEY_SHAPE.test(value) ? value : undefined;
+  typeof value === "string" && value.length <= LIMITS.nameCharacters && pattern.test(value) && !KEY_SHAPE.test(value)
+    ? value
+    : undefined;
 export const plainToolName = matching(TOOL_NAME);
-const modelName = matching(MODEL_NAME);
-export const clientName = matching(CLIENT_NAME);
+export const plainName = matching(PLAIN_NAME);
+const provider = matching(PROVIDER);
 export const clientVersion = matching(CLIENT_VERSION);
 export const word = matching(WORD);
 
@@ -52,7 +46,7 @@ export const word = matching(WORD);
 export const wordOrOther = (value) => (value === undefined || value === null ? undefined : (word(value) ?? OTHER));
 
 /** @param {unknown} value */
-export const modelOrOther = (value) => (typeof value === "string" ? (modelName(value) ?? OTHER) : undefined);
+export const providerOrOther = (value) => (typeof value === "string" ? (provider(value) ?? OTHER) : undefined);
 
 /**
  * A name or id as it is, which must not get into a record but by way of `published`.
@@ -61,6 +55,16 @@ export const modelOrOther = (value) => (typeof value === "string" ? (modelName(v
  */
 export const chosen = (value) =>
   typeof value === "string" && value !== "" && value.length <= LIMITS.nameCharacters ? value : undefined;
+
+/**
+ * The same; `OTHER` for what is too long to be one, and nothing for a missing value that was written as a text.
+ *
+ * @param {unknown} value
+ */
+export function chosenOrOther(value) {
+  if (value === "undefined" || value === "null") return undefined;
+  return typeof value === "string" && value.length > LIMITS.nameCharacters ? OTHER : chosen(value);
+}
 
 /** @param {unknown} value */
 export const runStatus = (value) =>

@@ -2,7 +2,7 @@
 
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
-import { amount, chosen, integer, modelOrOther, OTHER, word, wordOrOther } from "./gates.js";
+import { amount, chosen, chosenOrOther, integer, OTHER, providerOrOther, word, wordOrOther } from "./gates.js";
 import { record } from "./record.js";
 import { runOf, sessionOf } from "./state.js";
 
@@ -90,8 +90,8 @@ export function onAfterModel(state, context, nowMs) {
       first_chunk_at_ms: model?.firstChunkAtMs,
       finish_reason: wordOrOther(context?.finishReason),
       response_id: chosen(context?.requestId),
-      provider: modelOrOther(message?.modelInfo?.provider),
-      model: modelOrOther(message?.modelInfo?.id),
+      provider: providerOrOther(message?.modelInfo?.provider),
+      model: chosenOrOther(message?.modelInfo?.id),
       input_tokens: integer(usage?.inputTokens),
       output_tokens: integer(usage?.outputTokens),
       cache_read_tokens: integer(usage?.cacheReadTokens),

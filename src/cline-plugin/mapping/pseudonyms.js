@@ -4,7 +4,9 @@ import { createHmac } from "node:crypto";
 
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
-import { anyOf, CLIENT_VERSION, KEY_SHAPE, MODEL_NAME, OTHER, plainToolName } from "./gates.js";
+import { knownClient } from "./client_names.js";
+import { anyOf, CLIENT_VERSION, KEY_SHAPE, OTHER, plainName, plainToolName } from "./gates.js";
+import { publicModelName } from "./model_names.js";
 
 /** @import { FieldValue, SpoolRecord } from "./record.js" */
 
@@ -27,17 +29,17 @@ const KEY = /^[0-9a-f]{64}$/i;
 /** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/secret_detectors.py. */
 export const PATTERNS = {
   version: CLIENT_VERSION,
-  model: MODEL_NAME,
   generatedId: WHOLE_ID,
   providerId: WHOLE_PROVIDER_ID,
   key: KEY_SHAPE,
 };
 
 const PSEUDONYM_DIGITS = 32;
+const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
 
 /**
  * @param {Buffer} key
- * @param {"id" | "tool"} kind
+ * @param {"client" | "id" | "model" | "tool"} kind
  * @param {string} name
  */
 const pseudonymOf = (key, kind, name) =>
@@ -54,6 +56,8 @@ const pseudonymOf = (key, kind, name) =>
  * @property {(id: string) => string | undefined} identifier gives an id that a machine made up as it is; of any other
  *   the pseudonym, or undefined while there is no key
  * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that name a tool
+ * @property {(name: string) => string} client gives the known name of what runs Cline; of any other the pseudonym
+ * @property {(name: string) => string} model gives the public part of a model's name; of any other name the pseudonym
  */
 
 /**
@@ -76,6 +80,16 @@ export function createPseudonyms(content) {
   const ids = new Map();
   /** @type {Map<string, string>} */
   const tools = new Map();
+
+  /**
+   * @param {"client" | "model"} kind
+   * @param {string} name
+   */
+  const custom = (kind, name) => {
+    if (key === undefined || name === OTHER) return OTHER;
+    if (CUSTOM_NAME.test(name)) return name;
+    return (plainNames ? plainName(name) : undefined) ?? `custom-${pseudonymOf(key, kind, name).slice(0, 12)}`;
+  };
 
   /** @type {Pseudonyms} */
   const pseudonyms = {
@@ -102,6 +116,8 @@ export function createPseudonyms(content) {
       keep(tools, name, hash, LIMITS.toolPseudonyms);
       return { tool_name: OTHER, tool_name_hash: hash };
     },
+    model: (name) => publicModelName(name) ?? custom("model", name),
+    client: (name) => knownClient(name) ?? custom("client", name),
   };
   if (content !== undefined) pseudonyms.learn(content);
   return pseudonyms;
@@ -131,6 +147,18 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
+const NAME_FIELDS = new Set(["tool_name", "client_name", "model"]);
+
+/**
+ * @param {string} field
+ * @param {string} name
+ * @param {Pseudonyms} pseudonyms
+ */
+function publishedName(field, name, pseudonyms) {
+  if (field === "tool_name") return pseudonyms.tool(name);
+  return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
+}
+
 /**
  * A record as it may be written; undefined for one whose subject has no name that may be.
  *
@@ -143,7 +171,7 @@ export function published(entry, pseudonyms) {
   const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
   for (const field in entry) {
     const value = /** @type {FieldValue} */ (entry[field]);
-    if (field === "tool_name") Object.assign(result, pseudonyms.tool(String(value)));
+    if (NAME_FIELDS.has(field)) Object.assign(result, publishedName(field, String(value), pseudonyms));
     else if (!ID_FIELDS.has(field)) result[field] = value;
     else {
       const id = publishedId(field, String(value), pseudonyms);

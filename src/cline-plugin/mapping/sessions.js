@@ -2,7 +2,7 @@
 
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
-import { chosen, clientName, clientVersion } from "./gates.js";
+import { chosen, chosenOrOther, clientVersion } from "./gates.js";
 import { record } from "./record.js";
 
 /** @import { SetupContext } from "../hook_contexts.js" */
@@ -20,7 +20,7 @@ export function onSetup(state, context, nowMs) {
   if (sessionId === undefined) return []; // a load without a session, to list the plugin's commands
   const fields = {
     session_id: sessionId,
-    client_name: clientName(context?.client?.name),
+    client_name: chosenOrOther(context?.client?.name),
     client_version: clientVersion(context?.client?.version),
   };
   keep(state.sessions, sessionId, fields, LIMITS.sessions);

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cline_otel.catalogue import model
-from cline_otel.catalogue.gates import IDENTIFIER
+from cline_otel.catalogue.gates import IDENTIFIER, MODEL
 from cline_otel.events import EVENT_TYPES, Event, RunClaimed, Tick, steering_fields
 
 OVERFLOW: Final = "otel.metric.overflow"
@@ -56,7 +56,7 @@ def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
                     ways.append(attribute.pattern)
                 if sum(way is not None for way in ways) != 1:
                     yield f"{where}: a string needs exactly one of pattern, values, values_from: add or take out"
-            if attribute.pattern not in (None, IDENTIFIER, *table.patterns):
+            if attribute.pattern not in (None, IDENTIFIER, MODEL, *table.patterns):
                 yield f"{where}: no pattern {attribute.pattern!r}: add it to [patterns] in attributes.toml"
             if attribute.values_from is not None and attribute.values_from not in table.values:
                 yield f"{where}: no values {attribute.values_from!r}: add them to [values] in attributes.toml"

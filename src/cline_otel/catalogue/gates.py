@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from cline_otel.catalogue import model, values
+from cline_otel.privacy.client_names import known_client
+from cline_otel.privacy.model_names import public_model_name
 from cline_otel.privacy.policy import ALWAYS_INCLUDED, Policy, PrivacyClass
+from cline_otel.privacy.pseudonyms import PseudonymKind
 
 IDENTIFIER: Final = "identifier"
 """The pattern that is none: ids are let through by who made them (privacy/pseudonyms.py)."""
+
+MODEL: Final = "model"
+"""The pattern that is none: names of models are let through by what is public (privacy/model_names.py)."""
 
 
 class Gates:
@@ -52,7 +60,16 @@ class Gates:
 
     def pattern(self, name: str) -> values.Gate:
         """The gate for strings of an open set."""
+        if name == MODEL:
+            return self._known_or_custom(public_model_name, "model")
         return self.identifier if name == IDENTIFIER else values.matching(self._table.patterns[name])
+
+    def _known_or_custom(self, known: Callable[[str], str | None], kind: PseudonymKind) -> values.Gate:
+        names_may_leave = "names" in self._policy.included
+        plain = (
+            values.matching(self._table.patterns["one_word_name"]) if self._policy.is_plain("names") else values.nothing
+        )
+        return values.known_or_custom(known, kind, self._policy.pseudonyms if names_may_leave else None, plain)
 
     def _gate(self, name: str, attribute: model.Attribute, privacy: PrivacyClass) -> values.Gate:
         match privacy:
@@ -80,6 +97,8 @@ class Gates:
         return values.hashed(pseudonyms, attribute.hashes, self._known_values(attribute))
 
     def _open_gate(self, name: str, attribute: model.Attribute) -> values.Gate:
+        if name == "cline.client.name":
+            return self._known_or_custom(partial(known_client, values=self._known_values(attribute)), "client")
         if name == "gen_ai.provider.name":
             return values.renamed(self._table.providers, self._known_values(attribute))
         if attribute.type in ("string", "strings"):

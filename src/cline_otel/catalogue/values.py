@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cline_otel.events import AttributeValue
-from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, PSEUDONYM, PseudonymKind, Pseudonyms
+from cline_otel.privacy.pseudonyms import (
+    CUSTOM_NAME,
+    GENERATED_ID,
+    PROVIDER_ID,
+    PSEUDONYM,
+    PseudonymKind,
+    Pseudonyms,
+)
 from cline_otel.privacy.secret_detectors import MASKED, masked, secret_kind_of
 
 OTHER: Final = "_OTHER"
@@ -74,7 +81,7 @@ def matching(pattern: str, *, may_be_random: bool = False) -> Gate:
     fullmatch = re.compile(pattern).fullmatch
 
     def passes(value: str) -> str:
-        if not fullmatch(value):
+        if len(value) > LONGEST_NAME or not fullmatch(value):
             return OTHER
         return value if secret_kind_of(value, may_be_random=may_be_random) is None else REDACTED
 
@@ -98,7 +105,7 @@ def hashed(pseudonyms: Pseudonyms, kind: PseudonymKind, known: frozenset[str] = 
 
 def made_pseudonym(value: object) -> str | None:
     """A pseudonym that the plugin has made; nothing that could be a name."""
-    return value if isinstance(value, str) and PSEUDONYM.fullmatch(value) else None
+    return value if isinstance(value, str) and len(value) <= LONGEST_NAME and PSEUDONYM.fullmatch(value) else None
 
 
 def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
@@ -110,11 +117,39 @@ def identifier(pseudonyms: Pseudonyms | None, *, by_providers: bool) -> Gate:
     """
 
     def passes(value: str) -> str:
+        if len(value) > LONGEST_NAME:
+            return OTHER
         if GENERATED_ID.fullmatch(value):
             return value
         if by_providers and PROVIDER_ID.fullmatch(value):
             return value if secret_kind_of(value, may_be_random=True) is None else REDACTED
-        return OTHER if pseudonyms is None or len(value) > LONGEST_NAME else pseudonyms.of("id", value)
+        return OTHER if pseudonyms is None else pseudonyms.of("id", value)
+
+    return cached(passes)
+
+
+def known_or_custom(
+    known: Callable[[str], str | None], kind: PseudonymKind, pseudonyms: Pseudonyms | None, plain: Gate
+) -> Gate:
+    """The known name that a value means; of one that somebody chose the pseudonym, ``custom-`` and 12 digits.
+
+    Args:
+        known: the name that everybody may see, or None.
+        kind: what is named.
+        pseudonyms: the installation's; None where names have none, and then they are ``OTHER``.
+        plain: lets a name through that may leave as it is.
+    """
+
+    def passes(value: str) -> AttributeValue | None:
+        name = known(value)
+        if name is not None:
+            return name
+        if pseudonyms is None or value == OTHER or len(value) > LONGEST_NAME:
+            return OTHER
+        if CUSTOM_NAME.fullmatch(value):
+            return value
+        allowed = plain(value)
+        return pseudonyms.custom_name(kind, value) if allowed in (None, OTHER, REDACTED) else allowed
 
     return cached(passes)
 

@@ -84,16 +84,8 @@ function watchProcess(recorder) {
 
 
 const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
-// No account's number, no fine-tuned model of OpenAI's (it has the organization's name), no owner, no address.
-const MODEL_NAME = new RegExp(
-  [
-    "^(?!.*[Aa][Rr][Nn]:|ft:|projects/|accounts/(?!fireworks/)|localhost|[^/]*\\.[a-z]{2,}(?::[^/]*)?/)",
-    "(?!.*(?:[0-9]{9,}|:[0-9]{2,5}/|[0-9]+(?:\\.[0-9]+){3}))",
-    "(?=.{1,128}$)(?:~|@cf/)?[A-Za-z0-9][A-Za-z0-9_.:+-]*",
-    "(/[A-Za-z0-9_.:+-]+){0,4}(@(?:[0-9][0-9A-Za-z.-]*|default|latest|us|eu|apac|global))?$",
-  ].join(""),
-);
-const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,127}$/;
+const PROVIDER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 const CLIENT_VERSION = new RegExp(
   "^[0-9]{1,6}(?:\\.[0-9]{1,6}){1,2}" +
     "(?:-(?:alpha|beta|rc|nightly|next|canary|dev|pre|preview|insiders?)(?:[.-]?[0-9]{1,14}){0,3})?$",
@@ -122,10 +114,12 @@ const KEY_SHAPE = anyOf(
 
 /** @type {(pattern: RegExp) => (value: unknown) => string | undefined} */
 const matching = (pattern) => (value) =>
-  typeof value === "string" && pattern.test(value) && !KEY_SHAPE.test(value) ? value : undefined;
+  typeof value === "string" && value.length <= LIMITS.nameCharacters && pattern.test(value) && !KEY_SHAPE.test(value)
+    ? value
+    : undefined;
 const plainToolName = matching(TOOL_NAME);
-const modelName = matching(MODEL_NAME);
-const clientName = matching(CLIENT_NAME);
+const plainName = matching(PLAIN_NAME);
+const provider = matching(PROVIDER);
 const clientVersion = matching(CLIENT_VERSION);
 const word = matching(WORD);
 
@@ -133,7 +127,7 @@ const word = matching(WORD);
 const wordOrOther = (value) => (value === undefined || value === null ? undefined : (word(value) ?? OTHER));
 
 /** @param {unknown} value */
-const modelOrOther = (value) => (typeof value === "string" ? (modelName(value) ?? OTHER) : undefined);
+const providerOrOther = (value) => (typeof value === "string" ? (provider(value) ?? OTHER) : undefined);
 
 /**
  * A name or id as it is, which must not get into a record but by way of `published`.
@@ -142,6 +136,16 @@ const modelOrOther = (value) => (typeof value === "string" ? (modelName(value) ?
  */
 const chosen = (value) =>
   typeof value === "string" && value !== "" && value.length <= LIMITS.nameCharacters ? value : undefined;
+
+/**
+ * The same; `OTHER` for what is too long to be one, and nothing for a missing value that was written as a text.
+ *
+ * @param {unknown} value
+ */
+function chosenOrOther(value) {
+  if (value === "undefined" || value === "null") return undefined;
+  return typeof value === "string" && value.length > LIMITS.nameCharacters ? OTHER : chosen(value);
+}
 
 /** @param {unknown} value */
 const runStatus = (value) =>
@@ -496,8 +500,8 @@ function onAfterModel(state, context, nowMs) {
       first_chunk_at_ms: model?.firstChunkAtMs,
       finish_reason: wordOrOther(context?.finishReason),
       response_id: chosen(context?.requestId),
-      provider: modelOrOther(message?.modelInfo?.provider),
-      model: modelOrOther(message?.modelInfo?.id),
+      provider: providerOrOther(message?.modelInfo?.provider),
+      model: chosenOrOther(message?.modelInfo?.id),
       input_tokens: integer(usage?.inputTokens),
       output_tokens: integer(usage?.outputTokens),
       cache_read_tokens: integer(usage?.cacheReadTokens),
@@ -507,6 +511,161 @@ function onAfterModel(state, context, nowMs) {
       error_type: context?.finishReason === "error" ? (word(snapshot?.lastErrorClass) ?? OTHER) : undefined,
     }),
   ];
+}
+
+// Names of the programs that run Cline: the bridge has the same in privacy/client_names.py and its catalogue, and
+// tests/plugin/client_names.json has the one result of both.
+
+const LONGEST_CLIENT_NAME = 80;
+const CLIENTS = new Set(
+  "cline-cli cline-vscode cline-hub cline-hub-daemon cline-acp cline-code cline-platform cli hub kanban cline-sdk vscode jetbrains".split(
+    " ",
+  ),
+);
+const FILLERS = new Set(["cline", "for", "the", "extension", "plugin", "ide", "ides", "client", "insiders"]);
+const ALIASES = new Map([
+  ["vscode", "vscode"],
+  ["vscodeinsiders", "vscode"],
+  ["visualstudiocode", "vscode"],
+  ["jetbrains", "jetbrains"],
+  ["intellij", "jetbrains"],
+  ["intellijidea", "jetbrains"],
+  ["cli", "cli"],
+  ["hub", "hub"],
+  ["kanban", "kanban"],
+]);
+
+/**
+ * The known client that a name means, whatever its case, spaces and suffixes.
+ *
+ * @param {string} name
+ * @returns {string | undefined} nothing for an unknown one
+ */
+function knownClient(name) {
+  if (CLIENTS.has(name)) return name;
+  if (name.length > LONGEST_CLIENT_NAME || /[^\0-\x7f]/.test(name)) return undefined;
+  const lower = name.toLowerCase();
+  if (CLIENTS.has(lower)) return lower;
+  const words = lower.match(/[a-z0-9]+/g) ?? [];
+  return ALIASES.get(words.filter((word) => !FILLERS.has(word)).join(""));
+}
+
+// Words of public model names, made by `make model-names`.
+
+const MODEL_FAMILIES = new Set(
+  "abab anubis arctic aya bge chatglm chatgpt chimera claude codegeex codellama coder codestral codex command compound dbrx deepseek demo devstral dolphin doubao dummy echo embedding ernie example exaone fake falcon gemini gemma glm gpt granite grok haiku hermes hunyuan inkling internlm internvl jamba kat kimi laguna learnlm lfm ling llama longcat maestro magistral mai mathstral mercury mimo minimax ministral mistral mixtral moa mock moonshot nemotron nomic nova o olmo opt opus orca palmyra phi pixtral qvq qwen qwq reka ring sample seed skywork smollm solar sonar sonic sonnet sonoma spotlight stablelm starcoder step stub test titan trinity tulu vicuna virtuoso voxtral wizardlm yi zephyr".split(
+    " ",
+  ),
+);
+const MODEL_WORDS = new Set(
+  "a agent agentic ai air airx alibaba alpha amazon anthropic apac arcee au audio auto awq b base batch beta bf bit bnb build by c ca canvas chat cloud code coder coding cohere context copilot core d databricks deep default dense distill distilled ds e edition embed embedding embeddings eu ev exp experimental express extended f fast flash flashx fp free ggml gguf global google gov gptq groq guard h heavy hf high highspeed hybrid i image instant instruct int it jp k l large latest light lite live long low m maas mamba math maverick max maxi medium meta micro microsoft mini mlx model moe moonshotai multi multimodal mxfp nano nemo new next no non nvfp nvidia ocr omni open openai or original oss p plus premier preview pro q qat r rc realtime reason reasoner reasoning research s safeguard scout search series sky small spark stable super t tee text think thinking tiny tool tools transcribe tts turbo turbos ultra unsloth us use v venice version vision vl x xl xs zai".split(
+    " ",
+  ),
+);
+const MODEL_OWNERS = new Set(
+  "01-ai @cf accounts ai21 alibaba alibaba-cloud allenai amazon anthropic arcee-ai arcee_ai aws azure azure-openai azure_ai baidu bartowski bedrock bigcode bytedance bytedance-seed cerebras cline cognitivecomputations cohere cohereforai converse copilot databricks deepinfra deepseek deepseek-ai eleutherai facebook fireworks fireworks-ai fireworks_ai gemini github github-copilot google groq hf huggingface huggingfaceh4 huggingfacetb ibm-granite inception inclusionai internlm kwaipilot lgai lgai-exaone library liquid litellm lmstudio lmstudio-community meituan meituan-longcat meta meta-llama microsoft minimax minimaxai mistral mistralai mlx-community models moonshot moonshotai mradermacher nousresearch novita nvidia ollama openai opengvlab openrouter perplexity pro publishers qwen reka rekaai sao10k siliconflow skywork stabilityai stepfun stepfun-ai tencent thebloke thedrummer thudm tiiuae tngtech together together-ai together_ai togethercomputer unsloth upstage vertex vertex_ai vertexai x-ai xai xiaomi xiaomimo z-ai zai zai-org zhipuai ~anthropic ~deepseek ~google ~moonshotai ~openai ~x-ai ~z-ai".split(
+    " ",
+  ),
+);
+const MODEL_NAMES = new Set(
+  "@cf/ai4bharat/indictrans2-en-indic-1b @cf/aisingapore/gemma-sea-lion-v4-27b-it @cf/baai/bge-base-en-v1.5 @cf/baai/bge-large-en-v1.5 @cf/baai/bge-m3 @cf/baai/bge-reranker-base @cf/baai/bge-small-en-v1.5 @cf/cloudflare/clairic @cf/cloudflare/clef @cf/cloudflare/clef-flash @cf/cloudflare/clef-omni @cf/daily-co/phonellm-mini-alpha-2 @cf/huggingface/distilbert-sst-2-int8 @cf/meta/m2m100-1.2b @cf/moondream/moondream3.1-9b-a2b @cf/pfnet/plamo-embedding-1b abacusai/dracarys-llama-3.1-70b-instruct abliterated-model abliterated-model-large abliterated-model-large-v2 abliteration-ai/abliterated-model-large abliteration-ai/abliterated-model-large-v2 accounts/fireworks/models/ember-1 accounts/fireworks/models/nemotron-lightning-3p5-30b-a3b accounts/fireworks/routers/deepseek-flash-latest accounts/fireworks/routers/deepseek-pro-latest accounts/fireworks/routers/glm-5p2-fast accounts/fireworks/routers/glm-5p3-fast accounts/fireworks/routers/glm-fast-latest accounts/fireworks/routers/glm-flash-latest accounts/fireworks/routers/glm-latest accounts/fireworks/routers/kimi-fast-latest accounts/fireworks/routers/kimi-k3-fast accounts/fireworks/routers/kimi-latest accounts/fireworks/routers/minimax-latest accounts/fireworks/routers/qwen-max-latest ada aetherwiing/mn-starcannon-12b agent-max agent-prime agent-standard agentica-org/deepcoder-14b-preview:free agents-a1 agnes-2.0-flash agnes-2.5-flash agnes-2.5-pro-alpha agnes-3.0-flash aion-labs/aion-1.0 aion-labs/aion-1.0-mini aion-labs/aion-2.0 aion-labs/aion-3.0 aion-labs/aion-3.0-mini aion-labs/aion-3.5 aion-labs/aion-3.5-mini aion-labs/aion-rp-llama-3.1-8b aisingapore/gemma-sea-lion-v4-27b-it aisingapore/nemotron-sea-lion-v4.8-120b-a12b aisingapore/qwen-sea-lion-v4-32b-it aisingapore/qwen-sea-lion-v4.5-27b-it alfredpros/codellama-7b-instruct-solidity alibaba/qwen3.8-max-prime alicloud-deepseek-v4-flash alicloud-deepseek-v4-pro alicloud-glm-5.1 all-hands/openhands-lm-32b-v0.1 allenai/molmo-7b-d:free alpindale/goliath-120b alpindale/magnum-72b alpindale/wizardlm-2-8x22b ambient/large anthracite-org/magnum-v2-72b anthracite-org/magnum-v4-72b anthropic-claude-fable-5 anthropic-claude-fable-5.1 anthropic.claude-fable-5 anthropic.claude-fable-5-1 anthropic/claude-fable-5 anthropic/claude-fable-5-1 anthropic/claude-fable-5.1 anthropic/claude-fable-5.1:batch anthropic/claude-fable-5:batch anthropic/claude-fable-latest anthropic/claude-opus-4.1:thinking:32768 anthropic/claude-opus-4:thinking:32768 anthropic/claude-sonnet-4:thinking:32768 anthropic/claude-sonnet-4:thinking:64000 apertus-70b arcee-blitz arcee_ai/afm/models/trinity-mini arliai/qwq-32b-arliai-rpr-v1:free atria-dawn-preview atria/atria-dawn-preview austism/chronos-hermes-13b auto auto-model auto-model-basic auto-model-premium auto-model-standard aws-bedrock/claude-fable-5 aws-bedrock/claude-fable-5-1 aws-bedrock/claude-haiku-4-5 aws-bedrock/claude-haiku-4-5-20251001 aws-bedrock/claude-opus-4-1-20250805 aws-bedrock/claude-opus-4-5-20251101 aws-bedrock/claude-opus-4-6 aws-bedrock/claude-opus-4-7 aws-bedrock/claude-opus-4-8 aws-bedrock/claude-opus-5 aws-bedrock/claude-sonnet-4-5 aws-bedrock/claude-sonnet-4-5-20250929 aws-bedrock/claude-sonnet-4-6 aws-bedrock/claude-sonnet-5 aws-bedrock/grok-4-3 aws-bedrock/grok-4-6 aws-mantle/gpt-5.6-luna aws-mantle/gpt-5.6-sol aws-mantle/gpt-5.6-terra aws-mantle/gpt-6-astra azure-ai-foundry/grok-4-1-fast-non-reasoning azure-ai-foundry/grok-4-1-fast-reasoning azure-ai-foundry/grok-4-3 azure-anthropic/claude-fable-5 azure-anthropic/claude-opus-4-6 azure-anthropic/claude-opus-4-7 azure-anthropic/claude-opus-4-8 azure-anthropic/claude-opus-5 azure-anthropic/claude-sonnet-5 azure/gpt-5.6-luna azure/gpt-5.6-sol azure/gpt-5.6-terra azure/gpt-6-astra azure/gpt-6-luna azure/gpt-6-sol babbage babbage-002 baichuan/baichuan-m2-32b baidu/cobuddy baidu/ernie-4.5-21b-a3b-pt baidu/ernie-4.5-300b-a47b-base-pt baidu/ernie-4.5-300b-a47b-paddle baidu/ernie-4.5-vl-28b-a3b-pt baidu/ernie-4.5-vl-424b-a47b-base-pt bailian/qwen-flash bailian/qwen-max bailian/qwen-plus bailian/qwen-turbo bailian/qwen-vl-max bailian/qwen3-coder-flash bailian/qwen3-coder-next bailian/qwen3-coder-plus bailian/qwen3-max bailian/qwen3.5-122b-a10b bailian/qwen3.5-27b bailian/qwen3.5-35b-a3b bailian/qwen3.5-397b-a17b bailian/qwen3.5-flash bailian/qwen3.5-plus bailian/qwen3.6-27b bailian/qwen3.6-flash bailian/qwen3.6-max-preview bailian/qwen3.6-plus bailian/qwen3.7-max bailian/qwen3.7-plus bailian/qwen3.8-27b bailian/qwen3.8-flash bailian/qwen3.8-max bailian/qwen3.8-max-0902 bfl/flux-2-flex bfl/flux-2-klein-4b bfl/flux-2-klein-9b bfl/flux-2-max bfl/flux-2-pro bfl/flux-kontext-max bfl/flux-kontext-pro bfl/flux-pro-1.0-fill bfl/flux-pro-1.1 bfl/flux-pro-1.1-ultra bge-base-en-v1.5 bge-multilingual-gemma2 big-pickle brick-complexity-pro brick-v1-beta bsc-lt/alia-40b-instruct-2606 bytedance-research/ui-tars-72b:free bytedance/seedream-4.0 bytedance/seedream-4.5 bytedance/seedream-5.0-lite bytedance/seedream-5.0-pro bytedance/ui-tars-1.5-7b c4ai-aya-expanse-32b c4ai-aya-expanse-8b caller-large canopylabs/orpheus-arabic-saudi canopylabs/orpheus-v1-english canopywave/deepseek-v4-flash canopywave/deepseek-v4-pro canopywave/glm-5.2 canopywave/kimi-k2.6 canopywave/kimi-k3 cerebras-llama-4-maverick-17b-128e-instruct cerebras-llama-4-scout-17b-16e-instruct cerebras/gpt-oss-120b-cs cerebras/llama-3.1-8b-cs claude-fable-5 claude-fable-5-1 claude-fable-5-1@default claude-fable-5-2 claude-fable-5.1 claude-fable-5.1@eu claude-fable-5@default claude-fable-5@eu claude-mythos-5-2 claudinio claudius claw-high claw-low claw-medium cline-free/deepseek-v4.1-flash cline-free/mimo-v2.6-flash cline-free/muse-spark-1.3-contributor cline-pass/deepseek-v4-pro cline-pass/deepseek-v4.1-flash cline-pass/glm-5.3 cline-pass/glm-5.3-flash cline-pass/kimi-k3 cline-pass/mimo-v2.5 cline-pass/mimo-v2.5-pro cline-pass/mimo-v2.6-flash cline-pass/mimo-v2.6-pro cline-pass/minimax-m3 cline-pass/muse-spark-1.3-contributor cline-pass/qwen3.7-max cline-pass/qwen3.7-plus cline-pass/qwen3.8-max cloudflare/@cf/deepseek-ai/deepseek-v4-flash-0731 cloudflare/@cf/deepseek-ai/deepseek-v4-pro-0813 cloudflare/@cf/openai/gpt-oss-120b cloudflare/@cf/openai/gpt-oss-20b cloudflare/@cf/zai-org/glm-4.7-flash cloudflare/clef cloudflare/clef-flash code-max code-prime code-standard codellama-7b-instruct-solidity codellama/codellama-13b-instruct-hf codellama/codellama-34b-instruct-hf codellama/codellama-70b-instruct-hf codellama/codellama-7b-instruct-hf coding-xiaomi-mimo-v2.5 coding-xiaomi-mimo-v2.5-pro cohere/north-mini-code:free composer-2.5 composer-2.5-fast computer-use consensusprotocol/deepseek-v4-flash consensusprotocol/deepseek-v4.1-flash consensusprotocol/gemma-4-31b-it consensusprotocol/glm-5.3-flash consensusprotocol/gpt-oss-20b consensusprotocol/qwen3.8-27b cortecs/llama-3.3-70b-instruct-fp8-dynamic curie custom databricks-bge-large-en databricks-gpt-5-6-luna databricks-gpt-5-6-sol databricks-gpt-5-6-terra databricks-gte-large-en davinci davinci-002 deep-research-max-preview-04-2026 deep-research-preview-04-2026 deepcoder-14b-preview:free deepcogito/cogito-671b-v2.1 deepcogito/cogito-v2.1-671b deephermes-3-llama-3-3-70b-preview deephermes-3-llama-3-8b-preview:free deepinfra/hy3 deepinfra/meta-models/muse-glimmer-30b deepinfra/muse-glimmer-30b deepinfra/nemotron-3.5-lightning deepinfra/tencent/hy3 deepinfra/thinkingmachines/inkling deepinfra/thinkingmachines/inkling-small deepseek-ai/deepseek-prover-v2-671b deepseek-ai/deepseek-v3.1-terminus deepseek-ai/deepseek-v3.1-terminus:thinking deepseek-chat-cheaper deepseek-prover-v2 deepseek-tng-r1t2-chimera deepseek-v3.1-terminus deepseek-v4-flash-flex deepseek-v4-flash-ga-260731 deepseek-v4-flash-speed deepseek-v4-pro-ga-260813 deepseek-v4.1-flash-flex deepseek-v4p1-flash-1017-ultrafast deepseek/deepseek-r1-zero:free deepseek/deepseek-v3.1-terminus default devstral-2-123b-instruct-2512-int4-autoround dicta-il/dictalm-3.0-24b-thinking dobby-mini-unhinged-plus-llama-3.1-8b dots-studio/dots-3-note-preview:free doubao-seed-character-260628 doubao-seed-evolving eleutherai/llemma_7b eleven_realtime_v1_max eleven_realtime_v1_mini elorian/glimpse embed-v4.0 ember-1 embercloud/glm-4.5 embercloud/glm-4.5-air embercloud/glm-4.7 embercloud/glm-4.7-flash embercloud/glm-5 embercloud/glm-5.1 embercloud/glm-5.2 embercloud/kimi-k2.5 embercloud/qwen3-coder-next empiriolabs/deepseek-v4-flash-el empiriolabs/deepseek-v4-pro-el essentialai/rnj-1-instruct eu.anthropic.claude-fable-5 eva-llama-3.33-70b eva-qwen-2.5-32b eva-qwen-2.5-72b eva-unit-01/eva-llama-3.33-70b eva-unit-01/eva-qwen-2.5-32b eva-unit-01/eva-qwen-2.5-72b evroc/roc fal-ai/fast-sdxl fal-ai/flux/schnell fastino/gliguard-llmguardrails-300m fastino/gliguard-pii-multi fastino/gliner2-base-v1 fastino/gliner2-large-v1 fastino/gliner2-multi-large-v1 fastino/gliner2-multi-v1 fastino/gliner2-privacy-filter-pii-multi fastino/gliner2.5-multi-v1 featherless/qwerky-72b:free fimbulvetr-11b-v2 fireworks-ai/kimi-k2.5-fw fireworks/ember-1 fireworks_ai/accounts/fireworks/models/muse-glimmer-30b fish-audio/transcribe-1 flexai/deepseek-v4-flash-0731 flexai/gpt-oss-120b flexai/gpt-oss-20b flexai/muse-glimmer-30b flexai/step-3.7-flash ft:gpt-3.5-turbo- ft:gpt-4o ft:gpt-4o-mini fugu fugu-max fugu-ultra fugu-ultra-20260615 fugu-ultra-v1-0 fugu-ultra-v1-1 fugu-ultra-v2-0 fugu-ultra-v2.0 garage-baind/platypus2-70b-instruct gemini-2.5-computer-use-preview-10-2025 gemini-2.5-flash-lite-preview-09-2025 gemini-2.5-flash-lite-preview-09-2025-thinking gemini-2.5-flash-nothink gemini-2.5-flash-preview-09-2025 gemini-2.5-flash-preview-09-2025-thinking gemini-3.1-pro-preview-customtools gemini-4-argon gemini-nano-banana-2.1 gemini-robotics-er-2-preview gemini-robotics-er-2-streaming-preview gemma-3n gemma-3n-e4b-it:free gemma-4-12b-it-semancer gemma-4-12b-it-station-keeper gemma-4-26b-a4b-it-chimerax gemma-4-26b-a4b-it-darksoul gemma-4-26b-a4b-it-luminous gemma-4-26b-a4b-it-moonlight gemma-4-26b-a4b-it-musica gemma-4-26b-a4b-it-opusdistill gemma-4-26b-a4b-it-shadowsiren gemma-4-26b-a4b-meromero gemma-4-26b-a4b-meromero:thinking gemma-4-31b-cognitive-unshackled gemma-4-31b-darkidol gemma-4-31b-garnetv2 gemma-4-31b-it-darkidol gemma-4-31b-it-fabled gemma-4-31b-it-garnet gemma-4-31b-it-gembrain gemma-4-31b-it-gemsicle gemma-4-31b-it-isometry gemma-4-31b-it-novelist gemma-4-31b-meromero-v2 gemma-4-31b-meromero-v2:thinking gemma-4-31b-queen glm-4-assistant glm-4.6-derestricted-v5 glm-5.2-caveman glm-5.2-caveman-lite glm-5.2-caveman-ultra glm-5.2-honey glm-5.2-honey-lite glm-5.2-honey-ultra glm-5.2-nitro glm-5.2-ponytail glm-5.2-ponytail-lite glm-5.2-ponytail-ultra glm-5.3-flash-flex glm-5.3-flex glm-5.3-prime glm-z1-32b glm-z1-32b:free glm-z1-airx glm-z1-rumination-32b global.anthropic.claude-fable-5 global.anthropic.claude-fable-5-1 global.anthropic.claude-fable-5-1-v1:0 global.anthropic.claude-fable-5-2 global.anthropic.claude-fable-5-v1:0 global.anthropic.claude-mythos-5-2 global.openai.gpt-5.6-luna global.openai.gpt-5.6-sol global.openai.gpt-5.6-terra global.openai.gpt-6-astra global.openai.gpt-6-luna global.openai.gpt-6-sol global.openai.gpt-6.1-sol global.openai.gpt-6.1-terra global.xai.grok-4.6 goliath-120b gonka24/deepseek-v4-flash gonka24/glm-5.3-flash gonka24/minimax-m2.7 google-ai-studio/gemini-2.5-flash google-ai-studio/gemini-2.5-flash-lite google-ai-studio/gemini-2.5-pro google-ai-studio/gemini-3-flash-preview google-ai-studio/gemini-3.1-flash-lite google-ai-studio/gemini-3.1-pro-preview google-ai-studio/gemini-3.5-flash google-ai-studio/gemini-3.5-flash-lite google-ai-studio/gemini-3.6-flash google-ai-studio/gemini-3.7-flash google-ai-studio/gemini-3.8-flash google-ai-studio/gemini-pro-latest google-vertex/gemini-2.5-flash google-vertex/gemini-2.5-flash-lite google-vertex/gemini-2.5-pro google-vertex/gemini-3-flash-preview google-vertex/gemini-3.1-flash-lite google-vertex/gemini-3.1-pro-preview google-vertex/gemini-3.5-flash google-vertex/gemini-3.5-flash-lite google-vertex/gemini-3.6-flash google-vertex/gemini-3.7-flash google-vertex/gemini-3.8-flash google/diffusiongemma-26b-a4b-it google/gemini-2.5-flash-lite-preview-09-2025 google/gemini-2.5-flash-preview-09-2025 google/gemini-3.1-pro-preview-customtools google/gemini-4-argon google/gemini-4-argon:batch google/gemini-nano-banana-2.1 google/gemini-robotics-er-1.6-preview google/gemma-3-4b-pt google/gemma-3n-e2b-it google/gemma-3n-e4b-it google/gemma-4-26b-a4b-it-cybersecurity google/gemma4-31b-splituntied google/lyria-3-clip-preview google/lyria-3-pro-preview google/palm-2-chat-bison google/palm-2-codechat-bison gpt-4o-mini-2024-07-18.ft- gpt-5-6-luna gpt-5-6-sol gpt-5-6-terra gpt-5-search-api gpt-5.3-codex-xhigh gpt-5.5-cyber gpt-5.6-cyber gpt-5.6-luna gpt-5.6-luna-pro gpt-5.6-luna@eu gpt-5.6-sol gpt-5.6-sol-pro gpt-5.6-sol@eu gpt-5.6-terra gpt-5.6-terra-pro gpt-5.6-terra@eu gpt-6-astra gpt-6-cyber gpt-6-luna gpt-6-luna@eu gpt-6-rosalind gpt-6-sol gpt-6-sol@eu gpt-6.1-sol gpt-6.1-terra gpt-image-2.5-flare gpt-image-2.5-sunburst gpt-realtime-translate gpt-realtime-whisper gpt-rosalind-discovery gpt-rosalind-research green-l green-l-raw green-r green-r-raw grok-imagine-image grok-imagine-image-quality grok-voice-latest grok-voice-think-fast-1.0 grok-voice-think-fast-2.0 grok/grok-4.3 grok/grok-4.5 grok/grok-4.6 gryphe/mythomax-l2-13b hf:deepseek-ai/deepseek-v4.1-flash hf:minimaxai/minimax-m3 hf:moonshotai/kimi-k2.7-code hf:moonshotai/kimi-k3 hf:nvidia/nvidia-nemotron-3-super-120b-a12b-nvfp4 hf:openai/gpt-oss-120b hf:qwen/qwen3.6-27b hf:zai-org/glm-4.7-flash hf:zai-org/glm-5.2 hf:zai-org/glm-5.3-flash hicap-pro holo2-30b-a3b holo3-35b-a3b holo3-35b-a3b:thinking hy-mt2-plus hy3 hy3-preview hy3:free hy4 hy4-preview in.openai.gpt-5.6-luna in.openai.gpt-5.6-terra inclusionai/ling-3.0-flash-fin inclusionai/ling-3.0-flash-fin-free inclusionai/ling-3.0-flash-fin:free inclusionai/ling-3.0-flash-sante inclusionai/ling-3.0-flash-sante-free inclusionai/ling-3.0-flash-sante:free infer/gpt-5.6-sol:official infer/gpt-6-astra:official inferact/qwen3.8-2.4t-a95b-nvfp4 inference-net/schematron-v2-small inference-net/schematron-v2-turbo infermatic/mn-inferor-12b inflection/inflection-3-pi inflection/inflection-3-productivity intel/qwen3-coder-480b-a35b-instruct-int4-mixed-ar jetbrains/mellum2-12b-a2.5b-instruct jev-1.13 jev-1.13.0 jev-1.14.0 jondurbin/airoboros-l2-70b k3 k3-256k kblab/kb-whisper-large kilo-auto/balanced kilo-auto/efficient kilo-auto/free kilo-auto/frontier kilo-auto/small kimi-dev-72b:free kimi-for-coding kimi-for-coding-highspeed kimi-k2.6-nitro kimi-k2.7-code-flex kimi-k2.7-code-nitro kimi-k3-eco kimi-k3-flex kimi/kimi-k2.5 kimi/kimi-k2.6 kimi/kimi-k2.7-code kimi/kimi-k3 kloker kloker-integration-architect kloker-integration-developer kuaishou/kat-coder-pro-v2 l3-euryale-70b latitudegames/wayfarer-large-70b-llama-3.3 leanstral-1-5 leanstral-1-5@eu lightonai/lightonocr-2-1b ling-3.0-flash-fin-free llama-3-lumimaid-70b llama-3-lumimaid-8b llama-3.1-70b-versatile llama-3.1-lumimaid-70b llama-3.1-lumimaid-8b llama-3.1-sonar-large-128k-online llama-3.1-sonar-small-128k-online llama-3.3-70b-specdec llama-3.3-70b-versatile llama3.1-typhoon2-70b-instruct llama4-maverick-instruct-basic llemma_7b lmsys/vicuna-13b-v1.5 lmsys/vicuna-7b-v1.5 lucidnova-rf1-100b lucidquery-agi-01-frontier lucidquery-agi-01-swift lucidquery-nexus-coder lynkr-auto m2-her magnum-72b magnum-v2-72b mai-code-1-flash-picker mancer/weaver meta-contributor/muse-spark-1.2-contributor meta-contributor/muse-spark-1.3-contributor meta-llama/llama-prompt-guard-2-22m meta-llama/llama-prompt-guard-2-86m meta-models/muse-glimmer-30b meta-models/muse-spark-open meta-models/muse-spark-open-816b-a42b meta/muse-glimmer-30b meta/muse-glimmer-30b:batch meta/muse-image-1.0 meta/muse-spark-1.1 meta/muse-spark-1.2 meta/muse-spark-1.2-contributor meta/muse-spark-1.3 meta/muse-spark-1.3-contributor meta/muse-spark-open meta/muse-wonder midnight-rose-70b mimo-v2-6-pro-ultraspeed mimo-v2.5-pro-ultraspeed mimo-v2.6-pro-ultraspeed mimo/mimo-v2.5 mimo/mimo-v2.5-pro mindai/macaron-v1-tall mindai/macaron-v1-venti ming-image-0.1-design minicpm-v-4.5 minicpm5-2b minimax/m2-her minimax/minimax-m2-her minimax/minimax-m2.1-lightning minimax/minimax-m2.5-lightning minimaxai/chat-completion/models/minimax-m2_5-high-throughput mistral-saba mistral-saba-24b mistralai--mistral-medium mistralai--mistral-medium-instruct mistralai--mistral-small mistralai/completion/models/ministral-3-14b-reasoning-2512 mistralai/completion/models/ministral-3-3b-reasoning-2512 mistralai/mistral-saba mixedbread/toast-1 mixtral-8x7b-32768 mn-celeste-12b mn-inferor-12b mn-starcannon-12b moderation moondream/moondream3-preview moondream/moondream3.1-9b-a2b moonshot-ai/kimi-k2.7-code moonshot-ai/kimi-k3 moonshotai/chat-completion/models/kimi-k2_6 moonshotai/moonlight-16b-a3b-instruct:free morph/morph-v3-fast morph/morph-v3-fast:batch morph/morph-v3-large morph/morph-v3-large:batch motif-technologies/motif-3 muse-glimmer-30b muse-glimmer-30b-tr muse-spark-1-1 muse-spark-1-2 muse-spark-1-3 muse-spark-1.1 muse-spark-1.2 muse-spark-1.2-contributor muse-spark-1.2-contributor-free muse-spark-1.3 muse-spark-1.3-contributor muse-spark-1.3-contributor-free muse-spark-open muse-wonder muse-wonder-1.0 mythalion-13b nanogpt/coding-router nanogpt/coding-router:high nanogpt/coding-router:low nanogpt/coding-router:max nanogpt/coding-router:medium nebius/deepseek-ai/deepseek-v4-flash-0731 nebius/deepseek-ai/deepseek-v4-pro-0813 nebius/google/gemma-3-27b-it nebius/nvidia/nemotron-3-super-120b-a12b nebius/nvidia/nemotron-3-ultra-550b-a55b nebius/openai/gpt-oss-120b nemotron-3.5-lightning nemotron-3.5-lightning-30b-a3b nemotron-3.5-lightning-free nemotron-lightning-3.5-30b-a3b nemotron-lightning-3p5-30b-a3b neosmith.intelligent-basic neosmith.intelligent-maestro neosmith.intelligent-pro neosmith.neolite neversleep/llama-3-lumimaid-70b neversleep/llama-3-lumimaid-8b neversleep/llama-3.1-lumimaid-70b neversleep/llama-3.1-lumimaid-8b neversleep/noromaid-20b nex-agi/nex-n2-pro nex-agi/nex-n2-pro:free nex-agi/nex-n2.5-mini nex-agi/nex-n2.5-mini:free nex-agi/nex-n2.5-pro nex-agi/nex-n2.5-pro:free nexusflow/nexusraven-v2-13b noromaid-20b nothingiisreal/mn-celeste-12b nous-hermes-2-mixtral-8x7b-dpo nousresearch/deephermes-3-llama-3-8b-preview:free nousresearch/nous-capybara-7b-v1p9 nousresearch/nous-hermes-2-mixtral-8x7b-dpo nousresearch/nous-hermes-2-mixtral-8x7b-sft nousresearch/nous-hermes-2-yi-34b nousresearch/nous-hermes-llama-2-7b nousresearch/nous-hermes-llama2-13b novita/glm-4.7-n novita/hy3 nvidia/cosmos-reason2-8b nvidia/nemotron-3.5-content-safety nvidia/nemotron-3.5-content-safety:free nvidia/nemotron-3.5-lightning nvidia/nemotron-3.5-lightning-30b-a3b nvidia/nemotron-3.5-lightning:free nvidia/nemotron-3.5-lightning:thinking nvidia/nemotron-3_5-lightning nvidia/nemotron-cascade-2-30b-a3b nvidia/nemotron-voicechat nvidia/nvidia-nemotron-3.5-lightning-30b-a3b nvidia/nvidia-nemotron-3.5-lightning-30b-a3b-bf16 open-orca/mistral-7b-openorca open-r1/olympiccoder-32b:free open-r1/olympiccoder-7b:free openai-gpt-5.6-luna openai-gpt-5.6-sol openai-gpt-5.6-terra openai-gpt-6-astra openai-gpt-6-luna openai-gpt-6-sol openai.gpt-5.6-luna openai.gpt-5.6-sol openai.gpt-5.6-terra openai.gpt-6-astra openai.gpt-6-luna openai.gpt-6-sol openai/chat-completion/models/gpt-oss-120b-high-throughput openai/chat-completion/models/gpt-oss-20b openai/gpt-3.5-turbo-raw openai/gpt-4o-aug openai/gpt-5.6-luna openai/gpt-5.6-luna-fast openai/gpt-5.6-luna-pro openai/gpt-5.6-luna-pro:batch openai/gpt-5.6-luna:batch openai/gpt-5.6-sol openai/gpt-5.6-sol-fast openai/gpt-5.6-sol-pro openai/gpt-5.6-sol-pro:batch openai/gpt-5.6-sol:batch openai/gpt-5.6-terra openai/gpt-5.6-terra-fast openai/gpt-5.6-terra-pro openai/gpt-5.6-terra-pro:batch openai/gpt-5.6-terra:batch openai/gpt-6-astra openai/gpt-6-astra-fast openai/gpt-6-astra-pro openai/gpt-6-astra-pro:batch openai/gpt-6-astra:batch openai/gpt-6-luna openai/gpt-6-luna-fast openai/gpt-6-luna-pro openai/gpt-6-luna:batch openai/gpt-6-sol openai/gpt-6-sol-fast openai/gpt-6-sol-pro openai/gpt-6-sol:batch openai/gpt-6.1-sol openai/gpt-6.1-sol:batch openai/gpt-6.1-terra openai/gpt-6.1-terra-pro:batch openai/gpt-6.1-terra:batch openai/gpt-astra-latest openai/gpt-image-2.5-flare openai/gpt-image-2.5-sunburst openai/gpt-luna-latest openai/gpt-realtime-whisper openai/gpt-sol-latest openai/gpt-terra-latest openai/whisper-1 openai/whisper-large-v3 openai/whisper-large-v3-turbo openchat/openchat-3.5-1210 openchat/openchat-7b openhands-lm-32b-v0.1 openpipe/qwen3-14b-instruct openrouter/auto openrouter/free orcarouter/auto orcarouter/free orcarouter/fusion orcarouter/fusion-flash orcarouter/fusion-mini ornith-1.0-35b-fp8 ornith-ai/ornith-1.5-35b-a3b ornith-ai/ornith-1.5-35b-a3b:thinking osmosis/osmosis-structure-0.6b ox-alpha paddlepaddle/paddleocr-vl particle-ai/particle-1 perceptron/perceptron-mk1 perceptron/perceptron-mk1.5 perplexity/llama-3.1-sonar-large-128k-online perplexity/llama-3.1-sonar-small-128k-online perplexity/pplx-decider-v1-27b perplexity/pplx-decider-v1.1-27b perplexity/r1-1776 pioneer/auto poetools/claude-code pokee-isaac poolside/laguna-m.1 poolside/laguna-m.1:free poolside/laguna-s-2.1 poolside/laguna-s-2.1-free poolside/laguna-s-2.1:free poolside/laguna-s-2.1:thinking poolside/laguna-xs-2.1 poolside/laguna-xs-2.1:free poolside/laguna-xs.2:free pplx-decider-flash-v1.2 pplx-decider-v1-27b pplx-decider-v1.1-27b pplx-decider-v1.2 pplx-embed-context-v1-0.6b pplx-embed-context-v1-4b pplx-embed-v1-0.6b pplx-embed-v1-4b prime-intellect/intellect-3 primeintellect/intellect-3-fp8 prism-ml/ternary-bonsai-2-27b prism-ml/ternary-bonsai-2-9b prism-ml/ternary-bonsai-27b-awq-4bit prism-ml/ternary-bonsai-27b-gguf pro/deepseek-ai/deepseek-v3.1-terminus prodia/flux-fast-schnell public/deepseek-r1 public/deepseek-v3 public/minimax-m25 publicai/apertus-70b-instruct publicai/apertus-8b-instruct pygmalionai/mythalion-13b quartz/gemini-3.1-pro-preview quiverai/arrow-1.1 quiverai/arrow-2 quiverai/arrow-2-telos qwen-3.8-27b-flex qwen-doc-turbo qwen-plus-character qwen-plus-character-ja qwen/qwen-mt-plus qwen/qwen3.5-35b-a3b-fp8-dottxt qwen/qwen3.8-27b-cybersecurity qwen/qwen3.8-27b-fable qwen/qwen3.8-27b-hemmingway qwen/qwen3.8-27b-obliterated qwen/qwen3.8-27b-obliterated:thinking qwen/qwen3.8-27b-queen qwen/qwen3.8-27b-uncensored qwen/qwen3.8-27b-uncensored:thinking qwen/qwen3.8-max-prime qwen/qwencoder/models/qwen3-coder-30b-a3b-instruct qwen/qwenlm/models/qwen3-30b-a3b-instruct-2507 qwen/qwenlm/models/qwen3-30b-a3b-thinking-2507 qwen3.5-27b-bluestar-v3-derestricted qwen3.5-27b-queen-derestricted qwen3.6-35b-flex qwen3.8-27b-decentered qwen3.8-max-prime qwerky-72b:free qwq-32b-arliai-rpr-v1:free r1-1776 raifle/sorcererlm-8x22b ranoai/deepseek-v4-flash recraft/recraft-v2 recraft/recraft-v3 recraft/recraft-v4 recraft/recraft-v4-pro recraft/recraft-v4.1 recraft/recraft-v4.1-flash recraft/recraft-v4.1-pro recraft/recraft-v4.1-utility recraft/recraft-v4.1-utility-pro recursive/flint-v1.0:free reflection/beam-1.0 reflection/beam-1.0-501b-a23b regional.amazon.nova-2-lite-v1:0 regional.anthropic.claude-3-5-haiku-20241022-v1:0 regional.anthropic.claude-3-5-sonnet-20240620-v1:0 regional.anthropic.claude-3-5-sonnet-20241022-v2:0 regional.anthropic.claude-3-7-sonnet-20250219-v1:0 regional.anthropic.claude-3-haiku-20240307-v1:0 regional.anthropic.claude-3-opus-20240229-v1:0 regional.anthropic.claude-3-sonnet-20240229-v1:0 regional.anthropic.claude-fable-5-1-v1:0 regional.anthropic.claude-fable-5-2 regional.anthropic.claude-fable-5-v1:0 regional.anthropic.claude-haiku-4-5-20251001-v1:0 regional.anthropic.claude-haiku-5-5 regional.anthropic.claude-mythos-5-2 regional.anthropic.claude-opus-4-1-20250805-v1:0 regional.anthropic.claude-opus-4-20250514-v1:0 regional.anthropic.claude-opus-4-5-v1:0 regional.anthropic.claude-opus-4-6-v1:0 regional.anthropic.claude-opus-4-7-v1:0 regional.anthropic.claude-opus-4-8-v1:0 regional.anthropic.claude-opus-5 regional.anthropic.claude-opus-5-5 regional.anthropic.claude-sonnet-4-20250514-v1:0 regional.anthropic.claude-sonnet-4-5-20250929-v1:0 regional.anthropic.claude-sonnet-4-6-v1:0 regional.anthropic.claude-sonnet-5-5 regional.anthropic.claude-sonnet-5-v1:0 regional.moonshotai.kimi-k3 regional.moonshotai.kimi-k3.1 regional.openai.gpt-5.6-luna regional.openai.gpt-5.6-sol regional.openai.gpt-5.6-terra regional.openai.gpt-6-astra regional.openai.gpt-6-luna regional.openai.gpt-6-sol regional.openai.gpt-6.1-sol regional.openai.gpt-6.1-terra regional.zai.glm-5.3 rekaai/reka-edge relace/relace-apply-3 relace/relace-search ricursive-ai/ripple-65b-preview ricursiveai/ripple-65b-preview route-llm runpod/kimi-k3 runware/deepseek-v4-flash runware/deepseek-v4-pro runware/deepseek-v4.1-flash runware/gemma-4-31b-it runware/glm-5.2 runware/glm-5.3 runware/glm-5.3-flash runware/gpt-oss-120b runware/kimi-k2.6 runware/kimi-k3 sakana-namazu sakana/fugu-max sakana/fugu-ultra sakana/fugu-ultra-v1.1 sakana/fugu-ultra-v2 sakana/fugu-ultra-v2.0 sakana/namazu sakana/sakana-namazu sao10k/fimbulvetr-11b-v2 sao10k/l3-70b-euryale-v2.1 sao10k/l3-8b-lunaris sao10k/l3-8b-lunaris-v1 sao10k/l3-8b-stheno-v3.2 sao10k/l3-euryale-70b sao10k/l3-lunaris-8b sao10k/l3.1-70b-hanami-x1 sao10k/l3.1-euryale-70b sao10k/l3.3-euryale-70b sao10k/l31-70b-euryale-v2.2 sap-abap-1 sapiens-ai/agnes-1.5-lite sapiens-ai/agnes-1.5-pro sarvam-105b sarvam-30b sarvam-m:free sarvam/sarvam-105b sarvam/sarvam-30b sarvamai/sarvam-m scaledown/extract scaledown/summarize scaleway/deepseek-v4-flash-0731 scaleway/gpt-oss-120b scaleway/llama-3.3-70b-instruct scb10x/llama3.1-typhoon2-70b-instruct scb10x/llama3.1-typhoon2-8b-instruct scribe_v2 scx-ai-gp/glm-5.2 scx-ai-gp/glm-5.2-fast scx-ai-gp/glm-5.3 scx-ai-gp/glm-5.3-flash scx-ai-gp/kimi-k2.7-code scx-ai-gp/kimi-k3 scx-ai-gp/qwen3.8-max scx-ai/gemma-4-31b-it scx-ai/gpt-oss-120b scx-ai/llama-4-maverick-17b-instruct scx-ai/minimax-m2.7 scx-ai/qwen3-32b sensenova-6.8-flash-lite servicenow-ai/apriel-1.6-15b-thinker shisa-ai/shisa-v2-llama3.3-70b:free shisa-v2-llama3.3-70b:free siliconflow/deepseek-v3.1-terminus snorkelai/snorkel-mistral-pairrm-dpo snowflake-llama3.3-70b sophosympatheia/midnight-rose-70b sophosympatheia/rogue-rose-103b-v0.2:free sorcererlm-8x22b space-bunny-free spacexai/grok-4.1-fast-non-reasoning spacexai/grok-4.1-fast-reasoning spacexai/grok-4.20-multi-agent spacexai/grok-4.20-multi-agent-beta spacexai/grok-4.20-non-reasoning spacexai/grok-4.20-non-reasoning-beta spacexai/grok-4.20-reasoning spacexai/grok-4.20-reasoning-beta spacexai/grok-4.3 spacexai/grok-4.5 spacexai/grok-4.6 spacexai/grok-4.7 spacexai/grok-build-0.1 spacexai/grok-imagine-image spacexai/grok-imagine-image-2.0 spacexai/grok-stt speakleash/bielik-11b-v2.6-instruct speakleash/bielik-11b-v3.0-instruct stable-diffusion-3.5-large stealth/claude-opus-4.6 stealth/claude-opus-4.7 stealth/claude-opus-4.8 stealth/claude-sonnet-4.6 stealth/crouton-alpha stealth/qwen3.6-plus stealth/space-bunny-alpha steelskull/l3.3-electra-r1-70b step-router-v1 stepfun-ai/gelab-zero-4b-preview subconscious/glm-5.2 subconscious/tim-qwen3.6-27b swiss-ai/apertus-70b-instruct-2509 swiss-ai/apertus-8b-instruct-2509 swiss-ai/apertus-v1.5-70b switchpoint/router tc-code-latest tee/deepseek-v4.1-flash tee/gemma-4-26b-a4b-uncensored tee/gemma-4-31b-it tee/gemma4-31b tee/gemma4-31b:thinking tee/glm-5.1 tee/glm-5.1-thinking tee/glm-5.2 tee/glm-5.2:thinking tee/glm-5.3 tee/glm-5.3-flash tee/kimi-k2.6 tee/kimi-k2.7-code tee/kimi-k3 tee/muse-glimmer-30b tee/nemotron-3.5-lightning tee/qwen3.8-27b teknium/openhermes-2-mistral-7b teknium/openhermes-2.5-mistral-7b teknium/openhermes-2p5-mistral-7b tencent/hy-mt2-1.8b tencent/hy-mt2-30b-a3b tencent/hy-mt2-7b tencent/hy3 tencent/hy3-free tencent/hy3-preview tencent/hy4 tencent/hy4-preview tensorx/deepseek/deepseek-v4-flash-0731 tensorx/deepseek/deepseek-v4-pro-0813 tensorx/deepseek/deepseek-v4.1-flash tensorx/moonshotai/kimi-k2.5 text-davinci-002 text-davinci-003 text-embedding-ada-002 text-max text-prime text-standard thedrummer/artemis-v1.1 thedrummer/cydonia-24b-v4.1 thedrummer/rocinante-12b thedrummer/skyfall-36b-v2 thedrummer/unslopnemo-12b thinkingmachines/inkling thinkingmachines/inkling-nvfp4 thinkingmachines/inkling-small thinkingmachines/inkling-small:batch thinkingmachines/inkling-small:free thinkingmachines/inkling-small:thinking thinkingmachines/inkling:free thinkingmachines/inkling:peft:262144 thinkingmachines/inkling:thinking thudm/glm-z1-32b:free together-ai/muse-glimmer-30b together/tev1-4b-experimental together_ai/meta-models/muse-glimmer-30b together_ai/thinkingmachines/inkling togethercomputer/alpaca-7b togethercomputer/gpt-jt-moderation-6b togethercomputer/redpajama-incite-7b-base togethercomputer/redpajama-incite-7b-chat togethercomputer/redpajama-incite-7b-instruct togethercomputer/redpajama-incite-base-3b-v1 togethercomputer/redpajama-incite-chat-3b-v1 togethercomputer/redpajama-incite-instruct-3b-v1 togethercomputer/stripedhyena-hessian-7b togethercomputer/stripedhyena-nous-7b tokyotech-llm/llama-3.3-swallow-70b-instruct-v0.4 toppy-m-7b trio-spark-v1.3 trustedrouter/auto trustedrouter/cheap trustedrouter/e2e trustedrouter/fast trustedrouter/synth trustedrouter/synth-code trustedrouter/zdr trytako/tako tts-1 tts-1-hd typesafe/jev-1.13 typesafe/jev-1.14 ultramarine-1-flash-us umans-coder umans-deepseek-v4-flash-0731 umans-deepseek-v4-pro-0813 umans-flash umans-glm-5.3-flash umans-kimi-k3 umans-qwen3.6-35b-a3b unbiased/pareto unbiased/pareto-26.10 unbiased/pareto-26.9 undi95/remm-slerp-l2-13b undi95/toppy-m-7b us.anthropic.claude-fable-5 us.anthropic.claude-fable-5-1 us.openai.gpt-5.6-luna us.openai.gpt-5.6-sol us.openai.gpt-5.6-terra us.openai.gpt-6-astra us.openai.gpt-6-luna us.openai.gpt-6-sol us.writer.palmyra-x4-v1:0 us.writer.palmyra-x5-v1:0 us.xai.grok-4.6 utter-project/eurollm-22b-instruct-2512 v0-1.0-md v0-1.5-lg v0-1.5-md valkyrie-49b-v1 vertex-anthropic/claude-haiku-4-5 vertex-anthropic/claude-opus-4-5-20251101 vertex-anthropic/claude-opus-4-6 vertex-anthropic/claude-opus-4-7 vertex-anthropic/claude-sonnet-4-5 vertex-anthropic/claude-sonnet-4-6 vertex-anthropic/claude-sonnet-5 vertex-openai/deepseek-v3.2 vertex-openai/glm-4.7 vertex-openai/glm-5 vertex-openai/grok-4-20-non-reasoning vertex-openai/grok-4-20-reasoning vertex-openai/grok-4-6 vertex-openai/kimi-k2-thinking vertex-openai/qwen3-235b-a22b-instruct-2507 vertex-openai/qwen3-coder-480b-a35b-instruct vertex-openai/qwen3-next-80b-a3b-instruct vertex-openai/qwen3-next-80b-a3b-thinking vispark/vision-large vispark/vision-medium vispark/vision-small viv-fast volcengine/doubao-seed-1-6 volcengine/doubao-seed-1-6-flash volcengine/doubao-seed-1-6-vision volcengine/doubao-seed-1-8 volcengine/doubao-seed-1.8 volcengine/doubao-seed-2.0-code volcengine/doubao-seed-2.0-lite volcengine/doubao-seed-2.0-mini volcengine/doubao-seed-2.0-pro volcengine/doubao-seed-2.1-pro volcengine/doubao-seed-2.1-turbo volcengine/doubao-seed-character volcengine/doubao-seed-evolving voyage-01 voyage-02 voyage-2 voyage-3 voyage-3-large voyage-3-lite voyage-3.5 voyage-3.5-lite voyage-4 voyage-4-large voyage-4-lite voyage-code-2 voyage-code-3 voyage-code-4 voyage-context-3 voyage-context-4 voyage-finance-2 voyage-large-2 voyage-large-2-instruct voyage-law-2 voyage-lite-01 voyage-lite-01-instruct voyage-lite-02-instruct voyage-multilingual-2 whisper-1 whisper-large-v3 whisper-large-v3-turbo wizardlm/wizardlm-13b-v1.2 writer.palmyra-x4-v1:0 writer.palmyra-x5-v1:0 writer/palmyra-x5 xai.grok-4.20-non-reasoning xai.grok-4.20-reasoning xai.grok-4.3 xai.grok-4.6 xiaomi-mimo-v2.5 xiaomi-mimo-v2.5-free xiaomi-mimo-v2.5-pro xiaomi-mimo-v2.5-pro-free xiaomi/mimo-v2.6-pro-ultraspeed xiaomimimo/mimo-v2-flash xiaomimimo/mimo-v2-pro xiaomimimo/mimo-v2.5 xiaomimimo/mimo-v2.5-pro xiaomimimo/mimo-v2.6-flash xiaomimimo/mimo-v2.6-flash-rl xiaomimimo/mimo-v2.6-pro xiaomimimo/mimo-v2.6-pro-rl xingchen-agi/xing4.0-29b-a4b:free xpersona-frieren-coder xpersona-gpt-5.5 xwin-lm/xwin-lm-70b z-ai/autoglm-phone-9b z-ai/glm-5.3-flash-cybersecurity z-ai/glm-5.3-flash-uncensored z-ai/glm-5.3-flashx-legal z-ai/glm-5.3-prime zai-org/autoglm-phone-9b-multilingual zdev zero-one-ai/yi-34b zero-one-ai/yi-6b ~anthropic/claude-fable-latest ~openai/gpt-astra-latest ~openai/gpt-luna-latest ~openai/gpt-sol-latest ~openai/gpt-terra-latest ~unbiased/pareto-latest".split(
+    " ",
+  ),
+);
+
+// Names of models that are public, told from names that somebody chose: the bridge has the same in
+// privacy/model_names.py, and tests/plugin/model_ids.json has the one result of both.
+
+
+const LONGEST_MODEL_NAME = 160; // What is longer is no public name, and no pattern sees it.
+
+const HOSTS = ["hf.co/", "huggingface.co/", "registry.ollama.ai/", "modelscope.cn/", "www.modelscope.cn/"];
+const ARN_RESOURCES = [":foundation-model/", ":inference-profile/"];
+const CHARACTERS = /^[a-z0-9 ._:/@+~()[\]-]+$/;
+const MODEL_WORD = /[a-z]+|[0-9]+/g;
+const DATE = /(?<![0-9])(?:20[0-9]{2}-?|2[0-9])(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12][0-9]|3[01])(?![0-9])/;
+const ADDRESS = /[0-9]{1,3}(?:\.[0-9]{1,3}){3}|::|(?:[0-9a-f]{1,4}:){3}/;
+const NOT_ASCII = /[^\0-\x7f]/;
+const SIZE = /(?<![0-9])[0-9]{1,4}[bkm](?![a-z])/g;
+const MOST_SIZES = 3;
+const MOST_DIGITS = 7;
+const LONGEST_NUMBER = 4;
+
+/** @param {string} value */
+function publicPart(value) {
+  const lower = value.toLowerCase();
+  if (lower.includes("arn:")) {
+    const mark = ARN_RESOURCES.find((resource) => lower.includes(resource));
+    return mark === undefined ? "" : value.slice(lower.indexOf(mark) + mark.length);
+  }
+  if (lower.includes("projects/")) {
+    const at = value.lastIndexOf("/publishers/");
+    const path = at < 0 ? "" : value.slice(at + "/publishers/".length);
+    const end = path.indexOf("/models/");
+    return end >= 0 && MODEL_OWNERS.has(path.slice(0, end).toLowerCase()) ? path.slice(end + "/models/".length) : "";
+  }
+  const start = lower.startsWith("https://") ? "https://".length : 0;
+  const host = HOSTS.find((known) => lower.startsWith(known, start));
+  if (host === undefined) return value;
+  const name = value.slice(start + host.length);
+  return name.startsWith("library/") ? name.slice("library/".length) : name;
+}
+
+/** @param {string} name */
+function isMadeOfWords(name) {
+  const undated = name.replace(DATE, "");
+  const sizes = undated.match(SIZE)?.length ?? 0;
+  const parts = undated.replace(SIZE, " b ").match(MODEL_WORD) ?? [];
+  const words = parts.filter((part) => part >= "a");
+  const lengths = parts.filter((part) => part < "a").map((number) => number.length);
+  return (
+    words.some((part) => MODEL_FAMILIES.has(part)) &&
+    words.every((part) => MODEL_FAMILIES.has(part) || MODEL_WORDS.has(part)) &&
+    sizes <= MOST_SIZES &&
+    areFew(lengths, undated !== name)
+  );
+}
+
+/**
+ * Whether numbers are fewer than a telephone's or a card's, which has more digits or more groups of them.
+ *
+ * @param {readonly number[]} lengths
+ * @param {boolean} isDated
+ */
+function areFew(lengths, isDated) {
+  /** @param {number} digits */
+  const having = (digits) => lengths.filter((length) => length >= digits).length;
+  return (
+    lengths.reduce((sum, length) => sum + length, 0) <= MOST_DIGITS &&
+    lengths.every((length) => length <= LONGEST_NUMBER) &&
+    having(1) <= 5 &&
+    having(2) <= 2 &&
+    having(3) <= (isDated ? 0 : 1)
+  );
+}
+
+/** @param {string} lower */
+function isPublic(lower) {
+  if (!CHARACTERS.test(lower) || ADDRESS.test(lower)) return false;
+  const parts = lower.split("/");
+  for (const [start, part] of parts.entries()) {
+    if (MODEL_NAMES.has(parts.slice(start).join("/"))) return true;
+    if (start === parts.length - 1) return isMadeOfWords(part);
+    if (!MODEL_OWNERS.has(part)) return false;
+  }
+  return false;
+}
+
+/**
+ * The public part of a model's name: all of it, or what a public ARN, path or registry names.
+ *
+ * @param {string} value
+ * @returns {string | undefined} nothing where no part is public
+ */
+function publicModelName(value) {
+  if (value.length > LONGEST_MODEL_NAME || NOT_ASCII.test(value)) return undefined;
+  const name = publicPart(value);
+  return name !== "" && isPublic(name.toLowerCase()) ? name : undefined;
 }
 
 // Pseudonyms: what stands for a name that somebody chose, for a tool or in place of an id.
@@ -531,17 +690,17 @@ const KEY = /^[0-9a-f]{64}$/i;
 /** The bridge has the same in its catalogue's patterns, privacy/pseudonyms.py and privacy/secret_detectors.py. */
 const PATTERNS = {
   version: CLIENT_VERSION,
-  model: MODEL_NAME,
   generatedId: WHOLE_ID,
   providerId: WHOLE_PROVIDER_ID,
   key: KEY_SHAPE,
 };
 
 const PSEUDONYM_DIGITS = 32;
+const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
 
 /**
  * @param {Buffer} key
- * @param {"id" | "tool"} kind
+ * @param {"client" | "id" | "model" | "tool"} kind
  * @param {string} name
  */
 const pseudonymOf = (key, kind, name) =>
@@ -558,6 +717,8 @@ const pseudonymOf = (key, kind, name) =>
  * @property {(id: string) => string | undefined} identifier gives an id that a machine made up as it is; of any other
  *   the pseudonym, or undefined while there is no key
  * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that name a tool
+ * @property {(name: string) => string} client gives the known name of what runs Cline; of any other the pseudonym
+ * @property {(name: string) => string} model gives the public part of a model's name; of any other name the pseudonym
  */
 
 /**
@@ -580,6 +741,16 @@ function createPseudonyms(content) {
   const ids = new Map();
   /** @type {Map<string, string>} */
   const tools = new Map();
+
+  /**
+   * @param {"client" | "model"} kind
+   * @param {string} name
+   */
+  const custom = (kind, name) => {
+    if (key === undefined || name === OTHER) return OTHER;
+    if (CUSTOM_NAME.test(name)) return name;
+    return (plainNames ? plainName(name) : undefined) ?? `custom-${pseudonymOf(key, kind, name).slice(0, 12)}`;
+  };
 
   /** @type {Pseudonyms} */
   const pseudonyms = {
@@ -606,6 +777,8 @@ function createPseudonyms(content) {
       keep(tools, name, hash, LIMITS.toolPseudonyms);
       return { tool_name: OTHER, tool_name_hash: hash };
     },
+    model: (name) => publicModelName(name) ?? custom("model", name),
+    client: (name) => knownClient(name) ?? custom("client", name),
   };
   if (content !== undefined) pseudonyms.learn(content);
   return pseudonyms;
@@ -635,6 +808,18 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
+const NAME_FIELDS = new Set(["tool_name", "client_name", "model"]);
+
+/**
+ * @param {string} field
+ * @param {string} name
+ * @param {Pseudonyms} pseudonyms
+ */
+function publishedName(field, name, pseudonyms) {
+  if (field === "tool_name") return pseudonyms.tool(name);
+  return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
+}
+
 /**
  * A record as it may be written; undefined for one whose subject has no name that may be.
  *
@@ -647,7 +832,7 @@ function published(entry, pseudonyms) {
   const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
   for (const field in entry) {
     const value = /** @type {FieldValue} */ (entry[field]);
-    if (field === "tool_name") Object.assign(result, pseudonyms.tool(String(value)));
+    if (NAME_FIELDS.has(field)) Object.assign(result, publishedName(field, String(value), pseudonyms));
     else if (!ID_FIELDS.has(field)) result[field] = value;
     else {
       const id = publishedId(field, String(value), pseudonyms);
@@ -1021,7 +1206,7 @@ function onSetup(state, context, nowMs) {
   if (sessionId === undefined) return []; // a load without a session, to list the plugin's commands
   const fields = {
     session_id: sessionId,
-    client_name: clientName(context?.client?.name),
+    client_name: chosenOrOther(context?.client?.name),
     client_version: clientVersion(context?.client?.version),
   };
   keep(state.sessions, sessionId, fields, LIMITS.sessions);

@@ -10,11 +10,16 @@ import hmac
 import re
 from typing import Final, Literal
 
-PseudonymKind = Literal["tool", "skill", "team", "mcp_server", "user", "device", "organization", "id"]
+PseudonymKind = Literal[
+    "tool", "skill", "team", "mcp_server", "user", "device", "organization", "id", "model", "client"
+]
 """What is named. Equal names of two kinds have different pseudonyms."""
 
 PSEUDONYM_DIGITS: Final = 32
 PSEUDONYM: Final = re.compile(f"[0-9a-f]{{{PSEUDONYM_DIGITS}}}")
+CUSTOM_NAME: Final = re.compile(r"custom-[0-9a-f]{12}")
+"""What stands for a name that somebody chose where the known ones are in the clear: of models and clients."""
+_CUSTOM_DIGITS: Final = 12
 KEY_BYTES: Final = 32
 
 GENERATED_ID: Final = re.compile(
@@ -58,3 +63,7 @@ class Pseudonyms:
         """The pseudonym of a name: 32 hex digits, always the same under one key."""
         message = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, message, "sha256").hex()[:PSEUDONYM_DIGITS]
+
+    def custom_name(self, kind: PseudonymKind, value: str) -> str:
+        """What stands for a name among known ones: ``custom-`` and the first 12 digits of its pseudonym."""
+        return f"custom-{self.of(kind, value)[:_CUSTOM_DIGITS]}"
