@@ -130,6 +130,7 @@ class Source(msgspec.Struct, frozen=True):
     piece: str
     claims_sessions: bool
     knows_mode: bool
+    numbers_attempts: bool
     vocabulary: SourceVocabulary
 
 
