@@ -37,6 +37,7 @@ from cline_otel.signals import (
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
+from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
 
@@ -104,6 +105,7 @@ class Pipeline:
         self._resource_and_scope = resource_and_scope
         self._metric_resource_and_scope = metric_resource_and_scope
         self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
+        self._repeats = Repeats(self._translator.state.seen, catalogue)
         self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
         self._metric_attributes = metric_attributes
         self._diagnostics: Diagnostics = {}
@@ -114,25 +116,24 @@ class Pipeline:
         self._names: set[str] = set()
 
     def take(self, payload: Payload) -> int:
-        """One payload of a source; returns how many events it made.
+        """One payload of a source; returns how many events it made. Those that were reported before add nothing.
 
         Raises:
             MalformedPayload: nothing of it can be decoded; nothing was taken.
         """
-        return self.take_events(self._sources.decode(payload, self.catalogue, self._diagnostics))
+        events = list(self._sources.decode(payload, self.catalogue, self._diagnostics))
+        self.take_events(self._repeats.without(events, payload.place, self._diagnostics))
+        return len(events)
 
-    def take_events(self, events: Iterable[Event]) -> int:
-        """Events that are decoded already."""
+    def take_events(self, events: Iterable[Event]) -> None:
+        """Events that are decoded already, none of which was reported before."""
         step = self._translator.step
-        number = 0
         for event in events:
             try:
                 step(event)
             except Exception:
                 # A defect of the translator must stop neither what follows nor the bridge; a test would see it counted.
                 count(self._diagnostics, "defect", event.source, event.name)
-            number += 1
-        return number
 
     def advance_clock(self, now_ns: int) -> None:
         """What time it is, nanoseconds since the Unix epoch."""

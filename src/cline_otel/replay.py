@@ -42,6 +42,8 @@ from cline_otel.signals import (
 from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
+from cline_otel.translate.repeats import Repeats
+from cline_otel.translate.seen_events import SeenEvents
 from cline_otel.translate.step import SILENCE_NS
 from cline_otel.version import __version__
 
@@ -93,11 +95,20 @@ def resource_of(recording: Recording) -> Attributes:
 def decode_recording(
     recording: Recording, catalogue: Catalogue, diagnostics: Diagnostics, sources: Registry = SOURCES
 ) -> list[list[Event]]:
-    """The events of each stream of a recording; a stream keeps its own order."""
-    return [
-        [event for payload in stream for event in decode_recorded(payload, catalogue, diagnostics, sources)]
+    """The events of each stream of a recording; a stream keeps its own order.
+
+    What several report is in the one that reports most, so that a copy of a part leaves the whole as it is.
+    """
+    payloads = [
+        [(payload, decode_recorded(payload, catalogue, diagnostics, sources)) for payload in stream]
         for stream in recording.streams
     ]
+    repeats = Repeats(SeenEvents(most_events=None), catalogue)
+    streams: list[list[Event]] = [[] for _ in payloads]
+    for number in sorted(range(len(payloads)), key=lambda number: -sum(len(events) for _, events in payloads[number])):
+        for payload, events in payloads[number]:
+            streams[number] += repeats.without(events, payload.place, diagnostics)
+    return streams
 
 
 def decode_recorded(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics, sources: Registry) -> list[Event]:

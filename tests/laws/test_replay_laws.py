@@ -195,7 +195,7 @@ def test_a_restart_in_live_use_gives_the_same_output(path: Path, seed: int, cuts
 
 @given(paths, st.data())
 def test_a_stream_that_comes_again_changes_no_run_and_no_call(path: Path, data: st.DataObject) -> None:
-    """Facts and classic Cline's usage have no id to know them by; the journal keeps records from coming twice."""
+    """Also where it is forgotten that it was reported, which the translator is never asked (``repeats.py``)."""
     with_runs = [stream for stream in streams_of(path) if any(event.run_id for event in stream.events)]
     if not with_runs:
         return

@@ -18,7 +18,7 @@ from cline_otel.journal.schema import MIGRATIONS
 from cline_otel.signals import MetricTotal
 from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
-from cline_otel.translate import state
+from cline_otel.translate import seen_events, state
 from cline_otel.translate.state import Agent, Observation, Run, RunState, Session, State
 from stored_layouts import breaches, layouts
 
@@ -28,6 +28,7 @@ FORMATS: tuple[Format[Any], ...] = (
     state.AGENT,
     state.SESSION,
     state.OBSERVATIONS,
+    seen_events.ROW,
     totals.TOTAL,
     tailing.POSITION,
     sent_history.DIAGNOSTICS,
@@ -140,6 +141,7 @@ def test_a_stored_value_says_its_version(form: Format[Any]) -> None:
         "agent": Agent(),
         "session": Session(),
         "observations": [Observation(1, 2, ["plugin"])],
+        "seen_events": {b"identity": 1},
         "total": MetricTotal("m", ()),
         "position": tailing.Position(1, 2, 3, b"head"),
         "diagnostics": [("late", "plugin", "run.started", 1)],

@@ -131,6 +131,7 @@ class Source(msgspec.Struct, frozen=True):
     piece: str
     claims_sessions: bool
     knows_mode: bool
+    numbers_attempts: bool
     vocabulary: SourceVocabulary
 
 

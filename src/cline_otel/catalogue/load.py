@@ -322,6 +322,7 @@ def load(
                 piece=source.piece,
                 claims_sessions=source.claims_sessions,
                 knows_mode=source.knows_mode,
+                numbers_attempts=source.numbers_attempts,
                 vocabulary=vocabularies[source.vocabulary or name],
             )
             for name, source in tables.sources.items()

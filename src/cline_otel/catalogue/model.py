@@ -219,6 +219,7 @@ class SourceTable(_Strict):
         vocabulary: the shared one that it speaks; None where the file has its own.
         claims_sessions: it announces itself before it reports a run, and owns what it reports; others wait for it.
         knows_mode: its runs say which mode they are in.
+        numbers_attempts: where it asks the model again within an iteration it says so; what has no number is the first.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
@@ -228,6 +229,7 @@ class SourceTable(_Strict):
     vocabulary: str | None = None
     claims_sessions: bool = False
     knows_mode: bool = False
+    numbers_attempts: bool = False
 
 
 class OtherSource(_Strict):

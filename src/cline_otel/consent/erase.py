@@ -41,7 +41,7 @@ def erase_waiting(journal: Journal, inputs: Iterable[Input]) -> EraseResult:
 
     Also the copies that the journal keeps of what has left, and what is known of agents, log events and runs that
     are over. Metrics count from now. Ids stay: they let what comes of an erased run later be late instead of a
-    run that begins in its middle.
+    run that begins in its middle. So do the digests by which repeats are known: nothing that was erased comes again.
 
     Raises:
         JournalError: the journal cannot be read or written; nothing of it was erased.

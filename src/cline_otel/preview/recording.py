@@ -12,7 +12,7 @@ from cline_otel.decode.fields import nameable
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
-from cline_otel.events import Event, tick
+from cline_otel.events import tick
 from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME
 from cline_otel.preview.fields import ExportedField, Reason, WithheldField, judged
 from cline_otel.preview.leaving import Item, Measurement, items_of, measurement_of
@@ -34,6 +34,8 @@ from cline_otel.signals import (
 )
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
+from cline_otel.translate.repeats import Repeats
+from cline_otel.translate.seen_events import SeenEvents
 from cline_otel.translate.step import SILENCE_NS, Translator
 from cline_otel.version import __version__
 
@@ -138,6 +140,7 @@ class Preview:
         self._policy = policy
         self._metric_attributes = metric_attributes
         self._translator = Translator(catalogue)
+        self._repeats = Repeats(SeenEvents(most_events=None), catalogue)
         self._measurements: list[MetricDelta] = []
         self._spans: list[SpanRecord] = []
         self._logs: list[LogRecord] = []
@@ -185,7 +188,7 @@ class Preview:
             return step
         step.at_ns = event.occurred_at_ns
         step.around = tuple(map(_nameable_part, upstream.around))
-        outputs = self._translated(record.events)
+        outputs = self._translated(record)
         self._let_out(outputs, step)
         if not (step.spans or step.logs or step.measurements):
             counted = ((kind, event.source, event.name) for kind in _NOT_PASSED_ON)
@@ -199,16 +202,19 @@ class Preview:
             summary.withheld[withheld.reason] = summary.withheld.get(withheld.reason, 0) + 1
         return step
 
-    def _translated(self, events: list[Event]) -> StepOutput:
-        defects: Diagnostics = {}
-        for event in events:
+    def _translated(self, record: DecodedRecord) -> StepOutput:
+        besides: Diagnostics = {}
+        for event in record.events:
+            if self._repeats.is_repeat(event, record.place):
+                count(besides, "duplicate", event.source, event.name)
+                continue
             try:
                 self._translator.step(event)
             except Exception:
                 # As live: a defect of the translator stops nothing and is counted.
-                count(defects, "defect", event.source, event.name)
+                count(besides, "defect", event.source, event.name)
         outputs = self._translator.take()
-        add(outputs.diagnostics, defects)
+        add(outputs.diagnostics, besides)
         return outputs
 
     def _let_out(self, outputs: StepOutput, step: Step) -> None:

@@ -14,6 +14,7 @@ from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import Registry
+from cline_otel.translate.repeats import place_number
 
 
 class DecodedRecord(msgspec.Struct):
@@ -23,12 +24,14 @@ class DecodedRecord(msgspec.Struct):
         upstream: the record.
         entry: what the catalogue knows of it.
         events: what it was decoded to; empty if nothing came of it.
+        place: the number of the place that it is from (``repeats.place_number``).
         diagnostics: what its decoding counted.
     """
 
     upstream: UpstreamRecord
     entry: SourceEvent | None
     events: list[Event]
+    place: int
     diagnostics: Diagnostics
     decoder: Decoder
 
@@ -61,17 +64,20 @@ class Decoder:
         self._sources = sources
         self.without_event = 0
         self.diagnostics: Diagnostics = {}
+        self._payloads = 0
 
     def records(self, stream: Iterable[Payload]) -> Iterator[DecodedRecord]:
         """Every record of these payloads that names an event or went wrong, in their order."""
         for payload in stream:
             find = self._catalogue.sources[payload.source].vocabulary.find
+            self._payloads += 1
+            place = place_number(payload.place or f"{self._payloads}.")
             for upstream in self._exploded(payload):
                 events, diagnostics = self.decode(upstream.payload)
                 if not (upstream.name or events or diagnostics):
                     self.without_event += 1
                     continue
-                yield DecodedRecord(upstream, find(upstream.name), events, diagnostics, self)
+                yield DecodedRecord(upstream, find(upstream.name), events, place, diagnostics, self)
 
     def _exploded(self, payload: Payload) -> Iterator[UpstreamRecord]:
         try:

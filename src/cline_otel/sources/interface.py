@@ -40,6 +40,8 @@ class Payload(NamedTuple):
         skipped_parts: how many parts were too long to be handed over.
         ended_at_ns: when it was seen that the writer is gone and all it wrote was handed over, nanoseconds since the
             Unix epoch; None while it may write on. May be said twice, when the bridge stopped in between.
+        place: which file or the like it was read from, where that comes piece by piece; empty for what is handed over
+            whole, as a request is. Equal records without a key are all real in one place, and repeats in another.
     """
 
     source: str
@@ -48,6 +50,7 @@ class Payload(NamedTuple):
     writer: str = ""
     skipped_parts: int = 0
     ended_at_ns: int | None = None
+    place: str = ""
 
 
 class UpstreamRecord(NamedTuple):
@@ -76,13 +79,10 @@ class Recorded(NamedTuple):
     Attributes:
         payloads: in their order.
         diagnostics: what else was found, which is in no payload.
-        is_own_stream: whether its events keep only their own order; if not, they follow those of the source's
-            recording that was read before.
     """
 
     payloads: list[Payload]
     diagnostics: Diagnostics
-    is_own_stream: bool = True
 
 
 class Listening(NamedTuple):

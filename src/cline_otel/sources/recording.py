@@ -94,11 +94,7 @@ class _Reader:
         self.recording.read.append((path, source.name))
         recorded = self._recorded(source, path, content)
         add(self.recording.diagnostics, recorded.diagnostics)
-        streams = self.streams[source.name]
-        if recorded.is_own_stream or not streams:
-            streams.append(recorded.payloads)
-        else:
-            streams[-1] += recorded.payloads
+        self.streams[source.name].append(recorded.payloads)
         return True
 
     def _is_of(self, source: Source, content: bytes) -> bool:

@@ -1,8 +1,8 @@
 """All that the translator remembers between events: plain, serialisable, keyed by upstream ids.
 
 Every change is marked with ``touch``, so that a batch writes only what it changed. Keys of the stored
-form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION`` and ``log_event/...``; ids are identifiers
-without a slash (catalogue pattern ``identifier``).
+form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION``, ``log_event/...`` and ``seen/NUMBER``; ids are
+identifiers without a slash (catalogue pattern ``identifier``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cline_otel.signals import SpanEvent
 from cline_otel.state_format import Format, UnreadableRow, unchanged
 from cline_otel.translate import migrations
 from cline_otel.translate.conventions import number
+from cline_otel.translate.seen_events import SeenEvents
 
 _Struct = TypeVar("_Struct")
 
@@ -187,6 +188,7 @@ class State:
 
     Attributes:
         now_ns: the last time that was given; 0 before the first tick.
+        seen: which events were reported before.
         unreadable: how many stored rows could not be read, by kind; the next save deletes them.
     """
 
@@ -196,6 +198,7 @@ class State:
         self.agents: dict[str, Agent] = {}
         self.sessions: dict[str, Session] = {}
         self.observations: dict[str, list[Observation]] = {}
+        self.seen = SeenEvents()
         self.open_runs: set[RunKey] = set()
         self.awaiting_owner: set[RunKey] = set()
         self.unreadable: dict[str, int] = {}
@@ -237,6 +240,7 @@ class State:
     def changes(self) -> dict[str, bytes | None]:
         """What changed since the last call, by stored key; None where it is gone."""
         saved: dict[str, bytes | None] = dict.fromkeys(self._unreadable_keys)
+        saved |= {f"seen/{number}": row for number, row in self.seen.changes().items()}
         for kind, key in self._changed:
             if isinstance(key, tuple):
                 saved[f"run/{key[0]}/{key[1]}"] = _stored(RUN, self.runs.get(key))
@@ -280,6 +284,8 @@ class State:
             self.sessions[key] = SESSION.decode(value)
         elif kind == "log_event":
             self.observations[key] = OBSERVATIONS.decode(value)
+        elif kind == "seen":
+            self.seen.restore_row(key, value)
 
 
 def _stored(form: Format[_Struct], value: _Struct | None) -> bytes | None:

@@ -66,7 +66,7 @@ class ToyFiles(Input):
         for key, records in self._records():
             done = int(cursors.get(key, b"0"))
             if len(records) > done:
-                readings.append(Reading(key, b"%d" % len(records), Payload(self.source, records[done:])))
+                readings.append(Reading(key, b"%d" % len(records), Payload(self.source, records[done:], place=key)))
         return readings
 
     def ends(self) -> dict[str, bytes | None]:

@@ -60,7 +60,8 @@ class TailedFile(Input):
         self.problems = {}
         if chunk is None:
             return []
-        payload = Payload(self.source, chunk.lines, skipped_parts=chunk.skipped_lines)
+        place = f"{self.key}/{chunk.position.inode}"
+        payload = Payload(self.source, chunk.lines, skipped_parts=chunk.skipped_lines, place=place)
         return [Reading(self.key, encode_position(chunk.position), payload)]
 
     def ends(self) -> dict[str, bytes | None]:

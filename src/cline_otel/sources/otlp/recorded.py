@@ -15,7 +15,7 @@ _SIGNALS: Final = {"resourceSpans": "traces", "resourceMetrics": "metrics"}
 
 
 def recorded(source: str, content: bytes) -> Recorded:
-    """The requests of log records, and a count of the others; requests of several files are one stream."""
+    """The requests of log records, and a count of the others."""
     payloads: list[Payload] = []
     diagnostics: Diagnostics = {}
     for line in content.split(b"\n"):
@@ -31,7 +31,7 @@ def recorded(source: str, content: bytes) -> Recorded:
             count(diagnostics, "unsupported_signal", source, _SIGNALS[next(iter(_SIGNALS.keys() & request.keys()))])
         else:
             count(diagnostics, "malformed", source, "line")
-    return Recorded(payloads, diagnostics, is_own_stream=False)
+    return Recorded(payloads, diagnostics)
 
 
 def request_of(keys: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:

@@ -43,7 +43,13 @@ class SpoolInput(Input):
             Reading(
                 chunk.file.key,
                 encode_position(chunk.position),
-                Payload(self.source, chunk.lines, writer=chunk.file.process.name, skipped_parts=chunk.skipped_lines),
+                Payload(
+                    self.source,
+                    chunk.lines,
+                    writer=chunk.file.process.name,
+                    skipped_parts=chunk.skipped_lines,
+                    place=f"{chunk.file.key}/{chunk.position.inode}",
+                ),
             )
             for chunk in chunks
         ]
