@@ -40,7 +40,7 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
-	check-javascript check-repository format test-backends e2e freeze-journal bench mutants fidelity collector prometheus lock picture \
+	check-javascript check-repository format test-backends e2e freeze-journal conventions bench mutants fidelity collector prometheus lock picture \
 	docs dist test-wheel clean
 
 help: ## list the targets
@@ -130,6 +130,9 @@ docs: setup ## write the pages that are made from the code
 		$(BIN)/python -m "cline_otel.$${page#*:}" > ".out/$${page%%:*}.md"; \
 		cp ".out/$${page%%:*}.md" "docs/$${page%%:*}.md"; \
 	done
+
+conventions: setup ## take the facts of the semantic conventions out of a clone of them: ARGUMENTS=DIRECTORY
+	@$(BIN)/python tests/conventions/extract.py $(ARGUMENTS)
 
 freeze-journal: setup ## keep a journal of today's layout for the tests of later releases: ARGUMENTS=tests/data/journals/NAME
 	@PYTHONPATH=tests:. $(BIN)/python -m bridge.freeze $(ARGUMENTS)

@@ -35,7 +35,7 @@ def run_demo() -> None:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
-    catalogue = load()
+    catalogue = load(profile=settings.profile)
     replayed = replay(read_recording([example_directory()]), catalogue, shift_to_ns=time.time_ns())
     output = settings.state_directory / "demo"
     try:

@@ -44,9 +44,9 @@ class ShownRequest(msgspec.Struct, frozen=True):
 
 def preview_paths(paths: list[Path], only: str | None, *, as_json: bool) -> None:
     """Goes through recordings and prints what would leave of them, event by event."""
-    recording, policy = read_paths(paths, only, purpose="preview")
+    recording, policy, profile = read_paths(paths, only, purpose="preview")
     sources = known_sources()
-    preview = Preview(recording, sources.catalogue(policy), policy, sources=sources)
+    preview = Preview(recording, sources.catalogue(policy, profile), policy, sources=sources)
     if as_json:
         for step in preview.steps():
             _print_json(_step_document(step))

@@ -12,8 +12,10 @@ from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_pol
 from cline_otel.sources.recording import Recording, UnreadableRecording, read_recording
 
 
-def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Recording, Policy]:
-    """The recordings, and the user's decisions with the installation's pseudonyms; what prevents it is one line.
+def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Recording, Policy, str]:
+    """The recordings, the user's decisions with the installation's pseudonyms, and the profile.
+
+    What prevents it is one line.
 
     Args:
         paths: files and folders.
@@ -31,4 +33,4 @@ def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Re
     if not recording.read:
         where = ", ".join(map(str, paths))
         fail(f"{where}: nothing to {purpose} there" + (f" for source {only}" if only else ""), 2)
-    return recording, policy
+    return recording, policy, settings.profile

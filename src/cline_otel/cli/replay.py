@@ -17,9 +17,9 @@ def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, se
     """Replays, and writes or draws what came of it."""
     if metrics and not send:
         fail("--metrics says what --send sends; add --send", 2)
-    recording, policy = read_paths(paths, only, purpose="replay")
+    recording, policy, profile = read_paths(paths, only, purpose="replay")
     sources = known_sources()
-    catalogue = sources.catalogue(policy)
+    catalogue = sources.catalogue(policy, profile)
     replayed = replay(recording, catalogue, sources=sources)
     if output is None:
         print_replayed(replayed, catalogue.metrics)

@@ -71,17 +71,22 @@ class Registry(Mapping[str, Source]):
 
             count(diagnostics, "defect", payload.source, catalogue.sources[payload.source].piece)
 
-    def catalogue(self, policy: Policy | None = None) -> Catalogue:
+    def catalogue(self, policy: Policy | None = None, profile: str = "") -> Catalogue:
         """The catalogue with these sources, as the user's decisions make it.
+
+        Args:
+            policy: the user's decisions; without any, nothing leaves but what is safe or bounded.
+            profile: the one whose names are exported; empty for the default one.
 
         Raises:
             CatalogueError: a file contradicts itself, another or the order of the sources.
         """
         from cline_otel.catalogue.load import load
+        from cline_otel.catalogue.profiles import DEFAULT_PROFILE
         from cline_otel.privacy.policy import Policy
 
         self._check_order()
-        return load(Policy() if policy is None else policy, self._texts)
+        return load(Policy() if policy is None else policy, self._texts, profile or DEFAULT_PROFILE)
 
     @property
     def tables(self) -> Tables:

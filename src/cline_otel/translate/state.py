@@ -74,7 +74,7 @@ class Run(msgspec.Struct, array_like=True):
 
     ``last_at_ns`` is when its last event occurred, ``seen_at_ns`` when the bridge learnt of it: the bridge may
     be late by days. It is None until the next tick if no time is known yet; so is ``buffered_since_ns``.
-    ``buffered`` are the events that wait until the run has an owner.
+    ``buffered`` are the events that wait until the run has an owner. ``agent_number`` is that of the agent.
     """
 
     agent_id: str
@@ -105,6 +105,7 @@ class Run(msgspec.Struct, array_like=True):
     buffered: list[BufferedEvent] = msgspec.field(default_factory=list)
     buffered_since_ns: int | None = None
     has_reported_mode: bool = False
+    agent_number: int = 0
 
     @property
     def key(self) -> RunKey:
@@ -123,12 +124,16 @@ class Run(msgspec.Struct, array_like=True):
 
 
 class Agent(msgspec.Struct, array_like=True):
-    """What is known of an agent; ``current_run`` by source: a source may lag behind another."""
+    """What is known of an agent; ``current_run`` by source: a source may lag behind another.
+
+    ``number`` tells it from others of its name in the session, from 1; 0 for a root agent, or while it is not known.
+    """
 
     session_id: str = ""
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
     current_run: dict[str, str] = msgspec.field(default_factory=dict)
     last_at_ns: int = 0
+    number: int = 0
 
 
 class Session(msgspec.Struct, array_like=True):
@@ -136,6 +141,7 @@ class Session(msgspec.Struct, array_like=True):
 
     ``lost`` stands for a stored session that could not be read: it keeps the ids of further log records apart from
     those of before, which counted the same, and says that runs went before. Empty where nothing was lost.
+    ``agent_numbers`` has the last number that an agent of each name got.
     """
 
     claimed_by: list[str] = msgspec.field(default_factory=list)
@@ -146,6 +152,7 @@ class Session(msgspec.Struct, array_like=True):
     log_event_ordinals: dict[str, int] = msgspec.field(default_factory=dict)
     last_at_ns: int = 0
     lost: str = ""
+    agent_numbers: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Observation(msgspec.Struct, array_like=True):
