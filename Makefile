@@ -40,8 +40,8 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
-	check-javascript check-repository format test-backends e2e freeze-journal bench mutants fidelity collector prometheus lock picture \
-	docs model-names compare-catalogue dist test-wheel clean
+	check-javascript check-repository format test-backends e2e freeze-journal conventions bench mutants fidelity collector prometheus \
+	lock picture docs model-names compare-catalogue dist test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -136,6 +136,9 @@ model-names: setup ## write the words of public model names anew, from Cline's p
 
 compare-catalogue: setup ## compare each bounded set of the catalogue with Cline's published package
 	@PYTHONPATH=tests:. $(BIN)/python -m e2e.published_sets
+
+conventions: setup ## take the facts of the semantic conventions out of a clone of them: ARGUMENTS=DIRECTORY
+	@$(BIN)/python tests/conventions/extract.py $(ARGUMENTS)
 
 freeze-journal: setup ## keep a journal of today's layout for the tests of later releases: ARGUMENTS=tests/data/journals/NAME
 	@PYTHONPATH=tests:. $(BIN)/python -m bridge.freeze $(ARGUMENTS)

@@ -30,7 +30,7 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import AttributeValue, ModelCallStarted, RunStarted
 from cline_otel.journal.records import Commit, OutboxItem
 from cline_otel.journal.store import Journal
-from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.pipeline import Pipeline
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.signals import MetricPoint
@@ -49,7 +49,10 @@ def _new_requests(runs: int) -> list[bytes]:
 
 def _new_pipeline(catalogue: Catalogue = CATALOGUE) -> Pipeline:
     resource_and_scope = ResourceAndScope(
-        (("service.name", "cline"), ("service.instance.id", "bench")), "cline-otel", "bench", SCHEMA_URL
+        (("service.name", "cline"), ("service.instance.id", "bench")),
+        "cline-otel",
+        "bench",
+        CATALOGUE.profile.schema_url,
     )
     return Pipeline(catalogue, resource_and_scope, resource_and_scope, claim_wait_ns=0)
 

@@ -152,7 +152,7 @@ def _match_tool_calls(
         same = [
             tool
             for tool in waiting
-            if (attributes := dict(tool.attributes))["gen_ai.agent.id"] == call.agent_id
+            if (attributes := dict(tool.attributes))["cline.agent.id"] == call.agent_id
             and attributes["cline.iteration"] == call.iteration
             and attributes.get("gen_ai.tool.call.id", call.call_id) == call.call_id
         ]

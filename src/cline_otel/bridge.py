@@ -24,7 +24,7 @@ from cline_otel.journal.records import Commit, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.metric_producer import MetricProducer
 from cline_otel.operating_system.stop_signals import on_stop_signal
-from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
+from cline_otel.pipeline import SCOPE_NAME, Pipeline
 from cline_otel.plugin.install import plugin_file_of
 from cline_otel.privacy.policy import Policy
 from cline_otel.running import Running, announced
@@ -112,16 +112,15 @@ class Bridge:
 
     async def _run(self, journal: Journal, exporters: Exporters) -> None:
         settings = self._settings
-        resource_and_scope, metric_resource_and_scope = _resources_and_scopes(settings, journal.instance_id)
         claim_wait_ns = round(settings.claim_wait_seconds * 1e9)
         control = Control(settings, self._sources)
         self._erased = erase_if_less_is_allowed(journal, control.policy)
 
         def new_pipeline() -> Pipeline:
+            catalogue = self._sources.catalogue(control.policy, settings.prices, settings.profile)
             pipeline = Pipeline(
-                self._sources.catalogue(control.policy, settings.prices),
-                resource_and_scope,
-                metric_resource_and_scope,
+                catalogue,
+                *_resources_and_scopes(settings, journal.instance_id, catalogue.profile.schema_url),
                 journal.load_state(),
                 claim_wait_ns,
                 self._sources,
@@ -296,13 +295,15 @@ class _Room:
         return False
 
 
-def _resources_and_scopes(settings: Settings, instance_id: str) -> tuple[ResourceAndScope, ResourceAndScope]:
+def _resources_and_scopes(
+    settings: Settings, instance_id: str, schema_url: str
+) -> tuple[ResourceAndScope, ResourceAndScope]:
     """Metrics carry no version, neither in resource nor scope: an upgrade must not split their totals."""
     resource = settings.resource(instance_id)
     identity = tuple(pair for pair in resource if pair[0] != "service.version")
     return (
-        ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL),
-        ResourceAndScope(identity, SCOPE_NAME, "", SCHEMA_URL),
+        ResourceAndScope(resource, SCOPE_NAME, __version__, schema_url),
+        ResourceAndScope(identity, SCOPE_NAME, "", schema_url),
     )
 
 

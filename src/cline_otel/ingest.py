@@ -240,8 +240,8 @@ class Ingest:
 def _add_flushed(commit: Commit, flushed: FlushResult, exported: Collection[OutboxSignal]) -> None:
     if flushed.spans and "traces" in exported:
         commit.outbox.append(OutboxItem("traces", flushed.traces_request(), len(flushed.spans), flushed.diagnostics))
-    if flushed.logs and "logs" in exported:
-        commit.outbox.append(OutboxItem("logs", flushed.logs_request(), len(flushed.logs), flushed.diagnostics))
+    if (log_count := len(flushed.shown_logs())) and "logs" in exported:
+        commit.outbox.append(OutboxItem("logs", flushed.logs_request(), log_count, flushed.diagnostics))
     commit.state |= flushed.state
     for (kind, source, name), times in flushed.diagnostics.items():
         _count(commit, kind, source, name, times)

@@ -20,6 +20,7 @@ from cline_otel.aggregation.points import (
     next_time_ns,
     nothing_of,
 )
+from cline_otel.encode.profile import shown_points
 from cline_otel.export.interface import EncodedRequest, MetricSnapshot
 from cline_otel.journal.metric_marks import MetricMarks
 from cline_otel.journal.records import JournalFullError
@@ -121,5 +122,6 @@ class MetricProducer:
 
     def _requests(self, points: Sequence[MetricPoint], temporality: Temporality) -> list[EncodedRequest]:
         encode = self._pipeline().metrics_request
+        points = shown_points(points, self._pipeline().catalogue.profile)
         parts = [points[start : start + POINTS_PER_REQUEST] for start in range(0, len(points), POINTS_PER_REQUEST)]
         return [EncodedRequest(encode(part, temporality), len(part)) for part in parts]

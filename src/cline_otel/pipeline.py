@@ -7,16 +7,17 @@ requests go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from cline_otel.aggregation.totals import Totals
-from cline_otel.catalogue.compiled import Catalogue
+from cline_otel.catalogue.compiled import Catalogue, Profile
 from cline_otel.catalogue.values import OTHER
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
+from cline_otel.encode.profile import shown_logs, shown_spans
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
@@ -45,12 +46,9 @@ SCOPE_NAME: Final = "cline-otel"
 
 MAX_DIAGNOSTIC_NAMES: Final = 1_000
 
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.41.0"
-"""The conventions that the catalogue's names are from."""
-
 
 class FlushResult(msgspec.Struct):
-    """What came out since the last flush."""
+    """What came out since the last flush, under our names; requests have those of the profile."""
 
     spans: list[SpanRecord]
     logs: list[LogRecord]
@@ -58,14 +56,19 @@ class FlushResult(msgspec.Struct):
     state: dict[str, bytes | None]
     diagnostics: Diagnostics
     resource_and_scope: ResourceAndScope
+    profile: Profile
 
     def traces_request(self) -> bytes:
         """The spans as an OTLP request; empty if there are none."""
-        return encode_traces(self.spans, self.resource_and_scope)
+        return encode_traces(shown_spans(self.spans, self.profile), self.resource_and_scope)
+
+    def shown_logs(self) -> Sequence[LogRecord]:
+        """The log records as the profile has them."""
+        return shown_logs(self.logs, self.spans, self.profile)
 
     def logs_request(self) -> bytes:
         """The log records as an OTLP request; empty if there are none."""
-        return encode_logs(self.logs, self.resource_and_scope)
+        return encode_logs(self.shown_logs(), self.resource_and_scope)
 
 
 class Pipeline:
@@ -165,6 +168,7 @@ class Pipeline:
             state=self._translator.state.changes() | self.metric_totals.changes(),
             diagnostics=diagnostics,
             resource_and_scope=self._resource_and_scope,
+            profile=self.catalogue.profile,
         )
 
     def _bounded(self, name: str) -> str:
@@ -184,5 +188,5 @@ class Pipeline:
         return len(self._translator.state.open_runs)
 
     def metrics_request(self, points: Iterable[MetricPoint], temporality: Temporality) -> bytes:
-        """An OTLP request with these points; empty if there are none."""
-        return encode_metrics(points, self.catalogue.metrics, self._metric_resource_and_scope, temporality)
+        """An OTLP request with these points, which ``shown_points`` has named; empty if there are none."""
+        return encode_metrics(points, self.catalogue.shown_metrics, self._metric_resource_and_scope, temporality)

@@ -16,15 +16,16 @@ from typing import Final, TypeVar
 import msgspec
 
 from cline_otel.aggregation.history import history
-from cline_otel.catalogue.compiled import Catalogue
+from cline_otel.catalogue.compiled import Catalogue, Profile
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.encode.profile import shown_logs, shown_points, shown_spans
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
 from cline_otel.export.interface import EncodedRequest
-from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME, Pipeline
+from cline_otel.pipeline import SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import (
     Attributes,
@@ -58,7 +59,8 @@ _INSTANCES: Final = uuid.UUID("2f0d9f5e-6d43-5c0f-9d0b-0c3a7f1f6a52")
 class ReplayResult(msgspec.Struct):
     """All that a recording became.
 
-    ``measurements`` are what the totals add up; ``requests`` has the metrics cumulative.
+    ``measurements`` are what the totals add up. All have our names; ``requests`` have those of ``profile``, and the
+    metrics cumulative.
     """
 
     spans: list[SpanRecord]
@@ -69,6 +71,7 @@ class ReplayResult(msgspec.Struct):
     events: int
     ended_at_ns: int
     resource_and_scope: ResourceAndScope
+    profile: Profile
     requests: dict[SignalName, list[bytes]]
 
 
@@ -166,7 +169,10 @@ def replay(
     diagnostics: Diagnostics = {}
     streams = decode_recording(recording, catalogue, diagnostics, sources)
     add(diagnostics, recording.diagnostics)
-    resource_and_scope = ResourceAndScope(resource or resource_of(recording), SCOPE_NAME, __version__, SCHEMA_URL)
+    profile = catalogue.profile
+    resource_and_scope = ResourceAndScope(
+        resource or resource_of(recording), SCOPE_NAME, __version__, profile.schema_url
+    )
     pipeline = Pipeline(
         catalogue, resource_and_scope, resource_and_scope, sources=sources, metric_attributes=metric_attributes
     )
@@ -192,12 +198,16 @@ def replay(
         events=len(events),
         ended_at_ns=last_ns,
         resource_and_scope=resource_and_scope,
+        profile=profile,
         requests={
-            "traces": [encode_traces(part, resource_and_scope) for part in _parts(flushed.spans)],
+            "traces": [encode_traces(part, resource_and_scope) for part in _parts(shown_spans(flushed.spans, profile))],
             "metrics": [
                 request.payload for request in metric_requests(flushed.metrics, catalogue, resource_and_scope, last_ns)
             ],
-            "logs": [encode_logs(part, resource_and_scope) for part in _parts(flushed.logs)],
+            "logs": [
+                encode_logs(part, resource_and_scope)
+                for part in _parts(shown_logs(flushed.logs, flushed.spans, profile))
+            ],
         },
     )
 
@@ -211,16 +221,20 @@ def metric_requests(
     aggregation: HistogramAggregation = "explicit_bucket_histogram",
 ) -> list[EncodedRequest]:
     """The metrics of a recording over its own time, as requests in the order of time."""
-    points = history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation)
+    points = shown_points(
+        history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation), catalogue.profile
+    )
     return [
-        EncodedRequest(encode_metrics(part, catalogue.metrics, resource_and_scope, temporality), len(part))
+        EncodedRequest(encode_metrics(part, catalogue.shown_metrics, resource_and_scope, temporality), len(part))
         for part in _parts(points)
     ]
 
 
 def requests_of(signal: SignalName, replayed: ReplayResult) -> list[EncodedRequest]:
     """The requests of one signal, with how much each holds."""
-    items: Sequence[object] = replayed.spans if signal == "traces" else replayed.logs
+    items: Sequence[object] = replayed.spans
+    if signal == "logs":
+        items = shown_logs(replayed.logs, replayed.spans, replayed.profile)
     return [
         EncodedRequest(payload, len(part))
         for payload, part in zip(replayed.requests[signal], _parts(items), strict=True)

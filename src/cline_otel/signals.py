@@ -60,7 +60,10 @@ class SpanLink(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SpanRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A finished span. ``trace_id`` is 16 bytes, ``span_id`` and ``parent_span_id`` are 8 (parent may be empty)."""
+    """A finished span. ``trace_id`` is 16 bytes, ``span_id`` and ``parent_span_id`` are 8 (parent may be empty).
+
+    ``status_message`` is for an error, and empty else.
+    """
 
     trace_id: bytes
     span_id: bytes
@@ -73,6 +76,7 @@ class SpanRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     events: tuple[SpanEvent, ...] = ()
     links: tuple[SpanLink, ...] = ()
     status: StatusCode = StatusCode.UNSET
+    status_message: str = ""
 
 
 class LogRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -96,6 +96,14 @@ spans = st.builds(
     st.lists(st.builds(SpanEvent, texts, times, attributes), max_size=2).map(tuple),
     st.lists(st.builds(SpanLink, trace_ids, span_ids, attributes), max_size=2).map(tuple),
     st.sampled_from(StatusCode),
+    st.just(""),
+) | st.builds(
+    lambda trace_id, span_id, message: SpanRecord(
+        trace_id, span_id, b"", "n", SpanKind.CLIENT, 1, 2, status=StatusCode.ERROR, status_message=message
+    ),
+    trace_ids,
+    span_ids,
+    texts,
 )
 correlations = st.tuples(trace_ids, span_ids) | st.just((b"", b""))
 logs = st.builds(
@@ -135,7 +143,7 @@ def sdk_span(span: SpanRecord) -> ReadableSpan:
         links=[Link(span_context(link.trace_id, link.span_id), dict(link.attributes)) for link in span.links],
         kind=SdkSpanKind[span.kind.name],
         instrumentation_scope=SDK_SCOPE,
-        status=Status(SdkStatusCode[span.status.name]),
+        status=Status(SdkStatusCode[span.status.name], span.status_message or None),
         start_time=span.started_at_ns,
         end_time=span.ended_at_ns,
     )

@@ -41,7 +41,7 @@ def test_run_totals_equal_the_runs(matching: Matching) -> None:
 
 
 def test_no_metric_tells_of_a_session_a_run_an_agent_or_a_call(telemetry: Telemetry) -> None:
-    ids = {"gen_ai.conversation.id", "gen_ai.agent.id", "cline.run.id", "gen_ai.tool.call.id", "gen_ai.response.id"}
+    ids = {"gen_ai.conversation.id", "cline.agent.id", "cline.run.id", "gen_ai.tool.call.id", "gen_ai.response.id"}
     assert telemetry.metrics
     assert [total for total in telemetry.metrics if ids & total.attributes.keys()] == []
 

@@ -70,7 +70,7 @@ def test_a_tool_span_has_clines_own_start_and_end(matching: Matching) -> None:
         if tool.hook is not None:
             (span,) = matching.tool_spans(tool.call_id)
             assert (span.started_at_ns, span.ended_at_ns) == (tool.hook.started_at_ns, tool.hook.ended_at_ns)
-            assert span.attributes["gen_ai.agent.id"] == tool.hook.agent_id
+            assert span.attributes["cline.agent.id"] == tool.hook.agent_id
             assert span.attributes["cline.iteration"] == tool.hook.iteration
 
 

@@ -64,6 +64,7 @@ def readable_span(span: SpanRecord) -> dict[str, Any]:
         "started": time_text(span.started_at_ns),
         "ended": time_text(span.ended_at_ns),
         "status": span.status.name,
+        **({"status_message": span.status_message} if span.status_message else {}),
         "attributes": dict(span.attributes),
         "events": [readable_event(event) for event in span.events],
         "links": [{"trace": link.trace_id.hex(), "span": link.span_id.hex()} for link in span.links],

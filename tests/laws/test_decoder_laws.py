@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from cline_otel.catalogue.compiled import SourceEvent, SourceVocabulary
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event
-from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.pipeline import Pipeline
 from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import MalformedPayload
 from cline_otel.translate.step import SILENCE_NS
@@ -24,7 +24,7 @@ from corpus import CAPTURES, HOUR_NS, SECOND_NS
 from metric_points import points_of
 from payloads import decoded, log_lines, otlp_request, spool_lines
 
-ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", "https://opentelemetry.io/schemas/1.41.0")
 TIME_MS = 1_790_000_000_000
 LATER_NS = TIME_MS * 1_000_000 + 2 * SILENCE_NS
 

@@ -39,7 +39,7 @@ TOLD_DIFFERENTLY = frozenset(
     {
         "cline.telemetry.source",
         "log.record.uid",
-        "gen_ai.agent.id",
+        "cline.agent.id",
         "cline.run.id",
         "cline.iteration",
         "cline.duration_ms",
@@ -100,7 +100,7 @@ def attribute(item: SpanRecord | LogRecord, name: str) -> object:
 def owners(outputs: StepOutput) -> list[Event]:
     """Who owns each root run, as decisions made beforehand."""
     return [
-        claim(str(attribute(root, "gen_ai.agent.id")), str(attribute(root, "cline.run.id")), source)
+        claim(str(attribute(root, "cline.agent.id")), str(attribute(root, "cline.run.id")), source)
         for root in roots(outputs.spans).values()
         if (source := source_of(root))
     ]

@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 import payloads
 from cline_otel.catalogue.compiled import ATTRIBUTE, FieldHandler, SourceEvent, SourceVocabulary
 from cline_otel.encode.resource_and_scope import ResourceAndScope
-from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.pipeline import Pipeline
 from cline_otel.replay import write
 from cline_otel.sources.interface import MalformedPayload
 from cline_otel.translate.step import SILENCE_NS
@@ -28,7 +28,7 @@ from corpus import capture_paths
 from metric_points import points_of
 from payloads import log_lines, spool_lines
 
-ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", "https://opentelemetry.io/schemas/1.41.0")
 TIME_MS = 1_790_000_000_000
 TIME_TEXT = "2026-09-21T14:13:20.000Z"
 ALPHABET = "abcdefghjkmnpqrstuvwxyz"

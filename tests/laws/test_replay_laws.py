@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from cline_otel import ids
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event, tick
-from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.pipeline import Pipeline
 from cline_otel.replay import ReplayResult, claims, replay, write
 from cline_otel.signals import LogRecord, MetricTotal, SpanRecord, StepOutput
 from cline_otel.sources.recording import Recording
 from corpus import CAPTURES, capture_paths, closing_ticks, streams_of, translate
 
 ALL = capture_paths()
-ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", "https://opentelemetry.io/schemas/1.41.0")
 
 paths = st.sampled_from([path for path in ALL if streams_of(path)])
 

@@ -73,7 +73,7 @@ def test_spans_are_what_the_conventions_say(path: Path) -> None:
             "gen_ai.operation.name",
             "gen_ai.provider.name",
             "gen_ai.agent.name",
-            "gen_ai.agent.id",
+            "cline.agent.id",
             "cline.telemetry.source",
             "cline.outcome",
         },
@@ -91,6 +91,38 @@ def test_spans_are_what_the_conventions_say(path: Path) -> None:
             assert (span.status == StatusCode.ERROR) == ("error.type" in attributes)
             assert 0 < span.started_at_ns <= span.ended_at_ns
             assert (len(span.trace_id), len(span.span_id)) == (16, 8)
+
+
+@each
+def test_an_error_says_which_in_words_that_are_among_its_attributes(path: Path) -> None:
+    for outputs in alone(path):
+        for span in outputs.spans:
+            attributes = dict(span.attributes)
+            exit_code = attributes.get("process.exit.code")
+            words = [attributes.get("error.type"), None if exit_code is None else f"exit code {exit_code}"]
+            is_error = span.status is StatusCode.ERROR
+            assert span.status_message == (", ".join(str(word) for word in words if word is not None) * is_error)
+            assert bool(span.status_message) == is_error
+
+
+@each
+def test_an_agent_has_a_name_of_its_own_on_spans_and_its_part_on_metrics(path: Path) -> None:
+    parts = CATALOGUE.attributes["gen_ai.agent.name"].values or frozenset()
+    for outputs in alone(path):
+        agents: dict[tuple[AttributeValue, AttributeValue], set[AttributeValue]] = {}
+        for span in outputs.spans:
+            attributes = dict(span.attributes)
+            name = str(attributes["gen_ai.agent.name"])
+            agents.setdefault((attributes.get("gen_ai.conversation.id", ""), name), set()).add(
+                attributes["cline.agent.id"]
+            )
+            part, _, number = name.partition(" ")
+            assert part in parts
+            assert number.isdecimal() == (part != "cline")
+        shared = [each for each, ids in agents.items() if len(ids) > 1 and each[1] != "cline"]
+        assert shared == []
+        for delta in outputs.metrics:
+            assert dict(delta.attributes).get("gen_ai.agent.name", "cline") in parts
 
 
 @each

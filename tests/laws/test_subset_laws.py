@@ -210,7 +210,7 @@ def assert_incomplete_is_what_was_cut_short(told: Told) -> None:
     expected = Expected(told)
     calls: Counter[tuple[str, Key, bool]] = Counter()
     for span in spans_of(told):
-        agent_id, run_id = attribute(span, "gen_ai.agent.id"), attribute(span, "cline.run.id")
+        agent_id, run_id = attribute(span, "cline.agent.id"), attribute(span, "cline.run.id")
         is_incomplete = attribute(span, "cline.incomplete") is True
         operation = attribute(span, "gen_ai.operation.name")
         if operation == "invoke_agent":

@@ -12,6 +12,7 @@ from bench.fixed_key import replay_of
 from cline_otel import __version__, ids
 from cline_otel.catalogue.gates import Gates
 from cline_otel.catalogue.load import read_tables
+from cline_otel.catalogue.profiles import profile_names
 from cline_otel.catalogue.reference import example_of, telemetry_document
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings import load_settings
@@ -30,6 +31,7 @@ def published() -> dict[str, list[str]]:
         "log records": sorted(TABLES.log_events.log_events),
         "attributes": sorted(TABLES.attributes.attributes),
         "resource attributes": sorted(TABLES.attributes.resource),
+        "profiles": profile_names(),
     }
 
 

@@ -81,7 +81,7 @@ def test_parallel_subagents_lie_under_the_calls_that_made_them() -> None:
     ]  # fmt: skip
     outputs = translate([tick(START_NS), *steps])
     parents = {
-        attribute(span, "gen_ai.agent.id"): span.parent_span_id for span in by_name(outputs, "invoke_agent subagent")
+        attribute(span, "cline.agent.id"): span.parent_span_id for span in by_name(outputs, "invoke_agent subagent")
     }
     assert parents == {"c0": ids.tool_call_span_id("a", "r", 1, 0), "c1": ids.tool_call_span_id("a", "r", 1, 1)}
     assert {span.trace_id for span in outputs.spans} == {ids.trace_id("a", "r")}
@@ -96,7 +96,7 @@ def test_a_subagent_of_a_subagent_is_of_the_same_trace() -> None:
     ]  # fmt: skip
     outputs = translate([tick(START_NS), *steps])
     innermost = next(
-        span for span in outputs.spans if attribute(span, "gen_ai.agent.id") == "d" and "invoke" in span.name
+        span for span in outputs.spans if attribute(span, "cline.agent.id") == "d" and "invoke" in span.name
     )
     assert innermost.parent_span_id == ids.tool_call_span_id("c", "rc", 2, 0)
     assert innermost.trace_id == ids.trace_id("a", "r")
@@ -220,7 +220,7 @@ def test_a_process_that_is_gone_ends_its_own_runs_only() -> None:
     other = told("run.started", 0, run="b/r", session_id="t", process="q")
     gone = event_of("process.exited", "plugin", at(9), "process.exited", process="p")
     outputs = translate_open([tick(START_NS), told("run.started", 0), other, gone])
-    assert [attribute(span, "gen_ai.agent.id") for span in outputs.spans] == ["a"]
+    assert [attribute(span, "cline.agent.id") for span in outputs.spans] == ["a"]
 
 
 def test_what_comes_after_the_end_is_counted_as_late() -> None:

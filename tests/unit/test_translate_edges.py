@@ -151,7 +151,9 @@ def test_an_agent_is_named_by_its_kind_and_counted_as_a_feature(agent_kind: str 
         event("run.finished", 3),
     ]
     outputs = outputs_of(*steps)
-    assert [dict(span.attributes)["gen_ai.agent.name"] for span in outputs.spans] == [name, "cline"]
+    shown = "cline" if name == "cline" else f"{name} 1"
+    assert [dict(span.attributes)["gen_ai.agent.name"] for span in outputs.spans] == [shown, "cline"]
+    assert [span.name for span in outputs.spans] == [f"invoke_agent {shown}", "invoke_agent cline"]
     used = [dict(delta.attributes) for delta in outputs.metrics if delta.metric == "cline.feature.used"]
     assert used == ([{"cline.feature.kind": name}] if name != "cline" else [])
     assert values(outputs, "cline.run.started") == values(outputs, "cline.run.completed") == [1]
@@ -183,7 +185,7 @@ def test_what_is_closed_by_hand_is_incomplete_and_ends_at_its_last_sign_of_life(
         translator.step(step)
     translator.close_open_runs()
     spans = translator.take().spans
-    ends = {(span.name, dict(span.attributes)["gen_ai.agent.id"]): span.ended_at_ns for span in spans}
+    ends = {(span.name, dict(span.attributes)["cline.agent.id"]): span.ended_at_ns for span in spans}
     assert ends == {("chat _OTHER", "a"): at(2), ("invoke_agent cline", "a"): at(2), ("invoke_agent cline", "b"): at(1)}
     assert all(dict(span.attributes)["cline.incomplete"] is True for span in spans)
     assert (translator.state.open_runs, translator.state.awaiting_owner) == (set(), set())

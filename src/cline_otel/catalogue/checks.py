@@ -72,6 +72,10 @@ def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
                     f"{where}: a pseudonym either hashes a kind of name or has a pattern for the plain one: "
                     "add hashes or a pattern here, not both"
                 )
+        for value in sorted(
+            {*attribute.renames.values()} - (attribute.values or {*table.values.get(attribute.values_from or "", ())})
+        ):
+            yield f"{where}: renames something to {value!r}, which it never is: add that to its values, or take it out"
         has_examples = attribute.type == "bool" or attribute.values is not None or attribute.values_from is not None
         if attribute.example is None and not has_examples:
             yield f"{where}: has no example: add one here"
@@ -112,6 +116,12 @@ def _check_spans(table: model.SpansFile, attributes: Mapping[str, model.Attribut
             if parent not in table.spans:
                 yield f"{where}: no span {parent!r} to be its parent: add [spans.{parent}] here, or take it out"
         named = {field for _, field, _, _ in parts if field}
+        for word in span.error_says:
+            fields = [field for _, field, _, _ in string.Formatter().parse(word)]
+            if len(fields) != 1 or not fields[0]:
+                yield f"{where}: {word!r} is no word of an error's message: write a text and one attribute in braces"
+            else:
+                named |= {fields[0]}
         for attribute in sorted({*span.attributes, *span.inherits, *span.error_when, *named}):
             if attribute not in attributes or "span" not in attributes[attribute].serves:
                 yield f"{where}: {attribute} is no span attribute: {_add_attribute('span')}"

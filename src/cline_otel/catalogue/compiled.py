@@ -91,7 +91,10 @@ class SourceVocabulary(msgspec.Struct, frozen=True):
 
 
 class SpanDefinition(msgspec.Struct, frozen=True):
-    """A span's recipe. ``attributes`` is ordered; its name is ``operation`` and the value of ``named_by``."""
+    """A span's recipe. ``attributes`` is ordered; its name is ``operation`` and the value of ``named_by``.
+
+    ``error_says`` has the words of an error's message, each a text and the attribute whose value follows it.
+    """
 
     operation: str
     named_by: str
@@ -99,6 +102,7 @@ class SpanDefinition(msgspec.Struct, frozen=True):
     attributes: tuple[str, ...]
     inherits: tuple[str, ...]
     error_when: tuple[tuple[str, frozenset[str]], ...]
+    error_says: tuple[tuple[str, str], ...]
 
     def name_of(self, values: Mapping[str, AttributeValue]) -> str:
         """The name of a span with these values."""
@@ -107,6 +111,10 @@ class SpanDefinition(msgspec.Struct, frozen=True):
     def is_error(self, values: Mapping[str, AttributeValue]) -> bool:
         """Whether the status of a span with these values is ERROR."""
         return any(name in values and (not accepted or values[name] in accepted) for name, accepted in self.error_when)
+
+    def error_message_of(self, values: Mapping[str, AttributeValue]) -> str:
+        """The message of an error's status: values that may leave, and no text of anybody's."""
+        return ", ".join([f"{text}{values[name]}" for text, name in self.error_says if name in values])
 
 
 class LogEventDefinition(msgspec.Struct, frozen=True):
@@ -135,11 +143,60 @@ class Source(msgspec.Struct, frozen=True):
     vocabulary: SourceVocabulary
 
 
+class ShownMetric(msgspec.Struct, frozen=True):
+    """A metric under another name, for those of our series that have all of ``when``.
+
+    ``shown`` has the names of our attributes where they differ: none for one that is left out.
+    """
+
+    definition: MetricDefinition
+    when: tuple[tuple[str, str], ...]
+    shown: dict[str, tuple[str, ...]]
+    sets: tuple[tuple[str, str], ...]
+
+
+class ShownLogRecord(msgspec.Struct, frozen=True):
+    """A log record under another name, as ``model.ProfileLogRecord`` explains it."""
+
+    name: str
+    event_name: str
+    when: tuple[tuple[str, frozenset[str]], ...]
+    unless: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+    renames: dict[str, str]
+    less: dict[str, tuple[str, ...]]
+    values: dict[str, dict[str, str]]
+    duration_ms: str
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """Under which names telemetry is exported. What a table does not know is exported as it is.
+
+    Attributes:
+        schema_url: of the conventions that the names are of; empty for none.
+        spans: by operation, the names of attributes that differ; none for one that is left out.
+        metrics: by our name.
+        log_records_of_logs: by the name of the log record that each replaces.
+        log_records_of_spans: by the operation of the span that each is made of.
+    """
+
+    schema_url: str
+    spans: dict[str, dict[str, tuple[str, ...]]]
+    metrics: dict[str, tuple[ShownMetric, ...]]
+    log_records_of_logs: dict[str, ShownLogRecord]
+    log_records_of_spans: dict[str, tuple[ShownLogRecord, ...]]
+
+    @property
+    def definitions(self) -> dict[str, MetricDefinition]:
+        """Of the metrics that it shows, by their names."""
+        return {metric.definition.name: metric.definition for metrics in self.metrics.values() for metric in metrics}
+
+
 class Catalogue(msgspec.Struct, frozen=True):
     """Everything the product knows of names, compiled.
 
     ``sources`` has the highest rank first. ``identity`` are the attributes that say who an agent works for.
-    ``prices`` is what calls are priced by.
+    ``prices`` is what calls are priced by. ``shown_metrics`` are ours and those of the profile.
     """
 
     attributes: dict[str, model.Attribute]
@@ -153,3 +210,5 @@ class Catalogue(msgspec.Struct, frozen=True):
     other_sources: dict[str, model.OtherSource]
     excluded: frozenset[str]
     prices: PriceTable
+    profile: Profile
+    shown_metrics: dict[str, MetricDefinition]

@@ -114,7 +114,7 @@ class Gates:
         known = self._known_values(attribute)
         if attribute.pattern is not None and self._policy.is_plain(attribute.group):
             return values.one_of_or_matching(known, self._table.patterns[attribute.pattern])
-        return values.one_of(known)
+        return values.renamed(attribute.renames, known) if attribute.renames else values.one_of(known)
 
     def _known_values(self, attribute: model.Attribute) -> frozenset[str]:
         return attribute.values or frozenset(self._table.values.get(attribute.values_from or "", ()))

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from cline_otel.catalogue import model, values
+from cline_otel.catalogue import model, profiles, values
 from cline_otel.catalogue.checks import findings
 from cline_otel.catalogue.compiled import (
     ATTRIBUTE,
@@ -207,6 +207,12 @@ def _compile_span(span: model.Span, excluded: frozenset[str]) -> SpanDefinition:
         attributes=tuple(name for name in span.attributes if name not in excluded),
         inherits=tuple(span.inherits),
         error_when=tuple((name, frozenset(accepted)) for name, accepted in span.error_when.items()),
+        error_says=tuple(
+            (text, name)
+            for word in span.error_says
+            for text, name, _, _ in string.Formatter().parse(word)
+            if name is not None and name not in excluded
+        ),
     )
 
 
@@ -268,11 +274,31 @@ def _with_sources(table: model.AttributesFile, sources: Iterable[str]) -> model.
     return table.model_copy(update={"attributes": attributes})
 
 
+@lru_cache(8)
+def read_profile(name: str, sources: tuple[SourceText, ...] | None = None) -> model.ProfileFile:
+    """A profile, checked against the catalogue's files.
+
+    Args:
+        name: one of ``profiles.profile_names``.
+        sources: the sources that there are; None for the built-in ones.
+
+    Raises:
+        CatalogueError: there is none of this name, or it does not fit them; all findings are named.
+    """
+    profile = _read(f"profiles/{name}.toml", model.ProfileFile)
+    tables = read_tables(sources)
+    names = profiles.Names(tables.attributes, tables.metrics, tables.spans, tables.log_events)
+    if found := profiles.findings_of(name, profile, names):
+        raise CatalogueError("\n".join(found))
+    return profile
+
+
 @lru_cache(4)
 def load(
     policy: Policy = Policy(),  # noqa: B008 - immutable
     sources: tuple[SourceText, ...] | None = None,
     prices: PriceTable = NoPrices(),  # noqa: B008 - immutable
+    profile: str = profiles.DEFAULT_PROFILE,
 ) -> Catalogue:
     """The catalogue as the user's decisions make it. The files are read and checked once per process.
 
@@ -280,6 +306,7 @@ def load(
         policy: the user's decisions; without any, nothing leaves but what is safe or bounded.
         sources: the sources that there are; None for the built-in ones.
         prices: what calls are priced by; without any, no cost is computed.
+        profile: the one whose names are exported.
 
     Raises:
         CatalogueError: a file does not fit its model or contradicts another; all findings are named.
@@ -287,19 +314,21 @@ def load(
     tables = read_tables(sources)
     gates = Gates(tables.attributes, policy)
     vocabularies = {name: _compile_source(table, gates) for name, table in tables.vocabularies.items()}
+    metrics = {
+        name: MetricDefinition(
+            name=name,
+            instrument=metric.instrument,
+            unit=metric.unit,
+            description=metric.description,
+            value_type=metric.value_type,
+            boundaries=tuple(tables.metrics.boundaries[metric.boundaries]) if metric.boundaries else (),
+        )
+        for name, metric in tables.metrics.metrics.items()
+    }
+    shown = profiles.compiled(read_profile(profile, sources), metrics)
     return Catalogue(
         attributes=tables.attributes.attributes,
-        metrics={
-            name: MetricDefinition(
-                name=name,
-                instrument=metric.instrument,
-                unit=metric.unit,
-                description=metric.description,
-                value_type=metric.value_type,
-                boundaries=tuple(tables.metrics.boundaries[metric.boundaries]) if metric.boundaries else (),
-            )
-            for name, metric in tables.metrics.metrics.items()
-        },
+        metrics=metrics,
         metric_attributes={
             name: tuple(attribute for attribute in metric.attributes if attribute not in policy.excluded)
             for name, metric in tables.metrics.metrics.items()
@@ -331,6 +360,8 @@ def load(
         other_sources=tables.others.sources,
         excluded=policy.excluded,
         prices=prices.as_exported(_naming(gates.of("gen_ai.provider.name")), _naming(gates.of("gen_ai.request.model"))),
+        profile=shown,
+        shown_metrics=metrics | shown.definitions,
     )
 
 

@@ -49,6 +49,7 @@ class Attribute(_Published):
     pattern: str | None = None
     values: frozenset[str] | None = None
     values_from: str | None = None
+    renames: dict[str, str] = {}
     signed: bool = False
     group: Group | None = None
     hashes: PseudonymKind | None = None
@@ -113,6 +114,52 @@ class Span(_Published):
     attributes: list[str]
     inherits: list[str] = []
     error_when: dict[str, list[str]]
+    error_says: list[str]
+
+
+class ProfileSpan(_Strict):
+    """What a span shows otherwise: attributes that it leaves out, and further names for values that it has."""
+
+    drops: frozenset[str] = frozenset()
+    renames: dict[str, str] = {}
+    copies: dict[str, str] = {}
+
+
+class ProfileMetric(_Strict):
+    """What a metric, or the part of its series that has the values of ``when``, is shown as."""
+
+    of: str
+    name: str
+    unit: str
+    description: str
+    instrument: Literal["counter", "histogram"] | None = None
+    when: dict[str, str] = {}
+    renames: dict[str, str] = {}
+    sets: dict[str, str] = {}
+
+
+class ProfileLogRecord(_Strict):
+    """A log record under another event name: one of ours (``of_log``), or one that is made of a span (``of_span``)."""
+
+    of_log: str | None = None
+    of_span: str | None = None
+    event_name: str
+    when: dict[str, frozenset[str]] = {}
+    unless: frozenset[str] = frozenset()
+    attributes: dict[str, str]
+    less: dict[str, list[str]] = {}
+    values: dict[str, dict[str, str]] = {}
+    duration_ms: str | None = None
+
+
+class ProfileFile(_Strict):
+    """A file of ``profiles``: what is exported under other names than ours."""
+
+    description: str
+    schema_url: str
+    spans: dict[str, ProfileSpan] = {}
+    metrics: list[ProfileMetric] = []
+    log_records: dict[str, ProfileLogRecord] = {}
 
 
 class EventKind(_Strict):

@@ -11,7 +11,8 @@ from typing import Final
 
 from cline_otel import markdown
 from cline_otel.catalogue import model
-from cline_otel.catalogue.load import Tables, read_tables
+from cline_otel.catalogue.load import Tables, read_profile, read_tables
+from cline_otel.catalogue.profiles import DEFAULT_PROFILE, profile_names
 from cline_otel.markdown import Cell
 
 _Published = model.Attribute | model.Metric | model.Span | model.LogEventEntry | model.ResourceAttribute
@@ -58,6 +59,13 @@ def telemetry_document(tables: Tables) -> str:
                 for name, each in tables.attributes.resource.items()
             ),
         ),
+        "## Profiles",
+        _PROFILES,
+        markdown.table(
+            ("Profile", "What it is for"),
+            (((name,), f"{read_profile(name).description}{_default(name)}") for name in profile_names()),
+        ),
+        *(part for name in profile_names() for part in _profile(name, read_profile(name))),
         "## Events",
         _EVENTS,
         *(part for name, vocabulary in tables.vocabularies.items() for part in _events(name, vocabulary, tables)),
@@ -154,6 +162,55 @@ def _events(name: str, vocabulary: model.SourceFile, tables: Tables) -> Iterator
     )
 
 
+def _default(name: str) -> str:
+    return " The default." if name == DEFAULT_PROFILE else ""
+
+
+def _profile(name: str, profile: model.ProfileFile) -> Iterator[str]:
+    rows = [*_shown_spans(profile), *_shown_metrics(profile), *_shown_log_records(profile)]
+    if rows:
+        yield f"### {name}"
+        yield markdown.table(("Ours", "Under this profile"), rows)
+
+
+def _shown_spans(profile: model.ProfileFile) -> Iterator[tuple[Cell, Cell]]:
+    for operation, span in profile.spans.items():
+        for own in sorted(span.drops):
+            yield f"`{own}` on `{operation}`", "left out"
+        for own, shown in span.renames.items():
+            yield f"`{own}` on `{operation}`", (shown,)
+        for shown, own in span.copies.items():
+            yield f"`{own}` on `{operation}`", f"`{shown}` besides"
+
+
+def _shown_metrics(profile: model.ProfileFile) -> Iterator[tuple[Cell, Cell]]:
+    for metric in profile.metrics:
+        parts = [f"`{metric.of}`", *(f"where `{own}` is `{value}`" for own, value in metric.when.items())]
+        shown = [f"metric `{metric.name}`", f"unit `{metric.unit}`" if metric.unit else "without unit"]
+        shown += [f"a {metric.instrument}, its sum"] if metric.instrument else []
+        shown += [f"`{own}` as `{other}`" for own, other in metric.renames.items()]
+        shown += [f"`{other}` is `{value}`" for other, value in metric.sets.items()]
+        yield " ".join(parts), ", ".join(shown)
+
+
+def _shown_log_records(profile: model.ProfileFile) -> Iterator[tuple[Cell, Cell]]:
+    for name, record in profile.log_records.items():
+        parts = [f"log record `{record.of_log}`" if record.of_log else f"span `{record.of_span}`"]
+        parts += [
+            f"where `{own}` is {' or '.join(f'`{value}`' for value in sorted(values))}"
+            for own, values in record.when.items()
+        ]
+        parts += [f"without {' and '.join(f'`{own}`' for own in sorted(record.unless))}"] if record.unless else []
+        shown = [f"`{other}` is `{own}`{_less(record.less.get(other, []))}" for other, own in record.attributes.items()]
+        shown += [f"`{record.duration_ms}` is the span's duration"] if record.duration_ms else []
+        verb = "" if record.of_log else " besides"
+        yield " ".join(parts), f"log record `{name}`{verb}, in which {', '.join(shown)}"
+
+
+def _less(others: Iterable[str]) -> str:
+    return "".join(f" less `{own}`" for own in others)
+
+
 def _becomes(entry: model.EventEntry, kinds: Mapping[str, model.EventKind]) -> Cell:
     return (entry.log_event,) if entry.log_event is not None else kinds[entry.kind].does
 
@@ -194,6 +251,12 @@ All that may be on a span, span event, log record or metric, and nothing else ma
 _RESOURCE: Final = """\
 `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` replace and add attributes. The scope is `cline-otel`, on spans and
 log records with its version; on metrics a version would split the totals at each upgrade."""
+
+_PROFILES: Final = """\
+`CLINE_OTEL_BRIDGE_PROFILE` says under which names telemetry is exported. Names are given where requests are made: what
+is stored, counted, shown in the terminal and excluded goes by ours, so that another profile changes no total. A series
+keeps its total under its new name; backends take it for a new one. What a profile does not name is exported as it is.
+The privacy classes hold under each: a profile shows no value that would not leave without it."""
 
 _EVENTS: Final = """\
 What Cline reports, by source, and what becomes of it: a log record, or a part of a run's life. Log

@@ -36,7 +36,7 @@ def run_demo() -> None:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
-    catalogue = load(prices=LIBRARY)
+    catalogue = load(prices=LIBRARY, profile=settings.profile)
     recording = read_recording([example_directory()])
     resource = settings.resource(instance_id_of(recording))
     replayed = replay(recording, catalogue, resource, time.time_ns())

@@ -49,7 +49,7 @@ def preview_paths(paths: list[Path], only: str | None, *, as_json: bool) -> None
     sources = known_sources()
     preview = Preview(
         recording,
-        sources.catalogue(policy, settings.prices),
+        sources.catalogue(policy, settings.prices, settings.profile),
         policy,
         settings.resource(instance_id_of(recording)),
         sources,

@@ -44,11 +44,13 @@ _END_TAG: Final = tag(8, FIXED64)
 _NAMES: Final[BoundedCache[str, bytes]] = BoundedCache(lambda name: text(5, name), max_entries=1024)
 _KINDS: Final = tuple([tag(6, VARINT) + varint(kind) if kind else b"" for kind in range(max(SpanKind) + 1)])
 # The last two fields, a status that is written even when unset (as the SDK's spans have one) and the flags.
-_STATUS_AND_FLAGS: Final = tuple(
-    [
-        length_delimited(15, tag(3, VARINT) + varint(status) if status else b"") + tag(16, FIXED32) + _IS_LOCAL
-        for status in StatusCode
-    ]
+_STATUS_AND_FLAGS: Final[BoundedCache[tuple[StatusCode, str], bytes]] = BoundedCache(
+    lambda status: (
+        length_delimited(15, text(2, status[1]) + (tag(3, VARINT) + varint(status[0]) if status[0] else b""))
+        + tag(16, FIXED32)
+        + _IS_LOCAL
+    ),
+    max_entries=1024,
 )
 _ITEM_PREFIXES: Final[BoundedCache[int, bytes]] = BoundedCache(
     lambda length: ITEM_TAG + varint(length), max_entries=8192
@@ -88,7 +90,7 @@ def encode_traces(spans: Sequence[SpanRecord], resource_and_scope: ResourceAndSc
                 attributes.field(_ATTRIBUTES, span.attributes),
                 _encode_events(span.events) if span.events else b"",
                 _encode_links(span.links) if span.links else b"",
-                _STATUS_AND_FLAGS[span.status],
+                _STATUS_AND_FLAGS[span.status, span.status_message],
             )
         )
         append(_ITEM_PREFIXES[len(message)])

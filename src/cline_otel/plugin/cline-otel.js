@@ -922,7 +922,7 @@ function errorTypeOf(text, { ran, mcp, exitCode, output }) {
   if (UNREADABLE_INPUT.test(text) || (ran && REFUSED_INPUT.test(text))) return "invalid_input";
   if (DENIALS.some((pattern) => pattern.test(text))) return "denied";
   if (!ran) return "rejected";
-  if (mcp) return "mcp_error";
+  if (mcp) return "tool_error";
   if (exitCode !== undefined) return "command_failed";
   if (/\btimed out after \d+ ?(?:ms|s)\b/.test(text)) return "timeout";
   if (/\bwas aborted\b|\bAbortError\b/.test(text)) return "aborted";

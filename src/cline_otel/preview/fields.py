@@ -17,7 +17,7 @@ from cline_otel.signals import DiagnosticKind, Diagnostics
 
 KEY_ATTRIBUTES: Final[dict[str, str]] = {
     "session_id": "gen_ai.conversation.id",
-    "agent_id": "gen_ai.agent.id",
+    "agent_id": "cline.agent.id",
     "run_id": "cline.run.id",
     "iteration": "cline.iteration",
     "call_id": "gen_ai.tool.call.id",

@@ -14,6 +14,7 @@ from cline_otel.aggregation.totals import Totals
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.encode.profile import shown_points
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import AttributeValue
 from cline_otel.signals import MetricDelta, MetricPoint, SignalName
@@ -102,15 +103,26 @@ def sender_of(signal: SignalName, request: bytes) -> Sender:
     return Sender(resource.get("resource", {}), scope.get("scope", {}), resource.get("schemaUrl", ""))
 
 
-def measurement_of(delta: MetricDelta, catalogue: Catalogue, resource_and_scope: ResourceAndScope) -> Measurement:
-    """A measurement as people read it."""
+def measurements_of(
+    delta: MetricDelta, catalogue: Catalogue, resource_and_scope: ResourceAndScope
+) -> list[Measurement]:
+    """A measurement as people read it, in each metric that it leaves in."""
     totals = Totals(catalogue.metrics)
     totals.add(delta)
     points = [MetricPoint(total, 1, 1, totals.exemplars(key)) for key, total in totals.by_key.items()]
+    return [
+        _measurement(point, delta.value, catalogue, resource_and_scope)
+        for point in shown_points(points, catalogue.profile)
+    ]
+
+
+def _measurement(
+    point: MetricPoint, value: int | float, catalogue: Catalogue, resource_and_scope: ResourceAndScope
+) -> Measurement:
+    definitions, name = catalogue.shown_metrics, point.total.metric
     request = ExportMetricsServiceRequest.FromString(
-        encode_metrics(points, catalogue.metrics, resource_and_scope, "cumulative")
+        encode_metrics([point], definitions, resource_and_scope, "cumulative")
     )
     metric = request.resource_metrics[0].scope_metrics[0].metrics[0]
-    point = metric.sum.data_points[0] if metric.HasField("sum") else metric.histogram.data_points[0]
-    unit = catalogue.metrics[delta.metric].unit
-    return Measurement(delta.metric, delta.value, unit, dict(delta.attributes), point.ByteSize())
+    data_point = metric.sum.data_points[0] if metric.HasField("sum") else metric.histogram.data_points[0]
+    return Measurement(name, value, definitions[name].unit, dict(point.total.attributes), data_point.ByteSize())

@@ -10,12 +10,13 @@ import msgspec
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.decode.fields import nameable
 from cline_otel.encode.logs import encode_logs
+from cline_otel.encode.profile import shown_logs, shown_spans
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import tick
-from cline_otel.pipeline import SCHEMA_URL, SCOPE_NAME
+from cline_otel.pipeline import SCOPE_NAME
 from cline_otel.preview.fields import ExportedField, Reason, WithheldField, judged
-from cline_otel.preview.leaving import Item, Measurement, items_of, measurement_of
+from cline_otel.preview.leaving import Item, Measurement, items_of, measurements_of
 from cline_otel.preview.records import DecodedRecord, Decoder, records_in_time
 from cline_otel.privacy.policy import Policy
 from cline_otel.replay import ITEMS_PER_REQUEST, claims, decode_recording, metric_requests, resource_of
@@ -132,7 +133,7 @@ class Preview:
     ) -> None:
         """``catalogue`` is the one that ``policy`` makes of these ``sources``; the rest is as in ``replay``."""
         resource = resource or resource_of(recording)
-        self.resource_and_scope = ResourceAndScope(resource, SCOPE_NAME, __version__, SCHEMA_URL)
+        self.resource_and_scope = ResourceAndScope(resource, SCOPE_NAME, __version__, catalogue.profile.schema_url)
         self.summary = Summary(besides=dict(_besides(recording.diagnostics, catalogue)))
         self._recording = recording
         self._catalogue = catalogue
@@ -223,12 +224,13 @@ class Preview:
         add(summary.diagnostics, outputs.diagnostics)
         for delta in with_attributes(outputs.metrics, self._metric_attributes):
             self._measurements.append(delta)
-            step.measurements.append(measurement_of(delta, self._catalogue, self.resource_and_scope))
-        for span in outputs.spans:
+            step.measurements += measurements_of(delta, self._catalogue, self.resource_and_scope)
+        profile = self._catalogue.profile
+        for span in shown_spans(outputs.spans, profile):
             step.spans += items_of("traces", encode_traces([span], self.resource_and_scope))
             self._spans.append(span)
             self._count_requests(ITEMS_PER_REQUEST)
-        for log in outputs.logs:
+        for log in shown_logs(outputs.logs, outputs.spans, profile):
             step.logs += items_of("logs", encode_logs([log], self.resource_and_scope))
             self._logs.append(log)
             self._count_requests(ITEMS_PER_REQUEST)

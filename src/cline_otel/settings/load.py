@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 import platformdirs
 
-from cline_otel.catalogue.load import read_tables
+from cline_otel.catalogue.load import read_profile, read_tables
+from cline_otel.catalogue.profiles import metric_attribute_names, profile_names
 from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
 from cline_otel.places import Places
 from cline_otel.prices.library import LIBRARY
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         remote_config_path: the one file with the organization's remote config; None for the copies that Cline keeps.
         policy: what the user lets leave and holds back; the installation's key is not in it.
         own_prices: the user's own price list, as it was when the settings were read; None without one.
+        profile: under which names telemetry is exported.
         remote_exports: what it said of exports when the settings were read.
         notices: lines to show at the start: settings that have no effect or look mistaken.
     """
@@ -88,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     remote_exports: RemoteExports
     policy: Policy
     own_prices: OwnPrices | None
+    profile: str
     notices: tuple[str, ...]
 
     def remote_configs(self) -> RemoteConfigs:
@@ -163,8 +166,11 @@ def load_settings(
     attributes = dict(standard.resource_attributes)
     service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
     attributes.pop("service.name", None)
+    profile = _profile(bridge.profile)
     on_metrics = metric_attributes(
-        bridge.metric_attributes, {"service.name": service_name, **attributes}, read_tables().attributes.attributes
+        bridge.metric_attributes,
+        {"service.name": service_name, **attributes},
+        {*read_tables().attributes.attributes, *metric_attribute_names(read_profile(profile))},
     )
     remote_config_path = _path(bridge, "remote_config")
     token_file = _path(bridge, "listen_token_file")
@@ -202,6 +208,7 @@ def load_settings(
         remote_exports=remote_exports,
         policy=policy_of(bridge.include, bridge.include_plain, bridge.include_content, bridge.exclude),
         own_prices=_own_prices(_path(bridge, "prices")),
+        profile=profile,
         notices=(
             *notices,
             *_notices_of_remote_config(remote, os.environ),
@@ -290,6 +297,13 @@ def _destination(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_di
             return FileDestination(signal, telemetry_directory)
         case _:
             return SdkDestination(signal, name)
+
+
+def _profile(name: str) -> str:
+    known = profile_names()
+    if name not in known:
+        raise SettingsError(f"{BRIDGE_PREFIX}PROFILE: {name!r} is no profile: set it to one of {', '.join(known)}")
+    return name
 
 
 def _path(variables: PlaceVariables | ClineVariables, field: str) -> Path | None:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cline_otel.catalogue.profiles import DEFAULT_PROFILE
 from cline_otel.destinations import Compression, OtlpProtocol
 from cline_otel.settings import values
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
@@ -161,6 +162,12 @@ class BridgeVariables(PlaceVariables):
     )
     exclude: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
         (), "attributes, separated by commas", "Attributes that are not exported, whatever the other variables say."
+    )
+    profile: str = variable(
+        DEFAULT_PROFILE,
+        "`claude_code`, `genai-main`, `llm-tools`, `semconv-1.41`",
+        "Under which names telemetry is exported ([telemetry.md](telemetry.md#profiles)).",
+        unset=f"`{DEFAULT_PROFILE}`",
     )
 
 

@@ -72,18 +72,29 @@ class Registry(Mapping[str, Source]):
 
             count(diagnostics, "defect", payload.source, catalogue.sources[payload.source].piece)
 
-    def catalogue(self, policy: Policy | None = None, prices: PriceTable | None = None) -> Catalogue:
+    def catalogue(self, policy: Policy | None = None, prices: PriceTable | None = None, profile: str = "") -> Catalogue:
         """The catalogue with these sources, as the user's decisions make it, and what calls are priced by.
+
+        Args:
+            policy: the user's decisions; without any, nothing leaves but what is safe or bounded.
+            prices: what calls are priced by; without any, no cost is computed.
+            profile: the one whose names are exported; empty for the default one.
 
         Raises:
             CatalogueError: a file contradicts itself, another or the order of the sources.
         """
         from cline_otel.catalogue.load import load
+        from cline_otel.catalogue.profiles import DEFAULT_PROFILE
         from cline_otel.prices.table import NoPrices
         from cline_otel.privacy.policy import Policy
 
         self._check_order()
-        return load(Policy() if policy is None else policy, self._texts, NoPrices() if prices is None else prices)
+        return load(
+            Policy() if policy is None else policy,
+            self._texts,
+            NoPrices() if prices is None else prices,
+            profile or DEFAULT_PROFILE,
+        )
 
     @property
     def tables(self) -> Tables:

@@ -44,7 +44,7 @@ class LogEvents:
         self._compared_not = frozenset({"cline.duration_ms", "cline.version", *catalogue.identity})
         self._on_the_span = frozenset(
             {
-                "gen_ai.agent.id",
+                "cline.agent.id",
                 "cline.run.id",
                 "gen_ai.conversation.id",
                 "cline.telemetry.source",
@@ -67,7 +67,7 @@ class LogEvents:
             return
         log_event = self._catalogue.log_events[log_event_name]
         if run is not None:
-            values = {**values, "gen_ai.agent.id": run.agent_id, "cline.run.id": run.run_id}
+            values = {**values, "cline.agent.id": run.agent_id, "cline.run.id": run.run_id}
         if session_id:
             values = {**values, "gen_ai.conversation.id": session_id}
         if event.iteration:

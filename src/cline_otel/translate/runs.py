@@ -40,7 +40,17 @@ class Runs:
         run.attributes = {name: known[name] for name in self._inherited if name in known}
         if session_id and run.session_id != session_id:
             self._join_session(run, session_id, event.source)
+        if run.agent_name != "cline" and session is not None:
+            run.agent_number = self._number(run, session_id)
         self._spans.run_started(run)
+
+    def _number(self, run: Run, session_id: str) -> int:
+        """What tells the agent of a run from others of its name in the session: the how manieth it is."""
+        agent = self._state.agent(run.agent_id)
+        if not agent.number:
+            numbers = self._state.session(session_id).agent_numbers
+            agent.number = numbers[run.agent_name] = numbers.get(run.agent_name, 0) + 1
+        return agent.number
 
     def note(self, run: Run, event: LifecycleEvent) -> None:
         """What any event says of its run: that it lives, in which process, and for which session."""

@@ -37,6 +37,7 @@ class SpanBuilder:
         seconds = (ended_at_ns - call.started_at_ns) / 1e9
         values = call.attributes
         values["gen_ai.operation.name"] = "chat"
+        values["gen_ai.request.stream"] = True
         values.setdefault("gen_ai.provider.name", run.attributes.get("gen_ai.provider.name", "_OTHER"))
         if "gen_ai.request.model" not in values and "gen_ai.request.model" in run.attributes:
             values["gen_ai.request.model"] = run.attributes["gen_ai.request.model"]
@@ -121,6 +122,8 @@ class SpanBuilder:
         outcome = values["cline.outcome"]
         incomplete = outcome == "incomplete"
         values["gen_ai.operation.name"] = "invoke_agent"
+        if "cline.version" in values:
+            values["gen_ai.agent.version"] = values["cline.version"]
         values["cline.telemetry.source"] = run.owner
         values.setdefault("gen_ai.provider.name", "_OTHER")
         _identify(values, run)
@@ -182,6 +185,9 @@ def _span(
     events: tuple[SpanEvent, ...] = (),
     links: tuple[SpanLink, ...] = (),
 ) -> SpanRecord:
+    if run.agent_number:
+        values = {**values, "gen_ai.agent.name": f"{run.agent_name} {run.agent_number}"}
+    is_error = definition.is_error(values)
     return SpanRecord(
         ids.trace_id(*run.root),
         span_id,
@@ -193,7 +199,8 @@ def _span(
         pick(definition.attributes, values),
         events,
         links,
-        StatusCode.ERROR if definition.is_error(values) else StatusCode.UNSET,
+        StatusCode.ERROR if is_error else StatusCode.UNSET,
+        definition.error_message_of(values) if is_error else "",
     )
 
 
@@ -211,7 +218,7 @@ def _sum_up(values: dict[str, AttributeValue], root: Run) -> None:
 
 def _identify(values: dict[str, AttributeValue], run: Run) -> None:
     values["gen_ai.agent.name"] = run.agent_name
-    values["gen_ai.agent.id"] = run.agent_id
+    values["cline.agent.id"] = run.agent_id
     values["cline.run.id"] = run.run_id
     if run.session_id:
         values["gen_ai.conversation.id"] = run.session_id

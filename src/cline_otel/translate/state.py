@@ -79,6 +79,7 @@ class Run(msgspec.Struct, array_like=True):
     ``buffered`` are the events that wait until the run has an owner. ``prompt_...`` counts on the root run only: all
     calls for its prompt, those of subagents and teammates among them; ``prompt_cost_usd`` is None while none of them
     has a known cost, and ``has_known_cost`` says whether one of the run's own has: a free one costs 0.
+    ``agent_number`` is that of the agent.
     """
 
     agent_id: str
@@ -116,6 +117,7 @@ class Run(msgspec.Struct, array_like=True):
     prompt_cost_usd: float | None = None
     prompt_unpriced_tokens: int = 0
     has_known_cost: bool = False
+    agent_number: int = 0
 
     @property
     def key(self) -> RunKey:
@@ -144,12 +146,16 @@ class Run(msgspec.Struct, array_like=True):
 
 
 class Agent(msgspec.Struct, array_like=True):
-    """What is known of an agent; ``current_run`` by source: a source may lag behind another."""
+    """What is known of an agent; ``current_run`` by source: a source may lag behind another.
+
+    ``number`` tells it from others of its name in the session, from 1; 0 for a root agent, or while it is not known.
+    """
 
     session_id: str = ""
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
     current_run: dict[str, str] = msgspec.field(default_factory=dict)
     last_at_ns: int = 0
+    number: int = 0
 
 
 class Session(msgspec.Struct, array_like=True):
@@ -157,6 +163,7 @@ class Session(msgspec.Struct, array_like=True):
 
     ``lost`` stands for a stored session that could not be read: it keeps the ids of further log records apart from
     those of before, which counted the same, and says that runs went before. Empty where nothing was lost.
+    ``agent_numbers`` has the last number that an agent of each name got.
     """
 
     claimed_by: list[str] = msgspec.field(default_factory=list)
@@ -167,6 +174,7 @@ class Session(msgspec.Struct, array_like=True):
     log_event_ordinals: dict[str, int] = msgspec.field(default_factory=dict)
     last_at_ns: int = 0
     lost: str = ""
+    agent_numbers: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Observation(msgspec.Struct, array_like=True):

@@ -1,0 +1,266 @@
+"""Profiles: other names for what leaves anyway. They merge nothing, lose nothing and let nothing further out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from bench.fixed_key import CATALOGUE, KEY
+
+from cline_otel.aggregation.points import cumulative_points
+from cline_otel.aggregation.totals import Totals
+from cline_otel.catalogue import load as loading
+from cline_otel.catalogue import model
+from cline_otel.catalogue.load import CatalogueError, load, read_profile, read_tables
+from cline_otel.catalogue.profiles import DEFAULT_PROFILE, Names, findings_of, profile_names
+from cline_otel.encode.profile import shown_logs, shown_points, shown_spans
+from cline_otel.privacy.policy import Policy
+from cline_otel.privacy.pseudonyms import Pseudonyms
+from cline_otel.replay import ReplayResult, replay
+from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings.variables import BridgeVariables
+from cline_otel.signals import LogRecord, MetricDelta, MetricPoint, Severity, SpanKind, SpanRecord
+from cline_otel.sources.recording import read_recording
+from corpus import capture_paths
+
+OTHERS: Final = [name for name in profile_names() if name != DEFAULT_PROFILE]
+TABLES = read_tables()
+NAMES = Names(TABLES.attributes, TABLES.metrics, TABLES.spans, TABLES.log_events)
+
+each_profile = pytest.mark.parametrize("name", OTHERS)
+each_recording = pytest.mark.parametrize("path", capture_paths(), ids=lambda path: path.name)
+
+
+def catalogue_of(name: str, **policy: Any) -> Any:
+    return load(Policy(pseudonyms=Pseudonyms(KEY), **policy), profile=name)
+
+
+def replayed_as(name: str, path: Path) -> ReplayResult:
+    return replay(read_recording([path]), catalogue_of(name))
+
+
+def points_of(result: ReplayResult) -> list[MetricPoint]:
+    return [MetricPoint(total, 1, 2) for total in result.totals]
+
+
+def test_the_default_profile_passes_on_what_it_is_given() -> None:
+    profile = CATALOGUE.profile
+    spans: list[SpanRecord] = []
+    logs: list[LogRecord] = []
+    points: list[MetricPoint] = []
+    assert shown_spans(spans, profile) is spans
+    assert shown_logs(logs, spans, profile) is logs
+    assert shown_points(points, profile) is points
+    assert CATALOGUE.shown_metrics == CATALOGUE.metrics
+
+
+@each_recording
+def test_a_profile_changes_neither_totals_nor_what_is_stored(path: Path) -> None:
+    ours = replayed_as(DEFAULT_PROFILE, path)
+    for name in OTHERS:
+        other = replayed_as(name, path)
+        assert (other.spans, other.logs, other.totals) == (ours.spans, ours.logs, ours.totals)
+        assert other.measurements == ours.measurements
+
+
+@each_recording
+@each_profile
+def test_every_series_is_shown_and_no_two_as_one(name: str, path: Path) -> None:
+    """What a backend adds up under a name is what we have counted: each series of ours is one there, with its sum."""
+    result, profile = replayed_as(name, path), catalogue_of(name).profile
+    for point in points_of(result):
+        shown = shown_points([point], profile)
+        assert shown
+        assert {each.total.sum for each in shown} == {point.total.sum}
+    series = Counter(
+        (point.total.metric, tuple(sorted(map(repr, point.total.attributes))))
+        for point in shown_points(points_of(result), profile)
+    )
+    assert [each for each, times in series.items() if times > 1] == []
+
+
+@each_recording
+@each_profile
+def test_a_profile_shows_no_value_that_is_not_ours_or_a_word_of_its_own(name: str, path: Path) -> None:
+    result, profile = replayed_as(name, path), catalogue_of(name).profile
+    entry = read_profile(name)
+    words = {value for metric in entry.metrics for value in metric.sets.values()}
+    for record in entry.log_records.values():
+        words |= {record.event_name, *(word for values in record.values.values() for word in values.values())}
+    for own, shown in zip(result.spans, shown_spans(result.spans, profile), strict=True):
+        assert {value for _, value in shown.attributes} <= {value for _, value in own.attributes}
+    ours = {value for log in result.logs for _, value in log.attributes}
+    ours |= {value for span in result.spans for _, value in span.attributes}
+    for log in shown_logs(result.logs, result.spans, profile):
+        for shown_name, value in log.attributes:
+            assert isinstance(value, int | float) or shown_name == "log.record.uid" or value in ours | words
+
+
+@each_profile
+def test_what_the_user_excludes_is_not_there_under_another_name(name: str) -> None:
+    (path,) = [path for path in capture_paths() if path.name == "plugin_basic"]
+    excluded = frozenset({"gen_ai.request.model", "gen_ai.conversation.id", "cline.cost_usd"})
+    catalogue = catalogue_of(name, excluded=excluded)
+    result = replay(read_recording([path]), catalogue)
+    logs = shown_logs(result.logs, result.spans, catalogue.profile)
+    spans = shown_spans(result.spans, catalogue.profile)
+    named = {shown for signal in (*logs, *spans) for shown, _ in signal.attributes}
+    assert named.isdisjoint({*excluded, "model", "session.id", "cost_usd", "gen_ai.usage.cost"})
+
+
+@each_recording
+def test_names_are_unique_on_each_span_and_log_record(path: Path) -> None:
+    for name in OTHERS:
+        result, profile = replayed_as(name, path), catalogue_of(name).profile
+        logs = shown_logs(result.logs, result.spans, profile)
+        for signal in (*shown_spans(result.spans, profile), *logs):
+            names = [shown for shown, _ in signal.attributes]
+            assert len(names) == len(set(names))
+        uids = [dict(log.attributes)["log.record.uid"] for log in logs]
+        assert len(uids) == len(set(uids))
+
+
+def span(operation: str, **attributes: Any) -> SpanRecord:
+    pairs = tuple((name.replace("__", "."), value) for name, value in attributes.items())
+    return SpanRecord(b"t" * 16, b"s" * 8, b"", f"{operation} x", SpanKind.CLIENT, 1_000_000, 3_500_000, pairs)
+
+
+def test_an_api_request_has_the_tokens_that_are_in_none_of_its_other_counts() -> None:
+    """Claude Code's counts are disjoint, ours of input has the cache in it: dashboards add them up."""
+    chat = span(
+        "chat",
+        gen_ai__usage__input_tokens=9_000,
+        gen_ai__usage__cache_read__input_tokens=4_000,
+        gen_ai__usage__cache_creation__input_tokens=3_000,
+    )
+    (log,) = shown_logs([], [chat], catalogue_of("claude_code").profile)
+    values = dict(log.attributes)
+    assert (log.event_name, log.body, values["event.name"]) == (*["claude_code.api_request"] * 2, "api_request")
+    assert (log.occurred_at_ns, log.span_id, values["duration_ms"]) == (3_500_000, chat.span_id, 2.5)
+    counts = [values[name] for name in ("input_tokens", "cache_read_tokens", "cache_creation_tokens")]
+    assert counts == [2_000, 4_000, 3_000]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "success"), [("success", "true"), ("error", "false"), ("rejected", "false"), ("unverified", None)]
+)
+def test_a_tool_result_says_success_only_where_it_is_known(outcome: str, success: str | None) -> None:
+    (log,) = shown_logs([], [span("execute_tool", cline__outcome=outcome)], catalogue_of("claude_code").profile)
+    assert dict(log.attributes).get("success") == success
+
+
+@pytest.mark.parametrize("attributes", [{"error__type": "timeout"}, {"cline__incomplete": True}])
+def test_a_call_without_an_answer_is_no_api_request(attributes: dict[str, Any]) -> None:
+    assert shown_logs([], [span("chat", **attributes)], catalogue_of("claude_code").profile) == []
+
+
+@pytest.mark.parametrize(("agent", "name"), [("cline", "claude_code.user_prompt"), ("subagent", "cline.run.started")])
+def test_only_a_root_agent_s_run_is_a_user_s_prompt(agent: str, name: str) -> None:
+    attributes = (("event.name", "cline.run.started"), ("gen_ai.agent.name", agent), ("gen_ai.conversation.id", "s"))
+    log = LogRecord(1, "cline.run.started", Severity.INFO, "Run", attributes)
+    (shown,) = shown_logs([log], [], catalogue_of("claude_code").profile)
+    assert shown.event_name == name
+    assert ("session.id" in dict(shown.attributes)) == (agent == "cline")
+
+
+@pytest.mark.parametrize("aggregation", ["explicit_bucket_histogram", "base2_exponential_bucket_histogram"])
+def test_a_histogram_that_is_shown_as_a_counter_has_its_sum(aggregation: Any) -> None:
+    catalogue = catalogue_of("genai-main")
+    totals = Totals(catalogue.metrics, aggregation=aggregation)
+    attributes = (("gen_ai.operation.name", "chat"), ("gen_ai.token.type", "input"))
+    for tokens in (100, 20):
+        totals.add(MetricDelta("gen_ai.client.token.usage", tokens, attributes, 10))
+    shown = shown_points(cumulative_points(totals.by_key, {}, 20_000_000, lambda key: ()), catalogue.profile)
+    names = {f"gen_ai.client.inference.{kind}.input_tokens" for kind in ("operation", "usage")}
+    assert {point.total.metric for point in shown} == names
+    assert {point.total.sum for point in shown} == {0, 120}
+    assert not any("gen_ai.token.type" in dict(point.total.attributes) for point in shown)
+    assert {catalogue.shown_metrics[name].instrument for name in names} == {"histogram", "counter"}
+
+
+def test_a_value_can_have_the_name_that_an_llm_tool_reads() -> None:
+    (shown,) = shown_spans([span("chat", cline__cost_usd=0.5)], catalogue_of("llm-tools").profile)
+    assert dict(shown.attributes) == {"cline.cost_usd": 0.5, "gen_ai.usage.cost": 0.5}
+
+
+def test_an_attribute_of_the_resource_has_no_name_that_the_profile_gives_on_metrics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "model=large")
+    monkeypatch.setenv("CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES", "model")
+    assert load_settings().metric_attributes == (("model", "large"),)
+    monkeypatch.setenv("CLINE_OTEL_BRIDGE_PROFILE", "claude_code")
+    with pytest.raises(SettingsError, match="model is an attribute of telemetry itself"):
+        load_settings()
+
+
+# --- what is wrong with a profile is found when it is loaded ---------------------------------------------
+
+RECORD = {"event_name": "x", "of_span": "chat", "attributes": {}}
+OF_LOG = {"event_name": "x", "of_log": "cline.error"}
+METRIC = {"of": "cline.cost", "name": "other", "unit": "USD", "description": "."}
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"spans": {"nowhere": {}}}, "no span 'nowhere'"),
+        ({"spans": {"chat": {"drops": ["cline.mode"]}}}, "chat does not carry cline.mode"),
+        ({"spans": {"chat": {"renames": {"error.type": "cline.run.id"}}}}, "cline.run.id stands for two things"),
+        ({"spans": {"chat": {"copies": {"cline.run.id": "error.type"}}}}, "cline.run.id stands for two things"),
+        ({"metrics": [METRIC | {"of": "nowhere"}]}, "no metric nowhere"),
+        ({"metrics": [METRIC | {"name": "cline.errors"}]}, "cline.errors stands for two things"),
+        ({"metrics": [METRIC, METRIC]}, "other stands for two things"),
+        ({"metrics": [METRIC | {"instrument": "histogram"}]}, "a counter is no histogram"),
+        ({"metrics": [METRIC | {"when": {"cline.mode": "act"}}]}, "cline.cost has no attribute cline.mode"),
+        ({"metrics": [METRIC | {"of": "cline.errors", "when": {"error.type": "x"}}]}, "error.type is never 'x'"),
+        (
+            {"metrics": [METRIC | {"renames": {"gen_ai.request.model": "gen_ai.provider.name"}}]},
+            "gen_ai.provider.name stands for two things",
+        ),
+        ({"metrics": [METRIC | {"sets": {"gen_ai.request.model": "x"}}]}, "gen_ai.request.model stands for two things"),
+        ({"log_records": {"x": {"event_name": "x", "attributes": {}}}}, "made of no log record or span"),
+        ({"log_records": {"x": RECORD | {"of_log": "cline.error"}}}, "made of no log record or span"),
+        ({"log_records": {"x": RECORD | {"attributes": {"m": "cline.mode"}}}}, "cline.mode is not on what it is"),
+        (
+            {"log_records": {"x": RECORD | {"less": {"n": []}}}},
+            "n is none of its attributes",
+        ),
+        (
+            {"log_records": {"x": OF_LOG | {"attributes": {"error.type": "cline.reason"}}}},
+            "error.type stands for two things",
+        ),
+    ],
+)  # fmt: skip
+def test_a_profile_that_fits_nothing_or_merges_names_is_refused(changes: dict[str, Any], finding: str) -> None:
+    profile = model.ProfileFile.model_validate({"description": "", "schema_url": "", **changes})
+    found = findings_of("new", profile, NAMES)
+    assert any(finding in line for line in found)
+    assert [line for line in found if not re.match(r"profiles/new\.toml: .+: (?:write|rename|take) ", line)] == []
+
+
+def test_a_profile_is_checked_when_the_catalogue_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = loading._read
+
+    def edited(name: str, shape: Any) -> Any:
+        whole = read(name, shape)
+        broken = {"chat": model.ProfileSpan(drops=frozenset({"nowhere"}))}
+        return whole.model_copy(update={"spans": broken}) if name.startswith("profiles/") else whole
+
+    monkeypatch.setattr(loading, "_read", edited)
+    with pytest.raises(CatalogueError, match="chat does not carry nowhere"):
+        loading.read_profile.__wrapped__("llm-tools")
+
+
+def test_the_variable_names_the_profiles_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra: Any = BridgeVariables.model_fields["profile"].json_schema_extra
+    assert re.findall(r"`([^`]+)`", extra["takes"]) == profile_names()
+    assert load_settings().profile == DEFAULT_PROFILE
+    monkeypatch.setenv("CLINE_OTEL_BRIDGE_PROFILE", "claude_code")
+    assert load_settings().profile == "claude_code"
+    monkeypatch.setenv("CLINE_OTEL_BRIDGE_PROFILE", "../attributes")
+    with pytest.raises(SettingsError, match=r"BRIDGE_PROFILE: .* is no profile: set it to one of claude_code"):
+        load_settings()
