@@ -25,6 +25,7 @@ DEMO := $(BIN)/cline-otel demo
 BENCH := $(BIN)/python -m bench
 MUTANTS := $(BIN)/python -m bench.mutants
 FIDELITY := $(BIN)/python -m bench.fidelity
+NUMBERS := PYTHONPATH=tests:. $(BIN)/python -m bench.numbers
 PICTURE := $(BIN)/python -m bench.picture
 PYTEST := $(BIN)/pytest
 COLLECTOR := $(BIN)/python collector-config/find_or_build.py
@@ -40,8 +41,8 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
-	check-javascript check-repository format test-backends e2e freeze-journal conventions bench mutants fidelity collector prometheus \
-	lock picture docs model-names compare-catalogue dist test-wheel clean
+	check-javascript check-repository format test-backends e2e freeze-journal conventions bench mutants fidelity numbers collector \
+	prometheus lock picture docs model-names compare-catalogue dist test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -114,6 +115,9 @@ mutants: setup ## change the code a little, one change at a time, and list what 
 
 fidelity: setup ## compare what the bridge makes of recordings with what truly happened
 	@$(FIDELITY) $(ARGUMENTS)
+
+numbers: setup prometheus ## see that what recordings took is the same in spans, metrics, a real Prometheus and stand-ins for vendors
+	@$(NUMBERS) $(ARGUMENTS)
 
 collector: setup ## find an OpenTelemetry Collector or build one, and print its path
 	@$(COLLECTOR)

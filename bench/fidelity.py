@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bench.fixed_key import AS_INSTALLED, CATALOGUE, recording_of, replay_of
+from bench.tables import as_markdown, as_text
 from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
 from cline_otel.signals import SpanRecord
 from cline_otel.sources.registry import SOURCES
@@ -302,19 +303,9 @@ def _median_and_most(values: Sequence[float]) -> str:
     return "0" if not any(values) else f"{median(values):.0f} (most {_largest(values):.0f})"
 
 
-def as_text(table: Sequence[tuple[str, ...]]) -> str:
-    """The table for a terminal."""
-    lines = [HEADER, *[tuple(cell.strip("*") for cell in row) for row in table]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
 def as_page(table: Sequence[tuple[str, ...]]) -> str:
     """The table as ``docs/fidelity.md``."""
-    lines = [HEADER, tuple("---" for _ in HEADER), *table]
-    return PREFACE + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return PREFACE + as_markdown(HEADER, table)
 
 
 PREFACE: Final = """# Fidelity
@@ -349,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     measured = measure_all(options.captures)
     table = rows(measured)
-    print(as_text(table))
+    print(as_text(HEADER, table))
     if options.write:
         PAGE.write_text(as_page(table), encoding="utf-8")
     problems = failures(measured)

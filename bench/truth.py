@@ -1,11 +1,13 @@
 """What really happened in a recorded run: the model server's own record, Cline's own tool clocks, its session files.
 
 A recording folder holds either these raw files (``truth_llm.jsonl``, ``hooks.jsonl``, ``plugin.jsonl``,
-``sessions/``) or one ``truth.json`` that was made from them (``tests/data/scrub.py``), without any content.
+``sessions/``, ``legacy/`` of classic Cline) or one ``truth.json`` that was made from them (``tests/data/scrub.py``),
+without any content.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +16,9 @@ from typing import Any, Final
 import msgspec
 
 TRUTH_FILE: Final = "truth.json"
+
+_TOOL_ELEMENT: Final = re.compile(r"^<(\w+)>$", re.MULTILINE)
+"""How a model calls a tool of classic Cline: an element in its text, which begins on a line of its own."""
 
 
 class ModelCallTruth(msgspec.Struct, frozen=True):
@@ -66,7 +71,7 @@ def read_truth(folder: Path) -> Truth:
     return Truth(
         tuple(_model_calls(_json_lines(folder / "truth_llm.jsonl"))),
         tuple(sorted(_tool_calls(folder), key=lambda call: (call.started_at_ns, call.call_id))),
-        tuple(_usage(folder)),
+        (*_usage(folder), *_classic_usage(folder)),
     )
 
 
@@ -93,11 +98,15 @@ def _model_calls(attempts: Iterable[dict[str, Any]]) -> Iterator[ModelCallTruth]
             ended_at_ns=ended_at_ns,
             attempts=call.attempts + 1 if call is not None and continues else 1,
             error_status=int(answer.get("error") or 0),
-            tools=tuple(str(tool["name"]) for tool in answer.get("tools") or ()),
+            tools=tuple(str(tool["name"]) for tool in answer.get("tools") or ()) or _classic_tools(answer),
         )
         call_key = key
     if call is not None:
         yield call
+
+
+def _classic_tools(answer: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(_TOOL_ELEMENT.findall(answer.get("text") or ""))
 
 
 def _tool_calls(folder: Path) -> Iterator[ToolCallTruth]:
@@ -153,4 +162,19 @@ def _usage(folder: Path) -> Iterator[UsageTruth]:
                     metrics.get("inputTokens", 0),
                     metrics.get("outputTokens", 0),
                     float(metrics.get("cost") or 0),
+                )
+
+
+def _classic_usage(folder: Path) -> Iterator[UsageTruth]:
+    """From the task files; what subagents used stands there once for all calls of them."""
+    for path in sorted(folder.glob("legacy/tasks/*/ui_messages.json")):
+        for message in msgspec.json.decode(path.read_bytes()):
+            if message.get("say") in ("api_req_started", "subagent_usage"):
+                usage = msgspec.json.decode(message["text"])
+                cached = (usage.get("cacheReads") or 0) + (usage.get("cacheWrites") or 0)
+                yield UsageTruth(
+                    message["say"] == "api_req_started",
+                    (usage.get("tokensIn") or 0) + cached,
+                    usage.get("tokensOut") or 0,
+                    float(usage.get("cost") or 0),
                 )

@@ -17,7 +17,7 @@ from waiting import wait_until
 
 from .bridges import BridgeAndCline
 from .forwarder import Forwarder
-from .prometheus import OTLP_PATH, Prometheus
+from .prometheus import OTLP_PATH, Prometheus, Samples
 from .source import Flat, combined, differences, flat_differences, flattened, is_summed
 
 QUIET_SECONDS: Final = 15.0
@@ -167,37 +167,54 @@ class PrometheusDestination(Destination):
         Buckets of native histograms have other edges than those of the source and are not compared.
         """
         expected = {instance: flattened(source) for instance, source in sources.items()}
-        growth: dict[str, dict[Flat, float]] = {instance: {} for instance in sources}
-        increase: dict[str, dict[Flat, float]] = {instance: {} for instance in sources}
-        newest: dict[tuple[str, str, float], set[str]] = {}
-        found = self.prometheus.samples()
-        for series in found:
-            name, instance = series.name, series.labels["instance"]
-            if is_summed(name):
-                flat = name, _without_resource(series.labels)
-                growth[instance][flat] = series.samples[-1][1] - series.samples[0][1]
-                newest.setdefault((name, series.increase, series.samples[-1][0]), set()).add(instance)
-        for (name, expression, at_seconds), instances in newest.items():
-            for labels, value in self.prometheus.ask(expression, at_seconds):
-                if (instance := labels["instance"]) in instances:
-                    increase[instance][name, _without_resource(labels)] = value
+        samples = self._summed()
         if "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION" in self.environment:
-            assert any(series.native_part for series in found)
+            assert any(series.native_part for series in samples)
             expected = {
                 instance: {flat: value for flat, value in source.items() if not flat[0].endswith("_bucket")}
                 for instance, source in expected.items()
             }
         return [
             f"{what}: {line}"
-            for instance in sources
-            for what, found in (("newest minus first", growth), ("increase()", increase))
-            for line in flat_differences(expected[instance], found[instance])
+            for what, found in (("newest minus first", _growth(samples)), ("increase()", self._increases(samples)))
+            for instance in sorted(expected.keys() | found.keys())
+            for line in flat_differences(expected.get(instance, {}), found.get(instance, {}))
         ]
 
+    def growth(self) -> dict[str, dict[Flat, float]]:
+        """The newest sample minus the first of each series, by the bridge's ``service.instance.id``."""
+        return _growth(self._summed())
 
-def _without_resource(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-    return frozenset(
-        (name, repr(float(value)) if name == "le" else value)
-        for name, value in labels.items()
-        if name not in ("__name__", "instance", "job") and not name.startswith("otel_scope_")
+    def _increases(self, samples: Iterable[Samples]) -> dict[str, dict[Flat, float]]:
+        newest: dict[tuple[str, str, float], set[tuple[str, Flat]]] = {}
+        for series in samples:
+            asked = series.name, series.increase, series.samples[-1][0]
+            newest.setdefault(asked, set()).add(_series(series.name, series.labels))
+        increases: dict[str, dict[Flat, float]] = {}
+        for (name, expression, at_seconds), as_new in newest.items():
+            for labels, value in self.prometheus.ask(expression, at_seconds):
+                instance, flat = _series(name, labels)
+                if (instance, flat) in as_new:
+                    increases.setdefault(instance, {})[flat] = value
+        return increases
+
+    def _summed(self) -> list[Samples]:
+        return [series for series in self.prometheus.samples() if is_summed(series.name)]
+
+
+def _growth(samples: Iterable[Samples]) -> dict[str, dict[Flat, float]]:
+    growth: dict[str, dict[Flat, float]] = {}
+    for series in samples:
+        instance, flat = _series(series.name, series.labels)
+        growth.setdefault(instance, {})[flat] = series.samples[-1][1] - series.samples[0][1]
+    return growth
+
+
+def _series(name: str, labels: Mapping[str, str]) -> tuple[str, Flat]:
+    """Whose it is, and which."""
+    own = frozenset(
+        (label, repr(float(value)) if label == "le" else value)
+        for label, value in labels.items()
+        if label not in ("__name__", "instance", "job") and not label.startswith("otel_scope_")
     )
+    return labels["instance"], (name, own)

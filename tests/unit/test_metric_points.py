@@ -16,6 +16,7 @@ from cline_otel.aggregation import exponential
 from cline_otel.aggregation.history import INTERVAL_NS, history
 from cline_otel.aggregation.points import (
     CLOCK_TOLERANCE_NS,
+    DELTA_STEP_NS,
     STEP_NS,
     copy_of,
     cumulative_points,
@@ -34,6 +35,7 @@ from cline_otel.signals import (
 
 NOW_NS = 1_790_000_000_000_000_000
 SECOND_NS = 1_000_000_000
+END_OF_AN_INTERVAL_NS = (NOW_NS // INTERVAL_NS + 1) * INTERVAL_NS
 DEFINITIONS = {
     "c": MetricDefinition("c", "counter", "{x}", "", "int"),
     "h": MetricDefinition("h", "histogram", "s", "", "double", (1.0, 2.0, 4.0)),
@@ -192,33 +194,44 @@ def of(points: list[MetricPoint], series: MetricTotal) -> list[MetricPoint]:
     return [point for point in points if (point.total.metric, point.total.attributes) == key]
 
 
+near_the_end_of_an_interval = st.builds(
+    MetricDelta,
+    st.sampled_from(["c", "h"]),
+    st.integers(1, 5),
+    series,
+    st.integers(-10 * STEP_NS, 10 * STEP_NS).map(lambda apart_ns: END_OF_AN_INTERVAL_NS + apart_ns),
+)
+
+
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-@given(st.lists(measurements, max_size=20))
+@given(
+    st.lists(measurements | near_the_end_of_an_interval, max_size=20),
+    st.integers(0, 2 * STEP_NS) | st.integers(0, 3 * INTERVAL_NS),
+)
 def test_history_ends_with_the_totals_in_either_temporality(
-    aggregation: HistogramAggregation, taken: list[MetricDelta]
+    aggregation: HistogramAggregation, taken: list[MetricDelta], quiet_ns: int
 ) -> None:
-    ended_at_ns = max((each.occurred_at_ns for each in taken), default=NOW_NS) + 3 * INTERVAL_NS
+    ended_at_ns = max((each.occurred_at_ns for each in taken), default=NOW_NS) + quiet_ns
     points = history(taken, DEFINITIONS, ended_at_ns, "cumulative", aggregation)
     growth = history(taken, DEFINITIONS, ended_at_ns, "delta", aggregation)
     totals = Totals(DEFINITIONS, aggregation=aggregation)
     for measurement in sorted(taken, key=lambda each: each.occurred_at_ns):
         totals.add(measurement)
+    newest_ns = max((point.at_ns for point in points), default=ended_at_ns)
+    assert ended_at_ns <= newest_ns < ended_at_ns + STEP_NS
     for total in totals.all():
-        of_series = [
-            point
-            for point in points
-            if (point.total.metric, point.total.attributes) == (total.metric, total.attributes)
-        ]
+        of_series = of(points, total)
         assert of_series[0].total.sum == 0
         assert of_series[-1].total == total
-        assert of_series[-1].at_ns == ended_at_ns
-        assert all(former.at_ns < later.at_ns for former, later in pairwise(of_series))
-        grown = [
-            point.total
-            for point in growth
-            if (point.total.metric, point.total.attributes) == (total.metric, total.attributes)
-        ]
-        assert (sum(each.sum for each in grown), sum(each.count for each in grown)) == (total.sum, total.count)
+        assert of_series[-1].at_ns == newest_ns, "each ends with the recording"
+        assert all(later.at_ns - former.at_ns >= STEP_NS for former, later in pairwise(of_series))
+        grown = of(growth, total)
+        assert (sum(each.total.sum for each in grown), sum(each.total.count for each in grown)) == (
+            total.sum,
+            total.count,
+        )
+        assert all(later.at_ns - former.at_ns >= DELTA_STEP_NS for former, later in pairwise(grown))
+        assert all(later.started_at_ns >= former.at_ns for former, later in pairwise(grown))
 
 
 def test_a_bucket_s_exemplar_is_its_newest_measurement_and_is_told_once() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from bench import fidelity
 from bench.fixed_key import replay_of
-from bench.truth import ModelCallTruth, read_truth
+from bench.truth import ModelCallTruth, UsageTruth, read_truth
 
 from cline_otel.sources.registry import SOURCES
 from corpus import CAPTURES
@@ -82,3 +84,22 @@ def test_attempts_of_one_call_are_one_call() -> None:
     (call,) = read_truth(CAPTURES / "plugin_api_500_exhaust").model_calls
     assert (call.attempts, call.error_status) == (6, 500)
     assert isinstance(call, ModelCallTruth)
+
+
+def test_classic_cline_s_task_files_say_what_was_used_and_the_answers_text_which_tools_were_called(
+    tmp_path: Path,
+) -> None:
+    messages = [
+        {"say": "api_req_started", "text": '{"tokensIn":7,"tokensOut":2,"cacheReads":3,"cacheWrites":1,"cost":0.5}'},
+        {"say": "text", "text": "Read."},
+        {"say": "api_req_started", "text": '{"request":"never answered"}'},
+        {"say": "subagent_usage", "text": '{"tokensIn":20,"tokensOut":4}'},
+    ]
+    task = tmp_path / "legacy" / "tasks" / "1"
+    task.mkdir(parents=True)
+    (task / "ui_messages.json").write_bytes(msgspec.json.encode(messages))
+    answer = {"answer": {"text": "Read.\n<read_file>\n<path>a</path>\n</read_file>"}, "t_start_ns": 1, "t_end_ns": 2}
+    (tmp_path / "truth_llm.jsonl").write_bytes(msgspec.json.encode(answer))
+    truth = read_truth(tmp_path)
+    assert truth.usage == (UsageTruth(True, 11, 2, 0.5), UsageTruth(True, 0, 0), UsageTruth(False, 20, 4))
+    assert [call.tools for call in truth.model_calls] == [("read_file",)]

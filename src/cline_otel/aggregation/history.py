@@ -7,7 +7,7 @@ from functools import partial
 from itertools import groupby
 from typing import Final
 
-from cline_otel.aggregation.points import STEP_NS, copy_of, cumulative_points, delta_points
+from cline_otel.aggregation.points import DELTA_STEP_NS, STEP_NS, copy_of, cumulative_points, delta_points
 from cline_otel.aggregation.totals import Totals
 from cline_otel.signals import (
     HistogramAggregation,
@@ -32,11 +32,13 @@ def history(
     """What a bridge that had run then would have sent, in the order of time.
 
     A series has a point wherever an interval changed it; a cumulative one has a point 0 at its start besides, and one
-    at the end of the recording.
+    at the end of the recording. Times are a step apart at least, if need be beyond the recording's end.
     """
+    step_ns = DELTA_STEP_NS if temporality == "delta" else STEP_NS
     points: list[MetricPoint] = []
     totals = Totals(definitions, aggregation=aggregation)
     told: dict[str, MetricTotal] = {}
+    changed: dict[str, MetricTotal] = {}
     last_ns, exemplars_told = 0, 0
     ordered = sorted(measurements, key=lambda each: each.occurred_at_ns)
     for interval, group in groupby(ordered, key=lambda each: each.occurred_at_ns // INTERVAL_NS):
@@ -44,7 +46,7 @@ def history(
         for measurement in group:
             totals.add(measurement)
             newest_ns = measurement.occurred_at_ns
-        at_ns = max(min((interval + 1) * INTERVAL_NS, ended_at_ns), newest_ns)
+        at_ns = max(min((interval + 1) * INTERVAL_NS, ended_at_ns), newest_ns, last_ns + step_ns)
         changed = {key: copy_of(total) for key, total in totals.by_key.items() if total != told.get(key)}
         exemplars = partial(totals.exemplars, after=exemplars_told)
         if temporality == "delta":
@@ -53,7 +55,8 @@ def history(
             points += cumulative_points(changed, told, at_ns, exemplars)
         told |= changed
         last_ns, exemplars_told = at_ns, totals.measurements
-    if temporality == "cumulative" and ended_at_ns > last_ns:
-        at_ns = max(ended_at_ns, last_ns + STEP_NS)
-        points += cumulative_points(totals.by_key, told, at_ns, lambda key: ())
+    if temporality == "cumulative":
+        at_ns = last_ns if last_ns >= ended_at_ns else max(ended_at_ns, last_ns + step_ns)
+        rest = {key: total for key, total in totals.by_key.items() if at_ns > last_ns or key not in changed}
+        points += cumulative_points(rest, told, at_ns, lambda key: ())
     return points
