@@ -37,7 +37,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[dict[str
 
         monkeypatch.setattr(loading, "_read", edited)
         with pytest.raises(CatalogueError) as raised:
-            loading.read_tables.__wrapped__()
+            loading._checked_tables.__wrapped__(None)
         found = str(raised.value)
         assert [line for line in found.splitlines() if not FINDING.match(line)] == []
         return found
@@ -244,7 +244,7 @@ PLUGIN, LOG = (
 )
 def test_a_source_that_fits_nothing_is_refused(texts: list[loading.SourceText], finding: str) -> None:
     with pytest.raises(CatalogueError, match=finding) as raised:
-        loading.read_tables.__wrapped__(tuple(texts))
+        loading._checked_tables.__wrapped__(tuple(texts))
     if "known to" in finding or "claims" in finding:
         assert all(map(FINDING.match, str(raised.value).splitlines()))
 
@@ -252,7 +252,7 @@ def test_a_source_that_fits_nothing_is_refused(texts: list[loading.SourceText], 
 def test_a_source_may_speak_the_vocabulary_of_another() -> None:
     fork = LOG._replace(text=PLUGIN.text[: PLUGIN.text.index("[keys]")].replace('name = "plugin"', 'name = "fork"'))
     fork = fork._replace(text=fork.text.replace("rank = 2", 'rank = 3\nvocabulary = "plugin"'))
-    tables = loading.read_tables.__wrapped__((*loading.built_in_sources(), fork))
+    tables = loading._checked_tables.__wrapped__((*loading.built_in_sources(), fork))
     assert [source.name for source in tables.speakers("plugin")] == ["fork", "plugin"]
     assert list(tables.vocabularies) == ["plugin", "cline"]
     assert tables.attributes.attributes["cline.telemetry.source"].values == {"fork", "plugin", "cline-log", "otlp"}

@@ -20,11 +20,14 @@ from rich.console import Console
 
 from cline_otel.catalogue.compiled import ATTRIBUTE, FieldHandler, SourceEvent
 from cline_otel.catalogue.load import load
+from cline_otel.catalogue.profiles import DEFAULT_PROFILE, profile_names
 from cline_otel.cli.preview import _step_document, _summary_document
+from cline_otel.encode.profile import shown_points
 from cline_otel.preview import Preview, Step, Summary, items_of, sender_of
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.replay import ReplayResult, replay
+from cline_otel.signals import MetricPoint
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.terminal.preview import PreviewView
@@ -105,10 +108,11 @@ def assert_the_same(steps: list[Step], summary: Summary, replayed: ReplayResult)
         total = totals.setdefault((each.metric, repr(tuple(each.attributes.items()))), [0, 0])
         total[0] += each.value
         total[1] += 1
+    points = shown_points([MetricPoint(total, 1, 1) for total in replayed.totals], replayed.profile)
     assert {key: total[0] for key, total in totals.items()} == {
-        (total.metric, repr(total.attributes)): total.sum for total in replayed.totals
+        (point.total.metric, repr(point.total.attributes)): point.total.sum for point in points
     }
-    for total in replayed.totals:
+    for total in (point.total for point in points):
         if total.count:
             assert totals[total.metric, repr(total.attributes)][1] == total.count
     assert summary.diagnostics == replayed.diagnostics
@@ -121,6 +125,13 @@ def assert_the_same(steps: list[Step], summary: Summary, replayed: ReplayResult)
 @pytest.mark.parametrize("path", capture_paths(), ids=lambda path: path.name)
 def test_what_is_previewed_of_a_recording_is_exactly_what_a_replay_makes_of_it(path: Path) -> None:
     assert_the_same(*previewed(recording_of([path])), replay_of([path]))
+
+
+@pytest.mark.parametrize("profile", [name for name in profile_names() if name != DEFAULT_PROFILE])
+def test_what_is_previewed_has_the_names_that_a_replay_gives(profile: str) -> None:
+    recording, catalogue = recording_of([CAPTURES / "plugin_mcp_tools"]), load(POLICY, profile=profile)
+    preview = Preview(recording, catalogue, POLICY)
+    assert_the_same(list(preview.steps()), preview.summary, replay(recording, catalogue))
 
 
 @pytest.mark.parametrize(

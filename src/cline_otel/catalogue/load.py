@@ -237,7 +237,6 @@ def _compile_log_event(
     )
 
 
-@lru_cache(4)
 def read_tables(sources: tuple[SourceText, ...] | None = None) -> Tables:
     """The catalogue's files, read once per process; enough where only names are asked for.
 
@@ -247,6 +246,11 @@ def read_tables(sources: tuple[SourceText, ...] | None = None) -> Tables:
     Raises:
         CatalogueError: a file does not fit its model or contradicts another; all findings are named.
     """
+    return _checked_tables(sources)
+
+
+@lru_cache(4)
+def _checked_tables(sources: tuple[SourceText, ...] | None) -> Tables:
     known, vocabularies, by_file = _read_sources(built_in_sources() if sources is None else sources)
     tables = Tables(
         attributes=_with_sources(_read("attributes.toml", model.AttributesFile), known),
