@@ -37,7 +37,7 @@ const PSEUDONYM_DIGITS = 32;
 
 /**
  * @param {Buffer} key
- * @param {"id" | "tool"} kind
+ * @param {"id" | "tool" | "mcp_server"} kind
  * @param {string} name
  */
 const pseudonymOf = (key, kind, name) =>
@@ -54,6 +54,8 @@ const pseudonymOf = (key, kind, name) =>
  * @property {(id: string) => string | undefined} identifier gives an id that a machine made up as it is; of any other
  *   the pseudonym, or undefined while there is no key
  * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that name a tool
+ * @property {(name: string) => { mcp_server?: string, mcp_server_hash?: string }} server gives the fields that name an
+ *   MCP server
  */
 
 /**
@@ -76,6 +78,8 @@ export function createPseudonyms(content) {
   const ids = new Map();
   /** @type {Map<string, string>} */
   const tools = new Map();
+  /** @type {Map<string, string>} */
+  const servers = new Map();
 
   /** @type {Pseudonyms} */
   const pseudonyms = {
@@ -87,6 +91,7 @@ export function createPseudonyms(content) {
       builtInTools = new Set(names);
       plainNames = plain === true;
       tools.clear();
+      servers.clear();
     },
     identifier: (id) => {
       if (WHOLE_ID.test(id)) return id;
@@ -101,6 +106,13 @@ export function createPseudonyms(content) {
       const hash = tools.get(name) ?? pseudonymOf(key, "tool", name);
       keep(tools, name, hash, LIMITS.toolPseudonyms);
       return { tool_name: OTHER, tool_name_hash: hash };
+    },
+    server: (name) => {
+      if (plainNames) return { mcp_server: plainToolName(name) ?? OTHER };
+      if (key === undefined) return {};
+      const hash = servers.get(name) ?? pseudonymOf(key, "mcp_server", name);
+      keep(servers, name, hash, LIMITS.toolPseudonyms);
+      return { mcp_server_hash: hash };
     },
   };
   if (content !== undefined) pseudonyms.learn(content);
@@ -144,6 +156,7 @@ export function published(entry, pseudonyms) {
   for (const field in entry) {
     const value = /** @type {FieldValue} */ (entry[field]);
     if (field === "tool_name") Object.assign(result, pseudonyms.tool(String(value)));
+    else if (field === "mcp_server") Object.assign(result, pseudonyms.server(String(value)));
     else if (!ID_FIELDS.has(field)) result[field] = value;
     else {
       const id = publishedId(field, String(value), pseudonyms);
