@@ -74,7 +74,9 @@ class Run(msgspec.Struct, array_like=True):
 
     ``last_at_ns`` is when its last event occurred, ``seen_at_ns`` when the bridge learnt of it: the bridge may
     be late by days. It is None until the next tick if no time is known yet; so is ``buffered_since_ns``.
-    ``buffered`` are the events that wait until the run has an owner.
+    ``buffered`` are the events that wait until the run has an owner. ``active`` are calls that are over, from and to,
+    while others beside them are not; ``active_ns`` is active time up to ``active_until_ns`` that is not measured yet.
+    ``tools_requested`` is how many tools the last answer asked for, by iteration.
     """
 
     agent_id: str
@@ -105,6 +107,10 @@ class Run(msgspec.Struct, array_like=True):
     buffered: list[BufferedEvent] = msgspec.field(default_factory=list)
     buffered_since_ns: int | None = None
     has_reported_mode: bool = False
+    active: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    active_until_ns: int = 0
+    active_ns: int = 0
+    tools_requested: dict[int, int] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> RunKey:
@@ -120,6 +126,7 @@ class Run(msgspec.Struct, array_like=True):
         """Keeps what later events may still ask of a closed run: its root, owner and session."""
         self.attributes, self.model_calls, self.tool_calls = {}, {}, []
         self.tools_started, self.model_attempts, self.span_events, self.buffered = {}, {}, [], []
+        self.active, self.tools_requested = [], {}
 
 
 class Agent(msgspec.Struct, array_like=True):
@@ -136,6 +143,7 @@ class Session(msgspec.Struct, array_like=True):
 
     ``lost`` stands for a stored session that could not be read: it keeps the ids of further log records apart from
     those of before, which counted the same, and says that runs went before. Empty where nothing was lost.
+    ``is_counted`` is whether ``cline.sessions`` has it; one that had runs before that metric was is not counted again.
     """
 
     claimed_by: list[str] = msgspec.field(default_factory=list)
@@ -146,6 +154,12 @@ class Session(msgspec.Struct, array_like=True):
     log_event_ordinals: dict[str, int] = msgspec.field(default_factory=dict)
     last_at_ns: int = 0
     lost: str = ""
+    is_counted: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether ``cline.sessions`` has yet to count it."""
+        return not self.is_counted and self.last_root is None and not self.lost
 
 
 class Observation(msgspec.Struct, array_like=True):
