@@ -84,7 +84,7 @@ class Runs:
             run.attributes.setdefault(name, value)
         if session.is_new:
             session.is_counted = True
-            self._spans.output.measure("cline.sessions", 1, run.attributes, run.started_at_ns)
+            self._spans.output.measure("cline.sessions", 1, {}, run.started_at_ns)
         if session.last_root is None:
             if not session.lost:
                 self._spans.output.measure("cline.task.started", 1, run.attributes, run.started_at_ns)
