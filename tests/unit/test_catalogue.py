@@ -90,6 +90,13 @@ def test_an_attribute_that_contradicts_itself_is_refused(broken: Any, edit: Any,
             "no boundaries 'none': add them to [boundaries] in metrics.toml",
         ),
         ({"instrument": "histogram"}, "histograms, and only they, have boundaries"),
+        (
+            {"attributes": ["cline.tool.hash"]},
+            "cline.tool.hash stands in the wrong list: add it to names here if somebody chose what it names",
+        ),
+        ({"names": ["cline.mode"]}, "cline.mode stands in the wrong list: add it to names here"),
+        ({"instrument": "gauge", "names": ["cline.tool.hash"]}, "a gauge has no budget of series"),
+        ({"names": ["user.hash"]}, "user.hash is no metric attribute"),
     ],
 )
 def test_a_metric_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:

@@ -104,7 +104,10 @@ def _check_metrics(table: model.MetricsFile, attributes: Mapping[str, model.Attr
             if attribute not in attributes or "metric" not in attributes[attribute].serves:
                 yield f"{where}: {attribute} is no metric attribute: {_add_attribute('metric')}"
             elif _is_name(attributes[attribute]) != (attribute in metric.names):
-                yield f"{where}: names that somebody chose, and only they, stand in names: move {attribute}"
+                yield (
+                    f"{where}: {attribute} stands in the wrong list: add it to names here if somebody chose what it "
+                    "names, else to attributes, and take it out of the other"
+                )
         if metric.instrument == "gauge" and metric.names:
             yield f"{where}: a gauge has no budget of series that names could use up: take its names out"
     for name, bounds in table.boundaries.items():
