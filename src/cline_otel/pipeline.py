@@ -191,7 +191,7 @@ class Pipeline:
         """What is so now, nanoseconds since the Unix epoch: prompts that are worked on, by what they wait for."""
         points: list[MetricPoint] = []
         for waits_for, waiting in waiting_runs(self._translator.state, at_ns).items():
-            attributes = (("cline.run.waits_for", waits_for),)
+            attributes = (("cline.run.waits_for", waits_for), *self._metric_attributes)
             for metric, value in (
                 ("cline.run.open", waiting.runs),
                 ("cline.run.longest_wait", waiting.longest_ns / 1e9),

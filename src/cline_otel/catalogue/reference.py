@@ -177,11 +177,12 @@ A trace is one prompt and all that follows until the agent answers, fails or is 
 at which the source saw it ([fidelity.md](fidelity.md))."""
 
 _METRICS: Final = """\
-Each series counts from a start time of its own. Never a session, run, call or user is an attribute of a metric. A metric
-has up to 2,000 series, one of them, with `otel.metric.overflow`, for all that exceeds them. Names that somebody chose, which
-leave as pseudonyms, use up half of them at most: what has a new one then counts without it. Gauges say what holds when
-they are sent. `CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES` names attributes of the resource that are on every data point too: what
-counts is the value they have when an event is taken in, and a total is never given another one."""
+Each series counts from a start time of its own. Never a session, run, call or user is an attribute of a metric. A
+metric has up to 2,000 series, one of them, with `otel.metric.overflow`, for all that exceeds them. Names that
+somebody chose, which leave as pseudonyms, use up half of them at most: what has a new one then counts without it.
+Gauges say what holds when they are sent. `CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES` names attributes of the resource that
+are on every data point too: what counts is the value they have when an event is taken in, and a total is never given
+another one."""
 
 _LOGS: Final = """\
 Each has an event name, a severity, the trace and span that it belongs to, and, as far as they are known, {common}.
