@@ -33,9 +33,10 @@ LIFECYCLE_LOG_EVENTS: Final = frozenset(
 
 LOG_EVENT_METRICS: Final = frozenset(
     {
-        log_event.counts
+        counted
         for name, log_event in CATALOGUE.log_events.items()
-        if log_event.counts and name not in LIFECYCLE_LOG_EVENTS
+        if name not in LIFECYCLE_LOG_EVENTS
+        for counted in log_event.counts
     }
 )
 """Counters that facts grow; ``cline.errors`` and ``cline.feature.used`` grow with failed and special calls too."""

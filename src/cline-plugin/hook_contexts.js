@@ -62,6 +62,7 @@
  *   assistantMessage?: Foreign<{
  *     metrics?: RunUsage & Foreign<{ cost?: unknown }>,
  *     modelInfo?: Foreign<{ id?: unknown, provider?: unknown }>,
+ *     content?: unknown,
  *   }>,
  *   finishReason?: unknown,
  *   requestId?: unknown,

@@ -124,13 +124,17 @@ class ModelCallUsage(Event, tag="model_call.usage", frozen=True):
 
 
 class ModelCallFinished(Event, tag="model_call.finished", frozen=True):
-    """A model call is over, with its usage or its error. Times are nanoseconds since the Unix epoch."""
+    """A model call is over, with its usage or its error. Times are nanoseconds since the Unix epoch.
+
+    ``requested_tool_calls`` is how many tools the answer asks for.
+    """
 
     kind: ClassVar[str] = "model_call.finished"
 
     attempt: int | None = None
     started_at_ns: int | None = None
     first_chunk_at_ns: int | None = None
+    requested_tool_calls: int | None = None
 
 
 class ToolCallStarted(Event, tag="tool_call.started", frozen=True):
@@ -153,9 +157,14 @@ class ToolCallFinished(Event, tag="tool_call.finished", frozen=True):
 
 
 class ToolCallNamed(Event, tag="tool_call.named", frozen=True):
-    """Which tool it was that was just used, where a source says it in an event of its own."""
+    """Which tool it was that was just used, where a source says it in an event of its own.
+
+    ``auto_approved`` is whether the user's settings approved it, False where somebody was asked.
+    """
 
     kind: ClassVar[str] = "tool_call.named"
+
+    auto_approved: bool | None = None
 
 
 class RecordsDropped(Event, tag="records.dropped", frozen=True):

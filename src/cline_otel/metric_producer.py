@@ -87,6 +87,7 @@ class MetricProducer:
         changed = {key: copy_of(total) for key, total in totals.by_key.items() if total != told.totals.get(key)}
         begun = {key: nothing_of(total) for key, total in changed.items() if key not in told.totals}
         points = cumulative_points(totals.by_key, told.totals, at_ns, exemplars)
+        points += self._pipeline().gauges(at_ns)
         return MetricSnapshot(self._requests(points, "cumulative"), at_ns, changed, begun)
 
     def confirm(self, destination: str, at_ns: int, totals: Mapping[str, MetricTotal]) -> None:
@@ -112,10 +113,11 @@ class MetricProducer:
         # Some destinations take the age of a point from its start, so it begins where nothing had grown yet.
         since_ns = min(max(told.at_ns, self._quiet_ns.get(destination, 0)), at_ns)
         points = delta_points(series, told.totals, since_ns, at_ns, exemplars)
-        if not points:
+        if not points and not self._pipeline().open_runs:
+            # The end of the last run has grown something, so what gauges say of it is told.
             self._quiet_ns[destination] = at_ns
         else:
-            requests = self._requests(list(points.values()), "delta")
+            requests = self._requests([*points.values(), *self._pipeline().gauges(at_ns)], "delta")
             formed = [(request.payload, request.item_count) for request in requests]
             self._marks.tell(destination, at_ns, {key: series[key] for key in points}, formed)
             self._exemplars_told[destination] = totals.measurements

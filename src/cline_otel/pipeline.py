@@ -41,6 +41,7 @@ from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
+from cline_otel.translate.waits import waiting_runs
 
 SCOPE_NAME: Final = "cline-otel"
 
@@ -186,6 +187,18 @@ class Pipeline:
     def open_runs(self) -> int:
         """How many runs are under way."""
         return len(self._translator.state.open_runs)
+
+    def gauges(self, at_ns: int) -> list[MetricPoint]:
+        """What is so now, nanoseconds since the Unix epoch: prompts that are worked on, by what they wait for."""
+        points: list[MetricPoint] = []
+        for waits_for, waiting in waiting_runs(self._translator.state, at_ns).items():
+            attributes = (("cline.run.waits_for", waits_for), *self._metric_attributes)
+            for metric, value in (
+                ("cline.run.open", waiting.runs),
+                ("cline.run.longest_wait", waiting.longest_ns / 1e9),
+            ):
+                points.append(MetricPoint(MetricTotal(metric, attributes, value), 0, at_ns))
+        return points
 
     def metrics_request(self, points: Iterable[MetricPoint], temporality: Temporality) -> bytes:
         """An OTLP request with these points, which ``shown_points`` has named; empty if there are none."""

@@ -115,16 +115,19 @@ def with_attributes(measurements: list[MetricDelta], attributes: Attributes) -> 
 class MetricDefinition(msgspec.Struct, frozen=True, gc=False):
     """What a metric is: its instrument, unit and, for a histogram, the upper bounds of its buckets.
 
+    ``names`` are attributes that a series can do without, since no budget holds all names that people choose.
+
     ``boundaries`` holds n ascending bounds, which make n + 1 buckets; a value equal to a bound falls
     into the bucket below it (OTLP ``HistogramDataPoint.explicit_bounds``).
     """
 
     name: str
-    instrument: Literal["counter", "histogram"]
+    instrument: Literal["counter", "histogram", "gauge"]
     unit: str
     description: str
     value_type: Literal["int", "double"] = "double"
     boundaries: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 HistogramAggregation = Literal["explicit_bucket_histogram", "base2_exponential_bucket_histogram"]
@@ -168,7 +171,10 @@ class Exemplar(msgspec.Struct, frozen=True, gc=False):
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
-    """What a destination is told of a series: its total, or its growth, from ``started_at_ns`` to ``at_ns``."""
+    """What a destination is told of a series: its total, or its growth, from ``started_at_ns`` to ``at_ns``.
+
+    A gauge has no start, which is 0, and its value stands where a counter's sum does.
+    """
 
     total: MetricTotal
     started_at_ns: int

@@ -307,6 +307,36 @@ def test_counters_decode_to_the_official_encoders_messages(
 
 
 @unhurried
+@given(attributes, st.integers(-(2**63), 2**63 - 1), st.floats(), st.sampled_from(["delta", "cumulative"]))
+def test_gauges_decode_to_the_official_encoders_messages(
+    series: Attributes, integer: int, double: float, temporality: Temporality
+) -> None:
+    definitions = {
+        "open": MetricDefinition("open", "gauge", "{run}", "Open.", "int"),
+        "wait": MetricDefinition("wait", "gauge", "s", "How long."),
+    }
+    values = {"open": integer, "wait": double}
+    points = [MetricPoint(MetricTotal(name, series, value), 0, 20) for name, value in values.items()]
+    official = [
+        sdk_metrics.Metric(
+            name,
+            definitions[name].description,
+            definitions[name].unit,
+            sdk_metrics.Gauge(
+                [
+                    sdk_metrics.NumberDataPoint(
+                        attributes=dict(series), start_time_unix_nano=0, time_unix_nano=20, value=value
+                    )
+                ]
+            ),
+        )
+        for name, value in values.items()
+    ]
+    ours = parsed(ExportMetricsServiceRequest, encode_metrics(points, definitions, ORIGIN, temporality))
+    assert canonical(ours) == canonical(official_request(official))
+
+
+@unhurried
 @given(attributes, st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20), st.floats())
 def test_histograms_decode_to_the_official_encoders_messages(
     series: Attributes, counts: list[int], total: float

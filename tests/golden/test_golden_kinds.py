@@ -57,7 +57,7 @@ def told(events: Iterable[Event]) -> Iterator[str]:
 
 
 def counted(log_events: Iterable[str]) -> set[str]:
-    return {counts for name in log_events if (counts := TABLES.log_events.log_events[name].counts) is not None}
+    return {metric for name in log_events for metric in TABLES.log_events.log_events[name].counts}
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -97,5 +97,7 @@ def test_the_parents_of_spans_are_those_that_are_named() -> None:
 
 def test_every_metric_and_log_record_is_shown_by_some_golden_pair() -> None:
     made = [made for steps in STEPS.values() for _, made in steps]
-    assert {delta.metric for each in made for delta in each.metrics} == TABLES.metrics.metrics.keys()
+    # What holds now is not measured by events: tests/unit/test_waits.py.
+    of_events = {name for name, metric in TABLES.metrics.metrics.items() if metric.instrument != "gauge"}
+    assert {delta.metric for each in made for delta in each.metrics} == of_events
     assert {log.event_name for each in made for log in each.logs} == TABLES.log_events.log_events.keys()

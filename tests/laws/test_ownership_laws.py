@@ -148,13 +148,13 @@ def run_metrics(outputs: StepOutput) -> dict[object, float]:
         sums[series, "count"] += 1
     catalogue = CATALOGUE
     for log in outputs.logs:
-        counter = catalogue.log_events[log.event_name].counts
-        if counter and log.event_name not in LIFECYCLE_LOG_EVENTS:
+        counters = catalogue.log_events[log.event_name].counts if log.event_name not in LIFECYCLE_LOG_EVENTS else ()
+        for counter in counters:
             attributes = dict(log.attributes)
             picked = tuple((n, attributes[n]) for n in catalogue.metric_attributes[counter] if n in attributes)
             sums[(counter, picked), "sum"] -= 1
             sums[(counter, picked), "count"] -= 1
-    started = ("cline.task.started",)
+    started = ("cline.task.started", "cline.sessions")
     return {key: round(value, 9) for key, value in sums.items() if value and key[0][0] not in started}  # type: ignore[index]
 
 

@@ -245,7 +245,19 @@ test("a model call has its start, its first chunk and its own usage", () => {
     cache_read_tokens: 40,
     cache_write_tokens: 30,
     cost_usd: 0.25,
+    tool_calls: 0,
   });
+});
+
+test("how many tools an answer asks for is counted in its parts", () => {
+  const run = new RunCalls();
+  const part = run.toolCall("call_a", "editor", {});
+  /** @param {unknown} content */
+  const asked = (content) =>
+    only(mapped([run.beforeModel(), run.afterModel({ assistantMessage: { content } })]), "model_call.finished")
+      .tool_calls;
+  assert.equal(asked([{ type: "text", text: SECRET }, part, part]), 2);
+  assert.equal(asked(SECRET), undefined);
 });
 
 test("the first chunk of one call is not that of the next", () => {

@@ -64,6 +64,14 @@ test("a pseudonym is the beginning of the HMAC-SHA-256 of kind and name", () => 
   assert.equal(pseudonyms.tool("prüfe Rechnung €").tool_name_hash, "cffccf96077b12192ed1926bc2aeb9fc");
 });
 
+test("an MCP server has a pseudonym, its name where names are plain, and nothing while there is no key", () => {
+  const { mcp_server_hash } = createPseudonyms(PSEUDONYMS).server("crm");
+  assert.match(String(mcp_server_hash), PSEUDONYM);
+  assert.notEqual(mcp_server_hash, createPseudonyms(PSEUDONYMS).tool("crm").tool_name_hash);
+  assert.deepEqual(createPseudonyms({ ...PSEUDONYMS, plain_names: true }).server("crm"), { mcp_server: "crm" });
+  assert.deepEqual(createPseudonyms().server("crm"), {});
+});
+
 test("one name has one pseudonym under one key, and others of another kind and under another key", () => {
   const one = createPseudonyms(PSEUDONYMS);
   const same = createPseudonyms(PSEUDONYMS);

@@ -98,4 +98,5 @@ def test_a_name_has_the_pseudonym_in_the_spool_that_the_bridge_gives_it() -> Non
         ("run_id", pseudonyms.of("id", "april")),
         ("tool_name_hash", pseudonyms.of("tool", "crm__find_record")),
         ("tool_name_hash", pseudonyms.of("tool", "crm__always_fails")),
+        ("mcp_server_hash", pseudonyms.of("mcp_server", "crm")),
     }

@@ -190,6 +190,7 @@ const OUTCOMES = [
   ["the tool's own check of its input", "editor", { output: { error: `\u2716 Invalid input: ${SECRET}` }, isError: true }, "ran", "error", "invalid_input"],
   ["arguments that are no JSON", "editor", { output: { error: `Tool call editor emitted invalid JSON arguments: ${SECRET}` }, isError: true }, "ran", "rejected", "invalid_input"],
   ["a denial", "editor", { output: { error: 'Tool "editor" was denied by user' }, isError: true }, "ran", "rejected", "denied"],
+  ["a denial in an editor", "run_commands", { output: { error: "User denied the tool execution" }, isError: true }, "ran", "rejected", "denied"],
   ["no approval", "editor", { output: { error: 'Tool "editor" was not approved' }, isError: true }, "ran", "rejected", "denied"],
   ["a policy", "editor", { output: { error: 'Tool "editor" is disabled by policy' }, isError: true }, "ran", "rejected", "denied"],
   ["a hook", "editor", { output: { error: "Tool editor was blocked by a runtime hook" }, isError: true }, "ran", "rejected", "denied"],

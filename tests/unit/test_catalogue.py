@@ -90,6 +90,13 @@ def test_an_attribute_that_contradicts_itself_is_refused(broken: Any, edit: Any,
             "no boundaries 'none': add them to [boundaries] in metrics.toml",
         ),
         ({"instrument": "histogram"}, "histograms, and only they, have boundaries"),
+        (
+            {"attributes": ["cline.tool.hash"]},
+            "cline.tool.hash stands in the wrong list: add it to names here if somebody chose what it names",
+        ),
+        ({"names": ["cline.mode"]}, "cline.mode stands in the wrong list: add it to names here"),
+        ({"instrument": "gauge", "names": ["cline.tool.hash"]}, "a gauge has no budget of series"),
+        ({"names": ["user.hash"]}, "user.hash is no metric attribute"),
     ],
 )
 def test_a_metric_that_fits_nothing_is_refused(broken: Any, changes: dict[str, Any], finding: str) -> None:
@@ -279,7 +286,10 @@ def test_every_fact_is_told_by_something() -> None:
 
 def test_never_a_session_run_call_or_user_on_a_metric() -> None:
     carried = {name for names in CATALOGUE.metric_attributes.values() for name in names}
-    assert not [name for name in carried if name.endswith(".id") or CATALOGUE.attributes[name].cardinality == "high"]
+    groups = {name: CATALOGUE.attributes[name].group for name in carried}
+    assert not [name for name, group in groups.items() if name.endswith(".id") or group not in (None, "names")]
+    of_many_values = {name for name in carried if CATALOGUE.attributes[name].cardinality == "high"}
+    assert of_many_values == {name for metric in CATALOGUE.metrics.values() for name in metric.names}
 
 
 def test_nothing_leaves_by_default_but_what_is_safe_bounded_or_a_pseudonym() -> None:

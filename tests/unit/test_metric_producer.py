@@ -11,6 +11,8 @@ from bench.fixed_key import CATALOGUE
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from cline_otel.encode.resource_and_scope import ResourceAndScope
+from cline_otel.events import RunFinished, RunStarted
+from cline_otel.export.delta_reader import as_of
 from cline_otel.export.interface import MetricSnapshot
 from cline_otel.journal import Commit, Journal
 from cline_otel.journal.metric_marks import MetricMarks
@@ -22,6 +24,10 @@ ORIGIN = ResourceAndScope((), "cline-otel", "", "")
 START_NS = 1_790_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 COST, DURATION = "cline.cost", "gen_ai.client.operation.duration"
+OPEN = "cline.run.open"
+GAUGE_POINTS = 8
+"""Two gauges, for each of the four things that a prompt can wait for."""
+
 EXPONENTIAL: HistogramAggregation = "base2_exponential_bucket_histogram"
 
 
@@ -86,7 +92,7 @@ def points_of(payload: bytes, metric: str) -> list[tuple[int, int, float]]:
         (
             point.start_time_unix_nano,
             point.time_unix_nano,
-            point.sum if each.WhichOneof("data") != "sum" else point.as_double,
+            point.sum if each.WhichOneof("data") not in ("sum", "gauge") else point.as_double or point.as_int,
         )
         for resource_metrics in request.resource_metrics
         for scope_metrics in resource_metrics.scope_metrics
@@ -172,7 +178,7 @@ def test_what_waits_for_a_destination_that_is_gone_is_put_aside_and_counted(brid
     bridge.producer.form("gone")
     bridge.producer.begin({"d": "delta"})
     status = bridge.journal.status().signals["metrics"]
-    assert (status.pending_items, status.refused_items) == (0, 1)
+    assert (status.pending_items, status.refused_items) == (0, 1 + GAUGE_POINTS)
 
 
 def test_from_totals_to_growth_and_back_nothing_is_counted_twice(bridge: Bridge) -> None:
@@ -218,7 +224,7 @@ def test_growth_that_waits_or_was_refused_is_no_span_and_no_log_record(bridge: B
     bridge.producer.begin({"d": "delta"})
     assert bridge.journal.newest(9) == []
     assert bridge.journal.erase_pending() == 0
-    assert bridge.journal.status().signals["metrics"].erased_items == 2
+    assert bridge.journal.status().signals["metrics"].erased_items == 2 * (1 + GAUGE_POINTS)
 
 
 def test_after_an_erasure_growth_is_what_came_since(bridge: Bridge) -> None:
@@ -249,6 +255,56 @@ def test_whatever_the_clock_does_every_start_is_before_its_time(bridge: Bridge, 
         bridge.now_ns += jump_ns
     assert sums(sent, COST) == 4.0
     assert all(start <= end for payload in [*sent, *totals] for start, end, _ in points_of(payload, COST))
+
+
+def begin_a_run(bridge: Bridge) -> None:
+    event = RunStarted("plugin", bridge.now_ns, "run.started", agent_id="agent", run_id="run", session_id="session")
+    bridge.pipeline.take_events([event])
+    bridge.journal.commit(Commit(state=bridge.pipeline.flush(bridge.now_ns).state))
+
+
+def test_what_holds_now_goes_with_totals_and_has_no_start(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "cumulative"})
+    begin_a_run(bridge)
+    bridge.restart()
+    bridge.producer.begin({"d": "cumulative"})
+    snapshot = bridge.snapshot()
+    assert snapshot is not None
+    points = points_of(snapshot.requests[0].payload, OPEN)
+    assert sorted(points) == [
+        (0, snapshot.at_ns, 0),
+        (0, snapshot.at_ns, 0),
+        (0, snapshot.at_ns, 0),
+        (0, snapshot.at_ns, 1),
+    ]
+
+
+def test_while_a_run_is_open_its_wait_is_told_though_nothing_grows_and_its_end_once(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    assert bridge.formed() == []
+    begin_a_run(bridge)
+    for _ in range(3):
+        (request,) = bridge.formed()
+        assert sum(value for _, _, value in points_of(request, OPEN)) == 1
+    ended = RunFinished("plugin", bridge.now_ns, "run.finished", agent_id="agent", run_id="run")
+    bridge.pipeline.take_events([ended])
+    bridge.journal.commit(Commit(state=bridge.pipeline.flush(bridge.now_ns).state))
+    (request,) = bridge.formed()
+    assert [value for _, _, value in points_of(request, OPEN)] == [0, 0, 0, 0]
+    assert bridge.formed() == []
+
+
+def test_growth_that_is_formed_again_says_nothing_of_what_held_then(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    begin_a_run(bridge)
+    bridge.measure(COST, 1.0)
+    (request,) = bridge.formed()
+    again = as_of(request, bridge.now_ns + SECOND_NS)
+    assert len(points_of(request, OPEN)) == 4
+    assert points_of(again, OPEN) == []
+    assert [point[2] for point in points_of(again, COST)] == [1.0]
+    (only_gauges,) = bridge.formed()
+    assert as_of(only_gauges, bridge.now_ns) == b""
 
 
 def test_growth_of_many_series_is_several_requests_that_hold_each_once(bridge: Bridge) -> None:

@@ -66,6 +66,7 @@ def test_another_value_of_a_metric_attribute_begins_new_series_and_relabels_none
         flushed = pipeline.flush()
         rows |= {key: value for key, value in flushed.state.items() if value is not None}
         assert {delta.attributes[-len(attributes) :] for delta in flushed.metrics if attributes} <= {attributes}
+        assert {point.total.attributes[1:] for point in pipeline.gauges(1)} == {attributes}
         for total in pipeline.totals:
             assert (
                 started.setdefault(repr((total.metric, total.attributes)), total.started_at_ns) == total.started_at_ns

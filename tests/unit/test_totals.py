@@ -11,7 +11,8 @@ from cline_otel.signals import MetricDefinition, MetricDelta
 
 COUNTER = MetricDefinition("c", "counter", "{x}", "", "int")
 HISTOGRAM = MetricDefinition("h", "histogram", "s", "", "double", (1.0, 2.0))
-DEFINITIONS = {"c": COUNTER, "h": HISTOGRAM}
+NAMED = MetricDefinition("n", "counter", "{x}", "", "int", names=("cline.tool.hash",))
+DEFINITIONS = {"c": COUNTER, "h": HISTOGRAM, "n": NAMED}
 
 
 def new(max_series: int = 2_000) -> Totals:
@@ -48,6 +49,21 @@ def test_what_exceeds_the_budget_is_collected_in_one_series() -> None:
     assert len(by_attributes) == 3
     assert by_attributes[OVERFLOW] == 8
     assert sum(by_attributes.values()) == 10
+
+
+def test_names_use_up_half_of_the_budget_and_what_has_a_new_one_then_counts_without_it() -> None:
+    totals = new(max_series=8)
+    for number in range(20):
+        totals.add(MetricDelta("n", 1, (("gen_ai.tool.name", "_OTHER"), ("cline.tool.hash", str(number)))))
+    for tool in ("editor", "read_files", "editor"):
+        totals.add(MetricDelta("n", 1, (("gen_ai.tool.name", tool),)))
+    totals.add(MetricDelta("n", 1, (("gen_ai.tool.name", "_OTHER"), ("cline.tool.hash", "3"))))
+    sums = {total.attributes: total.sum for total in totals.all()}
+    assert sums[("gen_ai.tool.name", "_OTHER"),] == 16
+    assert sums[("gen_ai.tool.name", "editor"),] == 2
+    assert sums[("gen_ai.tool.name", "_OTHER"), ("cline.tool.hash", "3")] == 2
+    assert OVERFLOW not in sums
+    assert sum(sums.values()) == 24
 
 
 def test_a_metric_s_budget_is_its_own() -> None:

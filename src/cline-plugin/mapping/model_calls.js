@@ -4,9 +4,10 @@ import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
 import { amount, chosen, chosenOrOther, integer, OTHER, providerOrOther, word, wordOrOther } from "./gates.js";
 import { record } from "./record.js";
+import { partsOf } from "./shapes.js";
 import { runOf, sessionOf } from "./state.js";
 
-/** @import { AfterModelContext, BeforeModelContext, RunStartedContext } from "../hook_contexts.js" */
+/** @import { AfterModelContext, BeforeModelContext, Foreign, RunStartedContext } from "../hook_contexts.js" */
 /** @import { SpoolRecord } from "./record.js" */
 /** @import { ModelCall, State } from "./state.js" */
 
@@ -67,6 +68,16 @@ function reasoningTokensOf(context, model) {
 }
 
 /**
+ * How many tools an answer asks for; undefined where its parts are not there to be counted.
+ *
+ * @param {Foreign<{ content?: unknown }>} message
+ */
+function toolCallsIn(message) {
+  const content = message?.content;
+  return Array.isArray(content) ? partsOf(content).filter((part) => part?.type === "tool-call").length : undefined;
+}
+
+/**
  * @param {State} state
  * @param {AfterModelContext} context
  * @param {number} nowMs
@@ -98,6 +109,7 @@ export function onAfterModel(state, context, nowMs) {
       cache_write_tokens: integer(usage?.cacheWriteTokens),
       reasoning_tokens: reasoningTokensOf(context, model),
       cost_usd: amount(usage?.cost),
+      tool_calls: toolCallsIn(message),
       error_type: context?.finishReason === "error" ? (word(snapshot?.lastErrorClass) ?? OTHER) : undefined,
     }),
   ];

@@ -1,5 +1,6 @@
 // What became of a tool call, read from its result and from the head of its error, of which no word is kept.
 
+import { chosen } from "./gates.js";
 import { isObject } from "./shapes.js";
 
 /** @typedef {{ output?: unknown, isError?: unknown }} ToolResult */
@@ -11,7 +12,7 @@ const DENIALS = [
   /^Tool approval (?:request|callback)/,
   /^Tool execution is disabled for provider /,
   /^Desktop tool approval /,
-  /^User rejected the tool call/,
+  /^User (?:rejected the tool call|denied the tool execution)/,
   /^Permission request (?:was cancelled|failed)/,
   /^Denied by /,
   /^Hub shutting down before approval/,
@@ -29,14 +30,14 @@ const AGENT_FAILURES = new Set(["error", "failed", "aborted"]);
 export const errorText = (value) => (typeof value === "string" ? value.slice(0, ERROR_HEAD_CHARACTERS) : "");
 
 /**
- * Whether Cline names this tool as it names those of MCP servers: `<server>__<tool>`.
+ * The server of a tool that is named as Cline names those of MCP servers: `<server>__<tool>`; undefined for others.
  *
  * @param {unknown} name
  */
-function isMcpName(name) {
-  if (typeof name !== "string") return false;
+export function mcpServerIn(name) {
+  if (typeof name !== "string") return undefined;
   const at = name.indexOf("__");
-  return at > 0 && at + 2 < name.length;
+  return at > 0 && at + 2 < name.length ? chosen(name.slice(0, at)) : undefined;
 }
 
 /**
@@ -89,7 +90,7 @@ export function outcomeOf(name, result, ran) {
   const parts = (Array.isArray(output) ? output : [output]).filter(isObject);
   const hasContent = isObject(output) && Array.isArray(output.content);
   const failed = failureOf(result, parts);
-  const mcp = isMcpName(name) && (hasContent || (failed && ran));
+  const mcp = mcpServerIn(name) !== undefined && (hasContent || (failed && ran));
   if (!failed) return { outcome: "success", is_mcp: mcp || undefined };
   const texts = parts.map((part) => errorText(part.error)).filter((text) => text !== "");
   const exitCode = exitCodeIn(texts);

@@ -39,7 +39,7 @@ const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
 
 /**
  * @param {Buffer} key
- * @param {"client" | "id" | "model" | "tool"} kind
+ * @param {"client" | "id" | "mcp_server" | "model" | "tool"} kind
  * @param {string} name
  */
 const pseudonymOf = (key, kind, name) =>
@@ -58,6 +58,8 @@ const pseudonymOf = (key, kind, name) =>
  * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that name a tool
  * @property {(name: string) => string} client gives the known name of what runs Cline; of any other the pseudonym
  * @property {(name: string) => string} model gives the public part of a model's name; of any other name the pseudonym
+ * @property {(name: string) => { mcp_server?: string, mcp_server_hash?: string }} server gives the fields that name an
+ *   MCP server
  */
 
 /**
@@ -80,6 +82,8 @@ export function createPseudonyms(content) {
   const ids = new Map();
   /** @type {Map<string, string>} */
   const tools = new Map();
+  /** @type {Map<string, string>} */
+  const servers = new Map();
 
   /**
    * @param {"client" | "model"} kind
@@ -101,6 +105,7 @@ export function createPseudonyms(content) {
       builtInTools = new Set(names);
       plainNames = plain === true;
       tools.clear();
+      servers.clear();
     },
     identifier: (id) => {
       if (WHOLE_ID.test(id)) return id;
@@ -118,6 +123,13 @@ export function createPseudonyms(content) {
     },
     model: (name) => publicModelName(name) ?? custom("model", name),
     client: (name) => knownClient(name) ?? custom("client", name),
+    server: (name) => {
+      if (plainNames) return { mcp_server: plainToolName(name) ?? OTHER };
+      if (key === undefined) return {};
+      const hash = servers.get(name) ?? pseudonymOf(key, "mcp_server", name);
+      keep(servers, name, hash, LIMITS.toolPseudonyms);
+      return { mcp_server_hash: hash };
+    },
   };
   if (content !== undefined) pseudonyms.learn(content);
   return pseudonyms;
@@ -147,7 +159,7 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
-const NAME_FIELDS = new Set(["tool_name", "client_name", "model"]);
+const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model"]);
 
 /**
  * @param {string} field
@@ -156,6 +168,7 @@ const NAME_FIELDS = new Set(["tool_name", "client_name", "model"]);
  */
 function publishedName(field, name, pseudonyms) {
   if (field === "tool_name") return pseudonyms.tool(name);
+  if (field === "mcp_server") return pseudonyms.server(name);
   return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
 }
 

@@ -2,8 +2,9 @@
 
 import { LIMITS } from "../limits.js";
 import { push, take } from "./bounded_map.js";
+import { changeOf } from "./edits.js";
 import { amount, chosen, instantMs, integer, sizeBytes } from "./gates.js";
-import { outcomeOf } from "./outcome.js";
+import { mcpServerIn, outcomeOf } from "./outcome.js";
 import { record } from "./record.js";
 import { isObject, partsOf } from "./shapes.js";
 import { runOf } from "./state.js";
@@ -88,6 +89,7 @@ export function onToolStarted(state, context, nowMs) {
  * @param {boolean} ran
  */
 function toolFinished(run, { iteration, ordinal, toolCall }, times, result, ran) {
+  const outcome = outcomeOf(toolCall?.toolName, result, ran);
   return record("tool_call.finished", times.endedAtMs, {
     agent_id: run.agentId,
     run_id: run.runId,
@@ -98,8 +100,10 @@ function toolFinished(run, { iteration, ordinal, toolCall }, times, result, ran)
     started_at_ms: times.startedAtMs,
     ended_at_ms: times.endedAtMs,
     duration_ms: times.durationMs,
-    ...outcomeOf(toolCall?.toolName, result, ran),
+    ...outcome,
+    mcp_server: outcome.is_mcp ? mcpServerIn(toolCall?.toolName) : undefined,
     output_bytes: sizeBytes(result.output),
+    ...(outcome.outcome === "success" ? changeOf(toolCall, result) : undefined),
   });
 }
 

@@ -2,7 +2,8 @@
 
 Keys of the stored form are ``total/`` and a hash of the metric and its attributes. A metric that would
 exceed its budget of series collects the rest in one series with ``otel.metric.overflow`` (metrics SDK
-specification, cardinality limits).
+specification, cardinality limits). Names that people choose are known to a metric up to half of its budget; what
+has a new one then counts without it.
 """
 
 from __future__ import annotations
@@ -91,6 +92,11 @@ class Totals:
     def _new_series(self, delta: MetricDelta, now_ns: int | None) -> str:
         metric, attributes = delta.metric, delta.attributes
         known = self._series_count.get(metric, 0)
+        names = self._definitions[metric].names
+        if names and known >= self._max_series // 2:
+            attributes = tuple(pair for pair in attributes if pair[0] not in names)
+            if (key := self._keys.get((metric, attributes))) is not None:
+                return key
         if known >= self._max_series - 1:
             attributes = OVERFLOW
             if (key := self._keys.get((metric, OVERFLOW))) is not None:

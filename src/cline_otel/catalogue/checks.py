@@ -79,10 +79,16 @@ def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
         has_examples = attribute.type == "bool" or attribute.values is not None or attribute.values_from is not None
         if attribute.example is None and not has_examples:
             yield f"{where}: has no example: add one here"
-        if "metric" in attribute.serves and attribute.cardinality != "low":
-            yield f"{where}: a metric attribute must be of low cardinality: take 'metric' out of its serves"
-        if "metric" in attribute.serves and attribute.privacy not in ("safe", "bounded"):
-            yield f"{where}: a metric attribute must be safe or bounded: take 'metric' out of its serves"
+        if "metric" in attribute.serves and not _is_name(attribute):
+            if attribute.cardinality != "low":
+                yield f"{where}: a metric attribute must be of low cardinality: take 'metric' out of its serves"
+            if attribute.privacy not in ("safe", "bounded"):
+                yield f"{where}: a metric attribute must be safe or bounded: take 'metric' out of its serves"
+
+
+def _is_name(attribute: model.Attribute) -> bool:
+    """Whether it stands for a name that somebody chose for a thing, never for a person or what belongs to one."""
+    return attribute.privacy == "pseudonym" and attribute.group == "names"
 
 
 def _add_attribute(signal: model.Serves) -> str:
@@ -98,9 +104,16 @@ def _check_metrics(table: model.MetricsFile, attributes: Mapping[str, model.Attr
             yield f"{where}: histograms, and only they, have boundaries: add them here, or take them out"
         if metric.boundaries is not None and metric.boundaries not in table.boundaries:
             yield f"{where}: no boundaries {metric.boundaries!r}: add them to [boundaries] in metrics.toml"
-        for attribute in metric.attributes:
+        for attribute in (*metric.attributes, *metric.names):
             if attribute not in attributes or "metric" not in attributes[attribute].serves:
                 yield f"{where}: {attribute} is no metric attribute: {_add_attribute('metric')}"
+            elif _is_name(attributes[attribute]) != (attribute in metric.names):
+                yield (
+                    f"{where}: {attribute} stands in the wrong list: add it to names here if somebody chose what it "
+                    "names, else to attributes, and take it out of the other"
+                )
+        if metric.instrument == "gauge" and metric.names:
+            yield f"{where}: a gauge has no budget of series that names could use up: take its names out"
     for name, bounds in table.boundaries.items():
         if sorted(set(bounds)) != bounds:
             yield f"metrics.toml: boundaries: {name} must ascend: write each bound once, the lowest first"
@@ -161,7 +174,7 @@ def _check_served(
         "span": {name for span in spans.spans.values() for name in span.attributes} | on_span_events,
         "log": {*log_events.common.carries}
         | {name for log_event in log_events.log_events.values() for name in log_event.carries},
-        "metric": {name for metric in metrics.metrics.values() for name in metric.attributes},
+        "metric": {name for metric in metrics.metrics.values() for name in (*metric.attributes, *metric.names)},
     }
     where = {
         "span": "a span's attributes in spans.toml, or to a log record that is a span event too",
@@ -202,17 +215,17 @@ def _check_log_events(
         )
         for attribute in sorted(read - carried):
             yield f"{where}: uses {attribute} but does not carry it: add it to its carries here"
-        if log_event.counts is not None:
-            counter = metrics.metrics.get(log_event.counts)
+        for counts in log_event.counts:
+            counter = metrics.metrics.get(counts)
             if counter is None or counter.instrument != "counter":
                 yield (
-                    f"{where}: {log_event.counts} is no counter: "
+                    f"{where}: {counts} is no counter: "
                     "add it to [metrics] in metrics.toml as one, or take it out of counts"
                 )
             else:
-                for attribute in sorted(set(counter.attributes) - carried):
+                for attribute in sorted({*counter.attributes, *counter.names} - carried):
                     yield (
-                        f"{where}: counts {log_event.counts} but does not carry {attribute}: "
+                        f"{where}: counts {counts} but does not carry {attribute}: "
                         "add it to its carries here, or take it out of the metric's attributes in metrics.toml"
                     )
 

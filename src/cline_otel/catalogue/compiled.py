@@ -126,7 +126,7 @@ class LogEventDefinition(msgspec.Struct, frozen=True):
     body_parts: tuple[tuple[str, str], ...]
     sets: tuple[tuple[str, str], ...]
     carries: tuple[str, ...]
-    counts: str
+    counts: tuple[str, ...]
     span_event: bool
 
 

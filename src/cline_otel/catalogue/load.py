@@ -149,7 +149,7 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
         steering = steering_fields(event_type)
         private = _class_by_field(table.common.private, event.private)
         fields = table.common.fields | event.fields
-        handlers = shared | dict.fromkeys((*dict(event.when), *private), ())
+        handlers = shared | dict.fromkeys((*dict(event.when), *private, *event.unused), ())
         for field, targets in (fields | table.common.fallbacks).items():
             said = [private[field]] if field in private else []
             slot = ATTRIBUTE if field in fields else FALLBACK
@@ -232,7 +232,7 @@ def _compile_log_event(
         ),
         sets=tuple(log_event.sets.items()),
         carries=tuple(name for name in dict.fromkeys([*common, *log_event.carries]) if name not in excluded),
-        counts=log_event.counts or "",
+        counts=log_event.counts,
         span_event=log_event.span_event,
     )
 
@@ -325,6 +325,7 @@ def load(
             unit=metric.unit,
             description=metric.description,
             value_type=metric.value_type,
+            names=tuple(metric.names),
             boundaries=tuple(tables.metrics.boundaries[metric.boundaries]) if metric.boundaries else (),
         )
         for name, metric in tables.metrics.metrics.items()
@@ -334,7 +335,7 @@ def load(
         attributes=tables.attributes.attributes,
         metrics=metrics,
         metric_attributes={
-            name: tuple(attribute for attribute in metric.attributes if attribute not in policy.excluded)
+            name: tuple(each for each in (*metric.attributes, *metric.names) if each not in policy.excluded)
             for name, metric in tables.metrics.metrics.items()
         },
         spans={name: _compile_span(span, policy.excluded) for name, span in tables.spans.spans.items()},

@@ -19,6 +19,10 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""One name, or several."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,11 +91,12 @@ class AttributesFile(_Strict):
 class Metric(_Published):
     """A metric: instrument, unit, attributes."""
 
-    instrument: Literal["counter", "histogram"]
+    instrument: Literal["counter", "histogram", "gauge"]
     unit: str
     convention: Literal["semconv", "genai", "cline"]
     description: str
     attributes: list[str]
+    names: list[str] = []
     value_type: Literal["int", "double"] = "double"
     boundaries: str | None = None
 
@@ -195,7 +200,7 @@ class LogEventEntry(_Published):
     severity_by: dict[str, dict[str, SeverityName]] = {}
     sets: dict[str, str] = {}
     carries: list[str] = []
-    counts: str | None = None
+    counts: Names = ()
     span_event: bool = False
 
 
@@ -212,10 +217,6 @@ class LogEventsFile(_Strict):
     log_events: dict[str, LogEventEntry]
 
 
-Targets = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
-"""The attributes that a field becomes: one name, or several."""
-
-
 class EventEntry(_Strict):
     """An upstream event: what it means and what becomes of it."""
 
@@ -224,16 +225,17 @@ class EventEntry(_Strict):
     log_event: str | None = None
     known_to: frozenset[str] = frozenset()
     when: dict[str, frozenset[str]] = {}
-    fields: dict[str, Targets] = {}
+    fields: dict[str, Names] = {}
     classified: dict[str, str] = {}
     private: dict[PrivacyClass, list[str]] = {}
+    unused: list[str] = []
 
 
 class SourceCommon(_Strict):
     """Fields that any event of a source may have."""
 
-    fields: dict[str, Targets]
-    fallbacks: dict[str, Targets] = {}
+    fields: dict[str, Names]
+    fallbacks: dict[str, Names] = {}
     ignored: list[str]
     private: dict[PrivacyClass, list[str]]
     pseudonyms: frozenset[str] = frozenset()

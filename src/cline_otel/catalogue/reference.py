@@ -115,7 +115,7 @@ def _metric(name: str, metric: model.Metric, table: model.MetricsFile) -> Iterab
         (name,),
         instrument,
         (metric.unit,),
-        tuple(metric.attributes),
+        (*metric.attributes, *metric.names),
         metric.description,
         _CONVENTIONS[metric.convention],
         _since(metric),
@@ -131,7 +131,7 @@ def _log_record(name: str, entry: model.LogEventEntry) -> Iterable[Cell]:
         ", ".join(severities),
         entry.body,
         tuple(entry.carries),
-        (entry.counts,) if entry.counts else "",
+        entry.counts,
         "yes" if entry.span_event else "",
         _since(entry),
     )
@@ -235,9 +235,11 @@ at which the source saw it ([fidelity.md](fidelity.md))."""
 
 _METRICS: Final = """\
 Each series counts from a start time of its own. Never a session, run, call or user is an attribute of a metric. A
-metric with too many series collects the rest in one with `otel.metric.overflow`. `CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES`
-names attributes of the resource that are on every data point too: what counts is the value they have when an event is
-taken in, and a total is never given another one."""
+metric has up to 2,000 series, one of them, with `otel.metric.overflow`, for all that exceeds them. Names that
+somebody chose, which leave as pseudonyms, use up half of them at most: what has a new one then counts without it.
+Gauges say what holds when they are sent. `CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES` names attributes of the resource that
+are on every data point too: what counts is the value they have when an event is taken in, and a total is never given
+another one."""
 
 _LOGS: Final = """\
 Each has an event name, a severity, the trace and span that it belongs to, and, as far as they are known, {common}.

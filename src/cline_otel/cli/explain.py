@@ -19,6 +19,7 @@ from cline_otel.catalogue.document import (
     privacy_sections,
     withheld_fields,
 )
+from cline_otel.catalogue.field_classes import UNMAPPED, unmapped_fields
 from cline_otel.catalogue.load import Tables
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
@@ -68,6 +69,7 @@ def explain_event(name: str | None) -> None:
         event = table.events.get(entry.name) or table.prefixes[entry.name]
         _print_entry(console, source, entry, catalogue, tables)
         _print_fields(console, entry, event, tables.attributes)
+        _print_unmapped(console, [field for named, field in unmapped_fields(table) if named == entry.name])
         if entry.kind != "ignored":
             _print_shared_fields(console, entry, event, table.common, tables.attributes)
     for source, meaning in elsewhere:
@@ -111,6 +113,14 @@ def _list_all(catalogue: Catalogue, tables: Tables) -> None:
     for name, source, becomes, meaning in listed:
         console.print(f"[bold]{escape(name):<{name_cells}}[/]  {source:<{source_cells}}  {becomes}", highlight=False)
         console.print(f"  [dim]{escape(meaning)}[/]", highlight=False)
+    left_out = [f"{name}: {field}" for table in tables.vocabularies.values() for name, field in unmapped_fields(table)]
+    _print_unmapped(console, left_out or ["none"])
+
+
+def _print_unmapped(console: Console, fields: list[str]) -> None:
+    """Fields that could leave and should, and do not: what the catalogue has yet to say."""
+    if fields:
+        console.print(f"[bold]{UNMAPPED.capitalize()}:[/] {escape(', '.join(fields))}", highlight=False)
 
 
 def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: Catalogue, tables: Tables) -> None:
@@ -120,7 +130,7 @@ def _print_entry(console: Console, source: str, entry: SourceEvent, catalogue: C
     if entry.log_event:
         log_event = catalogue.log_events[entry.log_event]
         body = "".join(literal + (f"{{{name}}}" if name else "") for literal, name in log_event.body_parts)
-        counted = f"; counts in {log_event.counts}" if log_event.counts else ""
+        counted = f"; counts in {', '.join(log_event.counts)}" if log_event.counts else ""
         _say(console, f"{log_event.severity.name}: {body}{counted}")
     if entry.known_to:
         owners = ", ".join(sorted(entry.known_to))

@@ -27,7 +27,9 @@ from cline_otel.encode.wire import (
 )
 from cline_otel.signals import Exemplar, ExponentialBuckets, MetricDefinition, MetricPoint, MetricTotal, Temporality
 
-# Field numbers of opentelemetry.proto.metrics.v1 Metric, Sum, Histogram, ExponentialHistogram and their data points.
+# Field numbers of opentelemetry.proto.metrics.v1 Metric, of what it can be (Gauge, Sum, Histogram,
+# ExponentialHistogram) and of their data points.
+_GAUGE = 5
 _SUM = 7
 _HISTOGRAM = 9
 _EXPONENTIAL_HISTOGRAM = 10
@@ -69,7 +71,7 @@ def encode_metrics(
     resource_and_scope: ResourceAndScope,
     temporality: Temporality,
 ) -> bytes:
-    """An ``ExportMetricsServiceRequest``: counters as monotonic sums, histograms with explicit or exponential buckets.
+    """An ``ExportMetricsServiceRequest``: counters are monotonic sums, histograms have explicit or exponential buckets.
 
     Equal points give equal bytes in whatever order they come: metrics stand in the order of
     ``definitions``, the series of a metric in that of their encoded attributes, the points of a series in that of their
@@ -81,7 +83,7 @@ def encode_metrics(
         points: of any series, at any times.
         definitions: what each metric is, by name.
         resource_and_scope: of whom the request is.
-        temporality: whether the points are totals or growth.
+        temporality: whether the points are totals or growth; gauges have none.
     """
     by_metric: dict[str, list[MetricPoint]] = {}
     for point in points:
@@ -96,7 +98,9 @@ def encode_metrics(
 
 
 def _encode_metric(definition: MetricDefinition, points: list[MetricPoint], temporality: bytes) -> bytes:
-    if definition.instrument != "histogram":
+    if definition.instrument == "gauge":
+        data = length_delimited(_GAUGE, _number_points(definition, points))
+    elif definition.instrument != "histogram":
         data = length_delimited(_SUM, _number_points(definition, points) + temporality + _MONOTONIC)
     elif any(point.total.exponential is not None for point in points):
         data = length_delimited(_EXPONENTIAL_HISTOGRAM, _exponential_points(definition, points) + temporality)
@@ -184,6 +188,8 @@ def _exemplars(field: int, definition: MetricDefinition, exemplars: Iterable[Exe
 
 
 def _times(point: MetricPoint) -> bytes:
+    if not point.started_at_ns:
+        return b"%b%b" % (_TIME, pack_uint64(point.at_ns))
     return b"%b%b%b%b" % (_START_TIME, pack_uint64(point.started_at_ns), _TIME, pack_uint64(point.at_ns))
 
 

@@ -99,20 +99,31 @@ class DeltaOutbox:
         row, now_ns = self._requests.waiting(self._destination), self._clock_ns()
         if row is None or (row.id == self._formed_again and now_ns - row.created_at_ns <= self._old_after_ns):
             return False
-        self._formed_again = row.id
-        self._requests.replace(row.id, as_of(row.payload, now_ns), now_ns)
-        return True
+        payload = as_of(row.payload, now_ns)
+        if payload:
+            self._formed_again = row.id
+            self._requests.replace(row.id, payload, now_ns)
+        return payload != b""
 
 
 def as_of(payload: bytes, at_ns: int) -> bytes:
-    """A metrics request whose points are as of another time; when each began stays."""
+    """A metrics request whose points are as of another time; when each began stays.
+
+    A gauge holds for its own time only, so it is left out; of nothing but gauges nothing is left, and no bytes.
+    """
     request = ExportMetricsServiceRequest.FromString(payload)
+    left = False
     for resource_metrics in request.resource_metrics:
         for scope_metrics in resource_metrics.scope_metrics:
+            lasting = [metric for metric in scope_metrics.metrics if not metric.HasField("gauge")]
+            if len(lasting) < len(scope_metrics.metrics):
+                del scope_metrics.metrics[:]
+                scope_metrics.metrics.extend(lasting)
             for metric in scope_metrics.metrics:
+                left = True
                 for point in getattr(metric, metric.WhichOneof("data") or "").data_points:
                     point.time_unix_nano = at_ns
-    return request.SerializeToString(deterministic=True)
+    return request.SerializeToString(deterministic=True) if left else b""
 
 
 class DeltaMetricReader:

@@ -417,6 +417,22 @@ function onStatusNotice(state, context, nowMs) {
   ];
 }
 
+// What a value of which nothing is known turns out to be.
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, unknown>}
+ */
+const isObject = (value) => typeof value === "object" && value !== null;
+
+/**
+ * The parts of a message's content; none where it is a text.
+ *
+ * @param {unknown} content
+ * @returns {readonly MessagePart[]}
+ */
+const partsOf = (content) => (Array.isArray(content) ? content : []);
+
 // Model calls: start, first chunk, end and usage.
 
 
@@ -477,6 +493,16 @@ function reasoningTokensOf(context, model) {
 }
 
 /**
+ * How many tools an answer asks for; undefined where its parts are not there to be counted.
+ *
+ * @param {Foreign<{ content?: unknown }>} message
+ */
+function toolCallsIn(message) {
+  const content = message?.content;
+  return Array.isArray(content) ? partsOf(content).filter((part) => part?.type === "tool-call").length : undefined;
+}
+
+/**
  * @param {State} state
  * @param {AfterModelContext} context
  * @param {number} nowMs
@@ -508,6 +534,7 @@ function onAfterModel(state, context, nowMs) {
       cache_write_tokens: integer(usage?.cacheWriteTokens),
       reasoning_tokens: reasoningTokensOf(context, model),
       cost_usd: amount(usage?.cost),
+      tool_calls: toolCallsIn(message),
       error_type: context?.finishReason === "error" ? (word(snapshot?.lastErrorClass) ?? OTHER) : undefined,
     }),
   ];
@@ -700,7 +727,7 @@ const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
 
 /**
  * @param {Buffer} key
- * @param {"client" | "id" | "model" | "tool"} kind
+ * @param {"client" | "id" | "mcp_server" | "model" | "tool"} kind
  * @param {string} name
  */
 const pseudonymOf = (key, kind, name) =>
@@ -719,6 +746,8 @@ const pseudonymOf = (key, kind, name) =>
  * @property {(name: string) => { tool_name: string, tool_name_hash?: string }} tool gives the fields that name a tool
  * @property {(name: string) => string} client gives the known name of what runs Cline; of any other the pseudonym
  * @property {(name: string) => string} model gives the public part of a model's name; of any other name the pseudonym
+ * @property {(name: string) => { mcp_server?: string, mcp_server_hash?: string }} server gives the fields that name an
+ *   MCP server
  */
 
 /**
@@ -741,6 +770,8 @@ function createPseudonyms(content) {
   const ids = new Map();
   /** @type {Map<string, string>} */
   const tools = new Map();
+  /** @type {Map<string, string>} */
+  const servers = new Map();
 
   /**
    * @param {"client" | "model"} kind
@@ -762,6 +793,7 @@ function createPseudonyms(content) {
       builtInTools = new Set(names);
       plainNames = plain === true;
       tools.clear();
+      servers.clear();
     },
     identifier: (id) => {
       if (WHOLE_ID.test(id)) return id;
@@ -779,6 +811,13 @@ function createPseudonyms(content) {
     },
     model: (name) => publicModelName(name) ?? custom("model", name),
     client: (name) => knownClient(name) ?? custom("client", name),
+    server: (name) => {
+      if (plainNames) return { mcp_server: plainToolName(name) ?? OTHER };
+      if (key === undefined) return {};
+      const hash = servers.get(name) ?? pseudonymOf(key, "mcp_server", name);
+      keep(servers, name, hash, LIMITS.toolPseudonyms);
+      return { mcp_server_hash: hash };
+    },
   };
   if (content !== undefined) pseudonyms.learn(content);
   return pseudonyms;
@@ -808,7 +847,7 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
-const NAME_FIELDS = new Set(["tool_name", "client_name", "model"]);
+const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model"]);
 
 /**
  * @param {string} field
@@ -817,6 +856,7 @@ const NAME_FIELDS = new Set(["tool_name", "client_name", "model"]);
  */
 function publishedName(field, name, pseudonyms) {
   if (field === "tool_name") return pseudonyms.tool(name);
+  if (field === "mcp_server") return pseudonyms.server(name);
   return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
 }
 
@@ -843,22 +883,6 @@ function published(entry, pseudonyms) {
   return result;
 }
 
-// What a value of which nothing is known turns out to be.
-
-/**
- * @param {unknown} value
- * @returns {value is Record<string, unknown>}
- */
-const isObject = (value) => typeof value === "object" && value !== null;
-
-/**
- * The parts of a message's content; none where it is a text.
- *
- * @param {unknown} content
- * @returns {readonly MessagePart[]}
- */
-const partsOf = (content) => (Array.isArray(content) ? content : []);
-
 // What became of a tool call, read from its result and from the head of its error, of which no word is kept.
 
 
@@ -871,7 +895,7 @@ const DENIALS = [
   /^Tool approval (?:request|callback)/,
   /^Tool execution is disabled for provider /,
   /^Desktop tool approval /,
-  /^User rejected the tool call/,
+  /^User (?:rejected the tool call|denied the tool execution)/,
   /^Permission request (?:was cancelled|failed)/,
   /^Denied by /,
   /^Hub shutting down before approval/,
@@ -889,14 +913,14 @@ const AGENT_FAILURES = new Set(["error", "failed", "aborted"]);
 const errorText = (value) => (typeof value === "string" ? value.slice(0, ERROR_HEAD_CHARACTERS) : "");
 
 /**
- * Whether Cline names this tool as it names those of MCP servers: `<server>__<tool>`.
+ * The server of a tool that is named as Cline names those of MCP servers: `<server>__<tool>`; undefined for others.
  *
  * @param {unknown} name
  */
-function isMcpName(name) {
-  if (typeof name !== "string") return false;
+function mcpServerIn(name) {
+  if (typeof name !== "string") return undefined;
   const at = name.indexOf("__");
-  return at > 0 && at + 2 < name.length;
+  return at > 0 && at + 2 < name.length ? chosen(name.slice(0, at)) : undefined;
 }
 
 /**
@@ -949,7 +973,7 @@ function outcomeOf(name, result, ran) {
   const parts = (Array.isArray(output) ? output : [output]).filter(isObject);
   const hasContent = isObject(output) && Array.isArray(output.content);
   const failed = failureOf(result, parts);
-  const mcp = isMcpName(name) && (hasContent || (failed && ran));
+  const mcp = mcpServerIn(name) !== undefined && (hasContent || (failed && ran));
   if (!failed) return { outcome: "success", is_mcp: mcp || undefined };
   const texts = parts.map((part) => errorText(part.error)).filter((text) => text !== "");
   const exitCode = exitCodeIn(texts);
@@ -1213,6 +1237,123 @@ function onSetup(state, context, nowMs) {
   return [record("session.claimed", nowMs, fields)];
 }
 
+// What an editing tool changed, in numbers: lines and files. No line and no path is kept.
+
+
+/** @typedef {Record<string, FieldValue | undefined>} Change */
+
+const CREATED = "File created successfully";
+// Two texts whose differing lines make more pairs than this are counted as if all of them differed.
+const MOST_PAIRS = 250_000;
+
+/** @param {string} text */
+const linesOf = (text) => text.split(/\r\n|\n/);
+
+/**
+ * How many lines two texts have in common, in the same order.
+ *
+ * @param {readonly string[]} before
+ * @param {readonly string[]} after
+ */
+function commonLines(before, after) {
+  let lengths = new Uint32Array(after.length + 1);
+  for (const line of before) {
+    const next = new Uint32Array(after.length + 1);
+    for (let at = 0; at < after.length; at++)
+      next[at + 1] = line === after[at] ? (lengths[at] ?? 0) + 1 : Math.max(lengths[at + 1] ?? 0, next[at] ?? 0);
+    lengths = next;
+  }
+  return lengths[after.length] ?? 0;
+}
+
+/**
+ * What replacing a text by another removes and adds, line by line, as a diff counts it.
+ *
+ * @param {string} oldText
+ * @param {string} newText
+ */
+function replaced(oldText, newText) {
+  const before = linesOf(oldText);
+  const after = linesOf(newText);
+  const shorter = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < shorter && before[head] === after[head]) head++;
+  let tail = 0;
+  while (tail < shorter - head && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
+  const removed = before.slice(head, before.length - tail);
+  const added = after.slice(head, after.length - tail);
+  const common = removed.length * added.length > MOST_PAIRS ? 0 : commonLines(removed, added);
+  return { lines_added: added.length - common, lines_removed: removed.length - common };
+}
+
+/**
+ * The tool `editor`: it creates a file that is not there, inserts lines, or replaces a text that is there once.
+ *
+ * @param {Record<string, unknown>} input
+ * @param {unknown} answer
+ * @returns {Change}
+ */
+function editorChange({ new_text: newText, old_text: oldText, insert_line: insertLine }, answer) {
+  if (typeof newText !== "string") return {};
+  if (insertLine !== undefined && insertLine !== null)
+    return { lines_added: linesOf(newText).length, lines_removed: 0, files_modified: 1 };
+  if (typeof answer === "string" && answer.startsWith(CREATED)) {
+    const lines = linesOf(newText);
+    // A line break at the end ends the last line and begins none.
+    return { lines_added: lines.length - (lines.at(-1) === "" ? 1 : 0), lines_removed: 0, files_created: 1 };
+  }
+  return typeof oldText === "string" ? { ...replaced(oldText, newText), files_modified: 1 } : {};
+}
+
+/** @type {readonly [string, string][]} */
+const PATCH_FILES = [
+  ["*** Add File: ", "files_created"],
+  ["*** Update File: ", "files_modified"],
+  ["*** Delete File: ", "files_deleted"],
+];
+
+/**
+ * The tool `apply_patch`: its lines say what they do. How many lines a deleted file had it does not say.
+ *
+ * @param {unknown} patch
+ * @returns {Change}
+ */
+function patchChange(patch) {
+  if (typeof patch !== "string") return {};
+  /** @type {Record<string, number>} */
+  const change = { lines_added: 0, lines_removed: 0 };
+  /** @param {string} field */
+  const count = (field) => (change[field] = (change[field] ?? 0) + 1);
+  for (const line of linesOf(patch)) {
+    if (line.startsWith("+")) count("lines_added");
+    else if (line.startsWith("-")) count("lines_removed");
+    else {
+      const file = PATCH_FILES.find(([marker]) => line.startsWith(marker));
+      if (file !== undefined) count(file[1]);
+    }
+  }
+  return change;
+}
+
+/**
+ * What a tool call that succeeded changed, as fields of a record; nothing for tools that edit no files themselves.
+ *
+ * @param {ToolCall} toolCall
+ * @param {ToolResult} result
+ * @returns {Change}
+ */
+function changeOf(toolCall, { output }) {
+  const input = /** @type {unknown} */ (toolCall?.input);
+  switch (toolCall?.toolName) {
+    case "editor":
+      return isObject(input) ? editorChange(input, isObject(output) ? output.result : output) : {};
+    case "apply_patch":
+      return patchChange(isObject(input) ? input.input : input);
+    default:
+      return {};
+  }
+}
+
 // Tool calls: their order within an iteration, their start, and their end, which two hooks report.
 
 
@@ -1286,6 +1427,7 @@ function onToolStarted(state, context, nowMs) {
  * @param {boolean} ran
  */
 function toolFinished(run, { iteration, ordinal, toolCall }, times, result, ran) {
+  const outcome = outcomeOf(toolCall?.toolName, result, ran);
   return record("tool_call.finished", times.endedAtMs, {
     agent_id: run.agentId,
     run_id: run.runId,
@@ -1296,8 +1438,10 @@ function toolFinished(run, { iteration, ordinal, toolCall }, times, result, ran)
     started_at_ms: times.startedAtMs,
     ended_at_ms: times.endedAtMs,
     duration_ms: times.durationMs,
-    ...outcomeOf(toolCall?.toolName, result, ran),
+    ...outcome,
+    mcp_server: outcome.is_mcp ? mcpServerIn(toolCall?.toolName) : undefined,
     output_bytes: sizeBytes(result.output),
+    ...(outcome.outcome === "success" ? changeOf(toolCall, result) : undefined),
   });
 }
 

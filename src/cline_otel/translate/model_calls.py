@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, cast
 
 from cline_otel.events import AttributeValue, LifecycleEvent, ModelCallFinished, ModelCallStarted, ModelCallUsage
 from cline_otel.signals import count
+from cline_otel.translate.active_time import note_closed
 from cline_otel.translate.conventions import number, with_inclusive_input
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.spans import SpanBuilder
@@ -100,6 +101,8 @@ class ModelCalls:
     def finish(self, given: ModelCallInput) -> None:
         """closes the call with its usage or its error"""
         call, event = given.call, cast(ModelCallFinished, given.event)
+        if event.requested_tool_calls is not None:
+            given.run.tools_requested = {given.iteration: event.requested_tool_calls}
         call.first_chunk_at_ns = event.first_chunk_at_ns
         call.ended_at_ns = given.at_ns
         call.attributes |= event.attributes
@@ -134,6 +137,9 @@ class ModelCalls:
     def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
         del run.model_calls[given.iteration]
+        ended_at_ns = max(call.ended_at_ns or 0, call.started_at_ns)
+        note_closed(run, call.started_at_ns, ended_at_ns)
+        self._spans.active_time(run, ended_at_ns)
         values = call.attributes
         run.model_call_count += 1
         run.input_tokens += number(values.get("gen_ai.usage.input_tokens"))

@@ -6,8 +6,9 @@ from typing import Final
 
 from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
-from cline_otel.events import AttributeValue
+from cline_otel.events import AttributeValue, ToolCallNamed
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
+from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
 from cline_otel.translate.state import Run
 
@@ -93,6 +94,21 @@ class Output:
             metrics.append(MetricDelta("cline.cost.computed", computed, model, occurred_at_ns))
         return unpriced_tokens
 
+    def tool_used(self, event: ToolCallNamed) -> None:
+        """A tool call that has no span."""
+        self.measure("cline.tool.calls", 1, with_reported_outcome(event), event.occurred_at_ns)
+        self.tool_approval(event)
+
+    def tool_approval(self, event: ToolCallNamed) -> None:
+        """What was decided before a tool ran, if its source says that; one that did not run then was denied."""
+        if event.auto_approved is None:
+            return
+        decision = "auto_approved"
+        if not event.auto_approved:
+            decision = "denied" if event.attributes.get("cline.success") is False else "approved"
+        values = {**event.attributes, "cline.approval.decision": decision}
+        self.measure("cline.approvals", 1, values, event.occurred_at_ns)
+
     def log(
         self,
         log_event: LogEventDefinition,
@@ -121,8 +137,8 @@ class Output:
                 occurred_at_ns, log_event.name, severity, body, attributes, trace_id, span_id if trace_id else b""
             )
         )
-        if log_event.counts:
-            self.measure(log_event.counts, 1, values, occurred_at_ns)
+        for metric in log_event.counts:
+            self.measure(metric, 1, values, occurred_at_ns)
 
 
 def pick(names: tuple[str, ...], values: dict[str, AttributeValue]) -> Attributes:

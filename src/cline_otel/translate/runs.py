@@ -92,6 +92,9 @@ class Runs:
         session.current_run[source] = run.key
         for name, value in session.attributes.items():
             run.attributes.setdefault(name, value)
+        if session.is_new:
+            session.is_counted = True
+            self._spans.output.measure("cline.sessions", 1, {}, run.started_at_ns)
         if session.last_root is None:
             if not session.lost:
                 self._spans.output.measure("cline.task.started", 1, run.attributes, run.started_at_ns)

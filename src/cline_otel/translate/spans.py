@@ -10,6 +10,7 @@ from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, SpanDefinition
 from cline_otel.events import AttributeValue
 from cline_otel.signals import SpanEvent, SpanLink, SpanRecord, StatusCode
+from cline_otel.translate.edits import EDITING_TOOLS, measure_edit_call
 from cline_otel.translate.output import Output, pick
 from cline_otel.translate.state import ModelCall, Run, RunKey, ToolCall
 
@@ -94,12 +95,26 @@ class SpanBuilder:
         output.measure("cline.tool.calls", 1, values, ended_at_ns)
         if call.is_mcp:
             output.measure("cline.feature.used", 1, {"cline.feature.kind": "mcp"}, ended_at_ns)
+            output.measure("cline.mcp.calls", 1, values, ended_at_ns)
+        if values["gen_ai.tool.name"] in EDITING_TOOLS:
+            if "gen_ai.request.model" in run.attributes:
+                values["gen_ai.request.model"] = run.attributes["gen_ai.request.model"]
+            measure_edit_call(output, values, ended_at_ns)
+        if is_error and values["error.type"] == "denied":
+            output.measure("cline.approvals", 1, {**values, "cline.approval.decision": "denied"}, ended_at_ns)
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._tool_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
         if is_error:
             values["cline.duration_ms"] = seconds * 1e3
             uid = ids.log_record_uid("cline.tool_call.failed", span_id.hex())
             output.log(self._log_events["cline.tool_call.failed"], ended_at_ns, values, run, span_id, uid)
+
+    def active_time(self, run: Run, occurred_at_ns: int) -> None:
+        """How long an agent has worked since it was last measured, if at all."""
+        if run.active_ns:
+            values = {**run.attributes, "gen_ai.agent.name": run.agent_name}
+            self.output.measure("cline.active.time", run.active_ns / 1e9, values, occurred_at_ns)
+            run.active_ns = 0
 
     def run_started(self, run: Run) -> None:
         """A root run begins: a count and a log record. Subagents and teammates are counted as features in use."""
@@ -146,6 +161,7 @@ class SpanBuilder:
             values.pop("error.type", None)
         span_id = ids.run_span_id(run.agent_id, run.run_id)
         span = (ids.trace_id(*run.root), span_id)
+        self.active_time(run, ended_at_ns)
         if not incomplete:
             output.measure("gen_ai.invoke_agent.duration", seconds, values, ended_at_ns, span)
         if run.is_root:

@@ -79,7 +79,9 @@ class Run(msgspec.Struct, array_like=True):
     ``buffered`` are the events that wait until the run has an owner. ``prompt_...`` counts on the root run only: all
     calls for its prompt, those of subagents and teammates among them; ``prompt_cost_usd`` is None while none of them
     has a known cost, and ``has_known_cost`` says whether one of the run's own has: a free one costs 0.
-    ``agent_number`` is that of the agent.
+    ``agent_number`` is that of the agent. ``active`` are calls that are over, from and to, while others beside them
+    are not; ``active_ns`` is active time up to ``active_until_ns`` that is not measured yet. ``tools_requested`` is
+    how many tools the last answer asked for, by iteration.
     """
 
     agent_id: str
@@ -118,6 +120,10 @@ class Run(msgspec.Struct, array_like=True):
     prompt_unpriced_tokens: int = 0
     has_known_cost: bool = False
     agent_number: int = 0
+    active: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    active_until_ns: int = 0
+    active_ns: int = 0
+    tools_requested: dict[int, int] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> RunKey:
@@ -143,6 +149,7 @@ class Run(msgspec.Struct, array_like=True):
         """Keeps what later events may still ask of a closed run: its root, owner and session."""
         self.attributes, self.model_calls, self.tool_calls = {}, {}, []
         self.tools_started, self.model_attempts, self.span_events, self.buffered = {}, {}, [], []
+        self.active, self.tools_requested = [], {}
 
 
 class Agent(msgspec.Struct, array_like=True):
@@ -163,7 +170,8 @@ class Session(msgspec.Struct, array_like=True):
 
     ``lost`` stands for a stored session that could not be read: it keeps the ids of further log records apart from
     those of before, which counted the same, and says that runs went before. Empty where nothing was lost.
-    ``agent_numbers`` has the last number that an agent of each name got.
+    ``agent_numbers`` has the last number that an agent of each name got. ``is_counted`` is whether ``cline.sessions``
+    has it; one that had runs before that metric was is not counted again.
     """
 
     claimed_by: list[str] = msgspec.field(default_factory=list)
@@ -175,6 +183,12 @@ class Session(msgspec.Struct, array_like=True):
     last_at_ns: int = 0
     lost: str = ""
     agent_numbers: dict[str, int] = msgspec.field(default_factory=dict)
+    is_counted: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether ``cline.sessions`` has yet to count it."""
+        return not self.is_counted and self.last_root is None and not self.lost
 
 
 class Observation(msgspec.Struct, array_like=True):

@@ -25,7 +25,7 @@ from cline_otel.events import (
     ToolCallNamed,
 )
 from cline_otel.signals import StepOutput, count
-from cline_otel.translate.conventions import with_inclusive_input, with_reported_outcome
+from cline_otel.translate.conventions import with_inclusive_input
 from cline_otel.translate.lifecycle import Lifecycle
 from cline_otel.translate.log_events import LogEvents
 from cline_otel.translate.output import Output
@@ -168,7 +168,7 @@ class Translator:
         elif isinstance(event, ModelCallUsage):
             self._output.usage(with_inclusive_input(event), event.occurred_at_ns)
         elif isinstance(event, ToolCallNamed):
-            self._output.measure("cline.tool.calls", 1, with_reported_outcome(event), event.occurred_at_ns)
+            self._output.tool_used(event)
 
     def _report_mode(self, run: Run) -> None:
         """The owner knows each run's mode: the same switch that ``task.mode`` says, once the session is known."""

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, cast
 
 from cline_otel.events import LifecycleEvent, ToolCallFinished, ToolCallNamed, ToolCallStarted
 from cline_otel.signals import count
+from cline_otel.translate.active_time import asks, note_closed
 from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.spans import SpanBuilder
@@ -89,13 +90,14 @@ class ToolCalls:
 
     def name(self, given: ToolCallInput) -> None:
         """closes the call with its name"""
-        given.call.attributes |= with_reported_outcome(cast(ToolCallNamed, given.event))
+        event = cast(ToolCallNamed, given.event)
+        given.call.attributes |= with_reported_outcome(event)
         self.complete(given)
+        self._spans.output.tool_approval(event)
 
     def measure(self, given: ToolCallInput) -> None:
         """counts a call that has no span here"""
-        event = cast(ToolCallNamed, given.event)
-        self._spans.output.measure("cline.tool.calls", 1, with_reported_outcome(event), event.occurred_at_ns)
+        self._spans.output.tool_used(cast(ToolCallNamed, given.event))
         self._count_for_prompt(given.run)
 
     def complete(self, given: ToolCallInput) -> None:
@@ -115,6 +117,8 @@ class ToolCalls:
         run.tool_calls.remove(call)
         run.tool_call_count += 1
         self._count_for_prompt(run)
+        if not asks(call):
+            note_closed(run, call.started_at_ns, max(call.ended_at_ns or 0, call.started_at_ns))
         self._spans.tool_call(run, call, incomplete=incomplete)
         if call.attributes["cline.outcome"] in ("error", "rejected"):
             run.failed_tool_call_count += 1

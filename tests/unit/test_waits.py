@@ -1,0 +1,150 @@
+"""What prompts that are worked on wait for: told by events, as of now, and the same after a restart."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from bench.fixed_key import CATALOGUE
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from cline_otel.encode.resource_and_scope import ResourceAndScope
+from cline_otel.pipeline import Pipeline
+from payloads import log_lines, spool_lines
+
+ORIGIN = ResourceAndScope((), "cline-otel", "", "")
+START_MS = 1_790_000_000_000
+AGENT, RUN = "agent_1790000000100_root00", "run_Golden01"
+CHILD = "agent_1790000000200_child0"
+
+
+def line(event: str, at_ms: int, run_id: str = RUN, agent_id: str = AGENT, **fields: Any) -> bytes:
+    known = {"v": 1, "event": event, "time_unix_ms": START_MS + at_ms, "agent_id": agent_id, "run_id": run_id}
+    return json.dumps(known | fields).encode()
+
+
+def started(at_ms: int = 0, run_id: str = RUN) -> bytes:
+    return line("run.started", at_ms, run_id, session_id="1790000000000_ab12c", agent_kind="root", mode="act")
+
+
+def asks(at_ms: int) -> bytes:
+    return line("model_call.started", at_ms, iteration=1)
+
+
+def answers(at_ms: int, tool_calls: int = 0) -> bytes:
+    return line("model_call.finished", at_ms, iteration=1, model="gpt-5", tool_calls=tool_calls)
+
+
+def calls(at_ms: int, tool: str = "read_files", ordinal: int = 0) -> bytes:
+    return line("tool_call.started", at_ms, iteration=1, ordinal=ordinal, call_id=f"call_{ordinal}", tool_name=tool)
+
+
+def returns(at_ms: int, tool: str = "read_files", ordinal: int = 0) -> bytes:
+    ended = {"started_at_ms": START_MS + at_ms - 1, "ended_at_ms": START_MS + at_ms, "outcome": "success"}
+    call_id = f"call_{ordinal}"
+    return line("tool_call.finished", at_ms, iteration=1, ordinal=ordinal, call_id=call_id, tool_name=tool, **ended)
+
+
+def told(*lines: bytes) -> Pipeline:
+    pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN)
+    pipeline.take(spool_lines(lines))
+    return pipeline
+
+
+def waiting(pipeline: Pipeline, at_ms: int) -> dict[str, tuple[float, float]]:
+    """Prompts and the longest wait in seconds, of those waits that any prompt is in."""
+    values: dict[str, dict[str, float]] = {}
+    for point in pipeline.gauges((START_MS + at_ms) * 1_000_000):
+        values.setdefault(str(dict(point.total.attributes)["cline.run.waits_for"]), {})[point.total.metric] = (
+            point.total.sum
+        )
+    return {
+        waits_for: (each["cline.run.open"], each["cline.run.longest_wait"])
+        for waits_for, each in values.items()
+        if each["cline.run.open"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "waits_for", "since_ms"),
+    [
+        ([started()], "nothing", 0),
+        ([started(), asks(100)], "model", 100),
+        ([started(), asks(100), answers(900)], "nothing", 900),
+        ([started(), asks(100), answers(900, tool_calls=1)], "user", 900),
+        ([started(), asks(100), answers(900, tool_calls=1), calls(950)], "tool", 950),
+        ([started(), asks(100), answers(900, tool_calls=1), calls(950), returns(1_000)], "nothing", 1_000),
+        ([started(), asks(100), answers(900, tool_calls=2), calls(950), returns(1_000)], "user", 1_000),
+        ([started(), asks(100), answers(900, tool_calls=1), calls(950, "ask_question")], "user", 950),
+        (
+            [started(), asks(100), answers(900, tool_calls=2), calls(950, "ask_question"), calls(970, ordinal=1)],
+            "tool",
+            970,
+        ),
+    ],
+)
+def test_a_prompt_waits_for_what_is_open_of_it(lines: list[bytes], waits_for: str, since_ms: int) -> None:
+    assert waiting(told(*lines), 10_000) == {waits_for: (1, (10_000 - since_ms) / 1e3)}
+
+
+def test_the_longest_wait_of_a_kind_is_told_and_every_prompt_counts() -> None:
+    others = [started(at_ms, f"run_Golden0{number}") for number, at_ms in enumerate((3_000, 1_000), 2)]
+    assert waiting(told(started(), asks(500), *others), 4_000) == {"model": (1, 3.5), "nothing": (2, 3.0)}
+
+
+def test_a_subagent_is_a_tool_that_its_prompt_waits_for() -> None:
+    child = line(
+        "run.started",
+        1_000,
+        "run_Golden09",
+        CHILD,
+        parent_agent_id=AGENT,
+        parent_run_id=RUN,
+        parent_iteration=1,
+        parent_ordinal=0,
+        agent_kind="subagent",
+    )
+    asked = line("model_call.started", 1_100, "run_Golden09", CHILD, iteration=1)
+    pipeline = told(started(), asks(100), answers(900, tool_calls=1), calls(950, "spawn_agent"), child, asked)
+    assert waiting(pipeline, 2_950) == {"tool": (1, 2.0)}
+
+
+def test_a_prompt_that_is_over_waits_for_nothing_and_neither_does_one_whose_process_is_gone() -> None:
+    over = told(started(), asks(100), line("run.finished", 200, status="completed"))
+    gone = told(started(), asks(100), line("process.exited", 200, reason="disconnected"))
+    assert waiting(over, 300) == waiting(gone, 300) == {}
+
+
+def test_after_a_restart_the_same_is_waited_for() -> None:
+    before = told(started(), asks(100), answers(900, tool_calls=1))
+    rows = [(key, value) for key, value in before.flush().state.items() if value is not None]
+    after = Pipeline(CATALOGUE, ORIGIN, ORIGIN, rows)
+    assert waiting(after, 5_900) == waiting(before, 5_900) == {"user": (1, 5.0)}
+
+
+def test_the_log_says_not_whether_a_tool_is_still_to_come() -> None:
+    def telemetry(event: str, **properties: Any) -> bytes:
+        known = {"agentId": AGENT, "runId": RUN, "ulid": "1790000000000_ab12c"}
+        record = {"time": "2026-09-21T14:13:20.000Z", "msg": "telemetry.event", "event": event}
+        return json.dumps(record | {"properties": known | properties}).encode()
+
+    pipeline = Pipeline(CATALOGUE, ORIGIN, ORIGIN, claim_wait_ns=0)
+    pipeline.take(log_lines([telemetry("agent.run-started"), telemetry("agent.usage-updated", iteration=1)]))
+    pipeline.advance_clock(START_MS * 1_000_000)
+    pipeline.advance_clock((START_MS + 3_000) * 1_000_000)
+    assert waiting(pipeline, 4_000) == {"nothing": (1, 4.0)}
+
+
+def test_every_wait_is_told_each_time_so_that_what_ends_falls_to_0() -> None:
+    points = told().gauges(START_MS * 1_000_000)
+    request = ExportMetricsServiceRequest.FromString(told().metrics_request(points, "cumulative"))
+    metrics = {each.name: each for each in request.resource_metrics[0].scope_metrics[0].metrics}
+    assert metrics.keys() == {"cline.run.open", "cline.run.longest_wait"}
+    for metric in metrics.values():
+        said = {point.attributes[0].value.string_value: point for point in metric.gauge.data_points}
+        assert said.keys() == {"model", "tool", "user", "nothing"}
+        assert {(point.as_int, point.as_double) for point in said.values()} == {(0, 0.0)}
+        assert {(point.start_time_unix_nano, point.time_unix_nano) for point in said.values()} == {
+            (0, START_MS * 1_000_000)
+        }
