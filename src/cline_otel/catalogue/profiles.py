@@ -129,7 +129,11 @@ def _check_spans(where: str, profile: model.ProfileFile, names: Names) -> Iterat
 
 def _check_metrics(where: str, profile: model.ProfileFile, names: Names) -> Iterator[str]:
     own = names.metrics.metrics
-    yield from _check_apart(where, [*own, *(entry.name for entry in profile.metrics)])
+    # Parts of one metric may be one again, each with a fixed value of its own.
+    parts = {(entry.name, entry.of, tuple(entry.sets.items())): entry.name for entry in profile.metrics if entry.sets}
+    whole = {(name, of): name for name, of, _ in parts}
+    yield from _check_apart(where, [*own, *whole.values(), *(e.name for e in profile.metrics if not e.sets)])
+    yield from _check_apart(where, [f"{e.name} with {e.sets}" for e in profile.metrics if e.sets])
     for entry in profile.metrics:
         here, metric = f"{where}: {entry.name}", own.get(entry.of)
         if metric is None:
