@@ -66,7 +66,11 @@ def pseudonyms_file() -> Path:
 @lru_cache(None)
 def _spool_file(recording: Path) -> Path:
     path = _new_directory() / f"{recording.parent.name}.jsonl"
-    path.write_bytes(spool_lines(recording.read_bytes()))
+    lines = spool_lines(recording.read_bytes()).splitlines(keepends=True)
+    if (recording.parent / "spool").is_dir():
+        # The process is said to end with its last hook call; its own spool may go on.
+        lines = [line for line in lines if b'"event":"process.exited"' not in line]
+    path.write_bytes(b"".join(lines))
     return path
 
 

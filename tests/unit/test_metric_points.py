@@ -218,7 +218,7 @@ def test_history_ends_with_the_totals_in_either_temporality(
     for measurement in sorted(taken, key=lambda each: each.occurred_at_ns):
         totals.add(measurement)
     newest_ns = max((point.at_ns for point in points), default=ended_at_ns)
-    assert ended_at_ns <= newest_ns < ended_at_ns + STEP_NS
+    assert ended_at_ns <= newest_ns <= ended_at_ns + STEP_NS
     for total in totals.all():
         of_series = of(points, total)
         assert of_series[0].total.sum == 0
