@@ -17,14 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cline_otel.encode.resource_and_scope import ResourceAndScope
-from cline_otel.pipeline import SCHEMA_URL, Pipeline
+from cline_otel.pipeline import Pipeline
 from cline_otel.replay import ReplayResult, decode_recording, replay
 from cline_otel.signals import Diagnostics, LogRecord, MetricDelta, SpanRecord, add
 from cline_otel.sources.interface import Payload
 from corpus import CAPTURES, HOUR_NS, capture_paths
 from payloads import decoded
 
-ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", SCHEMA_URL)
+ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", "https://opentelemetry.io/schemas/1.41.0")
 
 KEYED = frozenset(
     {
