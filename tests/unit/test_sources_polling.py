@@ -125,16 +125,37 @@ async def test_the_spool_is_handed_over_before_the_log_and_both_before_the_time(
     station.spool(b"from the plugin\n")
     assert await station.poller.poll_once() is False
     first, second, last = station.journal.batches
-    assert (first.payloads, list(first.cursors)) == (
-        (Payload("plugin", [b"from the plugin"], writer="11-1000"),),
-        [f"spool/{NAME}"],
+    spool_key, of_log = f"spool/{NAME}", log_key(station.log)
+    (spooled,), (logged,) = first.payloads, second.payloads
+    assert (spooled, list(first.cursors)) == (
+        Payload("plugin", [b"from the plugin"], writer="11-1000", place=spooled.place),
+        [spool_key],
     )
-    assert (second.payloads, list(second.cursors)) == (
-        (Payload("cline-log", [b"from the log"]),),
-        [log_key(station.log)],
-    )
+    assert (logged, list(second.cursors)) == (Payload("cline-log", [b"from the log"], place=logged.place), [of_log])
     assert (last.payloads, last.tick_at_ns) == ((), _NOW_NS)
     assert station.journal.ticks() == [_NOW_NS]
+
+
+async def test_a_file_is_one_place_over_all_its_batches_and_another_file_in_its_stead_is_another(
+    station: Station,
+) -> None:
+    station.write_log(b"first\n")
+    station.spool(b"first\n")
+    await station.poller.poll_once()
+    station.write_log(b"second\n")
+    station.spool(b"second\n")
+    await station.poller.poll_once()
+    other = station.log.with_name("other")
+    other.write_bytes(b"third\n")
+    other.replace(station.log)
+    await station.poller.poll_once()
+    places = [
+        [payload.place for batch in station.journal.batches for payload in batch.payloads if payload.source == source]
+        for source in ("plugin", "cline-log")
+    ]
+    assert [len(set(each)) for each in places] == [1, 2]
+    assert [len(each) for each in places] == [2, 3]
+    assert all(map(all, places))
 
 
 async def test_what_is_written_to_both_while_the_spool_is_drained_keeps_the_plugin_first(
