@@ -79,9 +79,11 @@ class Telemetry:
 
     @cached_property
     def metrics(self) -> list[MetricTotal]:
-        """The newest total of every series."""
+        """The newest total of every series; what a gauge says is none."""
         newest: dict[tuple[str, str], tuple[int, MetricTotal]] = {}
         for metric in _records(self.folder / "metrics.jsonl", "resourceMetrics", "scopeMetrics", "metrics"):
+            if "gauge" in metric:
+                continue
             data = metric.get("sum") or metric["histogram"]
             for point in data["dataPoints"]:
                 attributes = _attributes(point)

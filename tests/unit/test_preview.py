@@ -254,17 +254,18 @@ def test_every_event_comes_once_in_time_order_with_every_field_accounted_for(pat
 
 
 def test_a_taken_field_names_its_attribute_and_the_value_that_leaves() -> None:
-    fields = {"ulid": "1795357895961_yuqpi", "mentionType": "file", "contentLength": 4_711}
+    fields = {"ulid": "1795357895961_yuqpi", "mentionType": "file", "contentLength": 4_711, "cline_type": 4_711}
     step = the_step(of_log("task.mention_used", fields))
     assert [(field.field, field.attribute, field.value, field.is_key) for field in step.taken] == [
         ("ulid", "gen_ai.conversation.id", "1795357895961_yuqpi", True),
         ("mentionType", "cline.mention.type", "file", False),
+        ("contentLength", "cline.mention.length", 4_711, False),
     ]
     (withheld,) = step.withheld
     assert (withheld.field, withheld.reason, withheld.privacy, withheld.size, withheld.unit) == (
-        "contentLength",
+        "cline_type",
         "never_read",
-        "safe",
+        "",
         4,
         "bytes",
     )
