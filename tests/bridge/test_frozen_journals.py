@@ -49,7 +49,8 @@ def test_a_frozen_journal_is_opened_continued_and_delivered(folder: Path, tmp_pa
 def in_names_of_then(delivered: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     """What was delivered without attributes and metrics that came since; series that they alone keep apart are one."""
     metrics = {total[0] for total in expected["totals"]}
-    attributes = {name for total in expected["totals"] for name, _ in total[1]}
+    labels = {name for total in expected["totals"] for name, _ in total[1]}
+    attributes: set[str] = set()
     for kind, record in RECORDS.items():
         for value in expected[kind].values():
             attributes |= {attribute.key for each in carriers(read(record, value)) for attribute in each.attributes}
@@ -60,7 +61,7 @@ def in_names_of_then(delivered: dict[str, Any], expected: dict[str, Any]) -> dic
     sums: dict[str, list[Any]] = {}
     for metric, pairs, total, count, buckets in delivered["totals"]:
         if metric in metrics:
-            known = [pair for pair in pairs if pair[0] in attributes]
+            known = [pair for pair in pairs if pair[0] in labels]
             one = sums.setdefault(json.dumps([metric, known]), [metric, known, 0.0, 0, [0] * len(buckets)])
             one[2:] = [round(one[2] + total, 9), one[3] + count, [a + b for a, b in zip(one[4], buckets, strict=True)]]
     then["totals"] = sorted(sums.values())
