@@ -250,6 +250,22 @@ def test_what_comes_after_the_root_is_closed_is_not_in_its_sums() -> None:
     assert sums(outputs, "cline.cost", "cline.cost.basis") == {"computed": pytest.approx(USD)}
 
 
+def test_cost_is_by_the_mode_of_the_prompt_that_it_was_for_subagents_calls_among_it() -> None:
+    outputs = translated(
+        event("run.started", 0, attributes={"cline.mode": "plan"}),
+        *call(1, **{"cline.cost_usd": 0.5}),
+        spawned(2, "b/q", "a/r"),
+        *call(3, "b/q", **{"cline.cost_usd": 0.25}),
+        event("run.finished", 4),
+        *call(5, "b/q", iteration=2, **{"cline.cost_usd": 0.125}),
+        event("run.finished", 6, "b/q"),
+        event("run.started", 7, "d/r", session_id="t"),
+        *call(8, "d/r", **{"cline.cost_usd": 1.0}),
+        event("run.finished", 9, "d/r"),
+    )
+    assert sums(outputs, "cline.cost", "cline.mode") == {"plan": 0.875, None: 1.0}
+
+
 @pytest.mark.parametrize("source", ["plugin", "cline-log", "otlp"])
 def test_a_prompt_s_sums_are_the_same_whoever_tells_it(source: str) -> None:
     """The log and OTLP know of a subagent's calls what they used, though not whose they were."""

@@ -9,7 +9,7 @@ from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, ToolCallNamed
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.conventions import with_reported_outcome
-from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
+from cline_otel.translate.costs import TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
 from cline_otel.translate.state import Run
 
 SpanReference = tuple[bytes, bytes]
@@ -34,9 +34,7 @@ class Output:
         self._token_types = tuple(
             pick(catalogue.metric_attributes["cline.tokens"], {"cline.token.type": each}) for each in TOKEN_TYPES
         )
-        self._cost_bases: dict[AttributeValue, Attributes] = {
-            each: pick(catalogue.metric_attributes["cline.cost"], {"cline.cost.basis": each}) for each in COST_BASES
-        }
+        self._cost_attributes = catalogue.metric_attributes["cline.cost"]
         self._leaves_cost = "cline.cost_usd" not in catalogue.excluded
         self._outputs = StepOutput()
 
@@ -67,9 +65,16 @@ class Output:
         self._outputs.metrics.append(MetricDelta(metric, value, attributes, occurred_at_ns, *span))
 
     def usage(
-        self, values: dict[str, AttributeValue], occurred_at_ns: int, span: SpanReference = NO_SPAN
+        self,
+        values: dict[str, AttributeValue],
+        mode: AttributeValue | None,
+        occurred_at_ns: int,
+        span: SpanReference = NO_SPAN,
     ) -> UnpricedTokens:
-        """Tokens and cost of one model call; ``values`` gets what it cost. Returns how many tokens have no price."""
+        """Tokens and cost of one model call; ``values`` gets what it cost. Returns how many tokens have no price.
+
+        ``mode`` is that of the prompt that the call was made for.
+        """
         counted = disjoint_tokens(values)
         # Without the amount that Cline reports, a computed one would pass for the only one.
         unpriced_tokens = add_cost(values, counted, self._prices, occurred_at_ns) if self._leaves_cost else 0
@@ -88,8 +93,12 @@ class Output:
             metrics.append(MetricDelta("cline.tokens.unpriced", unpriced_tokens, model, occurred_at_ns))
         cost, computed = values.get("cline.cost_usd"), values.get("cline.cost.computed_usd")
         if isinstance(cost, float):
-            basis = self._cost_bases[values["cline.cost.basis"]]
-            metrics.append(MetricDelta("cline.cost", cost, model + basis, occurred_at_ns))
+            of_cost = {"cline.cost.basis": values["cline.cost.basis"]}
+            if mode is not None:
+                of_cost["cline.mode"] = mode
+            metrics.append(
+                MetricDelta("cline.cost", cost, model + pick(self._cost_attributes, of_cost), occurred_at_ns)
+            )
         if isinstance(computed, float):
             metrics.append(MetricDelta("cline.cost.computed", computed, model, occurred_at_ns))
         return unpriced_tokens

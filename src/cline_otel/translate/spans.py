@@ -29,8 +29,10 @@ class SpanBuilder:
         self._model_call_span = catalogue.spans["chat"]
         self._tool_call_span = catalogue.spans["execute_tool"]
 
-    def model_call(self, run: Run, iteration: int, call: ModelCall, *, incomplete: bool) -> int:
-        """A model call that is over, with its metrics, and a log record if it failed.
+    def model_call(
+        self, run: Run, iteration: int, call: ModelCall, mode: AttributeValue | None, *, incomplete: bool
+    ) -> int:
+        """A model call that is over, with its metrics, and a log record if it failed; ``mode`` is the prompt's.
 
         Its attributes get what it cost. Returns how many of its tokens have no price.
         """
@@ -56,7 +58,7 @@ class SpanBuilder:
             values["cline.incomplete"] = True
         else:
             output.measure("gen_ai.client.operation.duration", seconds, values, ended_at_ns, span)
-        unpriced_tokens = output.usage(values, ended_at_ns, span)
+        unpriced_tokens = output.usage(values, mode, ended_at_ns, span)
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
         if self._model_call_span.is_error(values):

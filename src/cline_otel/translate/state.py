@@ -146,8 +146,9 @@ class Run(msgspec.Struct, array_like=True):
             self.prompt_cost_usd = (self.prompt_cost_usd or 0.0) + cost
 
     def forget_details(self) -> None:
-        """Keeps what later events may still ask of a closed run: its root, owner and session."""
-        self.attributes, self.model_calls, self.tool_calls = {}, {}, []
+        """Keeps what later events may still ask of a closed run: its root, owner, session and mode."""
+        self.attributes = {name: value for name, value in self.attributes.items() if name == "cline.mode"}
+        self.model_calls, self.tool_calls = {}, []
         self.tools_started, self.model_attempts, self.span_events, self.buffered = {}, {}, [], []
         self.active, self.tools_requested = [], {}
 
