@@ -215,7 +215,7 @@ METRIC = {"of": "cline.cost", "name": "other", "unit": "USD", "description": "."
         ({"metrics": [METRIC | {"name": "cline.errors"}]}, "cline.errors stands for two things"),
         ({"metrics": [METRIC, METRIC]}, "other stands for two things"),
         ({"metrics": [METRIC | {"instrument": "histogram"}]}, "a counter is no histogram"),
-        ({"metrics": [METRIC | {"when": {"cline.mode": "act"}}]}, "cline.cost has no attribute cline.mode"),
+        ({"metrics": [METRIC | {"when": {"cline.outcome": "success"}}]}, "cline.cost has no attribute cline.outcome"),
         ({"metrics": [METRIC | {"of": "cline.errors", "when": {"error.type": "x"}}]}, "error.type is never 'x'"),
         (
             {"metrics": [METRIC | {"renames": {"gen_ai.request.model": "gen_ai.provider.name"}}]},
