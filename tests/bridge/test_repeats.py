@@ -19,6 +19,7 @@ SOURCES = ("plugin", "cline-log", "otlp")
 
 def test_copies_of_files_and_requests_that_come_after_a_restart_add_nothing(tmp_path: Path) -> None:
     recording, sent = example_copies(2), otlp_copies(1)
+    whole = Received.in_requests((recording + sent).replayed(tmp_path / "recording").requests)
     home = Home(tmp_path / "home")
     home.cline_log.parent.mkdir(parents=True)
     home.cline_log.write_bytes(b"".join(line + b"\n" for line in recording.cline_log))
@@ -29,6 +30,8 @@ def test_copies_of_files_and_requests_that_come_after_a_restart_add_nothing(tmp_
         with Bridge(home) as bridge:
             send(bridge, sent.otlp_logs)
             wait_until(lambda: read(home) == expected(recording, sent, times=1), "all is read")
+            # What nobody claims is made of it some tenths of a second later.
+            wait_until(lambda: Received.in_files(home.telemetry).spans.keys() >= whole.spans.keys(), "all spans")
             assert bridge.stop() == 0
         once, delivered = Received.in_files(home.telemetry), counted(home)
         assert once.spans

@@ -88,8 +88,18 @@ def signed_in() -> Recording:
         for number, (event, fields) in enumerate(TOLD)
     ]
     recording = recording_of([CAPTURES / "plugin_mcp_tools"])
-    others = [stream for stream in recording.streams if stream[0].source != "cline-log"]
+    others = [
+        [payload._replace(parts=[without_pseudonyms(part) for part in payload.parts]) for payload in stream]
+        for stream in recording.streams
+        if stream[0].source != "cline-log"
+    ]
     return msgspec.structs.replace(recording, streams=[*others, [log_lines(lines)]])
+
+
+def without_pseudonyms(line: bytes) -> bytes:
+    """A line of the spool without those that the plugin makes, with whatever key it has found."""
+    fields = json.loads(line or b"{}")
+    return json.dumps({key: value for key, value in fields.items() if not key.endswith("_hash")}).encode()
 
 
 def carriers(replayed: ReplayResult) -> Iterable[Attributes]:

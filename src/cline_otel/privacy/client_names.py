@@ -13,7 +13,7 @@ LONGEST_CLIENT_NAME: Final = 80
 """Characters; what is longer is no known client, and no pattern sees it."""
 
 _WORD: Final = re.compile(r"[a-z0-9]+")
-_FILLERS: Final = frozenset({"cline", "for", "the", "extension", "plugin", "ide", "ides", "client", "insiders"})
+_FILLERS: Final = frozenset(re.findall(r"\w+", "cline for the extension plugin ide ides client insiders"))
 _ALIASES: Final = {
     "vscode": "vscode",
     "vscodeinsiders": "vscode",
