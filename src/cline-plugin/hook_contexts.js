@@ -41,9 +41,13 @@
  */
 
 /**
+ * @typedef {Foreign<{ rootPath?: unknown, associatedRemoteUrls?: unknown }>} WorkspaceInfo
+ *   Remotes are texts such as `origin: https://git.example/a/b.git`, with whatever keys are in them.
+ *
  * @typedef {Foreign<{
  *   session?: Foreign<{ sessionId?: unknown }>,
  *   client?: Foreign<{ name?: unknown, version?: unknown }>,
+ *   workspaceInfo?: WorkspaceInfo,
  * }>} SetupContext Of `setup`; a load that only lists commands has no session.
  *
  * @typedef {Foreign<{ snapshot?: Snapshot }>} RunStartedContext Of `beforeRun` and of the event `run-started`.

@@ -48,8 +48,9 @@ def test_a_frozen_journal_is_opened_continued_and_delivered(folder: Path, tmp_pa
 
 def in_names_of_then(delivered: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
     """What was delivered without attributes and metrics that came since; series that they alone keep apart are one."""
-    metrics = {total[0] for total in expected["totals"]}
-    labels = {name for total in expected["totals"] for name, _ in total[1]}
+    labels: dict[str, set[str]] = {}
+    for metric, pairs, *_ in expected["totals"]:
+        labels.setdefault(metric, set()).update(name for name, _ in pairs)
     attributes: set[str] = set()
     for kind, record in RECORDS.items():
         for value in expected[kind].values():
@@ -60,8 +61,8 @@ def in_names_of_then(delivered: dict[str, Any], expected: dict[str, Any]) -> dic
     }
     sums: dict[str, list[Any]] = {}
     for metric, pairs, total, count, buckets in delivered["totals"]:
-        if metric in metrics:
-            known = [pair for pair in pairs if pair[0] in labels]
+        if metric in labels:
+            known = [pair for pair in pairs if pair[0] in labels[metric]]
             one = sums.setdefault(json.dumps([metric, known]), [metric, known, 0.0, 0, [0] * len(buckets)])
             one[2:] = [round(one[2] + total, 9), one[3] + count, [a + b for a, b in zip(one[4], buckets, strict=True)]]
     then["totals"] = sorted(sums.values())

@@ -19,6 +19,7 @@ from cline_otel.catalogue.document import catalogued_privacy
 from cline_otel.catalogue.load import load
 from cline_otel.catalogue.values import OTHER
 from cline_otel.events import AttributeValue
+from cline_otel.prices.library import LIBRARY
 from cline_otel.privacy.policy import ALWAYS_INCLUDED, Group, Policy
 from cline_otel.privacy.pseudonyms import PseudonymKind, Pseudonyms
 from cline_otel.replay import ReplayResult, replay
@@ -28,7 +29,7 @@ from corpus import CAPTURES
 from payloads import log_lines
 
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
-SUBSETS = [frozenset(found) for count in range(5) for found in combinations(GROUPS, count)]
+SUBSETS = [frozenset(found) for count in range(len(GROUPS) + 1) for found in combinations(GROUPS, count)]
 ATTRIBUTES, _ = catalogued_privacy()
 CONTENT = frozenset(name for name, attribute in ATTRIBUTES.attributes.items() if attribute.privacy == "content")
 HERE, ELSEWHERE = Pseudonyms(KEY), Pseudonyms(bytes(range(32)))
@@ -55,6 +56,9 @@ NAMED: Final = {
     ("cline.team.hash", "cline.team.name"): "planted team",
     ("cline.mcp.server.hash", "cline.mcp.server.name"): "planted server",
 }
+REPOSITORY: Final = "cline.repository.hash"
+"""Only the plugin knows its name, so only the plugin hashes it."""
+
 RUN: Final = {"agentId": "planted agent", "runId": "planted run", "ulid": "planted session", "iteration": 1}
 TOLD: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("task.agent_created", {"modelId": "gpt-5", "provider": "openai-native", "teamAgentId": "planted mate"}),
@@ -128,7 +132,7 @@ def test_the_recording_has_everything_to_be_decided_about() -> None:
     everything = Policy(pseudonyms=HERE, included=frozenset(GROUPS), content=CONTENT)
     found = leaving(replay(signed_in(), load(everything)))
     hashes = {name for name, attribute in ATTRIBUTES.attributes.items() if attribute.hashes}
-    assert hashes | CONTENT <= found.keys()
+    assert (hashes - {REPOSITORY}) | CONTENT <= found.keys()
     assert HERE.of("id", "planted session") in found["gen_ai.conversation.id"]
     plain = leaving(replay(signed_in(), load(msgspec.structs.replace(everything, plain=frozenset(GROUPS)))))
     names = {name for name, attribute in ATTRIBUTES.attributes.items() if attribute.privacy == "pseudonym"} - hashes
@@ -153,6 +157,33 @@ def test_whose_run_it_was_leaves_only_where_it_is_included_hashed_unless_plain_a
         assert not IDENTITY.keys() & {name for total in replayed.totals for name, _ in total.attributes}
         hashed = {HERE.of(kind, WHO[field]) for _, field, kind in IDENTITY.values() if kind is not None}
         assert not any(value in repr(replayed.totals) for value in {*WHO.values(), *hashed})
+
+
+@pytest.mark.parametrize("included", SUBSETS, ids=lambda groups: ",".join(sorted(groups)))
+def test_which_repository_it_was_leaves_only_where_it_is_included_on_spans_and_on_metrics(
+    included: frozenset[Group],
+) -> None:
+    pseudonym = HERE.of("repository", "git.example/team/tool")
+    recording = recording_of([CAPTURES / "plugin_basic"], "plugin")
+    claimed = b'"event":"session.claimed",'
+    streams = [
+        [
+            payload._replace(
+                parts=[
+                    part.replace(claimed, claimed + f'"repository_hash":"{pseudonym}",'.encode())
+                    for part in payload.parts
+                ]
+            )
+            for payload in stream
+        ]
+        for stream in recording.streams
+    ]
+    policy = Policy(pseudonyms=HERE, included=included | ALWAYS_INCLUDED)
+    replayed = replay(msgspec.structs.replace(recording, streams=streams), load(policy, prices=LIBRARY))
+    assert leaving(replayed).get(REPOSITORY) == ({pseudonym} if "repository" in included else None)
+    by_metric = {total.metric for total in replayed.totals if (REPOSITORY, pseudonym) in total.attributes}
+    of_prompts = {"cline.run.started", "cline.run.completed", "cline.tokens", "cline.active.time"}
+    assert by_metric == (of_prompts if "repository" in included else set())
 
 
 def test_a_hash_and_the_plain_name_never_leave_together() -> None:

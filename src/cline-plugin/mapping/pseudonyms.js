@@ -39,7 +39,7 @@ const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
 
 /**
  * @param {Buffer} key
- * @param {"client" | "id" | "mcp_server" | "model" | "tool"} kind
+ * @param {"client" | "id" | "mcp_server" | "model" | "repository" | "tool"} kind
  * @param {string} name
  */
 const pseudonymOf = (key, kind, name) =>
@@ -60,6 +60,7 @@ const pseudonymOf = (key, kind, name) =>
  * @property {(name: string) => string} model gives the public part of a model's name; of any other name the pseudonym
  * @property {(name: string) => { mcp_server?: string, mcp_server_hash?: string }} server gives the fields that name an
  *   MCP server
+ * @property {(name: string) => { repository_hash?: string }} repository gives the field that tells a repository from others
  */
 
 /**
@@ -130,6 +131,7 @@ export function createPseudonyms(content) {
       keep(servers, name, hash, LIMITS.toolPseudonyms);
       return { mcp_server_hash: hash };
     },
+    repository: (name) => (key === undefined ? {} : { repository_hash: pseudonymOf(key, "repository", name) }),
   };
   if (content !== undefined) pseudonyms.learn(content);
   return pseudonyms;
@@ -159,7 +161,7 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
-const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model"]);
+const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model", "repository"]);
 
 /**
  * @param {string} field
@@ -169,6 +171,7 @@ const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model"])
 function publishedName(field, name, pseudonyms) {
   if (field === "tool_name") return pseudonyms.tool(name);
   if (field === "mcp_server") return pseudonyms.server(name);
+  if (field === "repository") return pseudonyms.repository(name);
   return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
 }
 

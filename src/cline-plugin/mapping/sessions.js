@@ -4,6 +4,7 @@ import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
 import { chosen, chosenOrOther, clientVersion } from "./gates.js";
 import { record } from "./record.js";
+import { repositoryOf } from "./repositories.js";
 
 /** @import { SetupContext } from "../hook_contexts.js" */
 /** @import { SpoolRecord } from "./record.js" */
@@ -22,6 +23,7 @@ export function onSetup(state, context, nowMs) {
     session_id: sessionId,
     client_name: chosenOrOther(context?.client?.name),
     client_version: clientVersion(context?.client?.version),
+    repository: repositoryOf(context?.workspaceInfo),
   };
   keep(state.sessions, sessionId, fields, LIMITS.sessions);
   return [record("session.claimed", nowMs, fields)];

@@ -88,7 +88,7 @@ def _check_attributes(table: model.AttributesFile) -> Iterator[str]:
 
 def _is_name(attribute: model.Attribute) -> bool:
     """Whether it stands for a name that somebody chose for a thing, never for a person or what belongs to one."""
-    return attribute.privacy == "pseudonym" and attribute.group == "names"
+    return attribute.privacy == "pseudonym" and attribute.group in ("names", "repository")
 
 
 def _add_attribute(signal: model.Serves) -> str:

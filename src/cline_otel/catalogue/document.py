@@ -287,7 +287,11 @@ Lists are separated by commas; a word that is none of those is an error at the s
 never on a metric, whatever is included."""
 
 _CHOICES_ROWS: Final[tuple[tuple[Cell, ...], ...]] = (
-    ((INCLUDE_VARIABLE,), ("user", "device", "organization"), "whose run it was leaves too, as pseudonyms"),
+    (
+        (INCLUDE_VARIABLE,),
+        ("user", "device", "organization", "repository"),
+        "whose run it was leaves too, as pseudonyms",
+    ),
     (
         (PLAIN_VARIABLE,),
         ("names", "user", "device", "organization"),

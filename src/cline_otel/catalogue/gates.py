@@ -50,7 +50,8 @@ class Gates:
         """The gate of an attribute whose pseudonyms the plugin has made; it had no plain name where it made one."""
         attribute = self._table.attributes[name]
         privacy = self._policy.effective(name, attribute.privacy, *said)
-        return values.made_pseudonym if privacy == "pseudonym" else values.nothing
+        is_included = attribute.group in self._policy.included
+        return values.made_pseudonym if privacy == "pseudonym" and is_included else values.nothing
 
     def of_free_text(self, name: str, *said: PrivacyClass) -> values.Gate:
         """The gate that finds an attribute's class in free text, which is content, whatever its event says."""

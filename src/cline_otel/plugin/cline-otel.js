@@ -727,7 +727,7 @@ const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
 
 /**
  * @param {Buffer} key
- * @param {"client" | "id" | "mcp_server" | "model" | "tool"} kind
+ * @param {"client" | "id" | "mcp_server" | "model" | "repository" | "tool"} kind
  * @param {string} name
  */
 const pseudonymOf = (key, kind, name) =>
@@ -748,6 +748,7 @@ const pseudonymOf = (key, kind, name) =>
  * @property {(name: string) => string} model gives the public part of a model's name; of any other name the pseudonym
  * @property {(name: string) => { mcp_server?: string, mcp_server_hash?: string }} server gives the fields that name an
  *   MCP server
+ * @property {(name: string) => { repository_hash?: string }} repository gives the field that tells a repository from others
  */
 
 /**
@@ -818,6 +819,7 @@ function createPseudonyms(content) {
       keep(servers, name, hash, LIMITS.toolPseudonyms);
       return { mcp_server_hash: hash };
     },
+    repository: (name) => (key === undefined ? {} : { repository_hash: pseudonymOf(key, "repository", name) }),
   };
   if (content !== undefined) pseudonyms.learn(content);
   return pseudonyms;
@@ -847,7 +849,7 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
-const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model"]);
+const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model", "repository"]);
 
 /**
  * @param {string} field
@@ -857,6 +859,7 @@ const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model"])
 function publishedName(field, name, pseudonyms) {
   if (field === "tool_name") return pseudonyms.tool(name);
   if (field === "mcp_server") return pseudonyms.server(name);
+  if (field === "repository") return pseudonyms.repository(name);
   return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
 }
 
@@ -1216,6 +1219,42 @@ function onRunEnded(status) {
   };
 }
 
+// Repositories: what a workspace is called, the same in every clone of it.
+
+
+const REMOTE_NAME = /^\S{1,100}: /;
+const SCP_ADDRESS = /^(?:[^@/\s]{1,256}@)?([^:/\s]{2,256}):([^\s]+)$/; // git's short form; a drive has one letter
+
+/**
+ * Host and path of a remote, without who asks, a key, the port or the ending; undefined for one that is no address.
+ *
+ * @param {string} remote
+ */
+function addressOf(remote) {
+  const short = SCP_ADDRESS.exec(remote);
+  if (!remote.includes("://") && short === null) return undefined;
+  const { hostname, pathname } = new URL(remote.includes("://") ? remote : `ssh://${short?.[1]}/${short?.[2]}`);
+  const path = pathname.replace(/^\/{1,9}|\/{1,9}$/g, "").replace(/\.git$/, "");
+  return hostname === "" || path === "" ? undefined : `${hostname}/${path}`.toLowerCase();
+}
+
+/**
+ * The repository of a workspace by its remote, `origin` before any other; the workspace's own path where it has none.
+ * Must not get into a record but by way of `published`.
+ *
+ * @param {WorkspaceInfo} workspace
+ */
+function repositoryOf(workspace) {
+  const remotes = Array.isArray(workspace?.associatedRemoteUrls) ? workspace.associatedRemoteUrls : [];
+  const named = remotes.slice(0, 20).filter((remote) => chosen(remote) !== undefined);
+  const remote = named.find((text) => text.startsWith("origin: ")) ?? named[0];
+  try {
+    return (remote && addressOf(remote.replace(REMOTE_NAME, ""))) ?? chosen(workspace?.rootPath);
+  } catch {
+    return chosen(workspace?.rootPath); // a remote that is no URL
+  }
+}
+
 // Sessions: which of them this plugin reports.
 
 
@@ -1232,6 +1271,7 @@ function onSetup(state, context, nowMs) {
     session_id: sessionId,
     client_name: chosenOrOther(context?.client?.name),
     client_version: clientVersion(context?.client?.version),
+    repository: repositoryOf(context?.workspaceInfo),
   };
   keep(state.sessions, sessionId, fields, LIMITS.sessions);
   return [record("session.claimed", nowMs, fields)];

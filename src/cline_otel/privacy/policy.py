@@ -11,7 +11,7 @@ from cline_otel.privacy.pseudonyms import Pseudonyms
 PrivacyClass = Literal["safe", "bounded", "pseudonym", "content", "secret"]
 """From what anybody may see to what nobody may; the order is that of strictness."""
 
-Group = Literal["names", "user", "device", "organization"]
+Group = Literal["names", "user", "device", "organization", "repository"]
 """What belongs together when a user decides: the names that people choose for tools, skills and teams, and
 whose run it was."""
 

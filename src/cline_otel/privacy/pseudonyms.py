@@ -11,7 +11,7 @@ import re
 from typing import Final, Literal
 
 PseudonymKind = Literal[
-    "tool", "skill", "team", "mcp_server", "user", "device", "organization", "id", "model", "client"
+    "tool", "skill", "team", "mcp_server", "user", "device", "organization", "repository", "id", "model", "client"
 ]
 """What is named. Equal names of two kinds have different pseudonyms."""
 

@@ -49,7 +49,7 @@ def policy_of(
     attributes = read_tables().attributes.attributes
     groups = list(_GROUPS)
     included = frozenset(ALWAYS_INCLUDED | {_known(word, groups, INCLUDE_VARIABLE) for word in include})
-    in_plain = frozenset(_known(word, groups, PLAIN_VARIABLE) for word in plain)
+    in_plain = frozenset(_known(word, list(_IN_PLAIN), PLAIN_VARIABLE) for word in plain)
     for group in _GROUPS:
         if group in in_plain - included:
             raise SettingsError(f"{PLAIN_VARIABLE}: {group} does not leave at all: add it to {INCLUDE_VARIABLE} too")

@@ -148,7 +148,9 @@ class BridgeVariables(PlaceVariables):
         "A TOML file with prices of your own, which go before the public ones that the bridge brings along.",
     )
     include: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
-        (), "`user`, `device`, `organization`, separated by commas", "What is exported too, as pseudonyms."
+        (),
+        "`user`, `device`, `organization`, `repository`, separated by commas",
+        "What is exported too, as pseudonyms.",
     )
     include_plain: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
         (),

@@ -12,6 +12,9 @@ from cline_otel.translate.conventions import number
 UnpricedTokens = int
 """How many tokens of a call have no price: all of them, or 0."""
 
+COST_BASES: Final = ("reported", "computed")
+"""The values of ``cline.cost.basis``."""
+
 _INPUT = "gen_ai.usage.input_tokens"
 _CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
 _CACHE_WRITE = "gen_ai.usage.cache_creation.input_tokens"

@@ -88,7 +88,7 @@ class ModelCalls:
         """counts the tokens of a call that has no span here"""
         event = cast(ModelCallUsage, given.event)
         values = with_inclusive_input(event)
-        unpriced_tokens = self._spans.output.usage(values, self._mode(given.run), event.occurred_at_ns)
+        unpriced_tokens = self._spans.output.usage(values, self._prompt(given.run), event.occurred_at_ns)
         self._count_for_prompt(given.run, values, unpriced_tokens)
 
     def finish_unseen(self, given: ModelCallInput) -> None:
@@ -149,17 +149,17 @@ class ModelCalls:
                 run.attributes.setdefault(name, values[name])
         if "error.type" in values:
             run.attributes["error.type"] = values["error.type"]
-        unpriced_tokens = self._spans.model_call(run, given.iteration, call, self._mode(run), incomplete=incomplete)
+        unpriced_tokens = self._spans.model_call(run, given.iteration, call, self._prompt(run), incomplete=incomplete)
         cost = values.get("cline.cost_usd")
         if isinstance(cost, float):
             run.cost_usd += cost
             run.has_known_cost = True
         self._count_for_prompt(run, values, unpriced_tokens)
 
-    def _mode(self, run: Run) -> AttributeValue | None:
-        """That of the prompt, which is known of its root run alone."""
+    def _prompt(self, run: Run) -> Mapping[str, AttributeValue]:
+        """What is known of the prompt that a run works for, which its root run has."""
         root = self._state.runs.get(run.root)
-        return root.attributes.get("cline.mode") if root is not None else None
+        return root.attributes if root is not None else {}
 
     def _count_for_prompt(self, run: Run, values: Mapping[str, AttributeValue], unpriced_tokens: int) -> None:
         root = self._state.open_root(run)

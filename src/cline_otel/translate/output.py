@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from cline_otel import ids
@@ -9,8 +10,8 @@ from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, ToolCallNamed
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.conventions import with_reported_outcome
-from cline_otel.translate.costs import TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
-from cline_otel.translate.state import Run
+from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
+from cline_otel.translate.state import PROMPT_ATTRIBUTES, Run
 
 SpanReference = tuple[bytes, bytes]
 """A trace's id and a span's: 16 and 8 bytes, or both empty."""
@@ -34,7 +35,13 @@ class Output:
         self._token_types = tuple(
             pick(catalogue.metric_attributes["cline.tokens"], {"cline.token.type": each}) for each in TOKEN_TYPES
         )
-        self._cost_attributes = catalogue.metric_attributes["cline.cost"]
+        self._cost_bases: dict[AttributeValue, Attributes] = {
+            each: pick(catalogue.metric_attributes["cline.cost"], {"cline.cost.basis": each}) for each in COST_BASES
+        }
+        self._tokens_of_prompt, self._cost_of_prompt = (
+            tuple(each for each in catalogue.metric_attributes[metric] if each in PROMPT_ATTRIBUTES)
+            for metric in ("cline.tokens", "cline.cost")
+        )
         self._leaves_cost = "cline.cost_usd" not in catalogue.excluded
         self._outputs = StepOutput()
 
@@ -67,13 +74,13 @@ class Output:
     def usage(
         self,
         values: dict[str, AttributeValue],
-        mode: AttributeValue | None,
+        prompt: Mapping[str, AttributeValue],
         occurred_at_ns: int,
         span: SpanReference = NO_SPAN,
     ) -> UnpricedTokens:
         """Tokens and cost of one model call; ``values`` gets what it cost. Returns how many tokens have no price.
 
-        ``mode`` is that of the prompt that the call was made for.
+        ``prompt`` is what is known of the prompt that the call was made for.
         """
         counted = disjoint_tokens(values)
         # Without the amount that Cline reports, a computed one would pass for the only one.
@@ -86,19 +93,17 @@ class Output:
             if isinstance(tokens, int):
                 metrics.append(MetricDelta("gen_ai.client.token.usage", tokens, usage + of_type, occurred_at_ns, *span))
         model = pick(self._model_attributes, measured)
+        of_tokens = pick(self._tokens_of_prompt, prompt)
         for of_type, used in zip(self._token_types, counted, strict=True):
             if used:
-                metrics.append(MetricDelta("cline.tokens", used, model + of_type, occurred_at_ns))
+                metrics.append(MetricDelta("cline.tokens", used, model + of_type + of_tokens, occurred_at_ns))
         if unpriced_tokens:
             metrics.append(MetricDelta("cline.tokens.unpriced", unpriced_tokens, model, occurred_at_ns))
         cost, computed = values.get("cline.cost_usd"), values.get("cline.cost.computed_usd")
         if isinstance(cost, float):
-            of_cost = {"cline.cost.basis": values["cline.cost.basis"]}
-            if mode is not None:
-                of_cost["cline.mode"] = mode
-            metrics.append(
-                MetricDelta("cline.cost", cost, model + pick(self._cost_attributes, of_cost), occurred_at_ns)
-            )
+            basis = self._cost_bases[values["cline.cost.basis"]]
+            of_cost = basis + pick(self._cost_of_prompt, prompt)
+            metrics.append(MetricDelta("cline.cost", cost, model + of_cost, occurred_at_ns))
         if isinstance(computed, float):
             metrics.append(MetricDelta("cline.cost.computed", computed, model, occurred_at_ns))
         return unpriced_tokens
@@ -150,7 +155,7 @@ class Output:
             self.measure(metric, 1, values, occurred_at_ns)
 
 
-def pick(names: tuple[str, ...], values: dict[str, AttributeValue]) -> Attributes:
+def pick(names: tuple[str, ...], values: Mapping[str, AttributeValue]) -> Attributes:
     """Those of ``values`` that have one of the names, in the order of the names."""
     return tuple([(name, values[name]) for name in names if name in values])
 

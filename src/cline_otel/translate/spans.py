@@ -6,6 +6,8 @@ come from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, SpanDefinition
 from cline_otel.events import AttributeValue
@@ -30,9 +32,11 @@ class SpanBuilder:
         self._tool_call_span = catalogue.spans["execute_tool"]
 
     def model_call(
-        self, run: Run, iteration: int, call: ModelCall, mode: AttributeValue | None, *, incomplete: bool
+        self, run: Run, iteration: int, call: ModelCall, prompt: Mapping[str, AttributeValue], *, incomplete: bool
     ) -> int:
-        """A model call that is over, with its metrics, and a log record if it failed; ``mode`` is the prompt's.
+        """A model call that is over, with its metrics, and a log record if it failed.
+
+        ``prompt`` is what is known of the prompt that it was made for.
 
         Its attributes get what it cost. Returns how many of its tokens have no price.
         """
@@ -58,7 +62,7 @@ class SpanBuilder:
             values["cline.incomplete"] = True
         else:
             output.measure("gen_ai.client.operation.duration", seconds, values, ended_at_ns, span)
-        unpriced_tokens = output.usage(values, mode, ended_at_ns, span)
+        unpriced_tokens = output.usage(values, prompt, ended_at_ns, span)
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
         if self._model_call_span.is_error(values):

@@ -71,6 +71,10 @@ class ToolCall(msgspec.Struct, array_like=True):
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
 
 
+PROMPT_ATTRIBUTES: Final = ("cline.mode", "cline.repository.hash")
+"""What the metrics of a prompt's model calls say of the prompt, subagents' calls among them."""
+
+
 class Run(msgspec.Struct, array_like=True):
     """One agent's work on one prompt. ``owner`` counts on the root run only.
 
@@ -146,8 +150,8 @@ class Run(msgspec.Struct, array_like=True):
             self.prompt_cost_usd = (self.prompt_cost_usd or 0.0) + cost
 
     def forget_details(self) -> None:
-        """Keeps what later events may still ask of a closed run: its root, owner, session and mode."""
-        self.attributes = {name: value for name, value in self.attributes.items() if name == "cline.mode"}
+        """Keeps what later events may still ask of a closed run: its root, owner, session and whatever a prompt has."""
+        self.attributes = {name: value for name, value in self.attributes.items() if name in PROMPT_ATTRIBUTES}
         self.model_calls, self.tool_calls = {}, []
         self.tools_started, self.model_attempts, self.span_events, self.buffered = {}, {}, [], []
         self.active, self.tools_requested = [], {}

@@ -166,7 +166,7 @@ class Translator:
         elif event.agent_id:
             count(self._output.diagnostics, "late", event.source, event.name)
         elif isinstance(event, ModelCallUsage):
-            self._output.usage(with_inclusive_input(event), event.attributes.get("cline.mode"), event.occurred_at_ns)
+            self._output.usage(with_inclusive_input(event), event.attributes, event.occurred_at_ns)
         elif isinstance(event, ToolCallNamed):
             self._output.tool_used(event)
 
