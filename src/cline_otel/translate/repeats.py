@@ -57,7 +57,7 @@ class Repeats:
     def __init__(self, seen: SeenEvents, catalogue: Catalogue) -> None:
         self._seen = seen
         self._numbers_attempts = {name: source.numbers_attempts for name, source in catalogue.sources.items()}
-        self._encode = msgspec.json.Encoder(order="deterministic").encode
+        self._encode = msgspec.msgpack.Encoder().encode
 
     def without(self, events: Iterable[Event], place: str, diagnostics: Diagnostics) -> Iterator[Event]:
         """Those of the events that were not reported before; the others are counted as ``duplicate``.
@@ -82,7 +82,10 @@ class Repeats:
         kind = type(event)
         if kind in _HARMLESS:
             return False
-        key = self._key(event)
+        key = None
+        of_kind = _KEYS.get(kind)
+        if of_kind is not None and event.agent_id and event.run_id:
+            key = of_kind(event, self._numbers_attempts[event.source])
         if key is None:
             # A copy of a process's file may have another name, which is where the process's comes from.
             said: Any = msgspec.structs.replace(event, process="") if event.process else event
@@ -94,13 +97,6 @@ class Repeats:
             self._seen.add(identity, place)
             return False
         return key is not None or first != place or kind in _ONE_AT_A_TIME
-
-    def _key(self, event: Event) -> Key | None:
-        """What of an event's key its kind counts, besides agent and run; None if it has no such key."""
-        of_kind = _KEYS.get(type(event))
-        if of_kind is None or not event.agent_id or not event.run_id:
-            return None
-        return of_kind(event, self._numbers_attempts[event.source])
 
 
 def place_number(place: str) -> int:
