@@ -57,7 +57,7 @@ class Repeats:
     def __init__(self, seen: SeenEvents, catalogue: Catalogue) -> None:
         self._seen = seen
         self._numbers_attempts = {name: source.numbers_attempts for name, source in catalogue.sources.items()}
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._encode = msgspec.json.Encoder().encode
 
     def without(self, events: Iterable[Event], place: str, diagnostics: Diagnostics) -> Iterator[Event]:
         """Those of the events that were not reported before; the others are counted as ``duplicate``.
