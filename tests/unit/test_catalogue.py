@@ -287,7 +287,9 @@ def test_every_fact_is_told_by_something() -> None:
 def test_never_a_session_run_call_or_user_on_a_metric() -> None:
     carried = {name for names in CATALOGUE.metric_attributes.values() for name in names}
     groups = {name: CATALOGUE.attributes[name].group for name in carried}
-    assert not [name for name, group in groups.items() if name.endswith(".id") or group not in (None, "names", "repository")]
+    assert not [
+        name for name, group in groups.items() if name.endswith(".id") or group not in (None, "names", "repository")
+    ]
     of_many_values = {name for name in carried if CATALOGUE.attributes[name].cardinality == "high"}
     assert of_many_values == {name for metric in CATALOGUE.metrics.values() for name in metric.names}
 
