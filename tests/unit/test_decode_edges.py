@@ -38,6 +38,13 @@ def request(*bodies: str, **fields: str) -> ExportLogsServiceRequest:
     return message
 
 
+def test_a_record_s_event_name_goes_before_its_body_in_protobuf_too() -> None:
+    message = request("told by its body")
+    message.resource_logs[0].scope_logs[0].log_records[0].event_name = "session.stopped"
+    (event,) = decoded(otlp_request(message.SerializeToString(), "protobuf"))
+    assert event.name == "session.stopped"
+
+
 # --- names and times ------------------------------------------------------------------------------------
 
 

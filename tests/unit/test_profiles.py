@@ -22,7 +22,7 @@ from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.replay import ReplayResult, replay
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.variables import BridgeVariables
-from cline_otel.signals import LogRecord, MetricDelta, MetricPoint, Severity, SpanKind, SpanRecord
+from cline_otel.signals import LogRecord, MetricDelta, MetricPoint, MetricTotal, Severity, SpanKind, SpanRecord
 from cline_otel.sources.recording import read_recording
 from corpus import capture_paths
 
@@ -55,6 +55,13 @@ def test_the_default_profile_passes_on_what_it_is_given() -> None:
     assert shown_logs(logs, spans, profile) is logs
     assert shown_points(points, profile) is points
     assert CATALOGUE.shown_metrics == CATALOGUE.metrics
+
+
+def test_a_metric_that_is_for_one_value_shows_a_series_that_has_that_value_alone() -> None:
+    """As a call's tokens are where the model and the provider are excluded."""
+    total = MetricTotal("cline.tokens", (("cline.token.type", "output"),), 7)
+    (shown,) = shown_points([MetricPoint(total, 1, 2)], catalogue_of("claude_code").profile)
+    assert (shown.total.metric, shown.total.attributes) == ("claude_code.token.usage", (("type", "output"),))
 
 
 @each_recording
