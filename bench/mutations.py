@@ -37,7 +37,9 @@ _OPERATORS: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.BitOr: ast.BitAnd,
 }
 
-KEPT_OR_WAITED: Final = frozenset({"max_entries", "_MEMORY", "_LONGEST_REMEMBERED", "_BUSY_TIMEOUT_MS"})
+KEPT_OR_WAITED: Final = frozenset(
+    {"max_entries", "_max_entries", "_max_value_bytes", "_MEMORY", "_LONGEST_REMEMBERED", "_BUSY_TIMEOUT_MS"}
+)
 """Names of what only says how much is remembered, or how long is waited, before the same result: left alone too."""
 
 _DECLARATIONS: Final = frozenset({"annotation", "returns", "decorator_list", "type_params", "bases"})
@@ -150,7 +152,13 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
                 yield child
 
 
+def _name_of(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
 def _is_kept_or_waited(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare):
+        return any(_name_of(side) in KEPT_OR_WAITED for side in (node.left, *node.comparators))
     return (isinstance(node, ast.keyword) and node.arg in KEPT_OR_WAITED) or (
         isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id in KEPT_OR_WAITED
     )

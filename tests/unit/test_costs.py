@@ -266,6 +266,17 @@ def test_cost_is_by_the_mode_of_the_prompt_that_it_was_for_subagents_calls_among
     assert sums(outputs, "cline.cost", "cline.mode") == {"plan": 0.875, None: 1.0}
 
 
+def test_of_a_closed_run_only_what_later_calls_of_its_prompt_ask_for_is_kept() -> None:
+    translator = Translator(CATALOGUE, claim_wait_ns=0)
+    said = {"cline.mode": "plan", "cline.version": "3.0.65"}
+    steps = (event("run.started", 0, attributes=said), *call(1), event("run.finished", 4))
+    for step in (tick(START_NS), *steps):
+        translator.step(step)
+    (run,) = translator.state.runs.values()
+    assert run.attributes == {"cline.mode": "plan"}
+    assert (run.model_calls, run.tool_calls, run.span_events, run.buffered) == ({}, [], [], [])
+
+
 @pytest.mark.parametrize("source", ["plugin", "cline-log", "otlp"])
 def test_a_prompt_s_sums_are_the_same_whoever_tells_it(source: str) -> None:
     """The log and OTLP know of a subagent's calls what they used, though not whose they were."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cline_otel.journal import Commit, Journal, JournalError, OutboxItem, dead_letters, schema
-from cline_otel.journal.failures import one_line
+from cline_otel.journal.failures import explained, one_line
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -232,3 +233,23 @@ def test_a_note_is_read_back_as_it_was_last_written_and_outlives_erasing(path: P
         journal.erase_pending()
     with Journal.open(path) as journal:
         assert (journal.note("a"), journal.note("b"), journal.note("c")) == (b"two", b"three", None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("BEGIN IMMEDIATE", "is locked by another process: stop the program that has it open"),
+        ("nonsense", "cannot be used ("),
+    ],
+)
+def test_what_sqlite_refuses_is_one_line_with_the_path_and_the_remedy(
+    tmp_path: Path, statement: str, says: str
+) -> None:
+    path = tmp_path / "some.db"
+    with closing(sqlite3.connect(path)) as other, closing(sqlite3.connect(path, timeout=0)) as ours:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalError) as caught, explained(path):
+            ours.execute(statement)
+    assert str(path) in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)

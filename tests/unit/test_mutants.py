@@ -202,7 +202,9 @@ def test_what_is_left_alone_by_its_name_is_still_called_so() -> None:
 
 
 def test_how_much_is_kept_and_how_long_is_waited_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "bounded.py").write_text("_MEMORY: Final = 16\nnames = Cache(max_entries=8, size=4)\n")
+    (tmp_path / "bounded.py").write_text(
+        "_MEMORY: Final = 16\nnames = Cache(max_entries=8, size=4)\nis_full = size >= _MEMORY\n"
+    )
     assert [mutant.changed for mutant in mutants_of(tmp_path, Path("bounded.py"))] == [
-        "_MEMORY: Final = 16\nnames = Cache(max_entries=8, size=(5))\n"
+        "_MEMORY: Final = 16\nnames = Cache(max_entries=8, size=(5))\nis_full = size >= _MEMORY\n"
     ]
