@@ -105,6 +105,7 @@ TARGETS: Final = (
             "tests/unit/test_journal*.py",
             "tests/unit/test_state*.py",
             "tests/unit/test_consent*.py",
+            "tests/unit/test_metric_producer.py",
         ),
     ),
     Target(
