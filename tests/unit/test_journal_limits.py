@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from cline_otel.journal import Commit, Journal, JournalError, OutboxItem, dead_letters, schema
 from cline_otel.journal.failures import explained, one_line
+from source_tree import ROOT, needs_source
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -253,3 +255,9 @@ def test_what_sqlite_refuses_is_one_line_with_the_path_and_the_remedy(
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@needs_source
+def test_dead_letters_have_as_much_room_as_the_page_says() -> None:
+    (mebibytes,) = re.findall(r"(\d+) MiB of them", (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8"))
+    assert int(mebibytes) * 1024 * 1024 == dead_letters.LIMIT_BYTES
