@@ -148,7 +148,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         if name in _DECLARATIONS or (isinstance(node, ast.ClassDef) and name == "keywords"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_kept_or_waited(child):
+            if isinstance(child, ast.AST) and not _is_left_alone(child):
                 yield child
 
 
@@ -156,7 +156,10 @@ def _name_of(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def _is_kept_or_waited(node: ast.AST) -> bool:
+def _is_left_alone(node: ast.AST) -> bool:
+    """What says how much is kept or how long is waited, and what is said to type checkers."""
+    if isinstance(node, ast.Call):
+        return _name_of(node.func) == "TypeVar"
     if isinstance(node, ast.Compare):
         return any(_name_of(side) in KEPT_OR_WAITED for side in (node.left, *node.comparators))
     return (isinstance(node, ast.keyword) and node.arg in KEPT_OR_WAITED) or (

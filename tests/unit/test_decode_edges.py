@@ -217,3 +217,12 @@ def test_a_request_of_as_many_records_as_may_be_is_taken_and_one_of_more_is_not(
         else:
             assert decoded(otlp_request(body, encoding), diagnostics) == []
             assert diagnostics == {("unmapped_event", "otlp", "no.event"): count}
+
+
+def test_fifty_thousand_records_are_a_request_and_one_more_is_none() -> None:
+    def body(records: int) -> bytes:
+        return b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%s]}]}]}' % b",".join([b"{}"] * records)
+
+    assert decoded(otlp_request(body(50_000))) == []
+    with pytest.raises(MalformedPayload):
+        decoded(otlp_request(body(50_001)))
