@@ -69,9 +69,9 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
         flushed = pipeline.flush()
         commit = Commit(state=flushed.state)
         if flushed.spans:
-            commit.outbox.append(OutboxItem("traces", flushed.traces_request(), len(flushed.spans)))
+            commit.outbox.append(OutboxItem("traces", flushed.traces_request().payload, len(flushed.spans)))
         if flushed.logs:
-            commit.outbox.append(OutboxItem("logs", flushed.logs_request(), len(flushed.logs)))
+            commit.outbox.append(OutboxItem("logs", flushed.logs_request().payload, len(flushed.logs)))
         journal.commit(commit)
     points = [MetricPoint(total, now_ns, now_ns + 1) for total in pipeline.totals]
     pipeline.metrics_request(points, "cumulative")

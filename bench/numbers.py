@@ -263,9 +263,10 @@ difference fails.
 {reasons}
 ## Series
 
-Per metric a bridge has at most {budget} series; what exceeds them is added up in one with `otel.metric.overflow`. Most
-metrics cannot come near it: their attributes have lists of known values. No attribute of a metric names a run, a
-session, a call or a user, so another run adds series only with another model, tool, mode or class of errors.
+Per metric a bridge has at most {budget} series; what exceeds them is added up in one with `otel.metric.overflow`. Those
+whose attributes all have lists of known values cannot come near it. No attribute of a metric names a run, a session, a
+call or a user, so another run adds series only with another model, tool, MCP server, mode or class of errors, or with
+another repository, where that is included.
 
 - **In one recording**: the most that a row above has. **In all together**: what one bridge had after all of them.
 - **At most**: every combination of values in a bridge, within the budget. In Prometheus a histogram of the bridge

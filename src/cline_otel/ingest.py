@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.consent.decision import State
+from cline_otel.export.interface import EncodedRequest
 from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem, OutboxSignal
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import FlushResult, Pipeline
@@ -238,10 +239,13 @@ class Ingest:
 
 
 def _add_flushed(commit: Commit, flushed: FlushResult, exported: Collection[OutboxSignal]) -> None:
-    if flushed.spans and "traces" in exported:
-        commit.outbox.append(OutboxItem("traces", flushed.traces_request(), len(flushed.spans), flushed.diagnostics))
-    if (log_count := len(flushed.shown_logs())) and "logs" in exported:
-        commit.outbox.append(OutboxItem("logs", flushed.logs_request(), log_count, flushed.diagnostics))
+    requests: dict[OutboxSignal, Callable[[], EncodedRequest]] = {
+        "traces": flushed.traces_request,
+        "logs": flushed.logs_request,
+    }
+    for signal, encode in requests.items():
+        if signal in exported and (request := encode()).item_count:
+            commit.outbox.append(OutboxItem(signal, request.payload, request.item_count, flushed.diagnostics))
     commit.state |= flushed.state
     for (kind, source, name), times in flushed.diagnostics.items():
         _count(commit, kind, source, name, times)

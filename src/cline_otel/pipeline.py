@@ -7,7 +7,7 @@ requests go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -21,6 +21,7 @@ from cline_otel.encode.profile import shown_logs, shown_spans
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, tick
+from cline_otel.export.interface import EncodedRequest
 from cline_otel.signals import (
     Attributes,
     Diagnostics,
@@ -59,17 +60,15 @@ class FlushResult(msgspec.Struct):
     resource_and_scope: ResourceAndScope
     profile: Profile
 
-    def traces_request(self) -> bytes:
+    def traces_request(self) -> EncodedRequest:
         """The spans as an OTLP request; empty if there are none."""
-        return encode_traces(shown_spans(self.spans, self.profile), self.resource_and_scope)
+        spans = shown_spans(self.spans, self.profile)
+        return EncodedRequest(encode_traces(spans, self.resource_and_scope), len(spans))
 
-    def shown_logs(self) -> Sequence[LogRecord]:
-        """The log records as the profile has them."""
-        return shown_logs(self.logs, self.spans, self.profile)
-
-    def logs_request(self) -> bytes:
-        """The log records as an OTLP request; empty if there are none."""
-        return encode_logs(self.shown_logs(), self.resource_and_scope)
+    def logs_request(self) -> EncodedRequest:
+        """The log records as an OTLP request; empty if there are none. A profile may make some of spans."""
+        logs = shown_logs(self.logs, self.spans, self.profile)
+        return EncodedRequest(encode_logs(logs, self.resource_and_scope), len(logs))
 
 
 class Pipeline:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from cline_otel.aggregation.history import history
-from cline_otel.catalogue.compiled import Catalogue, Profile
+from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.otlp_json import to_json_line
@@ -59,8 +59,8 @@ _INSTANCES: Final = uuid.UUID("2f0d9f5e-6d43-5c0f-9d0b-0c3a7f1f6a52")
 class ReplayResult(msgspec.Struct):
     """All that a recording became.
 
-    ``measurements`` are what the totals add up. All have our names; ``requests`` have those of ``profile``, and the
-    metrics cumulative.
+    ``measurements`` are what the totals add up. All have our names; ``requests`` have those of the catalogue's profile,
+    and the metrics cumulative.
     """
 
     spans: list[SpanRecord]
@@ -71,8 +71,7 @@ class ReplayResult(msgspec.Struct):
     events: int
     ended_at_ns: int
     resource_and_scope: ResourceAndScope
-    profile: Profile
-    requests: dict[SignalName, list[bytes]]
+    requests: dict[SignalName, list[EncodedRequest]]
 
 
 def instance_id_of(recording: Recording) -> str:
@@ -198,14 +197,14 @@ def replay(
         events=len(events),
         ended_at_ns=last_ns,
         resource_and_scope=resource_and_scope,
-        profile=profile,
         requests={
-            "traces": [encode_traces(part, resource_and_scope) for part in _parts(shown_spans(flushed.spans, profile))],
-            "metrics": [
-                request.payload for request in metric_requests(flushed.metrics, catalogue, resource_and_scope, last_ns)
+            "traces": [
+                EncodedRequest(encode_traces(part, resource_and_scope), len(part))
+                for part in _parts(shown_spans(flushed.spans, profile))
             ],
+            "metrics": metric_requests(flushed.metrics, catalogue, resource_and_scope, last_ns),
             "logs": [
-                encode_logs(part, resource_and_scope)
+                EncodedRequest(encode_logs(part, resource_and_scope), len(part))
                 for part in _parts(shown_logs(flushed.logs, flushed.spans, profile))
             ],
         },
@@ -230,17 +229,6 @@ def metric_requests(
     ]
 
 
-def requests_of(signal: SignalName, replayed: ReplayResult) -> list[EncodedRequest]:
-    """The requests of one signal, with how much each holds."""
-    items: Sequence[object] = replayed.spans
-    if signal == "logs":
-        items = shown_logs(replayed.logs, replayed.spans, replayed.profile)
-    return [
-        EncodedRequest(payload, len(part))
-        for payload, part in zip(replayed.requests[signal], _parts(items), strict=True)
-    ]
-
-
 def write(replayed: ReplayResult, directory: Path) -> list[Path]:
     """Writes ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``, an OTLP JSON request a line; returns the paths.
 
@@ -254,7 +242,7 @@ def write(replayed: ReplayResult, directory: Path) -> list[Path]:
     for signal, requests in replayed.requests.items():
         path = directory / f"{signal}.jsonl"
         with os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-            file.write(b"".join(to_json_line(signal, request) + b"\n" for request in requests))
+            file.write(b"".join(to_json_line(signal, request.payload) + b"\n" for request in requests))
         paths.append(path)
     return paths
 

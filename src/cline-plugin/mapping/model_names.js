@@ -3,7 +3,7 @@
 
 import { MODEL_FAMILIES, MODEL_NAMES, MODEL_OWNERS, MODEL_WORDS } from "./model_words.js";
 
-export const LONGEST_MODEL_NAME = 160; // What is longer is no public name, and no pattern sees it.
+const LONGEST_MODEL_NAME = 160; // What is longer is no public name, and no pattern sees it.
 
 const HOSTS = ["hf.co/", "huggingface.co/", "registry.ollama.ai/", "modelscope.cn/", "www.modelscope.cn/"];
 const ARN_RESOURCES = [":foundation-model/", ":inference-profile/"];

@@ -35,7 +35,8 @@ export const PATTERNS = {
 };
 
 const PSEUDONYM_DIGITS = 32;
-const CUSTOM_NAME = /^custom-[0-9a-f]{12}$/;
+const CUSTOM_DIGITS = 12;
+const CUSTOM_NAME = new RegExp(`^custom-[0-9a-f]{${CUSTOM_DIGITS}}$`);
 
 /**
  * @param {Buffer} key
@@ -87,13 +88,27 @@ export function createPseudonyms(content) {
   const servers = new Map();
 
   /**
+   * @param {Map<string, string>} known those of the kind that were made under this key
+   * @param {Buffer} ofKey
+   * @param {"mcp_server" | "tool"} kind
+   * @param {string} name
+   */
+  const remembered = (known, ofKey, kind, name) => {
+    const hash = known.get(name) ?? pseudonymOf(ofKey, kind, name);
+    keep(known, name, hash, LIMITS.toolPseudonyms);
+    return hash;
+  };
+
+  /**
    * @param {"client" | "model"} kind
    * @param {string} name
    */
   const custom = (kind, name) => {
     if (key === undefined || name === OTHER) return OTHER;
     if (CUSTOM_NAME.test(name)) return name;
-    return (plainNames ? plainName(name) : undefined) ?? `custom-${pseudonymOf(key, kind, name).slice(0, 12)}`;
+    return (
+      (plainNames ? plainName(name) : undefined) ?? `custom-${pseudonymOf(key, kind, name).slice(0, CUSTOM_DIGITS)}`
+    );
   };
 
   /** @type {Pseudonyms} */
@@ -118,18 +133,13 @@ export function createPseudonyms(content) {
       if (builtInTools.has(name)) return { tool_name: name };
       if (plainNames) return { tool_name: plainToolName(name) ?? OTHER };
       if (key === undefined || name === "") return { tool_name: OTHER };
-      const hash = tools.get(name) ?? pseudonymOf(key, "tool", name);
-      keep(tools, name, hash, LIMITS.toolPseudonyms);
-      return { tool_name: OTHER, tool_name_hash: hash };
+      return { tool_name: OTHER, tool_name_hash: remembered(tools, key, "tool", name) };
     },
     model: (name) => publicModelName(name) ?? custom("model", name),
     client: (name) => knownClient(name) ?? custom("client", name),
     server: (name) => {
       if (plainNames) return { mcp_server: plainToolName(name) ?? OTHER };
-      if (key === undefined) return {};
-      const hash = servers.get(name) ?? pseudonymOf(key, "mcp_server", name);
-      keep(servers, name, hash, LIMITS.toolPseudonyms);
-      return { mcp_server_hash: hash };
+      return key === undefined ? {} : { mcp_server_hash: remembered(servers, key, "mcp_server", name) };
     },
     repository: (name) => (key === undefined ? {} : { repository_hash: pseudonymOf(key, "repository", name) }),
   };
@@ -161,19 +171,17 @@ function publishedId(field, id, pseudonyms) {
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
-const NAME_FIELDS = new Set(["tool_name", "mcp_server", "client_name", "model", "repository"]);
+/** @typedef {(pseudonyms: Pseudonyms, name: string) => Record<string, string>} PublishName gives what is written of it */
 
-/**
- * @param {string} field
- * @param {string} name
- * @param {Pseudonyms} pseudonyms
- */
-function publishedName(field, name, pseudonyms) {
-  if (field === "tool_name") return pseudonyms.tool(name);
-  if (field === "mcp_server") return pseudonyms.server(name);
-  if (field === "repository") return pseudonyms.repository(name);
-  return { [field]: field === "model" ? pseudonyms.model(name) : pseudonyms.client(name) };
-}
+const PUBLISHED_NAMES = new Map(
+  /** @type {[string, PublishName][]} */ ([
+    ["tool_name", (pseudonyms, name) => pseudonyms.tool(name)],
+    ["mcp_server", (pseudonyms, name) => pseudonyms.server(name)],
+    ["client_name", (pseudonyms, name) => ({ client_name: pseudonyms.client(name) })],
+    ["model", (pseudonyms, name) => ({ model: pseudonyms.model(name) })],
+    ["repository", (pseudonyms, name) => pseudonyms.repository(name)],
+  ]),
+);
 
 /**
  * A record as it may be written; undefined for one whose subject has no name that may be.
@@ -187,7 +195,8 @@ export function published(entry, pseudonyms) {
   const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
   for (const field in entry) {
     const value = /** @type {FieldValue} */ (entry[field]);
-    if (NAME_FIELDS.has(field)) Object.assign(result, publishedName(field, String(value), pseudonyms));
+    const publishName = PUBLISHED_NAMES.get(field);
+    if (publishName !== undefined) Object.assign(result, publishName(pseudonyms, String(value)));
     else if (!ID_FIELDS.has(field)) result[field] = value;
     else {
       const id = publishedId(field, String(value), pseudonyms);

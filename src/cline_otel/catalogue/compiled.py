@@ -150,7 +150,7 @@ class ShownMetric(msgspec.Struct, frozen=True):
     """
 
     definition: MetricDefinition
-    when: tuple[tuple[str, str], ...]
+    when: frozenset[tuple[str, AttributeValue]]
     shown: dict[str, tuple[str, ...]]
     sets: tuple[tuple[str, str], ...]
 

@@ -283,14 +283,15 @@ kind `id` leave instead, the same from every source.
 
 _CHOICES: Final = """\
 Lists are separated by commas; a word that is none of those is an error at the start. What leaves beyond the default,
-`cline-otel run` says when it starts, and `cline-otel status` too, content and plain names in red. Whose run it was is
-never on a metric, whatever is included."""
+`cline-otel run` says when it starts, and `cline-otel status` too, content and plain names in red. Whose run it was
+(`user`, `device`, `organization`) is never on a metric, whatever is included; `repository`, where it is, is on those of
+runs, tokens, cost and active time."""
 
 _CHOICES_ROWS: Final[tuple[tuple[Cell, ...], ...]] = (
     (
         (INCLUDE_VARIABLE,),
         ("user", "device", "organization", "repository"),
-        "whose run it was leaves too, as pseudonyms",
+        "whose run it was, and for which repository, leaves too, as pseudonyms",
     ),
     (
         (PLAIN_VARIABLE,),

@@ -34,7 +34,5 @@ def field_class(field: str, event: model.EventEntry, vocabulary: model.SourceFil
 def unmapped_fields(vocabulary: model.SourceFile) -> Iterator[tuple[str, str]]:
     """Events and their fields that are useful and safe and not mapped: what the catalogue has yet to say."""
     for name, event in (vocabulary.events | vocabulary.prefixes).items():
-        for said in (event.private, vocabulary.common.private):
-            for privacy, fields in said.items():
-                if privacy in ("safe", "bounded"):
-                    yield from ((name, field) for field in fields if field_class(field, event, vocabulary) == UNMAPPED)
+        for fields in (*event.private.values(), *vocabulary.common.private.values()):
+            yield from ((name, field) for field in fields if field_class(field, event, vocabulary) == UNMAPPED)

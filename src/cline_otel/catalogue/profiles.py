@@ -57,7 +57,7 @@ def compiled(profile: model.ProfileFile, definitions: Mapping[str, MetricDefinit
     for entry in profile.metrics:
         shown = ShownMetric(
             _definition(entry, definitions[entry.of]),
-            tuple(entry.when.items()),
+            frozenset(entry.when.items()),
             _shown(entry.renames, drops=entry.when),
             tuple(entry.sets.items()),
         )

@@ -26,7 +26,7 @@ from cline_otel.export.interface import (
     Paused,
     Retry,
 )
-from cline_otel.replay import ReplayResult, metric_requests, requests_of
+from cline_otel.replay import ReplayResult, metric_requests
 from cline_otel.settings import Settings
 from cline_otel.signals import SignalName
 
@@ -56,8 +56,8 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, settings: Sett
     except ExporterError as error:
         fail(str(error), 2)
     requests: dict[SignalName, list[list[EncodedRequest]]] = {
-        "traces": [requests_of("traces", replayed)],
-        "logs": [requests_of("logs", replayed)],
+        "traces": [replayed.requests["traces"]],
+        "logs": [replayed.requests["logs"]],
         "metrics": [
             metric_requests(
                 replayed.measurements,

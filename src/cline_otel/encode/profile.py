@@ -51,7 +51,7 @@ def _renamed(attributes: Attributes, names: Mapping[str, tuple[str, ...]]) -> At
 
 def _shown_point(point: MetricPoint, profile: Profile) -> Iterator[MetricPoint]:
     total = point.total
-    fitting = [metric for metric in profile.metrics.get(total.metric, ()) if set(metric.when) <= {*total.attributes}]
+    fitting = [metric for metric in profile.metrics.get(total.metric, ()) if metric.when.issubset(total.attributes)]
     if not fitting:
         yield point
     for metric in fitting:

@@ -205,10 +205,7 @@ class Preview:
 
     def _translated(self, record: DecodedRecord) -> StepOutput:
         besides: Diagnostics = {}
-        for event in record.events:
-            if self._repeats.is_repeat(event, record.place):
-                count(besides, "duplicate", event.source, event.name)
-                continue
+        for event in self._repeats.without(record.events, record.place, besides):
             try:
                 self._translator.step(event)
             except Exception:

@@ -14,7 +14,6 @@ from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
 from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import Registry
-from cline_otel.translate.repeats import place_number
 
 
 class DecodedRecord(msgspec.Struct):
@@ -24,14 +23,14 @@ class DecodedRecord(msgspec.Struct):
         upstream: the record.
         entry: what the catalogue knows of it.
         events: what it was decoded to; empty if nothing came of it.
-        place: the number of the place that it is from (``repeats.place_number``).
+        place: where it was read; never empty, for what was handed over whole is a place by itself.
         diagnostics: what its decoding counted.
     """
 
     upstream: UpstreamRecord
     entry: SourceEvent | None
     events: list[Event]
-    place: int
+    place: str
     diagnostics: Diagnostics
     decoder: Decoder
 
@@ -71,7 +70,7 @@ class Decoder:
         for payload in stream:
             find = self._catalogue.sources[payload.source].vocabulary.find
             self._payloads += 1
-            place = place_number(payload.place or f"{self._payloads}.")
+            place = payload.place or f"{self._payloads}."
             for upstream in self._exploded(payload):
                 events, diagnostics = self.decode(upstream.payload)
                 if not (upstream.name or events or diagnostics):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from cline_otel.prices.table import Naming, Price, PriceTable, Rates
@@ -57,8 +56,3 @@ class OwnPrices:
     def as_exported(self, provider: Naming, model: Naming) -> PriceTable:
         """The entries, renamed, in their order."""
         return OwnPrices(self._table, tuple(entry.as_exported(provider, model) for entry in self._last_first[::-1]))
-
-
-def instant_ns(year: int, month: int, day: int) -> int:
-    """The beginning of a day in UTC, nanoseconds since the Unix epoch."""
-    return int(datetime(year, month, day, tzinfo=UTC).timestamp()) * 1_000_000_000

@@ -12,8 +12,8 @@ PrivacyClass = Literal["safe", "bounded", "pseudonym", "content", "secret"]
 """From what anybody may see to what nobody may; the order is that of strictness."""
 
 Group = Literal["names", "user", "device", "organization", "repository"]
-"""What belongs together when a user decides: the names that people choose for tools, skills and teams, and
-whose run it was."""
+"""What belongs together when a user decides: the names that people choose for tools, skills and teams, whose run it
+was, and for which repository."""
 
 INCLUDE_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE"
 PLAIN_VARIABLE: Final = "CLINE_OTEL_BRIDGE_INCLUDE_PLAIN"

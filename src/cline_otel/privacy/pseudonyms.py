@@ -17,9 +17,9 @@ PseudonymKind = Literal[
 
 PSEUDONYM_DIGITS: Final = 32
 PSEUDONYM: Final = re.compile(f"[0-9a-f]{{{PSEUDONYM_DIGITS}}}")
-CUSTOM_NAME: Final = re.compile(r"custom-[0-9a-f]{12}")
-"""What stands for a name that somebody chose where the known ones are in the clear: of models and clients."""
 _CUSTOM_DIGITS: Final = 12
+CUSTOM_NAME: Final = re.compile(f"custom-[0-9a-f]{{{_CUSTOM_DIGITS}}}")
+"""What stands for a name that somebody chose where the known ones are in the clear: of models and clients."""
 KEY_BYTES: Final = 32
 
 GENERATED_ID: Final = re.compile(

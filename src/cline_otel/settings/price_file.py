@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import date
+from datetime import UTC, date, datetime, time
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cline_otel.prices.own import OwnPrice, OwnPrices, instant_ns
+from cline_otel.prices.own import OwnPrice, OwnPrices
 from cline_otel.prices.table import Rate, Rates
 from cline_otel.settings.values import SettingsError
 
@@ -98,11 +98,16 @@ def _prices_of(file: PriceFile) -> OwnPrices:
             each.provider,
             each.model,
             _rates_of(each),
-            instant_ns(each.from_day.year, each.from_day.month, each.from_day.day) if each.from_day else 0,
+            _beginning_ns(each.from_day) if each.from_day is not None else 0,
         )
         for each in file.models
     )
     return OwnPrices(f"own {file.version}", entries)
+
+
+def _beginning_ns(day: date) -> int:
+    """Of a day in UTC, nanoseconds since the Unix epoch."""
+    return int(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000_000
 
 
 def _rates_of(model: Model) -> Rates:

@@ -9,9 +9,6 @@ from cline_otel.events import AttributeValue
 from cline_otel.prices.table import PriceTable, Tokens
 from cline_otel.translate.conventions import number
 
-UnpricedTokens = int
-"""How many tokens of a call have no price: all of them, or 0."""
-
 COST_BASES: Final = ("reported", "computed")
 """The values of ``cline.cost.basis``."""
 
@@ -22,10 +19,10 @@ _OUTPUT = "gen_ai.usage.output_tokens"
 _REASONING = "gen_ai.usage.reasoning.output_tokens"
 
 
-def add_cost(
-    values: dict[str, AttributeValue], tokens: Tokens, prices: PriceTable, occurred_at_ns: int
-) -> UnpricedTokens:
+def add_cost(values: dict[str, AttributeValue], tokens: Tokens, prices: PriceTable, occurred_at_ns: int) -> int:
     """Puts what a call cost among its attributes, and on what basis; returns how many of its tokens have no price.
+
+    Those are all of them, or 0.
 
     A reported amount counts, 0 too: the call was free. What is computed then stands beside it. Of a call without
     usage there is nothing to compute.

@@ -70,7 +70,7 @@ class LogEvents:
         if log_event_name == "cline.edit.accepted":
             measure_change(self._output, values, event.occurred_at_ns)
         elif log_event_name == "cline.task.started" and session_id:
-            self._count_session(session_id, event.occurred_at_ns)
+            self._output.session(self._state.session(session_id), event.occurred_at_ns)
         if run is not None:
             values = {**values, "cline.agent.id": run.agent_id, "cline.run.id": run.run_id}
         if session_id:
@@ -82,12 +82,6 @@ class LogEvents:
         self._output.log(log_event, event.occurred_at_ns, dict(values), run, span_id, uid, event.source)
         if log_event.span_event and run is not None and run.state is not RunState.CLOSED:
             self._add_span_event(run, log_event, event.occurred_at_ns, values)
-
-    def _count_session(self, session_id: str, occurred_at_ns: int) -> None:
-        session = self._state.session(session_id)
-        if session.is_new:
-            session.is_counted = True
-            self._output.measure("cline.sessions", 1, {}, occurred_at_ns)
 
     def _add_span_event(
         self, run: Run, log_event: LogEventDefinition, occurred_at_ns: int, values: Mapping[str, AttributeValue]

@@ -10,8 +10,8 @@ from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, ToolCallNamed
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.conventions import with_reported_outcome
-from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, UnpricedTokens, add_cost, disjoint_tokens
-from cline_otel.translate.state import PROMPT_ATTRIBUTES, Run
+from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, add_cost, disjoint_tokens
+from cline_otel.translate.state import PROMPT_ATTRIBUTES, Run, Session
 
 SpanReference = tuple[bytes, bytes]
 """A trace's id and a span's: 16 and 8 bytes, or both empty."""
@@ -77,7 +77,7 @@ class Output:
         prompt: Mapping[str, AttributeValue],
         occurred_at_ns: int,
         span: SpanReference = NO_SPAN,
-    ) -> UnpricedTokens:
+    ) -> int:
         """Tokens and cost of one model call; ``values`` gets what it cost. Returns how many tokens have no price.
 
         ``prompt`` is what is known of the prompt that the call was made for.
@@ -107,6 +107,12 @@ class Output:
         if isinstance(computed, float):
             metrics.append(MetricDelta("cline.cost.computed", computed, model, occurred_at_ns))
         return unpriced_tokens
+
+    def session(self, session: Session, occurred_at_ns: int) -> None:
+        """A session is there; it counts once."""
+        if session.is_new:
+            session.is_counted = True
+            self.measure("cline.sessions", 1, {}, occurred_at_ns)
 
     def tool_used(self, event: ToolCallNamed) -> None:
         """A tool call that has no span."""

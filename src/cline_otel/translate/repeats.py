@@ -10,7 +10,7 @@ What is known again is an event's identity:
   says how many there are. Where an event has no number to know it by, but there can't be two of it in one moment (a
   model call begins, its first chunk arrives), the place does not count.
 
-What happens in a copy's order only: a copy must not move a source's current run back, nor a mode. Hence repeats are
+A copy is read in an order of its own, which must not move a source's current run back, nor a mode. Hence repeats are
 recognized before the translator sees them, and whose run it is or who owns it does not matter (docs/adr/0015).
 """
 
@@ -64,10 +64,10 @@ class Repeats:
 
         ``place`` is where they were read; empty for what was handed over whole, which no other place is like.
         """
-        number = place_number(place or f"{self._seen.added}.")
+        number = _number_of(place or f"{self._seen.added}.")
         for event in events:
             try:
-                is_repeat = self.is_repeat(event, number)
+                is_repeat = self._is_repeat(event, number)
             except Exception:
                 # Nothing may stop what follows; and rather twice than never.
                 count(diagnostics, "defect", event.source, event.name)
@@ -77,8 +77,8 @@ class Repeats:
             else:
                 yield event
 
-    def is_repeat(self, event: Event, place: int) -> bool:
-        """Whether an event was reported before; if not it is from now on. ``place`` is of ``place_number``."""
+    def _is_repeat(self, event: Event, place: int) -> bool:
+        """Whether an event was reported before; if not it is from now on."""
         kind = type(event)
         if kind in _HARMLESS:
             return False
@@ -99,7 +99,7 @@ class Repeats:
         return key is not None or first != place or kind in _ONE_AT_A_TIME
 
 
-def place_number(place: str) -> int:
+def _number_of(place: str) -> int:
     """What stands for a place in the memory."""
     return zlib.crc32(place.encode("utf-8", "surrogatepass"))
 

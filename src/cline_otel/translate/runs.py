@@ -45,7 +45,7 @@ class Runs:
         self._spans.run_started(run)
 
     def _number(self, run: Run, session_id: str) -> int:
-        """What tells the agent of a run from others of its name in the session: the how manieth it is."""
+        """What tells the agent of a run from others of its name in the session: its position among them, from 1."""
         agent = self._state.agent(run.agent_id)
         if not agent.number:
             numbers = self._state.session(session_id).agent_numbers
@@ -92,9 +92,7 @@ class Runs:
         session.current_run[source] = run.key
         for name, value in session.attributes.items():
             run.attributes.setdefault(name, value)
-        if session.is_new:
-            session.is_counted = True
-            self._spans.output.measure("cline.sessions", 1, {}, run.started_at_ns)
+        self._spans.output.session(session, run.started_at_ns)
         if session.last_root is None:
             if not session.lost:
                 self._spans.output.measure("cline.task.started", 1, run.attributes, run.started_at_ns)

@@ -11,7 +11,7 @@ from typing import Final
 from cline_otel.state_format import Format, UnreadableRow, unchanged
 
 MOST_EVENTS: Final = 65_536
-"""Of the events that a bridge remembers: those of several thousand model calls, some 10 MB of memory, 1 MB stored."""
+"""Of the events that a bridge remembers: those of several thousand model calls, 1 MB stored."""
 
 ROW_EVENTS: Final = 128
 

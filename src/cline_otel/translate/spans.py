@@ -40,7 +40,7 @@ class SpanBuilder:
 
         Its attributes get what it cost. Returns how many of its tokens have no price.
         """
-        output, ended_at_ns = self.output, max(call.ended_at_ns or 0, call.started_at_ns)
+        output, ended_at_ns = self.output, call.over_at_ns
         seconds = (ended_at_ns - call.started_at_ns) / 1e9
         values = call.attributes
         values["gen_ai.operation.name"] = "chat"
@@ -73,7 +73,7 @@ class SpanBuilder:
 
     def tool_call(self, run: Run, call: ToolCall, *, incomplete: bool) -> None:
         """A tool call that is over, with its metrics, and a log record if it failed."""
-        output, ended_at_ns = self.output, max(call.ended_at_ns or 0, call.started_at_ns)
+        output, ended_at_ns = self.output, call.over_at_ns
         seconds = (ended_at_ns - call.started_at_ns) / 1e9
         values = call.attributes
         values["gen_ai.operation.name"] = "execute_tool"

@@ -57,6 +57,11 @@ class ModelCall(msgspec.Struct, array_like=True):
     attempt: int = 1
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
 
+    @property
+    def over_at_ns(self) -> int:
+        """When it was over, as far as is known; never before it began."""
+        return max(self.ended_at_ns or 0, self.started_at_ns)
+
 
 class ToolCall(msgspec.Struct, array_like=True):
     """A tool call that is open, or ended and waiting for its name. Times are nanoseconds since the Unix epoch."""
@@ -69,6 +74,11 @@ class ToolCall(msgspec.Struct, array_like=True):
     call_id: str = ""
     is_mcp: bool = False
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
+
+    @property
+    def over_at_ns(self) -> int:
+        """When it was over, as far as is known; never before it began."""
+        return max(self.ended_at_ns or 0, self.started_at_ns)
 
 
 PROMPT_ATTRIBUTES: Final = ("cline.mode", "cline.repository.hash")

@@ -118,7 +118,7 @@ class ToolCalls:
         run.tool_call_count += 1
         self._count_for_prompt(run)
         if not asks(call):
-            note_closed(run, call.started_at_ns, max(call.ended_at_ns or 0, call.started_at_ns))
+            note_closed(run, call.started_at_ns, call.over_at_ns)
         self._spans.tool_call(run, call, incomplete=incomplete)
         if call.attributes["cline.outcome"] in ("error", "rejected"):
             run.failed_tool_call_count += 1
