@@ -31,16 +31,6 @@ LIFECYCLE_LOG_EVENTS: Final = frozenset(
 )
 """Log records that the translator makes of runs and calls; the others are facts that a source tells."""
 
-LOG_EVENT_METRICS: Final = frozenset(
-    {
-        counted
-        for name, log_event in CATALOGUE.log_events.items()
-        if name not in LIFECYCLE_LOG_EVENTS
-        for counted in log_event.counts
-    }
-)
-"""Counters that facts grow; ``cline.errors`` and ``cline.feature.used`` grow with failed and special calls too."""
-
 
 class Stream(msgspec.Struct, frozen=True):
     """What one source told, in its own order."""

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from cline_otel.export.interface import EncodedRequest
 from cline_otel.signals import SignalName
 from integration.otlp_json import requests_from_lines
 
@@ -85,12 +86,12 @@ class Received:
         )
 
     @classmethod
-    def in_requests(cls, requests: dict[SignalName, list[bytes]]) -> Received:
-        """What serialized requests hold, by signal."""
+    def in_requests(cls, requests: dict[SignalName, list[EncodedRequest]]) -> Received:
+        """What a replay's requests hold, by signal."""
         return cls(
-            map(ExportTraceServiceRequest.FromString, requests["traces"]),
-            map(ExportMetricsServiceRequest.FromString, requests["metrics"]),
-            map(ExportLogsServiceRequest.FromString, requests["logs"]),
+            [ExportTraceServiceRequest.FromString(request.payload) for request in requests["traces"]],
+            [ExportMetricsServiceRequest.FromString(request.payload) for request in requests["metrics"]],
+            [ExportLogsServiceRequest.FromString(request.payload) for request in requests["logs"]],
         )
 
 

@@ -16,6 +16,7 @@ from bridge.process import Bridge, Home, command, is_one_clear_line
 from bridge.received import Received
 from bridge.workload import EXAMPLE, Recording, WritingProcess, example_copies, otlp_copies
 from cli.test_privacy import planted_in_log, planted_in_otlp, planted_in_spool
+from cline_otel.export.interface import EncodedRequest
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.preview.fields import Reason
 from corpus import CAPTURES
@@ -93,8 +94,10 @@ def test_what_a_machine_is_told_to_leave_is_what_a_replay_writes(home: Home, tmp
     }
     previewed = Received.in_requests(
         {
-            "traces": [from_json_line("traces", json.dumps(each).encode()) for each in requests["traces"]],
-            "logs": [from_json_line("logs", json.dumps(each).encode()) for each in requests["logs"]],
+            "traces": [
+                EncodedRequest(from_json_line("traces", json.dumps(each).encode()), 0) for each in requests["traces"]
+            ],
+            "logs": [EncodedRequest(from_json_line("logs", json.dumps(each).encode()), 0) for each in requests["logs"]],
             "metrics": [],
         }
     )

@@ -105,8 +105,8 @@ def everything_that_comes_out(pipeline: Pipeline) -> list[bytes]:
     metrics = pipeline.metrics_request(points_of(pipeline.totals), "cumulative")
     diagnostics = repr(flushed.diagnostics).encode()
     return [
-        flushed.traces_request(),
-        flushed.logs_request(),
+        flushed.traces_request().payload,
+        flushed.logs_request().payload,
         metrics,
         diagnostics,
         repr((flushed.spans, flushed.logs)).encode(),

@@ -12,7 +12,7 @@ const KEY = "0b".repeat(32);
 const KEYED = { version: 1, key: KEY, built_in_tools: [] };
 
 /** @type {(...remotes: unknown[]) => string | undefined} */
-const named = (...remotes) => repositoryOf({ associatedRemoteUrls: remotes, rootPath: "/work/tool" });
+const named = (...remotes) => repositoryOf({ associatedRemoteUrls: remotes, rootPath: "/home/someone/tool" });
 
 test("the ways to reach one repository give one name", () => {
   for (const address of [
@@ -29,7 +29,7 @@ test("the ways to reach one repository give one name", () => {
 test("origin goes before other remotes, the first of these before the path", () => {
   assert.equal(named("fork: https://a.example/x/y", "origin: https://b.example/x/y"), "b.example/x/y");
   assert.equal(named("fork: https://a.example/x/y", "other: https://b.example/x/y"), "a.example/x/y");
-  assert.equal(named(), "/work/tool");
+  assert.equal(named(), "/home/someone/tool");
 });
 
 test("whatever is no address leaves the path, or nothing", () => {
@@ -43,7 +43,7 @@ test("whatever is no address leaves the path, or nothing", () => {
     "origin: https://",
     "x".repeat(5000),
   ])
-    assert.equal(named(odd), "/work/tool", String(odd).slice(0, 40));
+    assert.equal(named(odd), "/home/someone/tool", String(odd).slice(0, 40));
   for (const odd of [undefined, null, 7, {}, { rootPath: 7 }, { associatedRemoteUrls: "origin: https://a.example/b" }])
     assert.equal(repositoryOf(/** @type {never} */ (odd)), undefined);
 });
@@ -52,7 +52,7 @@ test("a record has the pseudonym alone, and none without a key", () => {
   const context = {
     session: { sessionId: "1795358456453_m6555" },
     workspaceInfo: {
-      rootPath: "/work/tool",
+      rootPath: "/home/someone/tool",
       associatedRemoteUrls: ["origin: https://me:secret@git.example/team/tool.git"],
     },
   };

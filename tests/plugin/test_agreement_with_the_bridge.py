@@ -20,7 +20,6 @@ from cline_otel.settings import load_settings
 from waiting import PATIENCE_SECONDS
 
 HERE = Path(__file__).parent
-CONVERTER = HERE.parents[1] / "bench" / "spool_from_capture.mjs"
 PLUGIN = HERE.parents[1] / "src" / "cline_otel" / "plugin"
 LAW: list[dict[str, Any]] = json.loads((HERE / "consent_law.json").read_text(encoding="utf-8"))
 NODE = shutil.which("node")

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from rich.console import Console
 
-from cline_otel.catalogue.compiled import ATTRIBUTE, FieldHandler, SourceEvent
+from cline_otel.catalogue.compiled import ATTRIBUTE, FieldHandler, Profile, SourceEvent
 from cline_otel.catalogue.load import load
 from cline_otel.catalogue.profiles import DEFAULT_PROFILE, profile_names
 from cline_otel.cli.preview import _step_document, _summary_document
@@ -86,13 +86,17 @@ def reasons(step: Step) -> dict[str, str]:
 
 
 def assert_the_same(
-    steps: list[Step], summary: Summary, replayed: ReplayResult, order: Callable[[Item], str] = lambda _: ""
+    steps: list[Step],
+    summary: Summary,
+    replayed: ReplayResult,
+    order: Callable[[Item], str] = lambda _: "",
+    profile: Profile = CATALOGUE.profile,
 ) -> None:
-    traces = [ExportTraceServiceRequest.FromString(request) for request in replayed.requests["traces"]]
-    logs = [ExportLogsServiceRequest.FromString(request) for request in replayed.requests["logs"]]
+    traces = [ExportTraceServiceRequest.FromString(request.payload) for request in replayed.requests["traces"]]
+    logs = [ExportLogsServiceRequest.FromString(request.payload) for request in replayed.requests["logs"]]
     of_replay = {
-        "spans": [item for request in replayed.requests["traces"] for item in items_of("traces", request)],
-        "logs": [item for request in replayed.requests["logs"] for item in items_of("logs", request)],
+        "spans": [item for request in replayed.requests["traces"] for item in items_of("traces", request.payload)],
+        "logs": [item for request in replayed.requests["logs"] for item in items_of("logs", request.payload)],
     }
     assert [item for step in steps for item in step.spans] == of_replay["spans"]
     logs_of_steps = [item for step in steps for item in step.logs]
@@ -112,7 +116,7 @@ def assert_the_same(
         total = totals.setdefault((each.metric, repr(tuple(each.attributes.items()))), [0, 0])
         total[0] += each.value
         total[1] += 1
-    points = shown_points([MetricPoint(total, 1, 1) for total in replayed.totals], replayed.profile)
+    points = shown_points([MetricPoint(total, 1, 1) for total in replayed.totals], profile)
     assert {key: total[0] for key, total in totals.items()} == {
         (point.total.metric, repr(point.total.attributes)): point.total.sum for point in points
     }
@@ -122,7 +126,9 @@ def assert_the_same(
     assert summary.diagnostics == replayed.diagnostics
     assert summary.requests == {signal: len(requests) for signal, requests in replayed.requests.items() if requests}
     assert summary.request_bytes == {
-        signal: sum(map(len, requests)) for signal, requests in replayed.requests.items() if requests
+        signal: sum(len(request.payload) for request in requests)
+        for signal, requests in replayed.requests.items()
+        if requests
     }
 
 
@@ -136,7 +142,7 @@ def test_what_is_previewed_has_the_names_that_a_replay_gives(profile: str) -> No
     recording, catalogue = recording_of([CAPTURES / "plugin_mcp_tools"]), load(POLICY, profile=profile)
     preview = Preview(recording, catalogue, POLICY)
     # Log records that are made of spans stand behind the others in a request, and right at their step in a preview.
-    assert_the_same(list(preview.steps()), preview.summary, replay(recording, catalogue), repr)
+    assert_the_same(list(preview.steps()), preview.summary, replay(recording, catalogue), repr, catalogue.profile)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +214,7 @@ def test_many_spans_and_log_records_make_the_requests_of_a_replay() -> None:
 
 
 def test_a_request_says_of_whom_it_is_and_what_is_none_is_refused() -> None:
-    request = replay_of([CAPTURES / "plugin_basic"]).requests["traces"][0]
+    request = replay_of([CAPTURES / "plugin_basic"]).requests["traces"][0].payload
     sender = sender_of("traces", request)
     assert [pair["key"] for pair in sender.resource["attributes"]] == ["service.name", "service.instance.id"]
     assert sender.scope["name"] == "cline-otel"

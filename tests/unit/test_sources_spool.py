@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from cline_otel.catalogue.load import read_tables
 from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
 from cline_otel.sources.files.tailing import Position, UnreadableFile, encode_position
 from cline_otel.sources.interface import Unread
 from cline_otel.sources.plugin.spool import SILENT_AFTER_NS, SpoolReader, parse_name
 from cline_otel.sources.plugin.spool_input import SpoolInput
+from source_tree import ROOT, needs_source
 
 _NOW_NS = 1_800_000_000 * 10**9
 FIRST = ProcessKey(1_000, 11)
@@ -272,3 +274,14 @@ def test_the_lag_counts_all_files(spool: Spool) -> None:
     spool.write(SECOND, 0, b"def\n")
     cursors = {key: encode_position(position) for key, position in spool.positions.items()}
     assert SpoolInput("plugin", spool.reader).unread(cursors) == Unread(7, 2)
+
+
+@needs_source
+def test_the_page_of_the_spool_says_which_fields_each_event_has() -> None:
+    page = (ROOT / "docs" / "spool-format.md").read_text(encoding="utf-8")
+    rows = page.partition("| event | from hook | fields |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    said = {row.split("`")[1]: row.strip("|").split("|") for row in rows}
+    assert {event: len(cells) for event, cells in said.items()} == dict.fromkeys(said, 3)
+    for name, event in read_tables().vocabularies["plugin"].events.items():
+        fields = said["compaction.started" if name.startswith("compaction.") else name][2]
+        assert [field for field in event.fields if f"`{field}`" not in fields] == []
