@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from cline_otel.catalogue import values
 from cline_otel.catalogue.compiled import ATTRIBUTE, FALLBACK, TEXT, FieldHandler
-from cline_otel.catalogue.values import OTHER
+from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.decode.fields import build_event, nameable
 from cline_otel.signals import Diagnostics
 from cline_otel.sources.cline_log import decode as cline_log
@@ -58,6 +58,19 @@ def test_a_fallback_counts_only_where_no_field_says_more(said: str | None, kept:
     ]
     event = build_event(entry, "otlp", 1, answers if field_comes_first else answers[::-1], {})
     assert event.attributes == {"error.type": kept}
+
+
+@pytest.mark.parametrize("refused", [OTHER, REDACTED])
+@pytest.mark.parametrize("refused_comes_first", [True, False])
+def test_of_two_fields_that_say_the_same_one_that_is_refused_never_hides_the_other(
+    refused: str, refused_comes_first: bool
+) -> None:
+    entry = next(iter(CATALOGUE.sources["otlp"].vocabulary.events.values()))
+    answers = [(FieldHandler(ATTRIBUTE, "gen_ai.tool.name", values.amount), said) for said in (refused, "editor")]
+    diagnostics: Diagnostics = {}
+    event = build_event(entry, "otlp", 1, answers if refused_comes_first else answers[::-1], diagnostics)
+    assert event.attributes == {"gen_ai.tool.name": "editor"}
+    assert sum(diagnostics.values()) == 1
 
 
 @pytest.mark.parametrize(("text", "masked"), [("it failed", 0), ("it failed with [masked]", 1)])

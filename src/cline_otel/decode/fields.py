@@ -104,6 +104,10 @@ def build_event(
             count(diagnostics, "replaced_value" if answer == OTHER else "redacted_value", source, name)
             if 0 <= slot < len(KEYS):
                 continue
+            if slot == ATTRIBUTE:
+                # Of two fields that say the same the one that says something counts, whichever comes first.
+                attributes.setdefault(name, answer)
+                continue
         if slot == ATTRIBUTE:
             attributes[name] = answer
         elif slot >= 0:
