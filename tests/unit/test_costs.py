@@ -95,11 +95,36 @@ def test_where_cline_reports_nothing_the_computed_amount_counts() -> None:
     assert sums(outputs, "cline.cost.computed", "gen_ai.request.model") == {}
 
 
-def test_a_reported_zero_is_an_amount_and_no_other_is_computed_for_it() -> None:
+def test_a_reported_zero_is_an_amount_where_the_list_says_that_the_model_is_free() -> None:
+    outputs = of_run(*call(1, **{"gen_ai.request.model": "free", "cline.cost_usd": 0.0}))
+    chat = dict(outputs.spans[0].attributes)
+    assert (chat["cline.cost_usd"], chat["cline.cost.basis"], chat["cline.cost.computed_usd"]) == (0.0, "reported", 0.0)
+    assert dict(outputs.spans[1].attributes)["cline.cost_usd"] == 0.0
+    assert sums(outputs, "cline.cost", "cline.cost.basis") == {"reported": 0.0}
+    assert sums(outputs, "cline.tokens.unpriced", "gen_ai.request.model") == {}
+
+
+def test_a_reported_zero_of_a_model_that_has_a_price_is_no_amount_and_one_is_computed() -> None:
     outputs = of_run(*call(1, **{"cline.cost_usd": 0.0}))
     chat = dict(outputs.spans[0].attributes)
-    assert (chat["cline.cost_usd"], chat["cline.cost.basis"]) == (0.0, "reported")
-    assert dict(outputs.spans[1].attributes)["cline.cost_usd"] == 0.0
+    assert (chat["cline.cost_usd"], chat["cline.cost.basis"]) == (pytest.approx(USD), "computed")
+    assert "cline.cost.computed_usd" not in chat
+    assert sums(outputs, "cline.cost", "cline.cost.basis") == {"computed": pytest.approx(USD)}
+    assert prompt_of(outputs)["cost_usd"] == pytest.approx(USD)
+
+
+def test_a_reported_zero_of_a_model_that_no_list_has_leaves_its_tokens_unpriced() -> None:
+    outputs = of_run(*call(1, **{"gen_ai.request.model": "mine", "cline.cost_usd": 0.0}))
+    assert not any(name.startswith("cline.cost") for span in outputs.spans for name, _ in span.attributes)
+    assert sums(outputs, "cline.cost", "cline.cost.basis") == {}
+    assert sums(outputs, "cline.tokens.unpriced", "gen_ai.request.model") == {"mine": 9_412}
+
+
+def test_a_call_without_tokens_costs_the_zero_that_is_reported() -> None:
+    outputs = of_run(
+        event("model_call.started", 1, attributes=CLAUDE),
+        event("model_call.finished", 2, attributes={INPUT: 0, OUTPUT: 0, "cline.cost_usd": 0.0}),
+    )
     assert sums(outputs, "cline.cost", "cline.cost.basis") == {"reported": 0.0}
 
 

@@ -24,21 +24,24 @@ def add_cost(values: dict[str, AttributeValue], tokens: Tokens, prices: PriceTab
 
     Those are all of them, or 0.
 
-    A reported amount counts, 0 too: the call was free. What is computed then stands beside it. Of a call without
-    usage there is nothing to compute.
+    A reported amount counts, and what is computed stands beside it. A reported 0 counts only where the list says that
+    the model is free: Cline's own list has 0 for what it does not know (``toModelInfo`` of its live catalogue). Of a
+    call without usage there is nothing to compute.
     """
     used = sum(tokens)
     provider, model = values.get("gen_ai.provider.name"), values.get("gen_ai.request.model")
     price = None
     if used and isinstance(provider, str) and isinstance(model, str):
         price = prices.price(provider, model, occurred_at_ns)
+    computed_usd = price.rates.cost_usd(tokens) if price is not None else None
+    if used and values.get("cline.cost_usd") == 0 and computed_usd != 0:
+        del values["cline.cost_usd"]
     reported = isinstance(values.get("cline.cost_usd"), float)
     if reported:
         values["cline.cost.basis"] = "reported"
-    if price is None:
+    if price is None or computed_usd is None:
         return 0 if reported else used
     values["cline.cost.prices"] = price.table
-    computed_usd = price.rates.cost_usd(tokens)
     if reported:
         values["cline.cost.computed_usd"] = computed_usd
     else:
