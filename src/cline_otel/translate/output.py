@@ -117,16 +117,26 @@ class Output:
     def tool_used(self, event: ToolCallNamed) -> None:
         """A tool call that has no span."""
         self.measure("cline.tool.calls", 1, with_reported_outcome(event), event.occurred_at_ns)
-        self.tool_approval(event)
 
-    def tool_approval(self, event: ToolCallNamed) -> None:
-        """What was decided before a tool ran, if its source says that; one that did not run then was denied."""
+    def tool_decided(self, event: ToolCallNamed) -> None:
+        """What was decided of a tool call of classic Cline, whose ``success`` is whether the tool may run.
+
+        It says so when that is decided, not when the tool has run (``captureToolUsage`` in its tool handlers).
+        """
+        self._approval(event, "denied" if event.attributes.get("cline.success") is False else "approved")
+
+    def tool_approved(self, event: ToolCallNamed) -> None:
+        """What was decided of a tool call of a run, whose ``success`` is how it ended.
+
+        Whether one that failed was denied, or approved and threw, cannot be told.
+        """
+        if event.auto_approved or event.attributes.get("cline.success") is True:
+            self._approval(event, "approved")
+
+    def _approval(self, event: ToolCallNamed, decision: str) -> None:
         if event.auto_approved is None:
             return
-        decision = "auto_approved"
-        if not event.auto_approved:
-            decision = "denied" if event.attributes.get("cline.success") is False else "approved"
-        values = {**event.attributes, "cline.approval.decision": decision}
+        values = {**event.attributes, "cline.approval.decision": "auto_approved" if event.auto_approved else decision}
         self.measure("cline.approvals", 1, values, event.occurred_at_ns)
 
     def log(

@@ -169,6 +169,7 @@ class Translator:
             self._output.usage(with_inclusive_input(event), event.attributes, event.occurred_at_ns)
         elif isinstance(event, ToolCallNamed):
             self._output.tool_used(event)
+            self._output.tool_decided(event)
 
     def _report_mode(self, run: Run) -> None:
         """The owner knows each run's mode: the same switch that ``task.mode`` says, once the session is known."""

@@ -93,11 +93,13 @@ class ToolCalls:
         event = cast(ToolCallNamed, given.event)
         given.call.attributes |= with_reported_outcome(event)
         self.complete(given)
-        self._spans.output.tool_approval(event)
+        self._spans.output.tool_approved(event)
 
     def measure(self, given: ToolCallInput) -> None:
         """counts a call that has no span here"""
-        self._spans.output.tool_used(cast(ToolCallNamed, given.event))
+        event = cast(ToolCallNamed, given.event)
+        self._spans.output.tool_used(event)
+        self._spans.output.tool_approved(event)
         self._count_for_prompt(given.run)
 
     def complete(self, given: ToolCallInput) -> None:
