@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.fixed_key import CATALOGUE
+from bench.fixed_key import CATALOGUE, recording_of
 
 from cline_otel import ids
 from cline_otel.events import Event, tick
+from cline_otel.replay import replay
 from cline_otel.signals import SpanRecord, StatusCode, StepOutput
 from cline_otel.translate.log_events import MAX_SPAN_EVENTS
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.step import MEMORY_NS, SILENCE_NS, Translator
-from corpus import HOUR_NS, SECOND_NS, closing_ticks, event_of, translate
+from corpus import HOUR_NS, SECOND_NS, capture_paths, closing_ticks, event_of, translate
 
 START_NS = 1_790_000_000 * SECOND_NS
 
@@ -174,9 +176,44 @@ def test_an_aborted_run_cuts_its_open_calls_short() -> None:
         log("model_call.started", 1, iteration=1),
         log("run.finished", 3, cline__outcome="aborted"),
     ]
-    chat, run = translate([tick(START_NS), *steps]).spans
+    outputs = translate([tick(START_NS), *steps])
+    chat, run = outputs.spans
     assert attribute(chat, "cline.incomplete") is True
+    assert (chat.status, chat.status_message, chat.ended_at_ns) == (StatusCode.ERROR, "aborted", at(3))
     assert run.status == StatusCode.UNSET
+    assert durations(outputs) == [(2.0, "aborted")]
+    assert [record.event_name for record in outputs.logs] == ["cline.run.started", "cline.run.finished"]
+
+
+def durations(outputs: StepOutput) -> list[tuple[float, object]]:
+    """Of the model calls, with their class of errors."""
+    measured = [delta for delta in outputs.metrics if delta.metric == "gen_ai.client.operation.duration"]
+    return [(delta.value, dict(delta.attributes).get("error.type")) for delta in measured]
+
+
+def test_a_model_call_whose_end_is_lost_was_over_when_the_agent_went_on() -> None:
+    steps = [
+        told("run.started", 0),
+        told("model_call.started", 1, iteration=1),
+        told("tool_call.started", 4, iteration=1, ordinal=0, gen_ai__tool__name="editor"),
+        told("tool_call.finished", 5, iteration=1, ordinal=0, cline__outcome="success"),
+        told("run.finished", 900, cline__outcome="failed", error__type="auth"),
+    ]
+    outputs = translate([tick(START_NS), *steps])
+    (chat,) = by_name(outputs, "chat")
+    assert (chat.status, chat.ended_at_ns) == (StatusCode.UNSET, at(4))
+    assert attribute(chat, "cline.incomplete") is True
+    assert durations(outputs) == [(3.0, "_OTHER")]
+
+
+@pytest.mark.parametrize("path", capture_paths(), ids=lambda path: path.name)
+def test_in_every_recording_each_chat_span_has_one_duration_in_the_metric(path: Path) -> None:
+    result = replay(recording_of([path]), CATALOGUE)
+    spans = [span for span in result.spans if span.name.startswith("chat ")]
+    totals = [total for total in result.totals if total.metric == "gen_ai.client.operation.duration"]
+    assert sum(total.count for total in totals) == len(spans)
+    took = sum(span.ended_at_ns - span.started_at_ns for span in spans) / 1e9
+    assert sum(total.sum for total in totals) == pytest.approx(took)
 
 
 def test_a_run_that_falls_silent_ends_at_its_last_sign_of_life_a_day_later() -> None:

@@ -148,3 +148,9 @@ def test_every_wait_is_told_each_time_so_that_what_ends_falls_to_0() -> None:
         assert {(point.start_time_unix_nano, point.time_unix_nano) for point in said.values()} == {
             (0, START_MS * 1_000_000)
         }
+
+
+def test_a_model_call_whose_end_is_lost_is_not_waited_for_once_the_agent_went_on() -> None:
+    pipeline = told(started(), asks(1_000), calls(2_000))
+    assert waiting(pipeline, 9_000) == {"tool": (1, 7.0)}
+    assert waiting(told(started(), asks(1_000), calls(2_000), returns(3_000)), 9_000) == {"nothing": (1, 6.0)}

@@ -2,11 +2,12 @@
 
 An agent works while a model call or a tool call of its run is under way; where several are, the time counts once. A
 tool that asks the user waits for a person and does not count. What Cline does between calls (hooks, an approval that is
-awaited) does not count either.
+awaited) does not count either, nor does a call whose end nobody reports.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from cline_otel.translate.state import Run, ToolCall
@@ -14,7 +15,8 @@ from cline_otel.translate.state import Run, ToolCall
 TOOLS_THAT_ASK: Final = frozenset({"ask_question", "ask_followup_question", "plan_mode_respond"})
 """Cline's tools that wait for an answer of the user's."""
 
-_MOST_INTERVALS: Final = 64
+MOST_INTERVALS: Final = 64
+"""How many of a run's intervals are kept apart while a call beside them is open."""
 
 
 def asks(call: ToolCall) -> bool:
@@ -25,21 +27,27 @@ def asks(call: ToolCall) -> bool:
 def note_closed(run: Run, started_at_ns: int, ended_at_ns: int) -> None:
     """A call of a run is over and no longer among those that the run has; both are nanoseconds since the Unix epoch.
 
-    What calls share is known when none of them is under way, so their intervals are kept until then.
+    What calls share is known when none of them is under way, so their intervals are kept until then. Of what is told
+    late, that which lies before what is measured may be part of it.
     """
-    if run.model_calls or any(not asks(call) for call in run.tool_calls):
-        run.active.append((started_at_ns, ended_at_ns))
-        if len(run.active) > _MOST_INTERVALS:
-            run.active = _joined(run.active)
+    if ended_at_ns > run.active_until_ns:
+        run.active.append((max(started_at_ns, run.active_until_ns), ended_at_ns))
+    settle(run)
+
+
+def settle(run: Run) -> None:
+    """A call is no longer among those that the run has; of one whose end is not known that is all there is to do."""
+    if not run.active:
         return
-    intervals: list[tuple[int, int]] = [(started_at_ns, ended_at_ns)]
-    if run.active:
-        intervals = _joined([*run.active, *intervals])
-        run.active = []
-    for begun_ns, over_ns in intervals:
-        if over_ns > run.active_until_ns:
-            run.active_ns += over_ns - max(begun_ns, run.active_until_ns)
-            run.active_until_ns = over_ns
+    opened = [call.started_at_ns for call in run.model_calls.values()]
+    opened += [call.started_at_ns for call in run.tool_calls if not asks(call)]
+    if opened:
+        run.active = _closed_up(_joined(run.active), sorted(opened))
+        return
+    for begun_ns, over_ns in _joined(run.active):
+        run.active_ns += over_ns - begun_ns
+        run.active_until_ns = over_ns
+    run.active = []
 
 
 def _joined(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -51,3 +59,31 @@ def _joined(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             joined.append((started_at_ns, ended_at_ns))
     return joined
+
+
+def _closed_up(intervals: list[tuple[int, int]], opened: list[int]) -> list[tuple[int, int]]:
+    """As much time in few intervals, of which each call that is open will cover as much.
+
+    Two intervals between which no such call began are covered both or not at all when it ends, so the first one can be
+    moved to where the second begins. That leaves two or three for each open call; past ``MOST_INTERVALS`` the first
+    ones are moved whatever began there.
+
+    Args:
+        intervals: without overlaps, in the order of time.
+        opened: when the calls that are open began, in the order of time.
+    """
+    closed_up: list[tuple[int, int]] = []
+    for started_at_ns, ended_at_ns in intervals:
+        if closed_up:
+            before_ns, until_ns = closed_up[-1]
+            began = bisect_right(opened, before_ns)
+            if began == len(opened) or opened[began] >= ended_at_ns:
+                closed_up[-1] = (started_at_ns - (until_ns - before_ns), ended_at_ns)
+                continue
+        closed_up.append((started_at_ns, ended_at_ns))
+    beyond = len(closed_up) - MOST_INTERVALS
+    if beyond > 0:
+        length_ns = sum(ended_at_ns - started_at_ns for started_at_ns, ended_at_ns in closed_up[:beyond])
+        started_at_ns, ended_at_ns = closed_up[beyond]
+        closed_up[: beyond + 1] = [(started_at_ns - length_ns, ended_at_ns)]
+    return closed_up

@@ -24,10 +24,11 @@ _INTRODUCTION: Final = """\
 *`make docs` writes this page from the tables in `src/cline_otel/translate/` (`lifecycle.py`, `model_calls.py`,
 `tool_calls.py`), which the translator itself goes by.*
 
-Inputs are the kinds of events (`events.py`), and three cues, which are what an event means for a call that it does not
+Inputs are the kinds of events (`events.py`), and four cues, which are what an event means for a call that it does not
 name: `moved_on`, a later call began, so what an ended one waits for will not come; `run_failed`, the run failed, which
-an open model call explains; `run_over`, the run is over or its end will never be reported. The diagrams leave out what
-changes no state; the tables answer every input in every state."""
+an open model call explains; `run_aborted`, it was aborted, and an open model call with it; `run_over`, the run is over or
+its end will never be reported. The diagrams leave out what changes no state; the tables answer every input in every
+state."""
 
 _MACHINES: Final[tuple[tuple[str, str, Table, str, frozenset[str]], ...]] = (
     (

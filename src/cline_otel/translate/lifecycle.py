@@ -91,8 +91,8 @@ class Lifecycle:
         if "error.type" in event.attributes:
             run.attributes["error.type"] = event.attributes["error.type"]
         run.attributes["cline.outcome"] = outcome if outcome in ("completed", "failed", "aborted") else "completed"
-        if outcome == "failed":
-            self._model_calls.step_all(run, Cue.RUN_FAILED, event.occurred_at_ns)
+        if outcome in _ENDED_WITH_A_CALL:
+            self._model_calls.step_all(run, _ENDED_WITH_A_CALL[outcome], event.occurred_at_ns)
         self._close(run, event.occurred_at_ns)
 
     def count_late(self, run: Run, event: LifecycleEvent) -> None:
@@ -146,6 +146,9 @@ _ROUTES: Final[Mapping[type[LifecycleEvent], Callable[[Lifecycle, Run, Any], Non
     ToolCallNamed: Lifecycle._to_ended_tool_call,
 }
 """To which of a run's calls an event that does not end the run goes."""
+
+_ENDED_WITH_A_CALL: Final = {"failed": Cue.RUN_FAILED, "aborted": Cue.RUN_ABORTED}
+"""By outcome of a run, what it means for the model call that is open then."""
 
 _To = Transition[RunState, Callable[[Lifecycle, Run, LifecycleEvent], None]]
 _CALL_EVENTS: Final = [event_type.kind for event_type in _ROUTES]

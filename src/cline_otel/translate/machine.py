@@ -18,6 +18,9 @@ class Cue(StrEnum):
     RUN_FAILED = "run_failed"
     """The run failed, which an open model call explains."""
 
+    RUN_ABORTED = "run_aborted"
+    """The run was aborted, and an open model call with it."""
+
     RUN_OVER = "run_over"
     """The run is over, or its end will never be reported."""
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, cast
 
 from cline_otel.events import AttributeValue, LifecycleEvent, ModelCallFinished, ModelCallStarted, ModelCallUsage
 from cline_otel.signals import count
-from cline_otel.translate.active_time import note_closed
+from cline_otel.translate.active_time import note_closed, settle
 from cline_otel.translate.conventions import number, with_inclusive_input
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.spans import SpanBuilder
@@ -74,6 +74,11 @@ class ModelCalls:
         if given.call.first_chunk_at_ns is None:
             given.call.first_chunk_at_ns = given.at_ns
 
+    def pass_by(self, given: ModelCallInput) -> None:
+        """remembers that the agent went on: it was over by then, should its end not be reported"""
+        if given.call.ended_at_ns is None:
+            given.call.ended_at_ns = given.at_ns
+
     def end(self, given: ModelCallInput) -> None:
         """remembers the end; the usage comes in an event of its own"""
         given.call.ended_at_ns = given.at_ns
@@ -112,18 +117,37 @@ class ModelCalls:
         self.complete(given)
 
     def fail(self, given: ModelCallInput) -> None:
-        """closes the call with the run's error: the failed run took it along"""
+        """closes the call with the run's error: the failed run took it along, unless the agent had gone on before"""
+        if given.call.is_passed:
+            self.cut(given)
+            return
         given.call.ended_at_ns = given.at_ns
         given.call.attributes.setdefault("error.type", given.run.attributes.get("error.type", "_OTHER"))
         self.complete(given)
 
+    def abort(self, given: ModelCallInput) -> None:
+        """closes the call as incomplete: it was aborted with the run, unless the agent had gone on before"""
+        if given.call.is_passed:
+            self.cut(given)
+            return
+        given.call.ended_at_ns = given.at_ns
+        given.call.attributes.setdefault("error.type", "aborted")
+        del given.run.model_calls[given.iteration]
+        note_closed(given.run, given.call.started_at_ns, given.call.over_at_ns)
+        self._close(given, incomplete=True)
+
     def complete(self, given: ModelCallInput) -> None:
         """closes the call; nothing more is expected"""
+        del given.run.model_calls[given.iteration]
+        note_closed(given.run, given.call.started_at_ns, given.call.over_at_ns)
         self._close(given, incomplete=False)
 
     def cut(self, given: ModelCallInput) -> None:
         """closes the call as incomplete: its end will not be reported"""
-        given.call.ended_at_ns = given.at_ns
+        if given.call.ended_at_ns is None:
+            given.call.ended_at_ns = given.at_ns
+        del given.run.model_calls[given.iteration]
+        settle(given.run)
         self._close(given, incomplete=True)
 
     def go_on(self, given: ModelCallInput) -> None:
@@ -136,8 +160,6 @@ class ModelCalls:
 
     def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
-        del run.model_calls[given.iteration]
-        note_closed(run, call.started_at_ns, call.over_at_ns)
         self._spans.active_time(run, call.over_at_ns)
         values = call.attributes
         run.model_call_count += 1
@@ -182,6 +204,7 @@ MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "model_call.finished": _To((_CLOSED,), ModelCalls.finish_unseen),
         Cue.MOVED_ON: _To((_ABSENT_,), ModelCalls.go_on),
         Cue.RUN_FAILED: _To((_ABSENT_,), ModelCalls.go_on),
+        Cue.RUN_ABORTED: _To((_ABSENT_,), ModelCalls.go_on),
         Cue.RUN_OVER: _To((_ABSENT_,), ModelCalls.go_on),
     },
     CallState.OPEN: {
@@ -190,8 +213,9 @@ MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "model_call.ended": _To((_ENDED,), ModelCalls.end),
         "model_call.usage": _To((_OPEN,), ModelCalls.measure_usage),
         "model_call.finished": _To((_CLOSED,), ModelCalls.finish),
-        Cue.MOVED_ON: _To((_OPEN,), ModelCalls.go_on),
+        Cue.MOVED_ON: _To((_OPEN,), ModelCalls.pass_by),
         Cue.RUN_FAILED: _To((_CLOSED,), ModelCalls.fail),
+        Cue.RUN_ABORTED: _To((_CLOSED,), ModelCalls.abort),
         Cue.RUN_OVER: _To((_CLOSED,), ModelCalls.cut),
     },
     CallState.ENDED: {
@@ -202,6 +226,7 @@ MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "model_call.finished": _To((_CLOSED,), ModelCalls.finish),
         Cue.MOVED_ON: _To((_CLOSED,), ModelCalls.complete),
         Cue.RUN_FAILED: _To((_CLOSED,), ModelCalls.complete),
+        Cue.RUN_ABORTED: _To((_CLOSED,), ModelCalls.complete),
         Cue.RUN_OVER: _To((_CLOSED,), ModelCalls.complete),
     },
 }

@@ -48,7 +48,10 @@ class CallState(StrEnum):
 
 
 class ModelCall(msgspec.Struct, array_like=True):
-    """A model call that is open, or ended and waiting for its usage. Times are nanoseconds since the Unix epoch."""
+    """A model call that is open, or ended and waiting for its usage. Times are nanoseconds since the Unix epoch.
+
+    ``ended_at_ns`` of one that is open is when the agent went on: it was over by then.
+    """
 
     started_at_ns: int
     state: CallState = CallState.OPEN
@@ -56,6 +59,11 @@ class ModelCall(msgspec.Struct, array_like=True):
     ended_at_ns: int | None = None
     attempt: int = 1
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the agent went on while its end was not reported."""
+        return self.state is CallState.OPEN and self.ended_at_ns is not None
 
     @property
     def over_at_ns(self) -> int:

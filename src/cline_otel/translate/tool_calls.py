@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, cast
 
 from cline_otel.events import LifecycleEvent, ToolCallFinished, ToolCallNamed, ToolCallStarted
 from cline_otel.signals import count
-from cline_otel.translate.active_time import asks, note_closed
+from cline_otel.translate.active_time import asks, note_closed, settle
 from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.spans import SpanBuilder
@@ -104,11 +104,17 @@ class ToolCalls:
 
     def complete(self, given: ToolCallInput) -> None:
         """closes the call; nothing more is expected"""
+        run, call = given.run, given.call
+        run.tool_calls.remove(call)
+        if not asks(call):
+            note_closed(run, call.started_at_ns, call.over_at_ns)
         self._close(given, incomplete=False)
 
     def cut(self, given: ToolCallInput) -> None:
         """closes the call as incomplete: its end will not be reported"""
         given.call.ended_at_ns = given.at_ns
+        given.run.tool_calls.remove(given.call)
+        settle(given.run)
         self._close(given, incomplete=True)
 
     def go_on(self, given: ToolCallInput) -> None:
@@ -116,11 +122,8 @@ class ToolCalls:
 
     def _close(self, given: ToolCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call
-        run.tool_calls.remove(call)
         run.tool_call_count += 1
         self._count_for_prompt(run)
-        if not asks(call):
-            note_closed(run, call.started_at_ns, call.over_at_ns)
         self._spans.tool_call(run, call, incomplete=incomplete)
         if call.attributes["cline.outcome"] in ("error", "rejected"):
             run.failed_tool_call_count += 1

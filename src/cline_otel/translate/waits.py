@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from cline_otel.translate.active_time import asks
-from cline_otel.translate.state import CallState, Run, State
+from cline_otel.translate.state import CallState, ModelCall, Run, State
 
 WaitsFor = Literal["model", "tool", "user", "nothing"]
 
@@ -33,6 +33,10 @@ def waiting_runs(state: State, now_ns: int) -> dict[WaitsFor, Waiting]:
     return waiting
 
 
+def _is_awaited(call: ModelCall) -> bool:
+    return call.state is CallState.OPEN and not call.is_passed
+
+
 def _wait_of(run: Run) -> tuple[WaitsFor, int]:
     """What a run waits for, and since when."""
     tools = [call for call in run.tool_calls if call.state is CallState.OPEN]
@@ -40,7 +44,7 @@ def _wait_of(run: Run) -> tuple[WaitsFor, int]:
         return "tool", min(working)
     if asking := [call.started_at_ns for call in tools]:
         return "user", min(asking)
-    if asked := [call.started_at_ns for call in run.model_calls.values() if call.state is CallState.OPEN]:
+    if asked := [call.started_at_ns for call in run.model_calls.values() if _is_awaited(call)]:
         return "model", min(asked)
     for iteration, requested in run.tools_requested.items():
         # The answer asks for a tool that has not begun: an approval, but for the moment that Cline itself takes.
