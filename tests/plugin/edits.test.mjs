@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { RunCalls, random, SECRET } from "./hook_calls.mjs";
 import { mapped, only } from "./records.mjs";
 
-const FIELDS = ["lines_added", "lines_removed", "files_created", "files_modified", "files_deleted"];
+const FIELDS = ["lines_added", "lines_removed", "files_created", "files_modified", "files_deleted", "files_moved"];
 const PLACE = `/home/${SECRET}/app.py`;
 
 /**
@@ -87,7 +87,7 @@ test("a patch is counted by its lines and files", () => {
     "*** End Patch",
   ].join("\n");
   const answer = { output: { query: "apply_patch", result: SECRET, success: true } };
-  const expected = { lines_added: 4, lines_removed: 2, files_created: 1, files_modified: 2, files_deleted: 1 };
+  const expected = { lines_added: 4, lines_removed: 2, files_created: 1, files_modified: 1, files_deleted: 1, files_moved: 1 };
   assert.deepEqual(changeOf("apply_patch", { input: patch }, answer), expected);
   assert.deepEqual(changeOf("apply_patch", patch, answer), expected);
 });
@@ -141,11 +141,64 @@ test("what an edit removes and adds is what git counts", () => {
   }
 });
 
-test("of two texts that are too long to compare, all lines between their common ends count", () => {
-  /** @param {string} word */
-  const long = (word) => {
-    const lines = Array.from({ length: 600 }, (_, at) => (at % 3 === 1 ? "common" : `${word} ${at}`));
-    return ["same", ...lines, "same"].join("\n");
-  };
-  assert.deepEqual(replaced(long("a"), long("b")), { lines_added: 600, lines_removed: 600, files_modified: 1 });
+/**
+ * @param {number} count
+ * @param {(at: number) => string} line
+ */
+const lines = (count, line) => Array.from({ length: count }, (_, at) => line(at)).join("\n");
+
+test("a text of which every second line is rewritten is compared, however long", () => {
+  const texts = ["a", "b"].map((word) => lines(4_000, (at) => (at % 2 === 1 ? "common" : `${word} ${at}`)));
+  assert.deepEqual(replaced(texts[0] ?? "", texts[1] ?? ""), {
+    lines_added: 2_000,
+    lines_removed: 2_000,
+    files_modified: 1,
+  });
+});
+
+test("of an edit that would take long to count, its files are known and its lines are not", () => {
+  const [next, other] = [random(1), random(2)];
+  /** @type {[string, string][]} */
+  const texts = [
+    [lines(250_000, (at) => `${at}`), lines(250_000, (at) => `${at + 1}`)],
+    [lines(250_000, String), "one"],
+    ["one", lines(250_000, String)],
+    ["x".repeat(1_000_000), "y"],
+    ["y", `${"x".repeat(1_000_000)}\nz`],
+    [lines(3_000, () => `${Math.floor(next() * 50)}`), lines(3_000, () => `${Math.floor(other() * 50)}`)],
+  ];
+  for (const [before, after] of texts) assert.deepEqual(replaced(before, after), { files_modified: 1 });
+  for (const text of [lines(250_000, String), "x".repeat(1_000_000)]) {
+    assert.deepEqual(changeOf("editor", { new_text: text }, CREATED), { files_created: 1 });
+    assert.deepEqual(changeOf("editor", { new_text: text, insert_line: 1 }, INSERTED), { files_modified: 1 });
+    assert.deepEqual(changeOf("apply_patch", `*** Update File: a\n+${text}`, EDITED), {});
+  }
+});
+
+test("a file that a patch moves was moved, whether lines of it changed or not", () => {
+  const moves = [
+    "*** Update File: a.py",
+    "*** Move to: b.py",
+    "*** Update File: c.py",
+    "*** Move to: d.py",
+    "@@",
+    "-old",
+    "+new",
+    "*** Update File: e.py",
+    "+more",
+    " *** Move to: f.py",
+  ].join("\n");
+  const expected = { lines_added: 2, lines_removed: 1, files_modified: 1, files_moved: 2 };
+  assert.deepEqual(changeOf("apply_patch", moves, EDITED), expected);
+  assert.deepEqual(changeOf("apply_patch", "*** Update File: a\n*** Move to: b", EDITED), {
+    lines_added: 0,
+    lines_removed: 0,
+    files_moved: 1,
+  });
+  // Neither is a move: one follows no header, one a file that is added.
+  assert.deepEqual(changeOf("apply_patch", "*** Move to: b\n*** Add File: c\n*** Move to: d", EDITED), {
+    lines_added: 0,
+    lines_removed: 0,
+    files_created: 1,
+  });
 });

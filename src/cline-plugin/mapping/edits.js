@@ -9,38 +9,80 @@ import { isObject } from "./shapes.js";
 /** @typedef {Record<string, FieldValue | undefined>} Change */
 
 const CREATED = "File created successfully";
-// Two texts whose differing lines make more pairs than this are counted as if all of them differed.
-const MOST_PAIRS = 250_000;
-
-/** @param {string} text */
-const linesOf = (text) => text.split(/\r\n|\n/);
+// What is larger is not looked at, so that Cline waits for no edit longer than some milliseconds.
+const MOST_CHARACTERS = 512 * 1024;
+const MOST_LINES = 4_096;
+const MOST_STEPS = 100_000;
 
 /**
- * How many lines two texts have in common, in the same order.
+ * The lines of a text, or undefined if it is too large to be taken apart.
+ *
+ * @param {string} text
+ */
+function linesOf(text) {
+  if (text.length > MOST_CHARACTERS) return undefined;
+  let lines = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) if (++lines > MOST_LINES) return undefined;
+  return text.split(/\r\n|\n/);
+}
+
+/**
+ * How many items must at least be taken out of one list and put in to make it the other (E. W. Myers, An O(ND)
+ * Difference Algorithm, 1986), or undefined if they differ too much to be counted.
+ *
+ * @param {readonly number[]} before
+ * @param {readonly number[]} after
+ */
+function differences(before, after) {
+  const most = before.length + after.length;
+  const last = before.length - after.length;
+  const furthest = new Int32Array(2 * most + 3);
+  /** @param {number} diagonal */
+  const reached = (diagonal) => furthest[most + 1 + diagonal] ?? 0;
+  let steps = 0;
+  for (let count = 0; count <= most; count++)
+    for (let diagonal = -count; diagonal <= count; diagonal += 2) {
+      const left = reached(diagonal - 1) + 1;
+      const above = reached(diagonal + 1);
+      let at = diagonal === -count || (diagonal !== count && left <= above) ? above : left;
+      for (; at < before.length && before[at] === after[at - diagonal]; at++) steps++;
+      if (diagonal === last && at >= before.length) return count;
+      furthest[most + 1 + diagonal] = at;
+      if (++steps > MOST_STEPS) return undefined;
+    }
+  return undefined;
+}
+
+/**
+ * How many lines two texts have in common, in the same order; undefined if that takes too long to find out.
  *
  * @param {readonly string[]} before
  * @param {readonly string[]} after
  */
 function commonLines(before, after) {
-  let lengths = new Uint32Array(after.length + 1);
-  for (const line of before) {
-    const next = new Uint32Array(after.length + 1);
-    for (let at = 0; at < after.length; at++)
-      next[at + 1] = line === after[at] ? (lengths[at] ?? 0) + 1 : Math.max(lengths[at + 1] ?? 0, next[at] ?? 0);
-    lengths = next;
-  }
-  return lengths[after.length] ?? 0;
+  /** @type {Map<string, number>} */
+  const numbers = new Map();
+  for (const line of before) if (!numbers.has(line)) numbers.set(line, numbers.size);
+  const shared = new Set(after.map((line) => numbers.get(line)));
+  /** @param {readonly string[]} lines */
+  const numbered = (lines) =>
+    lines.map((line) => numbers.get(line)).filter((number) => number !== undefined && shared.has(number));
+  const [ours, theirs] = /** @type {[number[], number[]]} */ ([numbered(before), numbered(after)]);
+  const differing = differences(ours, theirs);
+  return differing === undefined ? undefined : (ours.length + theirs.length - differing) / 2;
 }
 
 /**
- * What replacing a text by another removes and adds, line by line, as a diff counts it.
+ * What replacing a text by another removes and adds, line by line, as the smallest diff counts it.
  *
  * @param {string} oldText
  * @param {string} newText
+ * @returns {Change}
  */
 function replaced(oldText, newText) {
   const before = linesOf(oldText);
   const after = linesOf(newText);
+  if (before === undefined || after === undefined) return {};
   const shorter = Math.min(before.length, after.length);
   let head = 0;
   while (head < shorter && before[head] === after[head]) head++;
@@ -48,9 +90,16 @@ function replaced(oldText, newText) {
   while (tail < shorter - head && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
   const removed = before.slice(head, before.length - tail);
   const added = after.slice(head, after.length - tail);
-  const common = removed.length * added.length > MOST_PAIRS ? 0 : commonLines(removed, added);
+  const common = commonLines(removed, added);
+  if (common === undefined) return {};
   return { lines_added: added.length - common, lines_removed: removed.length - common };
 }
+
+/**
+ * @param {number | undefined} lines
+ * @returns {Change}
+ */
+const onlyAdded = (lines) => (lines === undefined ? {} : { lines_added: lines, lines_removed: 0 });
 
 /**
  * The tool `editor`: it creates a file that is not there, inserts lines, or replaces a text that is there once.
@@ -62,42 +111,52 @@ function replaced(oldText, newText) {
 function editorChange({ new_text: newText, old_text: oldText, insert_line: insertLine }, answer) {
   if (typeof newText !== "string") return {};
   if (insertLine !== undefined && insertLine !== null)
-    return { lines_added: linesOf(newText).length, lines_removed: 0, files_modified: 1 };
+    return { ...onlyAdded(linesOf(newText)?.length), files_modified: 1 };
   if (typeof answer === "string" && answer.startsWith(CREATED)) {
-    const lines = linesOf(newText);
     // A line break at the end ends the last line and begins none.
-    return { lines_added: lines.length - (lines.at(-1) === "" ? 1 : 0), lines_removed: 0, files_created: 1 };
+    const text = newText.endsWith("\n") ? newText.slice(0, newText.endsWith("\r\n") ? -2 : -1) : newText;
+    return { ...onlyAdded(newText === "" ? 0 : linesOf(text)?.length), files_created: 1 };
   }
   return typeof oldText === "string" ? { ...replaced(oldText, newText), files_modified: 1 } : {};
 }
 
+const UPDATED = "files_modified";
 /** @type {readonly [string, string][]} */
 const PATCH_FILES = [
   ["*** Add File: ", "files_created"],
-  ["*** Update File: ", "files_modified"],
+  ["*** Update File: ", UPDATED],
   ["*** Delete File: ", "files_deleted"],
 ];
+const MOVED = "*** Move to: ";
 
 /**
- * The tool `apply_patch`: its lines say what they do. How many lines a deleted file had it does not say.
+ * The tool `apply_patch`: its lines say what they do. How many lines a deleted file had it does not say. A file that is
+ * moved is one that is updated, with a further line behind that.
  *
  * @param {unknown} patch
  * @returns {Change}
  */
 function patchChange(patch) {
-  if (typeof patch !== "string") return {};
+  const lines = typeof patch === "string" ? linesOf(patch) : undefined;
+  if (lines === undefined) return {};
   /** @type {Record<string, number>} */
   const change = { lines_added: 0, lines_removed: 0 };
   /** @param {string} field */
-  const count = (field) => (change[field] = (change[field] ?? 0) + 1);
-  for (const line of linesOf(patch)) {
+  const count = (field, by = 1) => (change[field] = (change[field] ?? 0) + by);
+  let action = "";
+  for (const line of lines) {
     if (line.startsWith("+")) count("lines_added");
     else if (line.startsWith("-")) count("lines_removed");
-    else {
-      const file = PATCH_FILES.find(([marker]) => line.startsWith(marker));
-      if (file !== undefined) count(file[1]);
+    else if (line.startsWith(MOVED) && action === UPDATED) {
+      action = "";
+      count(UPDATED, -1);
+      count("files_moved");
+    } else if (line.startsWith("*** ")) {
+      action = PATCH_FILES.find(([marker]) => line.startsWith(marker))?.[1] ?? "";
+      if (action !== "") count(action);
     }
   }
+  if (change[UPDATED] === 0) delete change[UPDATED];
   return change;
 }
 
