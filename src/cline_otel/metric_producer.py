@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from cline_otel.aggregation.points import (
     DELTA_STEP_NS,
     copy_of,
@@ -20,7 +22,7 @@ from cline_otel.aggregation.points import (
     next_time_ns,
     nothing_of,
 )
-from cline_otel.encode.profile import shown_points
+from cline_otel.encode.profile import shown_name, shown_points
 from cline_otel.export.interface import EncodedRequest, MetricSnapshot
 from cline_otel.journal.metric_marks import MetricMarks
 from cline_otel.journal.records import JournalFullError
@@ -65,7 +67,7 @@ class MetricProducer:
             if destination not in known and gone:
                 self._marks.move(gone.pop(), destination)
             elif destination not in known:
-                self._marks.tell(destination, self._clock_ns(), totals.by_key | totals.retired)
+                self._marks.tell(destination, self._clock_ns(), self._as_told(totals.by_key | totals.retired))
             if temporality == "delta" and totals.retired:
                 self._form(destination, totals.retired)
         for destination in gone:
@@ -84,9 +86,12 @@ class MetricProducer:
         at_ns = next_time_ns(self._clock_ns(), told.at_ns)
         exemplars = partial(totals.exemplars, after=self._exemplars_told.get(destination, 0))
         self._exemplars_told[destination] = totals.measurements
-        changed = {key: copy_of(total) for key, total in totals.by_key.items() if total != told.totals.get(key)}
-        begun = {key: nothing_of(total) for key, total in changed.items() if key not in told.totals}
-        points = cumulative_points(totals.by_key, told.totals, at_ns, exemplars)
+        named = self._as_told(totals.by_key)
+        changed = {key: copy_of(total) for key, total in named.items() if total != told.totals.get(key)}
+        # Under another name a series is another one, which the destination was not told of.
+        known = {key for key, mark in told.totals.items() if key in named and mark.metric == named[key].metric}
+        begun = {key: nothing_of(total) for key, total in changed.items() if key not in known}
+        points = cumulative_points(totals.by_key, known, at_ns, exemplars)
         points += self._pipeline().gauges(at_ns)
         return MetricSnapshot(self._requests(points, "cumulative"), at_ns, changed, begun)
 
@@ -119,8 +124,17 @@ class MetricProducer:
         else:
             requests = self._requests([*points.values(), *self._pipeline().gauges(at_ns)], "delta")
             formed = [(request.payload, request.item_count) for request in requests]
-            self._marks.tell(destination, at_ns, {key: series[key] for key in points}, formed)
+            self._marks.tell(destination, at_ns, self._as_told({key: series[key] for key in points}), formed)
             self._exemplars_told[destination] = totals.measurements
+
+    def _as_told(self, series: Mapping[str, MetricTotal]) -> Mapping[str, MetricTotal]:
+        """The same totals, each of the metric under whose name it is exported."""
+        profile = self._pipeline().catalogue.profile
+        if not profile.metrics:
+            return series
+        return {
+            key: msgspec.structs.replace(total, metric=shown_name(total, profile)) for key, total in series.items()
+        }
 
     def _requests(self, points: Sequence[MetricPoint], temporality: Temporality) -> list[EncodedRequest]:
         encode = self._pipeline().metrics_request

@@ -10,6 +10,8 @@ import pytest
 from bench.fixed_key import CATALOGUE
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from cline_otel.catalogue.compiled import Catalogue
+from cline_otel.catalogue.load import load
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import RunFinished, RunStarted
 from cline_otel.export.delta_reader import as_of
@@ -39,10 +41,12 @@ class Bridge:
         self.now_ns = START_NS
         self.open(aggregation)
 
-    def open(self, aggregation: HistogramAggregation = "explicit_bucket_histogram") -> None:
+    def open(
+        self, aggregation: HistogramAggregation = "explicit_bucket_histogram", catalogue: Catalogue = CATALOGUE
+    ) -> None:
         self.journal = Journal.open(self.path, clock_ns=lambda: self.now_ns)
         self.pipeline = Pipeline(
-            CATALOGUE,
+            catalogue,
             ORIGIN,
             ORIGIN,
             self.journal.load_state(),
@@ -52,9 +56,11 @@ class Bridge:
         self.marks = MetricMarks(self.journal)
         self.producer = MetricProducer(self.marks, lambda: self.pipeline, lambda: self.now_ns)
 
-    def restart(self, aggregation: HistogramAggregation = "explicit_bucket_histogram") -> None:
+    def restart(
+        self, aggregation: HistogramAggregation = "explicit_bucket_histogram", catalogue: Catalogue = CATALOGUE
+    ) -> None:
         self.journal.close()
-        self.open(aggregation)
+        self.open(aggregation, catalogue)
 
     def measure(self, metric: str, value: float, **attributes: str) -> None:
         self.now_ns += SECOND_NS
@@ -151,6 +157,41 @@ def test_a_zero_is_sent_until_a_destination_has_it_and_never_again(bridge: Bridg
     again = bridge.snapshot()
     assert again is not None
     assert [point[2] for point in points_of(again.requests[0].payload, COST)] == [2.0]
+
+
+def test_a_series_that_another_profile_names_otherwise_begins_at_0_under_that_name_once(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "cumulative"})
+    bridge.measure(COST, 1.0)
+    bridge.measure("cline.sessions", 1)
+    bridge.measure("cline.errors", 1)
+    confirmed(bridge)
+    for catalogue, cost in ((load(profile="claude_code"), "claude_code.cost.usage"), (CATALOGUE, COST)):
+        bridge.restart(catalogue=catalogue)
+        bridge.producer.begin({"d": "cumulative"})
+        zero, value = points_of(confirmed(bridge, "cline.errors"), cost)
+        assert zero[0] == zero[1] == value[0] < value[1]
+        assert (zero[2], value[2]) == (0.0, 1.0)
+        assert [point[2] for point in points_of(confirmed(bridge, "cline.errors"), cost)] == [1.0]
+
+
+def confirmed(bridge: Bridge, known: str = "") -> bytes:
+    """What a destination is told, and takes; a metric that it knows has no point 0."""
+    snapshot = bridge.snapshot()
+    assert snapshot is not None
+    bridge.producer.confirm("d", snapshot.at_ns, snapshot.changed)
+    (request,) = snapshot.requests
+    assert not known or [point[2] for point in points_of(request.payload, known)] == [1]
+    return request.payload
+
+
+def test_a_further_destination_is_not_told_of_what_was_before_whatever_the_profile(bridge: Bridge) -> None:
+    bridge.restart(catalogue=load(profile="claude_code"))
+    bridge.producer.begin({"d": "cumulative"})
+    bridge.measure(COST, 1.0)
+    bridge.producer.begin({"d": "cumulative", "more": "cumulative"})
+    snapshot = bridge.snapshot("more")
+    assert snapshot is not None
+    assert [value for *_, value in points_of(snapshot.requests[0].payload, "claude_code.cost.usage")] == [1.0]
 
 
 def test_a_destination_that_takes_the_place_of_another_is_told_what_that_one_was_not(bridge: Bridge) -> None:

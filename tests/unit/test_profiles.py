@@ -11,7 +11,7 @@ import pytest
 from bench.fixed_key import CATALOGUE, KEY
 
 from cline_otel.aggregation.points import cumulative_points
-from cline_otel.aggregation.totals import Totals
+from cline_otel.aggregation.totals import OVERFLOW, Totals
 from cline_otel.catalogue import load as loading
 from cline_otel.catalogue import model
 from cline_otel.catalogue.load import CatalogueError, load, read_profile, read_tables
@@ -188,6 +188,43 @@ def test_a_histogram_that_is_shown_as_a_counter_has_its_sum(aggregation: Any) ->
     assert {catalogue.shown_metrics[name].instrument for name in names} == {"histogram", "counter"}
 
 
+@pytest.mark.parametrize(
+    ("name", "metric", "by", "shown_as"),
+    [
+        ("claude_code", "cline.cost", "cline.cost.basis", {"claude_code.cost.usage"}),
+        ("claude_code", "cline.tokens", "cline.token.type", {"claude_code.token.usage"}),
+        ("claude_code", "cline.edit.decisions", "cline.edit.decision", {"claude_code.code_edit_tool.decision"}),
+        ("genai-main", "gen_ai.client.operation.duration", "error.type", {"gen_ai.client.inference.duration"}),
+        # Of these it is not known which metric of the profile they would be of, or whether of one at all.
+        ("claude_code", "cline.active.time", "gen_ai.agent.name", {"cline.active.time"}),
+        ("genai-main", "cline.tokens", "cline.token.type", {"cline.tokens"}),
+        ("genai-main", "gen_ai.client.token.usage", "gen_ai.token.type", {"gen_ai.client.token.usage"}),
+    ],
+)
+def test_what_exceeds_the_budget_is_in_the_profile_s_metric_that_has_all_of_ours(
+    name: str, metric: str, by: str, shown_as: set[str]
+) -> None:
+    catalogue = catalogue_of(name)
+    totals = Totals(catalogue.metrics, max_series=3)
+    values = TABLES.attributes.attributes[by].values or TABLES.attributes.values["errors"]
+    for number in range(20):
+        attributes = (("gen_ai.request.model", f"m{number}"), (by, sorted(values)[number % len(values)]))
+        totals.add(MetricDelta(metric, 1, attributes, 10))
+    overflow = [total for total in totals.all() if total.attributes == OVERFLOW]
+    shown = shown_points([MetricPoint(total, 1, 2) for total in overflow], catalogue.profile)
+    assert [(point.total.attributes, point.total.sum) for point in shown] == [(OVERFLOW, 18)]
+    assert {point.total.metric for point in shown} == shown_as
+
+
+@each_recording
+@each_profile
+def test_names_are_unique_on_each_point(name: str, path: Path) -> None:
+    result, profile = replayed_as(name, path), catalogue_of(name).profile
+    for point in shown_points(points_of(result), profile):
+        names = [shown for shown, _ in point.total.attributes]
+        assert len(names) == len(set(names))
+
+
 def test_a_value_can_have_the_name_that_an_llm_tool_reads() -> None:
     (shown,) = shown_spans([span("chat", cline__cost_usd=0.5)], catalogue_of("llm-tools").profile)
     assert dict(shown.attributes) == {"cline.cost_usd": 0.5, "gen_ai.usage.cost": 0.5}
@@ -229,6 +266,12 @@ METRIC = {"of": "cline.cost", "name": "other", "unit": "USD", "description": "."
             "gen_ai.provider.name stands for two things",
         ),
         ({"metrics": [METRIC | {"sets": {"gen_ai.request.model": "x"}}]}, "gen_ai.request.model stands for two things"),
+        (
+            {"metrics": [METRIC | {"renames": {"gen_ai.request.model": "cline.repository.hash"}}]},
+            "cline.repository.hash stands for two things",
+        ),
+        ({"metrics": [METRIC | {"sets": {"cline.repository.hash": "x"}}]}, "cline.repository.hash stands for two"),
+        ({"metrics": [METRIC | {"sets": {"otel.metric.overflow": "x"}}]}, "otel.metric.overflow stands for two things"),
         ({"log_records": {"x": {"event_name": "x", "attributes": {}}}}, "made of no log record or span"),
         ({"log_records": {"x": RECORD | {"of_log": "cline.error"}}}, "made of no log record or span"),
         ({"log_records": {"x": RECORD | {"attributes": {"m": "cline.mode"}}}}, "cline.mode is not on what it is"),
@@ -247,6 +290,12 @@ def test_a_profile_that_fits_nothing_or_merges_names_is_refused(changes: dict[st
     found = findings_of("new", profile, NAMES)
     assert any(finding in line for line in found)
     assert [line for line in found if not re.match(r"profiles/new\.toml: .+: (?:write|rename|take) ", line)] == []
+
+
+def test_a_name_that_somebody_chose_can_have_another_name_on_a_metric() -> None:
+    changes = {"metrics": [METRIC | {"renames": {"cline.repository.hash": "repository"}}]}
+    profile = model.ProfileFile.model_validate({"description": "", "schema_url": "", **changes})
+    assert findings_of("new", profile, NAMES) == []
 
 
 def test_a_profile_is_checked_when_the_catalogue_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

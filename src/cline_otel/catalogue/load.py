@@ -330,7 +330,7 @@ def load(
         )
         for name, metric in tables.metrics.metrics.items()
     }
-    shown = profiles.compiled(read_profile(profile, sources), metrics)
+    shown = profiles.compiled(read_profile(profile, sources), metrics, tables.attributes)
     return Catalogue(
         attributes=tables.attributes.attributes,
         metrics=metrics,

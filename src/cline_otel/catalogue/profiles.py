@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Final, NamedTuple
 
 from cline_otel.catalogue import model
+from cline_otel.catalogue.checks import OVERFLOW
 from cline_otel.catalogue.compiled import Profile, ShownLogRecord, ShownMetric
 from cline_otel.signals import MetricDefinition
 
@@ -51,9 +52,14 @@ def findings_of(name: str, profile: model.ProfileFile, names: Names) -> list[str
     ]
 
 
-def compiled(profile: model.ProfileFile, definitions: Mapping[str, MetricDefinition]) -> Profile:
+def compiled(
+    profile: model.ProfileFile, definitions: Mapping[str, MetricDefinition], attributes: model.AttributesFile
+) -> Profile:
     """A profile that was checked; ``definitions`` of our metrics, by name."""
     metrics: dict[str, tuple[ShownMetric, ...]] = {}
+    for entry in _wholes(profile, attributes):
+        overflow = ShownMetric(_definition(entry, definitions[entry.of]), frozenset({(OVERFLOW, True)}), {}, ())
+        metrics[entry.of] = (*metrics.get(entry.of, ()), overflow)
     for entry in profile.metrics:
         shown = ShownMetric(
             _definition(entry, definitions[entry.of]),
@@ -76,6 +82,22 @@ def compiled(profile: model.ProfileFile, definitions: Mapping[str, MetricDefinit
         log_records_of_logs=of_logs,
         log_records_of_spans=of_spans,
     )
+
+
+def _wholes(profile: model.ProfileFile, attributes: model.AttributesFile) -> Iterator[model.ProfileMetric]:
+    """Of each metric that has all of one of ours in parts, the first part.
+
+    What exceeds a metric's budget of series does not say which part it is of, so only such a metric can have it.
+    """
+    parts: dict[tuple[str, str], list[model.ProfileMetric]] = {}
+    for entry in profile.metrics:
+        parts.setdefault((entry.name, entry.of), []).append(entry)
+    for entries in parts.values():
+        names = {name for entry in entries for name in entry.when}
+        if len(names) == 1 and all(entry.when for entry in entries):
+            (name,) = names
+            if {entry.when[name] for entry in entries} == {*_values_of(name, attributes)}:
+                yield entries[0]
 
 
 def _shown(
@@ -141,13 +163,14 @@ def _check_metrics(where: str, profile: model.ProfileFile, names: Names) -> Iter
             continue
         if entry.instrument == "histogram" and metric.instrument == "counter":
             yield f"{here}: a counter is no histogram: take the instrument out"
-        for attribute in sorted({*entry.when, *entry.renames} - {*metric.attributes}):
+        on_points = {*metric.attributes, *metric.names}
+        for attribute in sorted({*entry.when, *entry.renames} - on_points):
             yield f"{here}: {entry.of} has no attribute {attribute}: write one that it has, or take it out"
         for attribute, value in entry.when.items():
             if value not in _values_of(attribute, names.attributes):
                 yield f"{here}: {attribute} is never {value!r}: write one of its values, or take it out"
-        kept = {*metric.attributes} - {*entry.when, *entry.renames}
-        yield from _check_apart(here, [*kept, *entry.renames.values(), *entry.sets])
+        kept = on_points - {*entry.when, *entry.renames}
+        yield from _check_apart(here, [*kept, OVERFLOW, *entry.renames.values(), *entry.sets])
 
 
 def _check_log_records(where: str, profile: model.ProfileFile, names: Names) -> Iterator[str]:

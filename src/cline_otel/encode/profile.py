@@ -12,7 +12,7 @@ import msgspec
 from cline_otel import ids
 from cline_otel.catalogue.compiled import Profile, ShownLogRecord, ShownMetric
 from cline_otel.events import AttributeValue
-from cline_otel.signals import Attributes, LogRecord, MetricPoint, Severity, SpanRecord
+from cline_otel.signals import Attributes, LogRecord, MetricPoint, MetricTotal, Severity, SpanRecord
 
 
 def shown_spans(spans: Sequence[SpanRecord], profile: Profile) -> Sequence[SpanRecord]:
@@ -41,6 +41,11 @@ def shown_points(points: Sequence[MetricPoint], profile: Profile) -> Sequence[Me
     return [shown for point in points for shown in _shown_point(point, profile)]
 
 
+def shown_name(total: MetricTotal, profile: Profile) -> str:
+    """Under which name of a metric a series is exported; of several, all of them."""
+    return ",".join(metric.definition.name for metric in _fitting(total, profile)) or total.metric
+
+
 def _operation_of(span: SpanRecord) -> str:
     return span.name.partition(" ")[0]
 
@@ -51,7 +56,7 @@ def _renamed(attributes: Attributes, names: Mapping[str, tuple[str, ...]]) -> At
 
 def _shown_point(point: MetricPoint, profile: Profile) -> Iterator[MetricPoint]:
     total = point.total
-    fitting = [metric for metric in profile.metrics.get(total.metric, ()) if metric.when.issubset(total.attributes)]
+    fitting = _fitting(total, profile)
     if not fitting:
         yield point
     for metric in fitting:
@@ -61,6 +66,10 @@ def _shown_point(point: MetricPoint, profile: Profile) -> Iterator[MetricPoint]:
                 total, metric=metric.definition.name, attributes=_attributes_of(total.attributes, metric)
             ),
         )
+
+
+def _fitting(total: MetricTotal, profile: Profile) -> list[ShownMetric]:
+    return [metric for metric in profile.metrics.get(total.metric, ()) if metric.when.issubset(total.attributes)]
 
 
 def _attributes_of(attributes: Attributes, metric: ShownMetric) -> Attributes:

@@ -1,7 +1,8 @@
 """What each destination of metrics has been told, and the requests that are formed for it and wait.
 
 A destination is named by a key that outlives restarts. Its mark of a series is the total that it knows of: what it has
-been sent of a cumulative series, what has been formed for it of a delta one.
+been sent of a cumulative series, what has been formed for it of a delta one. Its metric is the one under whose name it
+was told.
 """
 
 from __future__ import annotations
