@@ -11,7 +11,7 @@ from bench.fixed_key import CATALOGUE
 from cline_otel import ids
 from cline_otel.events import Event, tick
 from cline_otel.signals import SpanRecord, StepOutput
-from cline_otel.translate.log_events import MOST_OBSERVATIONS
+from cline_otel.translate.observations import MOST_OBSERVATIONS
 from cline_otel.translate.step import Translator
 from corpus import SECOND_NS, event_of, translate
 

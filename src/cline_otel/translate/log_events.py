@@ -8,7 +8,6 @@ stay two.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,17 +16,9 @@ from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, LogEvent
 from cline_otel.signals import SpanEvent, count
 from cline_otel.translate.edits import measure_change
+from cline_otel.translate.observations import REMEMBERED_NS, was_observed
 from cline_otel.translate.output import Output
-from cline_otel.translate.state import Observation, Run, RunState, State
-
-SAME_MOMENT_NS: Final = 2_000_000_000
-"""Times of one event differ by 0 to 13 ms between log and OTLP; a plugin's mode comes up to 500 ms later."""
-
-REMEMBERED_NS: Final = 600_000_000_000
-"""How long an observation waits for another source's, by the bridge's clock: OTLP comes seconds after the log."""
-
-MOST_OBSERVATIONS: Final = 256
-"""Of one event with the same attributes in a session; beyond it the oldest are no longer matched."""
+from cline_otel.translate.state import Run, RunState, State
 
 _LOOK_EVERY_NS: Final = 60_000_000_000
 
@@ -63,7 +54,7 @@ class LogEvents:
                 return
             values = {"cline.mode": values["cline.mode"]}
         key = self._key(event, log_event_name, values)
-        if self._was_reported(event, key):
+        if was_observed(self._state, key, event.source, event.occurred_at_ns):
             count(self._output.diagnostics, "duplicate", event.source, event.name)
             return
         log_event = self._catalogue.log_events[log_event_name]
@@ -126,30 +117,6 @@ class LogEvents:
         shared = sorted((name, repr(value)) for name, value in values.items() if name not in self._compared_not)
         return f"{log_event_name}/{event.session_id}/{shared}"
 
-    def _was_reported(self, event: LogEvent, key: str) -> bool:
-        """Whether another source has reported it; remembers the observation either way."""
-        observations = self._state.observations.setdefault(key, [])
-        self._state.touch("log_event", key)
-        occurred_at_ns = event.occurred_at_ns
-        first = bisect_left(observations, occurred_at_ns - SAME_MOMENT_NS, key=_occurred_at_ns)
-        nearest: Observation | None = None
-        for observation in observations[first:]:
-            distance_ns = abs(observation.occurred_at_ns - occurred_at_ns)
-            if distance_ns > SAME_MOMENT_NS:
-                break
-            if event.source not in observation.seen_from and (
-                nearest is None or distance_ns < abs(nearest.occurred_at_ns - occurred_at_ns)
-            ):
-                nearest = observation
-        if nearest is None:
-            observed = Observation(occurred_at_ns, self._state.now_ns, [event.source])
-            insort(observations, observed, key=_occurred_at_ns)
-            del observations[:-MOST_OBSERVATIONS]
-            return False
-        nearest.seen_at_ns = self._state.now_ns
-        nearest.seen_from.append(event.source)
-        return True
-
     def _uid(self, log_event_name: str, session_id: str, key: str, occurred_at_ns: int) -> str:
         """By its place in its session; one without any key has only its time and its place there (docs/adr/0002)."""
         if not session_id:
@@ -158,7 +125,3 @@ class LogEvents:
         session = self._state.session(session_id)
         ordinal = session.log_event_ordinals[log_event_name] = session.log_event_ordinals.get(log_event_name, 0) + 1
         return ids.log_record_uid(log_event_name, session_id, str(ordinal), *filter(None, [session.lost]))
-
-
-def _occurred_at_ns(observation: Observation) -> int:
-    return observation.occurred_at_ns

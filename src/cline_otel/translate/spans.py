@@ -72,8 +72,11 @@ class SpanBuilder:
             output.log(self._log_events["cline.model_call.failed"], ended_at_ns, values, run, span_id, uid)
         return unpriced_tokens
 
-    def tool_call(self, run: Run, call: ToolCall, *, incomplete: bool) -> None:
-        """A tool call that is over, with its metrics, and a log record if it failed."""
+    def tool_call(self, run: Run, call: ToolCall, *, incomplete: bool, is_counted: bool) -> None:
+        """A tool call that is over, with its metrics, and a log record if it failed.
+
+        ``is_counted`` is whether another source's report of it is among the MCP calls already.
+        """
         output, ended_at_ns = self.output, call.over_at_ns
         seconds = (ended_at_ns - call.started_at_ns) / 1e9
         values = call.attributes
@@ -100,7 +103,7 @@ class SpanBuilder:
             span = (ids.trace_id(*run.root), span_id)
             output.measure("gen_ai.execute_tool.duration", seconds, values, ended_at_ns, span)
         output.measure("cline.tool.calls", 1, values, ended_at_ns)
-        if call.is_mcp:
+        if call.is_mcp and not is_counted:
             output.measure("cline.feature.used", 1, {"cline.feature.kind": "mcp"}, ended_at_ns)
             output.measure("cline.mcp.calls", 1, values, ended_at_ns)
         if values["gen_ai.tool.name"] in EDITING_TOOLS:

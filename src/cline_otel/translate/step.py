@@ -25,6 +25,7 @@ from cline_otel.events import (
     ToolCallNamed,
 )
 from cline_otel.signals import StepOutput, count
+from cline_otel.translate import mcp_calls
 from cline_otel.translate.conventions import with_inclusive_input
 from cline_otel.translate.lifecycle import Lifecycle
 from cline_otel.translate.log_events import LogEvents
@@ -162,7 +163,11 @@ class Translator:
     def _without_run(self, event: BufferedEvent) -> None:
         """Log events need no run. Classic Cline has no runs at all: its usage and tools count in the metrics."""
         if isinstance(event, LogEvent):
-            self._log_events.report(event, self._entry(event).log_event, None, event.session_id)
+            log_event = self._entry(event).log_event
+            if log_event == "cline.mcp.called" and mcp_calls.is_superseded(self.state, event):
+                count(self._output.diagnostics, "superseded", event.source, event.name)
+            else:
+                self._log_events.report(event, log_event, None, event.session_id)
         elif event.agent_id:
             count(self._output.diagnostics, "late", event.source, event.name)
         elif isinstance(event, ModelCallUsage):

@@ -10,6 +10,7 @@ from cline_otel.signals import count
 from cline_otel.translate.active_time import asks, note_closed, settle
 from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.machine import Cue, Transition
+from cline_otel.translate.mcp_calls import was_counted
 from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import CallState, Run, State, ToolCall
 
@@ -124,7 +125,8 @@ class ToolCalls:
         run, call = given.run, given.call
         run.tool_call_count += 1
         self._count_for_prompt(run)
-        self._spans.tool_call(run, call, incomplete=incomplete)
+        is_counted = call.is_mcp and was_counted(self._state, run, call)
+        self._spans.tool_call(run, call, incomplete=incomplete, is_counted=is_counted)
         if call.attributes["cline.outcome"] in ("error", "rejected"):
             run.failed_tool_call_count += 1
 
