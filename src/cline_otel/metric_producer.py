@@ -132,9 +132,7 @@ class MetricProducer:
         profile = self._pipeline().catalogue.profile
         if not profile.metrics:
             return series
-        return {
-            key: msgspec.structs.replace(total, metric=shown_name(total, profile)) for key, total in series.items()
-        }
+        return {key: msgspec.structs.replace(total, metric=shown_name(total, profile)) for key, total in series.items()}
 
     def _requests(self, points: Sequence[MetricPoint], temporality: Temporality) -> list[EncodedRequest]:
         encode = self._pipeline().metrics_request

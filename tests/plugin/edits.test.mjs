@@ -87,7 +87,14 @@ test("a patch is counted by its lines and files", () => {
     "*** End Patch",
   ].join("\n");
   const answer = { output: { query: "apply_patch", result: SECRET, success: true } };
-  const expected = { lines_added: 4, lines_removed: 2, files_created: 1, files_modified: 1, files_deleted: 1, files_moved: 1 };
+  const expected = {
+    lines_added: 4,
+    lines_removed: 2,
+    files_created: 1,
+    files_modified: 1,
+    files_deleted: 1,
+    files_moved: 1,
+  };
   assert.deepEqual(changeOf("apply_patch", { input: patch }, answer), expected);
   assert.deepEqual(changeOf("apply_patch", patch, answer), expected);
 });

@@ -26,9 +26,7 @@ def decisions(*steps: Event) -> list[object]:
     for step in (tick(START_NS), *steps, tick(START_NS + 9 * SECOND_NS)):
         translator.step(step)
     metrics = translator.take().metrics
-    return [
-        dict(delta.attributes)["cline.approval.decision"] for delta in metrics if delta.metric == "cline.approvals"
-    ]
+    return [dict(delta.attributes)["cline.approval.decision"] for delta in metrics if delta.metric == "cline.approvals"]
 
 
 def named(auto_approved: bool, success: bool, run: str = "a/r") -> Event:
@@ -39,7 +37,12 @@ def named(auto_approved: bool, success: bool, run: str = "a/r") -> Event:
 @pytest.mark.parametrize("has_span", [True, False])
 @pytest.mark.parametrize(
     ("auto_approved", "success", "counted"),
-    [(True, True, ["auto_approved"]), (True, False, ["auto_approved"]), (False, True, ["approved"]), (False, False, [])],
+    [
+        (True, True, ["auto_approved"]),
+        (True, False, ["auto_approved"]),
+        (False, True, ["approved"]),
+        (False, False, []),
+    ],
 )
 def test_of_a_run_s_call_that_failed_after_somebody_was_asked_no_decision_is_counted(
     has_span: bool, auto_approved: bool, success: bool, counted: list[str]

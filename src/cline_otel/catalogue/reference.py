@@ -258,10 +258,10 @@ _PROFILES: Final = """\
 `CLINE_OTEL_BRIDGE_PROFILE` says under which names telemetry is exported. Names are given where requests are made: what
 is stored, counted, shown in the terminal and excluded goes by ours, so that another profile changes no total. A series
 keeps its total under its new name; backends take it for a new one, and one that gets totals is told of its start with a
-point 0 again. What exceeds a metric's budget of series has the profile's name where one metric of the profile has all of
-ours; else it is exported under our name, since it does not say which of the profile's metrics it is of. What a profile
-does not name is exported as it is. The privacy classes hold under each: a profile shows no value that would not leave
-without it."""
+point 0 again. What exceeds a metric's budget of series has the profile's name where one metric of the profile has all
+of ours; else it is exported under our name, since it does not say which of the profile's metrics it is of. What a
+profile does not name is exported as it is. The privacy classes hold under each: a profile shows no value that would not
+leave without it."""
 
 _EVENTS: Final = """\
 What Cline reports, by source, and what becomes of it: a log record, or a part of a run's life. Log

@@ -1305,7 +1305,8 @@ const MOST_STEPS = 100_000;
 function linesOf(text) {
   if (text.length > MOST_CHARACTERS) return undefined;
   let lines = 1;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) if (++lines > MOST_LINES) return undefined;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1))
+    if (++lines > MOST_LINES) return undefined;
   return text.split(/\r\n|\n/);
 }
 
@@ -1323,15 +1324,25 @@ function differences(before, after) {
   /** @param {number} diagonal */
   const reached = (diagonal) => furthest[most + 1 + diagonal] ?? 0;
   let steps = 0;
-  for (let count = 0; count <= most; count++)
-    for (let diagonal = -count; diagonal <= count; diagonal += 2) {
-      const left = reached(diagonal - 1) + 1;
-      const above = reached(diagonal + 1);
-      let at = diagonal === -count || (diagonal !== count && left <= above) ? above : left;
-      for (; at < before.length && before[at] === after[at - diagonal]; at++) steps++;
+  /**
+   * How far one gets on a diagonal that lies within so many differences.
+   *
+   * @param {number} diagonal
+   * @param {number} count
+   */
+  const reach = (diagonal, count) => {
+    const left = reached(diagonal - 1) + 1;
+    const above = reached(diagonal + 1);
+    let at = diagonal === -count || (diagonal !== count && left <= above) ? above : left;
+    for (; at < before.length && before[at] === after[at - diagonal]; at++) steps++;
+    steps++;
+    return at;
+  };
+  for (let count = 0; count <= most && steps <= MOST_STEPS; count++)
+    for (let diagonal = -count; diagonal <= count && steps <= MOST_STEPS; diagonal += 2) {
+      const at = reach(diagonal, count);
       if (diagonal === last && at >= before.length) return count;
       furthest[most + 1 + diagonal] = at;
-      if (++steps > MOST_STEPS) return undefined;
     }
   return undefined;
 }
@@ -1404,17 +1415,20 @@ function editorChange({ new_text: newText, old_text: oldText, insert_line: inser
 }
 
 const UPDATED = "files_modified";
+const MOVED = "files_moved";
 /** @type {readonly [string, string][]} */
-const PATCH_FILES = [
+const PATCH_LINES = [
+  ["+", "lines_added"],
+  ["-", "lines_removed"],
   ["*** Add File: ", "files_created"],
   ["*** Update File: ", UPDATED],
+  ["*** Move to: ", MOVED],
   ["*** Delete File: ", "files_deleted"],
 ];
-const MOVED = "*** Move to: ";
 
 /**
  * The tool `apply_patch`: its lines say what they do. How many lines a deleted file had it does not say. A file that is
- * moved is one that is updated, with a further line behind that.
+ * moved is one that is updated, with a line that says so right behind.
  *
  * @param {unknown} patch
  * @returns {Change}
@@ -1422,24 +1436,13 @@ const MOVED = "*** Move to: ";
 function patchChange(patch) {
   const lines = typeof patch === "string" ? linesOf(patch) : undefined;
   if (lines === undefined) return {};
+  const fields = lines.map((line) => PATCH_LINES.find(([marker]) => line.startsWith(marker))?.[1]);
   /** @type {Record<string, number>} */
   const change = { lines_added: 0, lines_removed: 0 };
-  /** @param {string} field */
-  const count = (field, by = 1) => (change[field] = (change[field] ?? 0) + by);
-  let action = "";
-  for (const line of lines) {
-    if (line.startsWith("+")) count("lines_added");
-    else if (line.startsWith("-")) count("lines_removed");
-    else if (line.startsWith(MOVED) && action === UPDATED) {
-      action = "";
-      count(UPDATED, -1);
-      count("files_moved");
-    } else if (line.startsWith("*** ")) {
-      action = PATCH_FILES.find(([marker]) => line.startsWith(marker))?.[1] ?? "";
-      if (action !== "") count(action);
-    }
+  for (const [at, field] of fields.entries()) {
+    const counts = field === UPDATED ? fields[at + 1] !== MOVED : field !== MOVED || fields[at - 1] === UPDATED;
+    if (field !== undefined && counts) change[field] = (change[field] ?? 0) + 1;
   }
-  if (change[UPDATED] === 0) delete change[UPDATED];
   return change;
 }
 

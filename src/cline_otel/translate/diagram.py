@@ -26,8 +26,8 @@ _INTRODUCTION: Final = """\
 
 Inputs are the kinds of events (`events.py`), and four cues, which are what an event means for a call that it does not
 name: `moved_on`, a later call began, so what an ended one waits for will not come; `run_failed`, the run failed, which
-an open model call explains; `run_aborted`, it was aborted, and an open model call with it; `run_over`, the run is over or
-its end will never be reported. The diagrams leave out what changes no state; the tables answer every input in every
+an open model call explains; `run_aborted`, it was aborted, and an open model call with it; `run_over`, the run is over
+or its end will never be reported. The diagrams leave out what changes no state; the tables answer every input in every
 state."""
 
 _MACHINES: Final[tuple[tuple[str, str, Table, str, frozenset[str]], ...]] = (

@@ -1,8 +1,8 @@
 """MCP calls that two sources report: the plugin as tool calls of a run, the VS Code extension over OTLP.
 
-The extension's record names no session, run or call (its id is made for the record), and a server's name may be changed
-in the tool's. So they are joined by time: both are made in one process when the call is over (0 ms apart in recordings).
-A call counts once, as the run's owner has it unless the extension's record was read before the call began.
+The extension's record names no session, run or call (its id is made for the record), and a server's name may be
+changed in the tool's. So they are joined by time: both are made in one process when the call is over (0 ms apart in
+recordings). A call counts once, as the run's owner has it unless the extension's record was read before the call began.
 """
 
 from __future__ import annotations
