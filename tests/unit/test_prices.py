@@ -214,6 +214,21 @@ def test_of_entries_that_fit_the_last_counts(provider: str, model: str, at_ns: i
     assert (price.rates.input.usd if price is not None else None) == usd
 
 
+def test_the_entries_of_a_model_are_looked_for_once() -> None:
+    asked: list[str] = []
+
+    class Counted(OwnPrice):
+        def fits(self, provider: str, model: str) -> bool:
+            asked.append(model)
+            return super().fits(provider, model)
+
+    entries = (Counted(*own("azure", "*", 1.0)), Counted(*own("azure", "team-gpt", 2.0, from_ns=100)))
+    prices = OwnPrices("own 1", entries)
+    found = [prices.price("azure", "team-gpt", at_ns) for at_ns in (99, 100, 99, 100)]
+    assert [price.rates.input.usd for price in found if price is not None] == [1.0, 2.0, 1.0, 2.0]
+    assert asked == ["team-gpt"] * len(entries)
+
+
 def test_the_first_list_that_knows_a_model_counts() -> None:
     mine = OwnPrices("own 7", (own("openai", "gpt-5", 1.0),))
     both = FirstKnown((mine, LIBRARY))
