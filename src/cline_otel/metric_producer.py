@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -19,6 +19,7 @@ from cline_otel.aggregation.points import (
     copy_of,
     cumulative_points,
     delta_points,
+    is_told,
     next_time_ns,
     nothing_of,
 )
@@ -58,7 +59,7 @@ class MetricProducer:
 
         One that is new takes the place of one that is there no more, and is told what that one was not; else it is
         told of nothing that was before. What was counted with another histogram aggregation ends here: who gets
-        growth is told the rest of it.
+        growth is told the rest of it. The oldest of what has ended otherwise goes once all know it.
         """
         totals = self._pipeline().metric_totals
         known = self._marks.destinations()
@@ -67,31 +68,41 @@ class MetricProducer:
             if destination not in known and gone:
                 self._marks.move(gone.pop(), destination)
             elif destination not in known:
-                self._marks.tell(destination, self._clock_ns(), self._as_told(totals.by_key | totals.retired))
+                self._marks.tell(destination, self._clock_ns(), self._as_told(totals.told | totals.retired))
             if temporality == "delta" and totals.retired:
                 self._form(destination, totals.retired)
         for destination in gone:
             while (row := self._marks.waiting(destination)) is not None:
                 self._marks.refused(row.id, "nothing is sent to its destination any more")
-        if totals.retired:
-            self._marks.retire(list(totals.retired))
+        over = [*totals.retired, *self._told_to_all(totals.oldest_ended(), destinations or known)]
+        if over:
+            self._marks.retire(over)
             totals.retired.clear()
+            totals.ended = {key: total for key, total in totals.ended.items() if key not in over}
+
+    def _told_to_all(self, series: Mapping[str, MetricTotal], destinations: Iterable[str]) -> set[str]:
+        """Those of the series of which each destination was told all."""
+        if not series:
+            return set()
+        told = [each.totals for destination in destinations if (each := self._marks.told(destination)) is not None]
+        return {key for key, total in series.items() if all(is_told(total, marks.get(key)) for marks in told)}
 
     def snapshot(self, destination: str) -> MetricSnapshot | None:
         """The totals as they stand; None if there are none."""
         totals = self._pipeline().metric_totals
+        series = totals.told
         told = self._marks.told(destination)
-        if not totals.by_key or told is None:
+        if not series or told is None:
             return None
         at_ns = next_time_ns(self._clock_ns(), told.at_ns)
         exemplars = partial(totals.exemplars, after=self._exemplars_told.get(destination, 0))
         self._exemplars_told[destination] = totals.measurements
-        named = self._as_told(totals.by_key)
+        named = self._as_told(series)
         changed = {key: copy_of(total) for key, total in named.items() if total != told.totals.get(key)}
         # Under another name a series is another one, which the destination was not told of.
         known = {key for key, mark in told.totals.items() if key in named and mark.metric == named[key].metric}
         begun = {key: nothing_of(total) for key, total in changed.items() if key not in known}
-        points = cumulative_points(totals.by_key, known, at_ns, exemplars)
+        points = cumulative_points(series, known, at_ns, exemplars)
         points += self._pipeline().gauges(at_ns)
         return MetricSnapshot(self._requests(points, "cumulative"), at_ns, changed, begun)
 
@@ -104,7 +115,7 @@ class MetricProducer:
         if self._marks.waiting(destination) is not None:
             return
         try:
-            self._form(destination, self._pipeline().metric_totals.by_key)
+            self._form(destination, self._pipeline().metric_totals.told)
         except JournalFullError:
             _logger.warning("metrics: the journal is full, so nothing more is formed; it stays in the totals")
 

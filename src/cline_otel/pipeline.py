@@ -112,7 +112,7 @@ class Pipeline:
         self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
         self._metric_attributes = metric_attributes
         self._diagnostics: Diagnostics = {}
-        lost = self.metric_totals.restore(rows, started_at_ns)
+        lost = self.metric_totals.restore(rows, started_at_ns, self._may_grow)
         self.unreadable = self._translator.state.unreadable | ({"total": lost} if lost else {})
         for kind, number in self.unreadable.items():
             count(self._diagnostics, "unreadable", "journal", kind, number)
@@ -170,6 +170,11 @@ class Pipeline:
             resource_and_scope=self._resource_and_scope,
             profile=self.catalogue.profile,
         )
+
+    def _may_grow(self, metric: str, attributes: Attributes) -> bool:
+        """Whether all that a series has besides its metric's own attributes is what measurements have now."""
+        own = self.catalogue.metric_attributes[metric]
+        return tuple(pair for pair in attributes if pair[0] not in own) == self._metric_attributes
 
     def _bounded(self, name: str) -> str:
         """Names come from upstream; past the first thousand they are counted together."""

@@ -10,6 +10,7 @@ import pytest
 from bench.fixed_key import CATALOGUE
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from cline_otel.aggregation.totals import MAX_SERIES, OVERFLOW
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.load import load
 from cline_otel.encode.resource_and_scope import ResourceAndScope
@@ -20,7 +21,7 @@ from cline_otel.journal import Commit, Journal
 from cline_otel.journal.metric_marks import MetricMarks
 from cline_otel.metric_producer import MetricProducer
 from cline_otel.pipeline import Pipeline
-from cline_otel.signals import HistogramAggregation, MetricDelta
+from cline_otel.signals import Attributes, HistogramAggregation, MetricDelta, Temporality
 
 ORIGIN = ResourceAndScope((), "cline-otel", "", "")
 START_NS = 1_790_000_000_000_000_000
@@ -42,7 +43,10 @@ class Bridge:
         self.open(aggregation)
 
     def open(
-        self, aggregation: HistogramAggregation = "explicit_bucket_histogram", catalogue: Catalogue = CATALOGUE
+        self,
+        aggregation: HistogramAggregation = "explicit_bucket_histogram",
+        catalogue: Catalogue = CATALOGUE,
+        metric_attributes: Attributes = (),
     ) -> None:
         self.journal = Journal.open(self.path, clock_ns=lambda: self.now_ns)
         self.pipeline = Pipeline(
@@ -52,15 +56,19 @@ class Bridge:
             self.journal.load_state(),
             started_at_ns=self.journal.started_at_ns,
             histogram_aggregation=aggregation,
+            metric_attributes=metric_attributes,
         )
         self.marks = MetricMarks(self.journal)
         self.producer = MetricProducer(self.marks, lambda: self.pipeline, lambda: self.now_ns)
 
     def restart(
-        self, aggregation: HistogramAggregation = "explicit_bucket_histogram", catalogue: Catalogue = CATALOGUE
+        self,
+        aggregation: HistogramAggregation = "explicit_bucket_histogram",
+        catalogue: Catalogue = CATALOGUE,
+        metric_attributes: Attributes = (),
     ) -> None:
         self.journal.close()
-        self.open(aggregation, catalogue)
+        self.open(aggregation, catalogue, metric_attributes)
 
     def measure(self, metric: str, value: float, **attributes: str) -> None:
         self.now_ns += SECOND_NS
@@ -255,6 +263,80 @@ def test_another_histogram_aggregation_begins_anew_and_what_was_before_is_told(
         snapshot = bridge.snapshot()
         assert snapshot is not None
         assert [point[2] for point in points_of(snapshot.requests[0].payload, DURATION)] == [0.0, 2.0]
+
+
+def of_team(bridge: Bridge, team: str, temporality: Temporality = "delta") -> None:
+    """The bridge starts again, and every measurement says of which team it is."""
+    bridge.restart(metric_attributes=(("team.id", team),))
+    bridge.producer.begin({"d": temporality})
+
+
+def by_team(bridge: Bridge) -> dict[object, float]:
+    return {dict(total.attributes).get("team.id"): total.sum for total in bridge.pipeline.totals}
+
+
+@pytest.mark.parametrize("temporality", ["delta", "cumulative"])
+def test_from_team_to_team_and_back_every_total_stays_and_growth_is_told_once(
+    bridge: Bridge, temporality: Temporality
+) -> None:
+    told = 0.0
+    for team, cost in (("a", 1.0), ("b", 2.0), ("a", 4.0), ("b", 8.0)):
+        of_team(bridge, team, temporality)
+        if temporality == "delta":
+            told += sums(bridge.formed(), COST)
+        bridge.measure(COST, cost, team__id=team)
+    assert by_team(bridge) == {"a": 5.0, "b": 10.0}
+    if temporality == "delta":
+        assert told + sums(bridge.formed(), COST) == 15.0
+        assert bridge.formed() == []
+    else:
+        snapshot = bridge.snapshot()
+        assert snapshot is not None
+        assert sums([request.payload for request in snapshot.requests], COST) == 15.0
+
+
+def measure_teams(bridge: Bridge, teams: range) -> None:
+    for number in teams:
+        bridge.now_ns += 1
+        delta = MetricDelta(COST, 1.0, (("team.id", f"t{number}"),), bridge.now_ns)
+        bridge.pipeline.metric_totals.add(delta, bridge.now_ns)
+    bridge.journal.commit(Commit(state=bridge.pipeline.flush(bridge.now_ns).state))
+
+
+def test_former_teams_use_up_no_budget_and_the_oldest_of_too_many_go_when_they_are_told(bridge: Bridge) -> None:
+    bridge.producer.begin({"d": "delta"})
+    told = 0.0
+    for first in (0, MAX_SERIES - 1):
+        measure_teams(bridge, range(first, first + MAX_SERIES - 1))
+        of_team(bridge, "b")
+        assert OVERFLOW not in {total.attributes for total in bridge.pipeline.totals}
+    bridge.measure(COST, 1.0, team__id="b")
+    assert by_team(bridge).keys() == {"b", *(f"t{number}" for number in range(2 * MAX_SERIES - 2))}
+    told += sums(bridge.formed(), COST)
+    of_team(bridge, "b")
+    assert by_team(bridge).keys() == {"b", *(f"t{number}" for number in range(MAX_SERIES - 2, 2 * MAX_SERIES - 2))}
+    told += sums(bridge.formed(), COST)
+    bridge.measure(COST, 1.0, team__id="b")
+    of_team(bridge, "t0")
+    bridge.measure(COST, 1.0, team__id="t0")
+    assert told + sums(bridge.formed(), COST) == 2 * MAX_SERIES - 2 + 3
+
+
+@pytest.mark.parametrize("destinations", [{"d": "delta", "slow": "delta"}, {}])
+def test_what_a_destination_has_not_been_told_of_former_teams_stays(
+    bridge: Bridge, destinations: dict[str, Temporality]
+) -> None:
+    bridge.producer.begin({"d": "delta", "slow": "delta"})
+    for first in (0, MAX_SERIES - 1):
+        measure_teams(bridge, range(first, first + MAX_SERIES - 1))
+        bridge.restart()
+    bridge.producer.begin({"d": "delta", "slow": "delta"})
+    assert sums(bridge.formed(), COST) == 2 * MAX_SERIES - 2
+    bridge.restart()
+    bridge.producer.begin(destinations)
+    bridge.restart()
+    bridge.producer.begin({"d": "delta", "slow": "delta"})
+    assert sums(bridge.formed("slow"), COST) == 2 * MAX_SERIES - 2
 
 
 def test_growth_that_waits_or_was_refused_is_no_span_and_no_log_record(bridge: Bridge) -> None:

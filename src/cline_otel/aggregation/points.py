@@ -88,6 +88,14 @@ def growth_of(total: MetricTotal, mark: MetricTotal | None) -> MetricTotal:
     )
 
 
+def is_told(total: MetricTotal, mark: MetricTotal | None) -> bool:
+    """Whether a series has not grown since its mark; one without a mark was not told of."""
+    if mark is None:
+        return False
+    growth = growth_of(total, mark)
+    return not growth.sum and not growth.count
+
+
 def _padded(mark: MetricTotal, total: MetricTotal) -> list[int]:
     """The mark's buckets as the total has them: edges may have been appended since."""
     missing = len(total.bucket_counts) - len(mark.bucket_counts)

@@ -9,7 +9,7 @@ has a new one then counts without it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cline_otel import ids
@@ -45,7 +45,9 @@ class Totals:
     """The totals of all metrics, and which of them changed.
 
     Attributes:
-        by_key: every series by its stored key.
+        by_key: every series that may grow, by its stored key.
+        ended: those that grow no more while all measurements have other attributes besides their own; they have a
+            budget of their own.
         retired: those whose histograms are kept in a way that is no longer asked for; they grow no more.
         measurements: how many could have become exemplars so far.
     """
@@ -57,6 +59,7 @@ class Totals:
         aggregation: HistogramAggregation = "explicit_bucket_histogram",
     ) -> None:
         self.by_key: dict[str, MetricTotal] = {}
+        self.ended: dict[str, MetricTotal] = {}
         self.retired: dict[str, MetricTotal] = {}
         self._definitions = definitions
         self._max_series = max_series
@@ -114,9 +117,21 @@ class Totals:
         self.by_key[key] = total
         return key
 
+    @property
+    def told(self) -> dict[str, MetricTotal]:
+        """What destinations are told of, by stored key: what may grow, and what has ended."""
+        return self.by_key | self.ended
+
+    def oldest_ended(self) -> dict[str, MetricTotal]:
+        """Where a metric has more series that have ended than its budget, the oldest of them, by stored key."""
+        oldest_first: dict[str, list[str]] = {}
+        for key, total in sorted(self.ended.items(), key=lambda item: item[1].started_at_ns):
+            oldest_first.setdefault(total.metric, []).append(key)
+        return {key: self.ended[key] for keys in oldest_first.values() for key in keys[: -self._max_series]}
+
     def all(self) -> list[MetricTotal]:
-        """Every series, in a fixed order."""
-        return sorted(self.by_key.values(), key=lambda total: (total.metric, repr(total.attributes)))
+        """Every series that destinations are told of, in a fixed order."""
+        return sorted(self.told.values(), key=lambda total: (total.metric, repr(total.attributes)))
 
     def exemplars(self, key: str, after: int = 0) -> tuple[Exemplar, ...]:
         """A histogram's newest measurement in each bucket, of those after so many measurements; oldest first."""
@@ -130,7 +145,12 @@ class Totals:
         self._deleted.clear()
         return saved
 
-    def restore(self, rows: Iterable[tuple[str, bytes]], started_at_ns: int = 0) -> int:
+    def restore(
+        self,
+        rows: Iterable[tuple[str, bytes]],
+        started_at_ns: int = 0,
+        may_grow: Callable[[str, Attributes], bool] = lambda metric, attributes: True,
+    ) -> int:
         """Takes over stored totals; returns how many could not be read, which the next save deletes.
 
         Rows of other kinds, and of metrics that no longer exist, are left alone. Edges are only ever appended to a
@@ -139,6 +159,7 @@ class Totals:
         Args:
             rows: stored keys and values.
             started_at_ns: since when those count that do not say so themselves.
+            may_grow: whether a metric's measurements may still have such attributes.
         """
         unreadable = 0
         for key, value in rows:
@@ -159,6 +180,9 @@ class Totals:
                 self.retired[key] = total
                 continue
             if definition.boundaries and total.exponential is None and not _refit(total, definition):
+                continue
+            if total.attributes != OVERFLOW and not may_grow(total.metric, total.attributes):
+                self.ended[key] = total
                 continue
             self.by_key[key] = total
             self._keys[total.metric, total.attributes] = key

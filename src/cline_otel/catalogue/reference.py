@@ -239,7 +239,8 @@ metric has up to 2,000 series, one of them, with `otel.metric.overflow`, for all
 somebody chose, which leave as pseudonyms, use up half of them at most: what has a new one then counts without it.
 Gauges say what holds when they are sent. `CLINE_OTEL_BRIDGE_METRIC_ATTRIBUTES` names attributes of the resource that
 are on every data point too: what counts is the value they have when an event is taken in, and a total is never given
-another one."""
+another one. Series with values of before take no room from those that can grow: up to 2,000 more of a metric stay,
+and the oldest beyond them end once they are delivered."""
 
 _LOGS: Final = """\
 Each has an event name, a severity, the trace and span that it belongs to, and, as far as they are known, {common}.
