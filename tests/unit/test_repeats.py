@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from itertools import permutations
 from typing import Any
 
 import pytest
 from bench.fixed_key import CATALOGUE
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cline_otel.events import Event, ToolCallStarted
+from cline_otel.replay import replay
 from cline_otel.signals import Diagnostics
+from cline_otel.sources.interface import Payload
+from cline_otel.sources.recording import Recording
 from cline_otel.state_format import UnreadableRow
-from cline_otel.translate.repeats import Repeats
+from cline_otel.translate.repeats import SAME_CALL_MS, Repeats
 from cline_otel.translate.seen_events import MOST_EVENTS, ROW_EVENTS, SeenEvents
 from cline_otel.translate.state import State
 from corpus import event_of
 
 KEY = ("s", "a", "r")
+MS = 1_000_000
 
 
 def event(
@@ -67,6 +75,14 @@ OTHERS = {
     "another kind": (event("model_call.started"), event("model_call.finished")),
     "another iteration": (event("model_call.started"), event("model_call.started", iteration=2)),
     "another attempt": (event("model_call.started"), event("model_call.started", attempt=2)),
+    "a first attempt at another time, of a process that does not know of the first": (
+        event("model_call.started", at_ns=10 * MS, process="1-1"),
+        event("model_call.started", at_ns=5_000 * MS, process="2-2"),
+    ),
+    "its end, if that says when the call began": (
+        event("model_call.finished", at_ns=5_000 * MS, started_at_ns=10 * MS),
+        event("model_call.finished", at_ns=5_001 * MS, started_at_ns=4_000 * MS),
+    ),
     "another end of an attempt": (event("model_call.finished"), event("model_call.finished", attempt=2)),
     "another tool call": (event("tool_call.started", ordinal=0), event("tool_call.started", ordinal=1)),
     "an attempt without a number, at another time": (
@@ -106,6 +122,56 @@ def test_what_has_no_key_is_so_often_real_as_its_first_place_reports_it(alike: l
 def test_a_copy_of_a_process_s_file_is_a_copy_under_any_name() -> None:
     compaction = [event("log_event", process="1-1"), event("log_event", process="2-2")]
     assert left(("one", compaction[:1]), ("two", compaction[1:])) == [1, 0]
+
+
+def test_attempts_of_several_processes_are_all_real_and_copies_of_them_repeats() -> None:
+    first = [event("model_call.finished", at_ns=at * MS, attempt=number) for number, at in ((None, 1_000), (2, 2_000))]
+    second = [event("model_call.finished", at_ns=at * MS, attempt=number) for number, at in ((None, 3_000), (2, 4_000))]
+    for reports in permutations((("first", first), ("second", second))):
+        copies = [(f"copy of {place}", events) for place, events in (*reports, *reports[::-1])]
+        assert left(*reports, *copies) == [2, 2, 0, 0, 0, 0]
+
+
+@given(st.integers(0, 2**62), st.integers(-SAME_CALL_MS, SAME_CALL_MS))
+def test_two_reports_of_a_call_may_differ_by_a_moment(at_ms: int, differs_ms: int) -> None:
+    at_ms += SAME_CALL_MS
+    reports = [event("model_call.started", at_ns=each * MS) for each in (at_ms, at_ms + differs_ms)]
+    assert left(("file", reports)) == [1]
+
+
+def spool_of(process: str, started_at_ms: int, *more: dict[str, Any]) -> Payload:
+    """What a plugin's process writes of the first call of a run."""
+    run = {"v": 1, "agent_id": "agent_1790000000000_aaaaaa", "run_id": "run_AAAAAAAA", "iteration": 1}
+    session = {**run, "session_id": "1790000000000_aaaaa"}
+    ended_at_ms = started_at_ms + 2_000
+    lines: list[dict[str, Any]] = [
+        {**session, "event": "model_call.started", "time_unix_ms": started_at_ms},
+        {**run, "event": "model_call.finished", "time_unix_ms": ended_at_ms, "started_at_ms": started_at_ms}
+        | {"input_tokens": 100, "output_tokens": 10, "cost_usd": 0.5, "provider": "openai", "model": "gpt-5"},
+        *({**session, **each} for each in more),
+    ]
+    return Payload("plugin", [json.dumps(each).encode() for each in lines], writer=process, place=process)
+
+
+def test_a_call_that_a_restarted_host_makes_again_has_a_span_and_costs_and_a_copy_adds_nothing() -> None:
+    start_ms = 1_790_000_000_000
+    processes = [
+        spool_of("1-1", start_ms),
+        spool_of("2-2", start_ms + 10_000, {"event": "run.finished", "time_unix_ms": start_ms + 13_000}),
+    ]
+    copies = [payload._replace(writer=f"{n}-9", place=f"copy {n}") for n, payload in enumerate(processes)]
+    once = replay(Recording([[payload] for payload in processes]), CATALOGUE)
+    assert sum(each.value for each in once.measurements if each.metric == "cline.cost") == 1.0
+    assert len({span.span_id for span in once.spans if span.name.startswith("chat")}) == 2
+    for streams in permutations([*processes, *copies]):
+        again = replay(Recording([[payload] for payload in streams]), CATALOGUE)
+        assert (again.spans, again.totals) == (once.spans, once.totals)
+
+
+def test_an_end_without_its_start_is_that_of_another_attempt_than_the_one_before() -> None:
+    ends = [each._replace(parts=each.parts[1:]) for each in (spool_of("1-1", 10_000), spool_of("2-2", 20_000))]
+    spans = replay(Recording([[*ends]]), CATALOGUE).spans
+    assert len({span.span_id for span in spans if span.name.startswith("chat")}) == 2
 
 
 @pytest.mark.parametrize("kind", ["session.claimed", "process.exited"])
@@ -173,6 +239,32 @@ def test_beyond_the_bound_the_oldest_are_forgotten_and_their_row_is_deleted() ->
     assert left(("copy", tool_calls(ROW_EVENTS, ROW_EVENTS)), ("copy", tool_calls(0, 2)), seen=seen) == [0, 2]
 
 
+def test_no_restart_lets_more_be_remembered() -> None:
+    most_events = 4 * ROW_EVENTS
+    seen, rows = SeenEvents(most_events), dict[str, bytes]()
+    for number in range(12):
+        left(("file", tool_calls(number * ROW_EVENTS, ROW_EVENTS)), seen=seen)
+        for key, row in seen.changes().items():
+            if row is None:
+                del rows[key]
+            else:
+                rows[key] = row
+        seen = SeenEvents(most_events)
+        for key, row in rows.items():
+            seen.restore_row(key, row)
+        assert len(rows) == min(number + 1, 4)
+
+
+def test_a_lower_bound_than_that_of_before_counts_at_once() -> None:
+    before = SeenEvents()
+    left(("file", tool_calls(0, 8 * ROW_EVENTS)), seen=before)
+    seen = SeenEvents(4 * ROW_EVENTS)
+    for key, row in before.changes().items():
+        seen.restore_row(key, row or b"")
+    left(("file", tool_calls(8 * ROW_EVENTS, 1)), seen=seen)
+    assert {key for key, row in seen.changes().items() if row is None} == {"0", "1", "2", "3", "4"}
+
+
 def test_of_a_recording_nothing_is_forgotten() -> None:
     seen = SeenEvents(most_events=None)
     events = tool_calls(0, MOST_EVENTS + ROW_EVENTS)
@@ -182,7 +274,7 @@ def test_of_a_recording_nothing_is_forgotten() -> None:
 @pytest.mark.parametrize(("number", "value"), [("0", b"\xc1"), ("x", b"\x92\x02\x80"), ("0", b"\x92\x02\x90")])
 def test_a_row_that_cannot_be_read_costs_what_it_held_alone(number: str, value: bytes) -> None:
     state = State.restore([(f"seen/{number}", value), ("seen/7", b"\x92\x02\x81\xc4\x08abcdefgh\x05")])
-    assert (state.unreadable, state.seen.place_of(b"abcdefgh")) == ({"seen": 1}, 5)
+    assert (state.unreadable, state.seen.told_of(b"abcdefgh")) == ({"seen": 1}, 5)
     assert state.changes()[f"seen/{number}"] is None
     with pytest.raises(UnreadableRow):
         SeenEvents().restore_row(number, value)

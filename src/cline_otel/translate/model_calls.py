@@ -53,10 +53,7 @@ class ModelCalls:
     def open(self, given: ModelCallInput) -> None:
         """opens the call; the same iteration once more is another attempt"""
         run, event = given.run, cast(ModelCallStarted, given.event)
-        attempt = event.attempt
-        if attempt is None:
-            attempt = run.model_attempts.get(given.iteration, 0) + 1
-        run.model_attempts = {given.iteration: attempt}
+        attempt = self._number(run, given.iteration, event.attempt)
         run.model_calls[given.iteration] = ModelCall(given.at_ns, attempt=attempt, attributes=dict(event.attributes))
 
     def cut_and_open(self, given: ModelCallInput) -> None:
@@ -99,7 +96,7 @@ class ModelCalls:
     def finish_unseen(self, given: ModelCallInput) -> None:
         """closes a call whose start was not seen: the end says when it began, else it is as long as nothing"""
         event = cast(ModelCallFinished, given.event)
-        attempt = 1 if event.attempt is None else event.attempt
+        attempt = self._number(given.run, given.iteration, event.attempt)
         call = given.run.model_calls[given.iteration] = ModelCall(event.started_at_ns or given.at_ns, attempt=attempt)
         self.finish(given._replace(call=call))
 
@@ -157,6 +154,12 @@ class ModelCalls:
         """counts it as late: the call is closed or was never seen"""
         event = cast(LifecycleEvent, given.event)
         count(self._spans.output.diagnostics, "late", event.source, event.name)
+
+    def _number(self, run: Run, iteration: int, told: int | None) -> int:
+        """Which attempt of its iteration a call is: the next, or a later one where its process has told so."""
+        attempt = max(told or 1, run.model_attempts.get(iteration, 0) + 1)
+        run.model_attempts = {iteration: attempt}
+        return attempt
 
     def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call

@@ -3,7 +3,9 @@
 What is known again is an event's identity:
 
 - **The key**, of a run's, a model call's or a tool call's event whose source gives one: the agent and run with the
-  iteration and attempt, or the iteration and ordinal. Whatever else the two say, they are one event.
+  iteration and attempt, or the iteration and ordinal. Whatever else the two say, they are one event. But each process
+  numbers its attempts by itself, and the host may be restarted in the midst of a run: an attempt of the same number
+  that began at another time is another one.
 - **All that it says**, its time included, of every other event. Two that are equal are one event if they come from two
   places: a file and its copy, a request and the one that was sent again. Those of one place are all real: three tool
   calls begin in one millisecond, and nothing but their number says so. So the place that reports such an event first
@@ -17,7 +19,7 @@ recognized before the translator sees them, and whose run it is or who owns it d
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -45,6 +47,15 @@ from cline_otel.translate.seen_events import SeenEvents
 
 Key = tuple[int | str, ...]
 
+SAME_CALL_MS: Final = 100
+"""Two reports of a model call differ by 0 to 12 ms (recordings); no other process starts and asks again so soon."""
+
+_MOMENTS: Final = 1 << 32
+"""Moments are remembered in milliseconds, modulo seven weeks."""
+
+_MOST_ATTEMPTS: Final = 64
+"""Model calls of one iteration that are told apart."""
+
 
 class Repeats:
     """Recognizes what was reported before.
@@ -59,12 +70,13 @@ class Repeats:
         self._numbers_attempts = {name: source.numbers_attempts for name, source in catalogue.sources.items()}
         self._encode = msgspec.json.Encoder().encode
 
-    def without(self, events: Iterable[Event], place: str, diagnostics: Diagnostics) -> Iterator[Event]:
+    def without(self, events: Iterable[Event], place: str, diagnostics: Diagnostics) -> list[Event]:
         """Those of the events that were not reported before; the others are counted as ``duplicate``.
 
         ``place`` is where they were read; empty for what was handed over whole, which no other place is like.
         """
         number = _number_of(place or f"{self._seen.added}.")
+        new: list[Event] = []
         for event in events:
             try:
                 is_repeat = self._is_repeat(event, number)
@@ -75,28 +87,45 @@ class Repeats:
             if is_repeat:
                 count(diagnostics, "duplicate", event.source, event.name)
             else:
-                yield event
+                new.append(event)
+        return new
 
     def _is_repeat(self, event: Event, place: int) -> bool:
         """Whether an event was reported before; if not it is from now on."""
         kind = type(event)
         if kind in _HARMLESS:
             return False
-        key = None
-        of_kind = _KEYS.get(kind)
-        if of_kind is not None and event.agent_id and event.run_id:
-            key = of_kind(event, self._numbers_attempts[event.source])
-        if key is None:
-            # A copy of a process's file may have another name, which is where the process's comes from.
-            said: Any = msgspec.structs.replace(event, process="") if event.process else event
-        else:
-            said = (event.source, event.kind, event.agent_id, event.run_id, *key)
+        if event.agent_id and event.run_id:
+            if isinstance(event, ModelCallStarted | ModelCallFinished):
+                if event.attempt is not None or self._numbers_attempts[event.source]:
+                    return self._is_known_call(event)
+            elif kind in _KEYS and (key := _KEYS[kind](event)) is not None:
+                said = (event.source, event.kind, event.agent_id, event.run_id, *key)
+                return self._first_told(said, 0) is not None
+        # A copy of a process's file may have another name, which is where the process's comes from.
+        first = self._first_told(msgspec.structs.replace(event, process="") if event.process else event, place)
+        return first is not None and (first != place or kind in _ONE_AT_A_TIME)
+
+    def _is_known_call(self, event: ModelCallStarted | ModelCallFinished) -> bool:
+        """Attempts are numbered by process: where another one had this number at another time, this is the next."""
+        started_at_ns = event.started_at_ns if isinstance(event, ModelCallFinished) else None
+        moment = (event.occurred_at_ns if started_at_ns is None else started_at_ns) // 1_000_000 % _MOMENTS
+        for attempt in range(event.attempt or 1, _MOST_ATTEMPTS):
+            said = (event.source, event.kind, event.agent_id, event.run_id, event.iteration, attempt)
+            first = self._first_told(said, moment)
+            if first is None:
+                return False
+            if (moment - first + SAME_CALL_MS) % _MOMENTS <= 2 * SAME_CALL_MS:
+                return True
+        return True
+
+    def _first_told(self, said: object, told: int) -> int | None:
+        """What was told with the first report that says this; None if this one is the first."""
         identity = blake2b(self._encode(said), digest_size=8).digest()
-        first = self._seen.place_of(identity)
+        first = self._seen.told_of(identity)
         if first is None:
-            self._seen.add(identity, place)
-            return False
-        return key is not None or first != place or kind in _ONE_AT_A_TIME
+            self._seen.add(identity, told)
+        return first
 
 
 def _number_of(place: str) -> int:
@@ -104,35 +133,23 @@ def _number_of(place: str) -> int:
     return zlib.crc32(place.encode("utf-8", "surrogatepass"))
 
 
-def _of_run(event: RunStarted | RunFinished, numbers_attempts: bool) -> Key:
+def _key_of_run(event: RunStarted | RunFinished) -> Key:
     return ()
 
 
-def _of_model_call_start(event: ModelCallStarted, numbers_attempts: bool) -> Key | None:
-    if event.attempt is None and not numbers_attempts:
-        return None
-    return event.iteration, event.attempt or 1
-
-
-def _of_model_call_end(event: ModelCallFinished, numbers_attempts: bool) -> Key:
-    return event.iteration, event.attempt or 1
-
-
-def _of_tool_call(event: ToolCallStarted | ToolCallFinished, numbers_attempts: bool) -> Key | None:
+def _key_of_tool_call(event: ToolCallStarted | ToolCallFinished) -> Key | None:
     if event.ordinal is not None:
         return event.iteration, event.ordinal
     return (event.iteration, event.call_id) if event.call_id else None
 
 
-_KEYS: Final[Mapping[type[Event], Callable[[Any, bool], Key | None]]] = {
-    RunStarted: _of_run,
-    RunFinished: _of_run,
-    ModelCallStarted: _of_model_call_start,
-    ModelCallFinished: _of_model_call_end,
-    ToolCallStarted: _of_tool_call,
-    ToolCallFinished: _of_tool_call,
+_KEYS: Final[Mapping[type[Event], Callable[[Any], Key | None]]] = {
+    RunStarted: _key_of_run,
+    RunFinished: _key_of_run,
+    ToolCallStarted: _key_of_tool_call,
+    ToolCallFinished: _key_of_tool_call,
 }
-"""Kinds of events that a source may give a key; the second argument is whether it numbers attempts."""
+"""Kinds of events that a source may give a key beside their agent and run; model calls have theirs and a moment."""
 
 _ONE_AT_A_TIME: Final = frozenset({AgentDescribed, ModelCallStarted, ModelCallFirstChunk, ModelCallEnded})
 """Of these there are no two in one moment."""

@@ -1,4 +1,4 @@
-"""Which events were seen: so many of the last ones, each by its identity and the place that reported it first.
+"""Which events were seen: so many of the last ones, each by its identity and a number that was told with it first.
 
 Stored in rows that are filled one after the other, so that a transaction writes the last one and no more, however
 much is remembered.
@@ -19,46 +19,51 @@ ROW: Final = Format("seen_events", dict[bytes, int], unchanged)
 
 
 class SeenEvents:
-    """A bounded memory; beyond the bound the oldest row of events is forgotten."""
+    """A bounded memory; beyond the bound the oldest rows of events are forgotten."""
 
     def __init__(self, most_events: int | None = MOST_EVENTS) -> None:
         """``most_events`` is None where all is remembered, as of a recording, which is in memory as a whole."""
         self._most_rows = None if most_events is None else most_events // ROW_EVENTS
-        self._places: dict[bytes, int] = {}
-        self._rows: dict[int, list[bytes]] = {0: []}
+        self._told: dict[bytes, int] = {}
+        self._rows: dict[int, list[bytes]] = {}
         self._last = 0
         self._changed: set[int] = set()
 
     @property
     def added(self) -> int:
         """How many events were added at least, those that are forgotten among them: it only grows."""
-        return self._last * ROW_EVENTS + len(self._rows[self._last])
+        return self._last * ROW_EVENTS + len(self._rows.get(self._last, ()))
 
-    def place_of(self, identity: bytes) -> int | None:
-        """The place that reported an event first; None if it was not seen, or is forgotten."""
-        return self._places.get(identity)
+    def told_of(self, identity: bytes) -> int | None:
+        """What was told with an event the first time; None if it was not seen, or is forgotten."""
+        return self._told.get(identity)
 
-    def add(self, identity: bytes, place: int) -> None:
-        """Remembers an event that was not seen before."""
-        row = self._rows[self._last]
-        if len(row) >= ROW_EVENTS:
-            self._last += 1
-            row = self._rows[self._last] = []
-            if self._most_rows is not None and len(self._rows) > self._most_rows:
-                self._forget(min(self._rows))
+    def add(self, identity: bytes, told: int) -> None:
+        """Remembers an event that was not seen before, and a number of 32 bits that was told with it."""
+        row = self._rows.get(self._last)
+        if row is None or len(row) >= ROW_EVENTS:
+            row = self._begin_row()
         row.append(identity)
-        self._places[identity] = place
+        self._told[identity] = told
         self._changed.add(self._last)
+
+    def _begin_row(self) -> list[bytes]:
+        if self._rows:
+            self._last += 1
+        row = self._rows[self._last] = []
+        while self._most_rows is not None and len(self._rows) > self._most_rows:
+            self._forget(min(self._rows))
+        return row
 
     def _forget(self, number: int) -> None:
         for identity in self._rows.pop(number):
-            del self._places[identity]
+            del self._told[identity]
         self._changed.add(number)
 
     def changes(self) -> dict[str, bytes | None]:
         """The rows that changed since the last call, by number; None for one that is gone."""
         saved = {
-            str(number): ROW.encode({identity: self._places[identity] for identity in self._rows[number]})
+            str(number): ROW.encode({identity: self._told[identity] for identity in self._rows[number]})
             if number in self._rows
             else None
             for number in self._changed
@@ -72,9 +77,9 @@ class SeenEvents:
         Raises:
             UnreadableRow: it is none.
         """
-        places = ROW.decode(value)
+        told = ROW.decode(value)
         if not number.isdecimal():
             raise UnreadableRow(f"{ROW.name}: not a number")
-        self._rows[int(number)] = list(places)
-        self._places |= places
-        self._last = max(self._rows)
+        self._rows[int(number)] = list(told)
+        self._told |= told
+        self._last = max(self._last, int(number))
