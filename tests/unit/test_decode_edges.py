@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bench.fixed_key import CATALOGUE
+from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -189,7 +190,27 @@ def test_what_is_remembered_of_values_is_bounded_and_changes_nothing(
                 assert len(diagnostics) == (body != "task.mode")
                 assert 1 <= len(reader._names) <= 2
     assert not [body for body in reader._names if len(body) > 40]
-    assert len(reader._answers) <= 2
+    assert all(len(memory) <= 2 for memory in (reader._pairs, *reader._answers.values()))
+
+
+@pytest.mark.parametrize("modes", [("plan", "act"), ("act", "plan"), ("plan", "plan")])
+def test_of_several_attributes_with_one_name_the_last_counts_in_either_encoding(modes: tuple[str, str]) -> None:
+    repeated = request("task.mode", mode=modes[0])
+    attributes = repeated.resource_logs[0].scope_logs[0].log_records[0].attributes
+    attributes.add(key="mode").value.string_value = modes[1]
+    in_json = json.dumps(MessageToDict(repeated)).encode()
+    for payload in (otlp_request(repeated.SerializeToString(), "protobuf"), otlp_request(in_json)):
+        assert [event.attributes for event in decoded(payload)] == [{"cline.mode": modes[1]}]
+
+
+@pytest.mark.parametrize("attribute", [b"\x0a\x05x", b"\x0a\x01\xff", b"\xff"])
+def test_a_request_with_an_attribute_that_is_none_is_malformed(attribute: bytes) -> None:
+    def nested(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    record = nested(5, nested(1, b"task.mode")) + nested(6, attribute)
+    with pytest.raises(MalformedPayload):
+        decoded(otlp_request(nested(1, nested(2, nested(2, record))), "protobuf"))
 
 
 def test_what_is_remembered_is_not_unpacked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,14 @@ from cline_otel.decode.fields import Answer, build_event, count_dropped, look_up
 from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import MalformedPayload, Payload
-from cline_otel.sources.otlp.partial_schema import LogsRequest, any_value
+from cline_otel.sources.otlp.partial_schema import LogsRequest, any_value, key_value
 
 Value = TypeVar("Value", contravariant=True)
 Record = TypeVar("Record")
+Meaning = TypeVar("Meaning")
 
-_MEMORY: Final = 16_384
-"""Raw values whose meaning is remembered, at most."""
+_MEMORY: Final = 4_096
+"""Raw values whose meaning is remembered, at most, of one kind."""
 
 _LONGEST_REMEMBERED: Final = 256
 """Bytes of such a value: longer ones are no names, and would fill the memory."""
@@ -118,24 +119,41 @@ class _JsonReader:
         return handler[2](self.plain(value))
 
 
+class _Memory(dict[bytes, Meaning]):
+    """What bytes mean, by these: what is found costs one look-up. A full memory is emptied."""
+
+    def __init__(self, mean: Callable[[bytes], Meaning]) -> None:
+        super().__init__()
+        self._mean = mean
+
+    def __missing__(self, raw: bytes) -> Meaning:
+        meaning = self._mean(raw)
+        if len(raw) <= _LONGEST_REMEMBERED:
+            if len(self) >= _MEMORY:
+                self.clear()
+            self[raw] = meaning
+        return meaning
+
+
 class _ProtobufReader:
     """Values still encoded; what one came to is remembered, so that a repeated one is never unpacked again."""
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[Gate, bytes], AttributeValue | None] = {}
-        self._names: dict[bytes, str] = {}
+        self._answers: dict[Gate, _Memory[AttributeValue | None]] = {}
+        self._names = _Memory(self._name_of)
+        self._pairs = _Memory(key_value)
 
     def name(self, body: bytes) -> str:
         """The event name that a record's body holds; empty if the body is no string."""
-        name = self._names.get(body)
-        if name is None:
-            value = any_value(body)
-            name = value if isinstance(value, str) else ""
-            if len(body) <= _LONGEST_REMEMBERED:
-                if len(self._names) >= _MEMORY:
-                    self._names.clear()
-                self._names[body] = name
-        return name
+        return self._names[body]
+
+    def fields(self, attributes: Iterable[bytes]) -> dict[str, bytes]:
+        """The values by name; of several with one name the last.
+
+        Raises:
+            DecodeError: one is no attribute.
+        """
+        return dict(map(self._pairs.__getitem__, attributes))
 
     def plain(self, value: bytes) -> object:
         """A value as it is."""
@@ -143,16 +161,15 @@ class _ProtobufReader:
 
     def answer(self, handler: FieldHandler, value: bytes) -> AttributeValue | None:
         """What the handler's gate says of a value."""
-        key = (handler[2], value)
-        answers = self._answers
-        if key in answers:
-            return answers[key]
-        answer = handler[2](any_value(value))
-        if len(value) <= _LONGEST_REMEMBERED:
-            if len(answers) >= _MEMORY:
-                answers.clear()
-            answers[key] = answer
-        return answer
+        gate = handler[2]
+        answers = self._answers.get(gate)
+        if answers is None:
+            answers = self._answers[gate] = _Memory(lambda raw: gate(any_value(raw)))
+        return answers[value]
+
+    def _name_of(self, body: bytes) -> str:
+        value = any_value(body)
+        return value if isinstance(value, str) else ""
 
 
 class _Reader(Protocol[Value]):
@@ -223,7 +240,7 @@ def _decode_protobuf(body: bytes, source: str, find: _Find, diagnostics: Diagnos
     try:
         request.ParseFromString(body)
     except (DecodeError, UnicodeDecodeError):
-        raise MalformedPayload("the body is not an OTLP log request in protobuf") from None
+        raise _malformed() from None
     scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
     for record in _bounded(record for scope in scopes for record in scope.log_records):
         name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
@@ -231,9 +248,17 @@ def _decode_protobuf(body: bytes, source: str, find: _Find, diagnostics: Diagnos
         if entry is None:
             continue
         first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano
-        event = _event(entry, source, _protobuf, first_ns, second_ns, record.attributes, diagnostics)
+        try:
+            fields = _protobuf.fields(record.attributes)
+        except DecodeError:
+            raise _malformed() from None
+        event = _event(entry, source, _protobuf, first_ns, second_ns, fields, diagnostics)
         if event is not None:
             yield event
+
+
+def _malformed() -> MalformedPayload:
+    return MalformedPayload("the body is not an OTLP log request in protobuf")
 
 
 def _event(

@@ -1,9 +1,8 @@
 """A narrow view of OTLP log requests: only what is read is unpacked.
 
 Protobuf reads bytes by the schema it is given, and schemas with the same field numbers and wire types
-are interchangeable. This one declares a record's attributes as a map (on the wire a map is a list of
-key and value) and every ``AnyValue`` as plain bytes, so that an attribute costs a look-up and most
-values are never unpacked at all: what a raw value means is remembered.
+are interchangeable. This one declares a record's attributes and every ``AnyValue`` as plain bytes, so that
+an attribute costs a look-up and most are never unpacked at all: what their bytes mean is remembered.
 """
 
 from __future__ import annotations
@@ -18,41 +17,52 @@ _Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "cline_otel.partial_schema"
 
 
-def _message(file: descriptor_pb2.FileDescriptorProto, name: str, *fields: tuple[int, str, int, str]) -> None:
+def _message(file: descriptor_pb2.FileDescriptorProto, name: str, **fields: tuple[int, int, bool, str]) -> None:
     message = file.message_type.add(name=name)
-    for number, field_name, field_type, type_name in fields:
+    for field_name, (number, field_type, is_repeated, type_name) in fields.items():
         field = message.field.add(number=number, name=field_name, type=field_type)
-        field.label = _Field.LABEL_REPEATED if field_type == _Field.TYPE_MESSAGE else _Field.LABEL_OPTIONAL
+        field.label = _Field.LABEL_REPEATED if is_repeated else _Field.LABEL_OPTIONAL
         if type_name:
             field.type_name = f".{_PACKAGE}.{type_name}"
 
 
-def _request_class() -> Any:
-    """The message class; numbers as in opentelemetry/proto/logs/v1/logs.proto and collector/logs/v1."""
+def _message_classes() -> tuple[Any, Any]:
+    """A request's and an attribute's; numbers as in opentelemetry/proto, logs/v1, collector/logs/v1 and common/v1."""
     file = descriptor_pb2.FileDescriptorProto(name="cline_otel_partial_schema.proto", package=_PACKAGE, syntax="proto3")
+    _message(file, "KeyValue", key=(1, _Field.TYPE_STRING, False, ""), value=(2, _Field.TYPE_BYTES, False, ""))
     _message(
         file,
         "LogRecord",
-        (1, "time_unix_nano", _Field.TYPE_FIXED64, ""),
-        (5, "body", _Field.TYPE_BYTES, ""),
-        (6, "attributes", _Field.TYPE_MESSAGE, "LogRecord.AttributesEntry"),
-        (11, "observed_time_unix_nano", _Field.TYPE_FIXED64, ""),
-        (12, "event_name", _Field.TYPE_BYTES, ""),
+        time_unix_nano=(1, _Field.TYPE_FIXED64, False, ""),
+        body=(5, _Field.TYPE_BYTES, False, ""),
+        attributes=(6, _Field.TYPE_BYTES, True, ""),
+        observed_time_unix_nano=(11, _Field.TYPE_FIXED64, False, ""),
+        event_name=(12, _Field.TYPE_BYTES, False, ""),
     )
-    entry = file.message_type[0].nested_type.add(name="AttributesEntry")
-    entry.options.map_entry = True
-    entry.field.add(number=1, name="key", type=_Field.TYPE_STRING, label=_Field.LABEL_OPTIONAL)
-    entry.field.add(number=2, name="value", type=_Field.TYPE_BYTES, label=_Field.LABEL_OPTIONAL)
-    _message(file, "ScopeLogs", (2, "log_records", _Field.TYPE_MESSAGE, "LogRecord"))
-    _message(file, "ResourceLogs", (2, "scope_logs", _Field.TYPE_MESSAGE, "ScopeLogs"))
-    _message(file, "LogsRequest", (1, "resource_logs", _Field.TYPE_MESSAGE, "ResourceLogs"))
+    _message(file, "ScopeLogs", log_records=(2, _Field.TYPE_MESSAGE, True, "LogRecord"))
+    _message(file, "ResourceLogs", scope_logs=(2, _Field.TYPE_MESSAGE, True, "ScopeLogs"))
+    _message(file, "LogsRequest", resource_logs=(1, _Field.TYPE_MESSAGE, True, "ResourceLogs"))
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.LogsRequest"))
+    request, key_value = (pool.FindMessageTypeByName(f"{_PACKAGE}.{name}") for name in ("LogsRequest", "KeyValue"))
+    return message_factory.GetMessageClass(request), message_factory.GetMessageClass(key_value)
 
 
-LogsRequest: Final = _request_class()
+_classes = _message_classes()
+
+LogsRequest: Final = _classes[0]
 """``ExportLogsServiceRequest`` through the partial schema."""
+
+
+def key_value(raw: bytes) -> tuple[str, bytes]:
+    """An attribute's name and its value, still encoded.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    pair = _classes[1].FromString(raw)
+    return pair.key, pair.value
+
 
 _STRING_TAG: Final = 0x0A
 _ONE_BYTE_LENGTH: Final = 0x80
