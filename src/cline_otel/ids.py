@@ -11,6 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 _CACHE_SIZE = 65_536
+_RECENT = 4_096
 _INVALID = {8: bytes(8), 16: bytes(16)}
 """All-zero ids are invalid (W3C Trace Context)."""
 
@@ -27,19 +28,22 @@ def trace_id(root_agent_id: str, root_run_id: str) -> bytes:
     return _digest(16, ("trace", root_agent_id, root_run_id))
 
 
+@lru_cache(_CACHE_SIZE)
 def run_span_id(agent_id: str, run_id: str) -> bytes:
     """8 bytes for an agent's run."""
     return _digest(8, ("run", agent_id, run_id))
 
 
+@lru_cache(_RECENT)
 def model_call_span_id(agent_id: str, run_id: str, iteration: int, attempt: int = 1) -> bytes:
     """8 bytes for the model call ``iteration`` (from 1) of a run; after a context overflow Cline asks again."""
     again = (str(attempt),) if attempt > 1 else ()
     return _digest(8, ("model_call", agent_id, run_id, str(iteration), *again))
 
 
-def tool_call_span_id(agent_id: str, run_id: str, iteration: int, ordinal: int) -> bytes:
-    """8 bytes for the ``ordinal``-th tool (from 0) that started in that iteration."""
+@lru_cache(_RECENT)
+def tool_call_span_id(agent_id: str, run_id: str, iteration: int, ordinal: int | str) -> bytes:
+    """8 bytes for the ``ordinal``-th tool (from 0) that started in that iteration, or what else tells which it was."""
     return _digest(8, ("tool_call", agent_id, run_id, str(iteration), str(ordinal)))
 
 

@@ -132,6 +132,11 @@ def test_attempts_of_several_processes_are_all_real_and_copies_of_them_repeats()
         assert left(*reports, *copies) == [2, 2, 0, 0, 0, 0]
 
 
+def test_no_number_is_too_high_for_an_attempt() -> None:
+    ends = [event("model_call.finished", at_ns=number * 1_000 * MS, attempt=number) for number in (1, 64, 65, 10**6)]
+    assert left(("file", ends), ("copy", ends)) == [4, 0]
+
+
 @given(st.integers(0, 2**62), st.integers(-SAME_CALL_MS, SAME_CALL_MS))
 def test_two_reports_of_a_call_may_differ_by_a_moment(at_ms: int, differs_ms: int) -> None:
     at_ms += SAME_CALL_MS
@@ -274,7 +279,7 @@ def test_of_a_recording_nothing_is_forgotten() -> None:
 @pytest.mark.parametrize(("number", "value"), [("0", b"\xc1"), ("x", b"\x92\x02\x80"), ("0", b"\x92\x02\x90")])
 def test_a_row_that_cannot_be_read_costs_what_it_held_alone(number: str, value: bytes) -> None:
     state = State.restore([(f"seen/{number}", value), ("seen/7", b"\x92\x02\x81\xc4\x08abcdefgh\x05")])
-    assert (state.unreadable, state.seen.told_of(b"abcdefgh")) == ({"seen": 1}, 5)
+    assert (state.unreadable, state.seen.first_told(b"abcdefgh", 6)) == ({"seen": 1}, 5)
     assert state.changes()[f"seen/{number}"] is None
     with pytest.raises(UnreadableRow):
         SeenEvents().restore_row(number, value)

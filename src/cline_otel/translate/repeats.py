@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
+from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import (
     AgentDescribed,
@@ -45,16 +47,18 @@ from cline_otel.events import (
 from cline_otel.signals import Diagnostics, count
 from cline_otel.translate.seen_events import SeenEvents
 
-Key = tuple[int | str, ...]
+_Attempt = ModelCallStarted | ModelCallFinished
+_encode = msgspec.json.Encoder().encode
 
 SAME_CALL_MS: Final = 100
 """Two reports of a model call differ by 0 to 12 ms (recordings); no other process starts and asks again so soon."""
 
+_ALL_BITS: Final = (1 << 64) - 1
 _MOMENTS: Final = 1 << 32
 """Moments are remembered in milliseconds, modulo seven weeks."""
 
 _MOST_ATTEMPTS: Final = 64
-"""Model calls of one iteration that are told apart."""
+"""Processes that may make a model call again, one after the other."""
 
 
 class Repeats:
@@ -68,7 +72,6 @@ class Repeats:
     def __init__(self, seen: SeenEvents, catalogue: Catalogue) -> None:
         self._seen = seen
         self._numbers_attempts = {name: source.numbers_attempts for name, source in catalogue.sources.items()}
-        self._encode = msgspec.json.Encoder().encode
 
     def without(self, events: Iterable[Event], place: str, diagnostics: Diagnostics) -> list[Event]:
         """Those of the events that were not reported before; the others are counted as ``duplicate``.
@@ -96,36 +99,45 @@ class Repeats:
         if kind in _HARMLESS:
             return False
         if event.agent_id and event.run_id:
-            if isinstance(event, ModelCallStarted | ModelCallFinished):
-                if event.attempt is not None or self._numbers_attempts[event.source]:
-                    return self._is_known_call(event)
+            if kind in _ATTEMPTS:
+                call = cast(_Attempt, event)
+                if call.attempt is not None or self._numbers_attempts[call.source]:
+                    return self._is_known_call(call)
             elif kind in _KEYS and (key := _KEYS[kind](event)) is not None:
-                said = (event.source, event.kind, event.agent_id, event.run_id, *key)
-                return self._first_told(said, 0) is not None
-        # A copy of a process's file may have another name, which is where the process's comes from.
-        first = self._first_told(msgspec.structs.replace(event, process="") if event.process else event, place)
+                return self._seen.first_told(_identity(key, event), 0) is not None
+        first = self._seen.first_told(_content(event), place)
         return first is not None and (first != place or kind in _ONE_AT_A_TIME)
 
-    def _is_known_call(self, event: ModelCallStarted | ModelCallFinished) -> bool:
+    def _is_known_call(self, event: _Attempt) -> bool:
         """Attempts are numbered by process: where another one had this number at another time, this is the next."""
         started_at_ns = event.started_at_ns if isinstance(event, ModelCallFinished) else None
         moment = (event.occurred_at_ns if started_at_ns is None else started_at_ns) // 1_000_000 % _MOMENTS
-        for attempt in range(event.attempt or 1, _MOST_ATTEMPTS):
-            said = (event.source, event.kind, event.agent_id, event.run_id, event.iteration, attempt)
-            first = self._first_told(said, moment)
+        number = event.attempt or 1
+        for attempt in range(number, number + _MOST_ATTEMPTS):
+            key = ids.model_call_span_id(event.agent_id, event.run_id, event.iteration, attempt)
+            first = self._seen.first_told(_identity(key, event), moment)
             if first is None:
                 return False
             if (moment - first + SAME_CALL_MS) % _MOMENTS <= 2 * SAME_CALL_MS:
                 return True
         return True
 
-    def _first_told(self, said: object, told: int) -> int | None:
-        """What was told with the first report that says this; None if this one is the first."""
-        identity = blake2b(self._encode(said), digest_size=8).digest()
-        first = self._seen.told_of(identity)
-        if first is None:
-            self._seen.add(identity, told)
-        return first
+
+def _identity(key: bytes, event: Event) -> bytes:
+    """Of an event with a key: the id of the span that it belongs to, set apart by who reports it and what it is."""
+    return (int.from_bytes(key, "big") ^ _kind_number(event.source, event.kind)).to_bytes(8, "big")
+
+
+@lru_cache
+def _kind_number(source: str, kind: str) -> int:
+    return int.from_bytes(blake2b(f"{source}/{kind}".encode(), digest_size=8).digest(), "big")
+
+
+def _content(event: Event) -> bytes:
+    """Of an event without a key: when it was, and a checksum of all that it says."""
+    # A copy of a process's file may have another name, which is where the process's comes from.
+    said = _encode(msgspec.structs.replace(event, process="") if event.process else event)
+    return (((event.occurred_at_ns >> 20 << 32) & _ALL_BITS) | zlib.crc32(said)).to_bytes(8, "big")
 
 
 def _number_of(place: str) -> int:
@@ -133,23 +145,28 @@ def _number_of(place: str) -> int:
     return zlib.crc32(place.encode("utf-8", "surrogatepass"))
 
 
-def _key_of_run(event: RunStarted | RunFinished) -> Key:
-    return ()
+def _run_of(event: RunStarted | RunFinished) -> bytes:
+    return ids.run_span_id(event.agent_id, event.run_id)
 
 
-def _key_of_tool_call(event: ToolCallStarted | ToolCallFinished) -> Key | None:
-    if event.ordinal is not None:
-        return event.iteration, event.ordinal
-    return (event.iteration, event.call_id) if event.call_id else None
+def _tool_call_of(event: ToolCallStarted | ToolCallFinished) -> bytes | None:
+    ordinal: int | str | None = event.ordinal
+    if ordinal is None:
+        if not event.call_id:
+            return None
+        ordinal = f"id {event.call_id}"
+    return ids.tool_call_span_id(event.agent_id, event.run_id, event.iteration, ordinal)
 
 
-_KEYS: Final[Mapping[type[Event], Callable[[Any], Key | None]]] = {
-    RunStarted: _key_of_run,
-    RunFinished: _key_of_run,
-    ToolCallStarted: _key_of_tool_call,
-    ToolCallFinished: _key_of_tool_call,
+_KEYS: Final[Mapping[type[Event], Callable[[Any], bytes | None]]] = {
+    RunStarted: _run_of,
+    RunFinished: _run_of,
+    ToolCallStarted: _tool_call_of,
+    ToolCallFinished: _tool_call_of,
 }
-"""Kinds of events that a source may give a key beside their agent and run; model calls have theirs and a moment."""
+"""Kinds of events that have a key if their source gives it; model calls have theirs with a moment."""
+
+_ATTEMPTS: Final = frozenset({ModelCallStarted, ModelCallFinished})
 
 _ONE_AT_A_TIME: Final = frozenset({AgentDescribed, ModelCallStarted, ModelCallFirstChunk, ModelCallEnded})
 """Of these there are no two in one moment."""

@@ -34,18 +34,17 @@ class SeenEvents:
         """How many events were added at least, those that are forgotten among them: it only grows."""
         return self._last * ROW_EVENTS + len(self._rows.get(self._last, ()))
 
-    def told_of(self, identity: bytes) -> int | None:
-        """What was told with an event the first time; None if it was not seen, or is forgotten."""
-        return self._told.get(identity)
-
-    def add(self, identity: bytes, told: int) -> None:
-        """Remembers an event that was not seen before, and a number of 32 bits that was told with it."""
-        row = self._rows.get(self._last)
-        if row is None or len(row) >= ROW_EVENTS:
-            row = self._begin_row()
-        row.append(identity)
-        self._told[identity] = told
-        self._changed.add(self._last)
+    def first_told(self, identity: bytes, told: int) -> int | None:
+        """What was told with an event the first time, a number of 32 bits; None if it is this time."""
+        first = self._told.get(identity)
+        if first is None:
+            row = self._rows.get(self._last)
+            if row is None or len(row) >= ROW_EVENTS:
+                row = self._begin_row()
+            row.append(identity)
+            self._told[identity] = told
+            self._changed.add(self._last)
+        return first
 
     def _begin_row(self) -> list[bytes]:
         if self._rows:
