@@ -230,7 +230,9 @@ def double(value: object) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is float:
+        return value
+    if type(value) is not int:
         return None
     try:
         return float(value)
@@ -245,7 +247,8 @@ def boolean(value: object) -> bool | None:
 
 def milliseconds(value: object) -> int | None:
     """Milliseconds since the epoch as nanoseconds; None for what is no time between 1970 and 2262."""
-    number = _number(value)
-    if number is None or not 0 <= number < _INT64 / 1e6:
+    if type(value) is int:
+        return value * 1_000_000 if 0 <= value < _INT64 / 1e6 else None
+    if type(value) is not float or not 0 <= value < _INT64 / 1e6:
         return None
-    return int(number) * 1_000_000 + round(number % 1 * 1_000_000)
+    return int(value) * 1_000_000 + round(value % 1 * 1_000_000)

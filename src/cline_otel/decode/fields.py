@@ -19,7 +19,7 @@ _NAME: Final = re.compile(r"[A-Za-z]+[0-9]{0,3}(?:[._:-][A-Za-z]+[0-9]{0,3}){0,6
 VAGUE: Final = frozenset({OTHER, "Error", "unknown", "AI_APICallError", "AI_RetryError"})
 """Classes of errors that say less than the class of the error's text: none at all, and Cline's catch-alls."""
 
-_REFUSED: Final = (OTHER, REDACTED)
+_REFUSED: Final = frozenset({OTHER, REDACTED})
 
 Answer = tuple[FieldHandler, AttributeValue | None]
 """A field's handler and what its gate said of the value."""

@@ -16,7 +16,7 @@ from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, LogEvent
 from cline_otel.signals import SpanEvent, count
 from cline_otel.translate.edits import measure_change
-from cline_otel.translate.observations import REMEMBERED_NS, was_observed
+from cline_otel.translate.observations import REMEMBERED_NS, number_at, was_observed
 from cline_otel.translate.output import Output
 from cline_otel.translate.state import Run, RunState, State
 
@@ -120,8 +120,8 @@ class LogEvents:
     def _uid(self, log_event_name: str, session_id: str, key: str, occurred_at_ns: int) -> str:
         """By its place in its session; one without any key has only its time and its place there (docs/adr/0002)."""
         if not session_id:
-            same_moment = [each for each in self._state.observations[key] if each.occurred_at_ns == occurred_at_ns]
-            return ids.log_record_uid(log_event_name, "at", str(occurred_at_ns), key, str(len(same_moment)))
+            same_moment = number_at(self._state.observations[key], occurred_at_ns)
+            return ids.log_record_uid(log_event_name, "at", str(occurred_at_ns), key, str(same_moment))
         session = self._state.session(session_id)
         ordinal = session.log_event_ordinals[log_event_name] = session.log_event_ordinals.get(log_event_name, 0) + 1
         return ids.log_record_uid(log_event_name, session_id, str(ordinal), *filter(None, [session.lost]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from typing import Final
 
 from cline_otel.translate.state import Observation, State
@@ -41,6 +41,12 @@ def was_observed(state: State, key: str, source: str, occurred_at_ns: int) -> bo
     nearest.seen_at_ns = state.now_ns
     nearest.seen_from.append(source)
     return True
+
+
+def number_at(observations: list[Observation], occurred_at_ns: int) -> int:
+    """How many of the observations are of that very moment."""
+    first = bisect_left(observations, occurred_at_ns, key=_occurred_at_ns)
+    return bisect_right(observations, occurred_at_ns, lo=first, key=_occurred_at_ns) - first
 
 
 def _occurred_at_ns(observation: Observation) -> int:

@@ -65,8 +65,9 @@ class SpanBuilder:
         output.measure("gen_ai.client.operation.duration", seconds, measured, ended_at_ns, span)
         unpriced_tokens = output.usage(values, prompt, ended_at_ns, span)
         parent = ids.run_span_id(run.agent_id, run.run_id)
-        output.span(_span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
-        if self._model_call_span.is_error(values) and not incomplete:
+        made = _span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values)
+        output.span(made)
+        if made.status is StatusCode.ERROR and not incomplete:
             values["cline.duration_ms"] = seconds * 1e3
             uid = ids.log_record_uid("cline.model_call.failed", span_id.hex())
             output.log(self._log_events["cline.model_call.failed"], ended_at_ns, values, run, span_id, uid)

@@ -116,7 +116,7 @@ class Translator:
                 return run
             if run is None:
                 run = self._new_run(event)
-            if isinstance(event, RunStarted | RunClaimed | ModelCallStarted):
+            if type(event) in _FOLLOWED:
                 self._follow(run, event)
             return run
         agent = state.agents.get(event.agent_id) if event.agent_id else None
@@ -276,6 +276,9 @@ _BESIDE_RUNS: Final[Mapping[type[Event], Callable[[Translator, Any], None]]] = {
     RecordsDropped: Translator._count_dropped,
 }
 """Events that are about no run; all others are."""
+
+_FOLLOWED: Final[frozenset[type[Event]]] = frozenset({RunStarted, RunClaimed, ModelCallStarted})
+"""After these a source speaks of their run until it says otherwise."""
 
 _AGENT_NAMES: Final = frozenset({"subagent", "teammate"})
 
