@@ -166,6 +166,20 @@ test("a new key is for tools at once and for ids that were not known; those that
   assert.equal(pseudonyms.identifier("another"), createPseudonyms(ANOTHER_KEY).identifier("another"));
 });
 
+test("a model is named by the present key, and by plain names or none as the file says now", () => {
+  const pseudonyms = createPseudonyms();
+  const named = [PSEUDONYMS, ANOTHER_KEY, { ...ANOTHER_KEY, plain_names: true }].map((content) => {
+    const before = [pseudonyms.model("team-gpt"), pseudonyms.model("team-gpt")];
+    pseudonyms.learn(content);
+    assert.equal(pseudonyms.model("team-gpt"), createPseudonyms(content).model("team-gpt"));
+    assert.equal(before[0], before[1]);
+    return pseudonyms.model("team-gpt");
+  });
+  assert.equal(new Set(named).size, 3);
+  assert.equal(named[2], "team-gpt");
+  assert.equal(pseudonyms.model("gpt-5"), "gpt-5");
+});
+
 test("of many ids the newest are remembered, and what is in use is newest", () => {
   const pseudonyms = createPseudonyms(PSEUDONYMS);
   const [used, unused] = [pseudonyms.identifier("used"), pseudonyms.identifier("unused")];

@@ -86,6 +86,8 @@ export function createPseudonyms(content) {
   const tools = new Map();
   /** @type {Map<string, string>} */
   const servers = new Map();
+  /** @type {Map<string, string>} */
+  const models = new Map();
 
   /**
    * @param {Map<string, string>} known those of the kind that were made under this key
@@ -122,6 +124,7 @@ export function createPseudonyms(content) {
       plainNames = plain === true;
       tools.clear();
       servers.clear();
+      models.clear();
     },
     identifier: (id) => {
       if (WHOLE_ID.test(id)) return id;
@@ -135,7 +138,11 @@ export function createPseudonyms(content) {
       if (key === undefined || name === "") return { tool_name: OTHER };
       return { tool_name: OTHER, tool_name_hash: remembered(tools, key, "tool", name) };
     },
-    model: (name) => publicModelName(name) ?? custom("model", name),
+    model: (name) => {
+      const shown = models.get(name) ?? publicModelName(name) ?? custom("model", name);
+      keep(models, name, shown, LIMITS.toolPseudonyms);
+      return shown;
+    },
     client: (name) => knownClient(name) ?? custom("client", name),
     server: (name) => {
       if (plainNames) return { mcp_server: plainToolName(name) ?? OTHER };
@@ -147,38 +154,38 @@ export function createPseudonyms(content) {
   return pseudonyms;
 }
 
-const ID_FIELDS = new Set([
-  "session_id",
-  "agent_id",
-  "run_id",
-  "parent_agent_id",
-  "parent_run_id",
-  "parent_call_id",
-  "call_id",
-  "response_id",
-]);
-
-// Ids of calls and answers, which those who serve models make.
-const PROVIDER_ID_FIELDS = new Set(["parent_call_id", "call_id", "response_id"]);
-
 /**
- * @param {string} field
- * @param {string} id
- * @param {Pseudonyms} pseudonyms
+ * An id of those that who serves models makes, of calls and answers.
+ *
+ * @type {PublishName}
  */
-function publishedId(field, id, pseudonyms) {
-  if (!PROVIDER_ID_FIELDS.has(field) || !WHOLE_PROVIDER_ID.test(id)) return pseudonyms.identifier(id);
+function providerId(pseudonyms, id) {
+  if (!WHOLE_PROVIDER_ID.test(id)) return pseudonyms.identifier(id);
   return KEY_SHAPE.test(id) ? undefined : id;
 }
 
-/** @typedef {(pseudonyms: Pseudonyms, name: string) => Record<string, string>} PublishName gives what is written of it */
+/**
+ * @typedef {(pseudonyms: Pseudonyms, name: string) => Record<string, string> | string | undefined} PublishName gives what
+ *   is written of it, under the same name or others
+ */
+
+/** @type {PublishName} */
+const ownId = (pseudonyms, id) => pseudonyms.identifier(id);
 
 const PUBLISHED_NAMES = new Map(
   /** @type {[string, PublishName][]} */ ([
+    ["session_id", ownId],
+    ["agent_id", ownId],
+    ["run_id", ownId],
+    ["parent_agent_id", ownId],
+    ["parent_run_id", ownId],
+    ["parent_call_id", providerId],
+    ["call_id", providerId],
+    ["response_id", providerId],
     ["tool_name", (pseudonyms, name) => pseudonyms.tool(name)],
     ["mcp_server", (pseudonyms, name) => pseudonyms.server(name)],
-    ["client_name", (pseudonyms, name) => ({ client_name: pseudonyms.client(name) })],
-    ["model", (pseudonyms, name) => ({ model: pseudonyms.model(name) })],
+    ["client_name", (pseudonyms, name) => pseudonyms.client(name)],
+    ["model", (pseudonyms, name) => pseudonyms.model(name)],
     ["repository", (pseudonyms, name) => pseudonyms.repository(name)],
   ]),
 );
@@ -195,14 +202,15 @@ export function published(entry, pseudonyms) {
   const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
   for (const field in entry) {
     const value = /** @type {FieldValue} */ (entry[field]);
-    const publishName = PUBLISHED_NAMES.get(field);
-    if (publishName !== undefined) Object.assign(result, publishName(pseudonyms, String(value)));
-    else if (!ID_FIELDS.has(field)) result[field] = value;
-    else {
-      const id = publishedId(field, String(value), pseudonyms);
-      if (id !== undefined) result[field] = id;
-      else if (field === "agent_id" || field === "run_id" || entry.event === "session.claimed") return undefined;
+    const publish = PUBLISHED_NAMES.get(field);
+    if (publish === undefined) {
+      result[field] = value;
+      continue;
     }
+    const shown = publish(pseudonyms, String(value));
+    if (typeof shown === "string") result[field] = shown;
+    else if (shown !== undefined) Object.assign(result, shown);
+    else if (field === "agent_id" || field === "run_id" || entry.event === "session.claimed") return undefined;
   }
   return result;
 }
