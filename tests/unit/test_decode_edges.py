@@ -19,11 +19,11 @@ from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.decode.fields import build_event, nameable
 from cline_otel.signals import Diagnostics
 from cline_otel.sources.cline_log import decode as cline_log
-from cline_otel.sources.interface import MalformedPayload
+from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.otlp import decode as otlp
 from cline_otel.sources.otlp.partial_schema import any_value
 from cline_otel.sources.plugin import decode as plugin
-from payloads import decoded, otlp_request
+from payloads import decoded, log_lines, otlp_request, spool_lines
 
 TIME_NS = 1_790_000_000_000_000_000
 
@@ -92,6 +92,7 @@ def test_a_name_is_counted_by_itself_up_to_sixty_four_characters(length: int) ->
     ("first", "second", "expected"),
     [
         (5, 7, 5),
+        (1, 7, 1),
         ("5", "7", 5),
         (0, 7, 7),
         (-1, 7, 7),
@@ -133,6 +134,47 @@ def test_a_spool_line_tells_its_time_or_none(line: bytes, expected: int | None) 
     assert plugin.reported_at_ns(line) == expected
 
 
+def test_what_surrounds_a_record_s_fields_and_is_not_read_is_named() -> None:
+    line = b'{"level":30,"time":1790000000000,"pid":7,"event":"task.mode","properties":{"mode":"act"},"msg":"x"}'
+    (logged,) = cline_log.explode(log_lines([line]))
+    assert (logged.around, list(logged.fields)) == (("level", "pid", "msg"), ["mode"])
+    (spooled,) = plugin.explode(spool_lines([b'{"v":1,"event":"run.started","time_unix_ms":1,"agent_id":"a"}']))
+    assert (spooled.around, list(spooled.fields)) == ((), ["v", "agent_id"])
+
+
+def test_attributes_of_no_shape_are_counted_and_the_next_record_is_taken() -> None:
+    shapes: tuple[Any, ...] = ([], 5, None)
+    record = {"timeUnixNano": TIME_NS, "body": {"stringValue": "session.stopped"}}
+    records = [{**record, "attributes": attributes} for attributes in shapes]
+    diagnostics: Diagnostics = {}
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    assert len(decoded(otlp_request(body), diagnostics)) == 2
+    assert diagnostics == {("malformed", "otlp", "attributes"): 1}
+
+
+@pytest.mark.parametrize(
+    ("payload", "what"),
+    [
+        (log_lines([b"{"]), "line"),
+        (log_lines([b'{"event":"task.mode","properties":{}}']), "time"),
+        (log_lines([b'{"event":"task.mode","time":1,"properties":[]}']), "properties"),
+        (spool_lines([b"{"]), "line"),
+        (spool_lines([b'{"event":"run.started"}']), "record"),
+    ],
+)
+def test_what_is_broken_is_counted_once_and_what_is_before_and_after_it_is_told_once(
+    payload: Payload, what: str
+) -> None:
+    sound = {
+        "cline-log": b'{"event":"task.mode","time":1790000000000,"properties":{"mode":"act"}}',
+        "plugin": b'{"event":"session.claimed","time_unix_ms":1790000000000,"session_id":"1790000000000_abcde"}',
+    }[payload.source]
+    diagnostics: Diagnostics = {}
+    events = decoded(payload._replace(parts=[sound, *payload.parts, sound]), diagnostics)
+    assert [event.occurred_at_ns for event in events] == [TIME_NS, TIME_NS]
+    assert diagnostics == {("malformed", payload.source, what): 1}
+
+
 # --- values ---------------------------------------------------------------------------------------------
 
 scalars = (
@@ -162,6 +204,7 @@ def test_a_text_of_any_length_means_itself(length: int) -> None:
         b"\x0a\x05x",
         b"\x0a\x01\xff",
         b"\x0a\x01xx",
+        b"\x0b\x01x",
         b"\x2a\x00",
         b"\x32\x00",
         b"\x3a\x01x",
@@ -211,6 +254,18 @@ def test_a_request_with_an_attribute_that_is_none_is_malformed(attribute: bytes)
     record = nested(5, nested(1, b"task.mode")) + nested(6, attribute)
     with pytest.raises(MalformedPayload):
         decoded(otlp_request(nested(1, nested(2, nested(2, record))), "protobuf"))
+
+
+def test_answers_that_are_remembered_are_bounded_and_of_short_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "_MEMORY", 2)
+    monkeypatch.setattr(otlp, "_LONGEST_REMEMBERED", 40)
+    reader = otlp._ProtobufReader()
+    handler = FieldHandler(ATTRIBUTE, "name", values.text)
+    for said in ("one", "two", "three", "x" * 60, "one", "two"):
+        raw = AnyValue(string_value=said).SerializeToString()
+        assert reader.answer(handler, raw) == reader.answer(handler, raw) == values.text(said)
+        assert len(reader._answers[values.text]) <= 2
+    assert {len(raw) <= 40 for raw in reader._answers[values.text]} == {True}
 
 
 def test_what_is_remembered_is_not_unpacked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,10 +211,10 @@ def time_ns(first: int | str, second: int | str) -> int | None:
     return None
 
 
-def _bounded(records: Iterable[Record]) -> Iterator[Record]:
+def _bounded(records: Iterator[Record]) -> Iterator[Record]:
     """The records of a request, refused as a whole where there are too many."""
-    bounded = list(islice(records, MOST_RECORDS + 1))
-    if len(bounded) > MOST_RECORDS:
+    bounded = list(islice(records, MOST_RECORDS))
+    if next(records, None) is not None:
         raise MalformedPayload(f"more than {MOST_RECORDS} log records in one request: send smaller ones")
     return iter(bounded)
 

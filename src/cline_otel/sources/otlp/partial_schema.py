@@ -70,7 +70,7 @@ _ONE_BYTE_LENGTH: Final = 0x80
 
 def any_value(raw: bytes) -> object:
     """The Python value of an encoded ``AnyValue``: a scalar, or None for what is empty, nested or broken."""
-    if len(raw) >= 2 and raw[0] == _STRING_TAG and raw[1] < _ONE_BYTE_LENGTH and len(raw) == raw[1] + 2:
+    if len(raw) > 1 and raw[0] == _STRING_TAG and raw[1] < _ONE_BYTE_LENGTH and len(raw) == raw[1] + 2:
         try:
             return raw[2:].decode()
         except UnicodeDecodeError:
