@@ -21,6 +21,7 @@ from metric_points import points_of
 
 class Number(IntEnum):
     NEGATIVE = -7
+    ONE = 1
     SMALL = 5
     BEYOND = 2**70
 
@@ -43,6 +44,11 @@ def one_attribute(value: Any) -> KeyValue:
     encoded = attributes.field(tag(1, LENGTH_DELIMITED), (("name", value),))
     (pair,) = Resource.FromString(encoded).attributes
     return pair
+
+
+def test_values_of_subclasses_that_equal_one_another_keep_their_types() -> None:
+    kinds = [one_attribute(value).value.WhichOneof("value") for value in (Number.ONE, Real(1.0), True, Number.ONE)]
+    assert kinds == ["int_value", "double_value", "bool_value", "int_value"]
 
 
 @pytest.mark.parametrize(

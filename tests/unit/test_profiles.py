@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 from bench.fixed_key import CATALOGUE, KEY
 
@@ -14,6 +15,7 @@ from cline_otel.aggregation.points import cumulative_points
 from cline_otel.aggregation.totals import OVERFLOW, Totals
 from cline_otel.catalogue import load as loading
 from cline_otel.catalogue import model
+from cline_otel.catalogue.compiled import Profile, ShownLogRecord
 from cline_otel.catalogue.load import CatalogueError, load, read_profile, read_tables
 from cline_otel.catalogue.profiles import DEFAULT_PROFILE, Names, findings_of, profile_names
 from cline_otel.encode.profile import shown_logs, shown_points, shown_spans
@@ -239,6 +241,85 @@ def test_an_attribute_of_the_resource_has_no_name_that_the_profile_gives_on_metr
     monkeypatch.setenv("CLINE_OTEL_BRIDGE_PROFILE", "claude_code")
     with pytest.raises(SettingsError, match="model is an attribute of telemetry itself"):
         load_settings()
+
+
+# --- what a profile's tables say, one by one ------------------------------------------------------------
+
+NOTHING_RENAMED: Final = Profile("", {}, {}, {}, {})
+
+
+def shown_record(**fields: Any) -> ShownLogRecord:
+    blank = ShownLogRecord("other", "short", (), (), (), {}, {}, {}, "")
+    return msgspec.structs.replace(blank, **fields)
+
+
+def log_of(**attributes: Any) -> LogRecord:
+    return LogRecord(1, "own", Severity.INFO, "Own", (("event.name", "own"), *attributes.items()))
+
+
+def test_a_profile_of_log_records_of_one_kind_alone_shows_them() -> None:
+    log, chat = log_of(), span("chat")
+    of_logs = msgspec.structs.replace(NOTHING_RENAMED, log_records_of_logs={"own": shown_record()})
+    of_spans = msgspec.structs.replace(NOTHING_RENAMED, log_records_of_spans={"chat": (shown_record(),)})
+    assert [each.event_name for each in shown_logs([log], [chat], of_logs)] == ["other"]
+    assert [each.event_name for each in shown_logs([log], [chat], of_spans)] == ["own", "other"]
+
+
+@pytest.mark.parametrize(
+    ("others", "left"),
+    [({}, 5), ({"part": 0}, 5), ({"part": 1}, 4), ({"part": 2, "more": 3}, 0), ({"part": 6}, 0), ({"part": "1"}, 5)],
+)
+def test_a_count_without_its_parts_is_what_is_left_and_never_less_than_none(others: dict[str, Any], left: int) -> None:
+    record = shown_record(attributes=(("rest", "whole"),), less={"rest": ("part", "more")})
+    profile = msgspec.structs.replace(NOTHING_RENAMED, log_records_of_spans={"chat": (record,)})
+    (log,) = shown_logs([], [span("chat", whole=5, **others)], profile)
+    assert dict(log.attributes)["rest"] == left
+
+
+def test_a_log_record_keeps_what_is_not_renamed_and_loses_what_no_word_of_the_profile_says() -> None:
+    record = shown_record(
+        attributes=(("a", "one"), ("b", "two"), ("c", "three"), ("d", "four")),
+        renames={"one": "a", "two": "b", "three": "c"},
+        values={"b": {"yes": "true"}, "c": {"yes": "true"}},
+    )
+    profile = msgspec.structs.replace(NOTHING_RENAMED, log_records_of_logs={"own": record})
+    (log,) = shown_logs([log_of(zero=0, one=1, two="yes", three="perhaps", four=4)], [], profile)
+    assert log.attributes == (("event.name", "short"), ("zero", 0), ("a", 1), ("b", "true"), ("four", 4))
+    assert (log.event_name, log.body, log.occurred_at_ns) == ("other", "other", 1)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "fits"),
+    [
+        ({"kind": "x"}, True),
+        ({"kind": "y"}, True),
+        ({"kind": "z"}, False),
+        ({}, False),
+        ({"kind": "x", "failed": False}, False),
+        ({"kind": "x", "stopped": 1}, False),
+    ],
+)
+def test_a_record_is_shown_where_its_conditions_are_met_and_nothing_excludes_it(
+    attributes: dict[str, Any], fits: bool
+) -> None:
+    record = shown_record(when=(("kind", frozenset({"x", "y"})),), unless=("failed", "stopped"))
+    of_both = msgspec.structs.replace(
+        NOTHING_RENAMED, log_records_of_logs={"own": record}, log_records_of_spans={"chat": (record,)}
+    )
+    log = log_of(**attributes)
+    shown = shown_logs([log], [span("chat", **attributes)], of_both)
+    assert [each.event_name for each in shown] == (["other", "other"] if fits else ["own"])
+    assert fits or shown[0] is log
+
+
+def test_a_record_of_a_span_is_of_its_end_and_tells_how_long_it_took_only_where_the_profile_names_that() -> None:
+    chat = span("chat")
+    records = (shown_record(), shown_record(name="timed", duration_ms="took_ms"))
+    profile = msgspec.structs.replace(NOTHING_RENAMED, log_records_of_spans={"chat": records})
+    plain, timed = shown_logs([], [chat], profile)
+    assert [name for name, _ in plain.attributes] == ["event.name", "log.record.uid"]
+    assert dict(timed.attributes)["took_ms"] == 2.5
+    assert (plain.occurred_at_ns, plain.trace_id, plain.span_id) == (3_500_000, chat.trace_id, chat.span_id)
 
 
 # --- what is wrong with a profile is found when it is loaded ---------------------------------------------

@@ -35,9 +35,12 @@ _ARRAY_VALUE = 5
 
 _LONGEST_NUMBER_BYTES = 10
 
-# The seven bits of a varint's byte, as a byte that more follow and as the last one.
-_MORE = tuple([bytes((bits | 0x80,)) for bits in range(0x80)])
-_LAST = tuple([bytes((bits,)) for bits in range(0x80)])
+# The seven bits of a varint's byte, as the last one and as one that more follow: then its highest bit is set.
+_LAST = tuple([bytes((byte,)) for byte in range(0x100)])
+_MORE = _LAST[0x80:]
+
+# Besides strings: equal values of these types have equal bytes.
+_SHARED: Final = frozenset({bool, tuple})
 
 
 def _any_value(value: AttributeValue) -> bytes:
@@ -117,7 +120,7 @@ def field(field_tag: bytes, attributes: Attributes) -> bytes:
             append(_int_chunk(pair[0], value))  # type: ignore[arg-type]
         elif kind is float:
             append(_DOUBLE_PREFIXES[pair[0]][8] + pack_double(value))  # type: ignore[arg-type]
-        elif kind is bool or kind is tuple:
+        elif kind in _SHARED:
             append(pairs[pair])
         else:
             append(_chunk(pair))

@@ -213,7 +213,7 @@ def _integer(value: int | float) -> int:
         return value
     if math.isfinite(value):
         return int(value)
-    return 0 if math.isnan(value) else INT64_MAX if value > 0 else INT64_MIN
+    return 0 if math.isnan(value) else INT64_MAX if value == math.inf else INT64_MIN
 
 
 def _double(value: int | float) -> float:

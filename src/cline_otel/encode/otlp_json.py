@@ -108,7 +108,7 @@ def _attribute_of(pair: bytes) -> msgspec.Raw:
 def _number(value: float) -> float | str:
     if math.isfinite(value):
         return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return "NaN" if math.isnan(value) else "Infinity" if value == math.inf else "-Infinity"
 
 
 def _base64(value: bytes) -> str:

@@ -42,7 +42,8 @@ _START_TAG: Final = tag(7, FIXED64)
 _END_TAG: Final = tag(8, FIXED64)
 
 _NAMES: Final[BoundedCache[str, bytes]] = BoundedCache(lambda name: text(5, name), max_entries=1024)
-_KINDS: Final = tuple([tag(6, VARINT) + varint(kind) if kind else b"" for kind in range(max(SpanKind) + 1)])
+# By number, of which there is no 0.
+_KINDS: Final = (b"", *[tag(6, VARINT) + varint(kind) for kind in SpanKind])
 # The last two fields, a status that is written even when unset (as the SDK's spans have one) and the flags.
 _STATUS_AND_FLAGS: Final[BoundedCache[tuple[StatusCode, str], bytes]] = BoundedCache(
     lambda status: (

@@ -30,6 +30,9 @@ pack_double: Final[Callable[[float], bytes]] = _DOUBLE.pack
 Key = TypeVar("Key")
 Encoded = TypeVar("Encoded", bound=Sized)
 
+_LONGEST_REMEMBERED: Final = 512
+"""Bytes of what a cache keeps, unless it says otherwise."""
+
 
 class BoundedCache(dict[Key, Encoded]):
     """What is encoded, bytes or several pieces of them, by what it is of; subscribing with a new key encodes it.
@@ -40,7 +43,9 @@ class BoundedCache(dict[Key, Encoded]):
 
     __slots__ = ("_encode", "_max_entries", "_max_value_bytes")
 
-    def __init__(self, encode: Callable[[Key], Encoded], max_entries: int, max_value_bytes: int = 512) -> None:
+    def __init__(
+        self, encode: Callable[[Key], Encoded], max_entries: int, max_value_bytes: int = _LONGEST_REMEMBERED
+    ) -> None:
         """``encode`` makes what is kept, but for what is longer than ``max_value_bytes``."""
         super().__init__()
         self._encode = encode
