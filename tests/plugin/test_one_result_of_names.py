@@ -104,6 +104,92 @@ def test_every_name_in_the_price_table_is_public() -> None:
     assert [name for name in names if model_names.public_model_name(name) is None] == [], "run `make model-names`"
 
 
+KNOWN: Final = model_names.Vocabulary(
+    families=frozenset({"gpt"}),
+    words=frozenset({"b", "mini"}),
+    owners=frozenset({"openai", "azure"}),
+    names=frozenset({"openai/special", "o"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        ("gpt", True),
+        ("mini", False),
+        ("gpt-acme", False),
+        ("openai/gpt", True),
+        ("azure/openai/gpt-mini", True),
+        ("openai/mini", False),
+        ("acme/gpt", False),
+        ("openai/acme/gpt", False),
+        ("acme/openai/gpt", False),
+        ("gpt/", False),
+        ("/gpt", False),
+        ("o", True),
+        ("azure/o", True),
+        ("openai/special", True),
+        ("azure/openai/special", True),
+        ("special", False),
+        ("gpt#", False),
+    ],
+)
+def test_a_name_is_public_if_it_is_listed_or_made_of_known_words_below_known_owners(name: str, public: bool) -> None:
+    assert model_names.is_public(name, KNOWN) == public
+
+
+@pytest.mark.parametrize(
+    ("numbers", "public"),
+    [
+        ("1-1-1-1-1", True),
+        ("1-1-1-1-1-1", False),
+        ("12-12", True),
+        ("12-12-12", False),
+        ("12-12-1-1-1", True),
+        ("12-12-1-1-1-1", False),
+        ("123", True),
+        ("123-1234", False),
+        ("1234", True),
+        ("12345", False),
+        ("1234-1-1-1", True),
+        ("1234-12-1", True),
+        ("1234-12-1-1", False),
+        ("20240513", True),
+        ("2024-05-13-12", True),
+        ("20240513-123", False),
+        ("2405-14-2405-14", False),
+        ("7b", True),
+        ("1b-22k-333m", True),
+        ("1b-22k-333m-4b", False),
+        ("1234b", True),
+        ("12345b", False),
+        ("1b-22k-333m-1-1-1-1-1", True),
+    ],
+)
+def test_numbers_of_a_public_name_are_few_and_short_beside_a_date_and_sizes(numbers: str, public: bool) -> None:
+    assert model_names.is_public(f"gpt-{numbers}", KNOWN) == public
+
+
+@pytest.mark.parametrize(
+    ("name", "public_part"),
+    [
+        ("hf.co/openai/gpt-4o", "openai/gpt-4o"),
+        ("https://huggingface.co/openai/gpt-4o", "openai/gpt-4o"),
+        ("registry.ollama.ai/library/gpt-4o", "gpt-4o"),
+        ("https://gpt-4o", None),
+        ("projects/p/locations/l/publishers/openai/models/gpt-4o", "gpt-4o"),
+        ("projects/p/locations/l/publishers/acme/models/gpt-4o", None),
+        ("projects/openai/models/gpt-4o", None),
+        ("arn:aws:bedrock:us-east-1::foundation-model/gpt-4o", "gpt-4o"),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/gpt-4o", "gpt-4o"),
+        ("arn:aws:bedrock:us-east-1:1:custom-model/gpt-4o", None),
+        ("gpt-4o\u00e9", None),
+    ],
+)
+def test_of_a_registry_a_path_or_an_arn_only_the_public_model_is_named(name: str, public_part: str | None) -> None:
+    assert model_names.public_model_name(name) == public_part
+
+
 @needs_source
 def test_the_plugin_has_the_words_of_the_bridge() -> None:
     assert MODULE.read_text(encoding="utf-8") == module_of(json.loads(JSON_FILE.read_text(encoding="utf-8")))

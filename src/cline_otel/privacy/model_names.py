@@ -91,19 +91,18 @@ def is_public(lower: str, known: Vocabulary) -> bool:
     """Whether all of a name in lower case is public by a vocabulary."""
     if not _CHARACTERS.fullmatch(lower) or _ADDRESS.search(lower):
         return False
-    parts = lower.split("/")
-    for start in range(len(parts)):
-        if "/".join(parts[start:]) in known.names:
-            return True
-        if start == len(parts) - 1:
-            return _is_made_of_words(parts[start], known)
-        if parts[start] not in known.owners:
-            return False
-    return False
+    return _is_known(lower, known)
+
+
+def _is_known(name: str, known: Vocabulary) -> bool:
+    if name in known.names:
+        return True
+    owner, slash, rest = name.partition("/")
+    return owner in known.owners and _is_known(rest, known) if slash else _is_made_of_words(name, known)
 
 
 def _is_made_of_words(name: str, known: Vocabulary) -> bool:
-    undated, dates = _DATE.subn("", name, count=1)
+    undated, dates = _DATE.subn("", name)
     unsized, sizes = _SIZE.subn(" b ", undated)
     parts = _WORD.findall(unsized)
     words = [part for part in parts if not part.isdigit()]
@@ -119,6 +118,6 @@ def _are_few(lengths: list[int], dates: int) -> bool:
     most = {**_MOST_NUMBERS, 3: _MOST_NUMBERS[3] - dates}
     return (
         sum(lengths) <= _MOST_DIGITS
-        and max(lengths, default=0) <= _LONGEST_NUMBER
+        and all(length <= _LONGEST_NUMBER for length in lengths)
         and all(sum(length >= digits for length in lengths) <= number for digits, number in most.items())
     )
