@@ -101,6 +101,7 @@ TARGETS: Final = (
         (
             "tests/unit/test_journal_limits.py",
             "tests/unit/test_journal_files.py",
+            "tests/unit/test_journal_metric_marks.py",
             "tests/unit/test_journal_sent_history.py",
             "tests/unit/test_journal*.py",
             "tests/unit/test_state*.py",

@@ -184,6 +184,84 @@ def test_a_state_directory_that_is_held_is_made_and_is_its_owner_s_alone(tmp_pat
         assert directory.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_journal_carries_the_mark_by_which_it_is_known(tmp_path: Path) -> None:
+    Journal.open(tmp_path / "journal.db").close()
+    with (tmp_path / "journal.db").open("rb") as file:
+        assert file.read(72)[68:] == b"CLOT", "the application id's place in the header of SQLite's file format"
+
+
+def test_a_migration_that_another_process_has_done_meanwhile_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    path.touch()
+    ours, theirs = (schema.connect(path, busy_timeout_ms=1_000) for _ in range(2))
+    version = schema.version
+
+    def while_they_migrate(connection: sqlite3.Connection) -> int:
+        found = version(connection)
+        monkeypatch.setattr(schema, "version", version)
+        schema.migrate(theirs, now_ns=7)
+        return found
+
+    monkeypatch.setattr(schema, "version", while_they_migrate)
+    schema.migrate(ours, now_ns=8)
+    assert schema.version(ours) == len(schema.MIGRATIONS)
+    assert ours.execute("SELECT value FROM meta WHERE key = 'started_at_ns'").fetchone() == (7,)
+    for connection in (ours, theirs):
+        connection.close()
+
+
+def test_a_lock_is_waited_for_as_long_as_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.touch()
+    connection = schema.connect(path, busy_timeout_ms=1_500)
+    assert connection.execute("PRAGMA busy_timeout").fetchone() == (1_500,)
+    connection.close()
+    with pytest.raises(sqlite3.OperationalError):
+        schema.connect(tmp_path / "missing.db", busy_timeout_ms=1)
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_a_journal_that_is_closed_is_not_held_open(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "journal.db") as journal:
+        journal.commit(Commit(state={"a": b"1"}))
+    with pytest.raises(JournalError, match="cannot be used"):
+        journal.commit(Commit(state={"a": b"2"}))
+    assert [file.name for file in tmp_path.iterdir()] == ["journal.db"], "what is in the log is in the file"
+
+
+def test_the_files_of_a_held_state_directory_are_its_owner_s_alone(tmp_path: Path) -> None:
+    (tmp_path / "bridge.lock").touch()
+    (tmp_path / "bridge.lock").chmod(0o666)
+    before = os.umask(0)
+    try:
+        for directory in (tmp_path, tmp_path / "new"):
+            with hold_state_directory(directory):
+                files = [file for file in directory.iterdir() if file.is_file()]
+                assert {file.name: file.stat().st_mode & 0o777 for file in files} == {
+                    "bridge.lock": 0o600,
+                    "bridge.pid": 0o600,
+                }
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("said", [None, b"", b"not a pid", b"\xff", b"7 8"])
+def test_a_bridge_that_does_not_say_who_it_is_holds_its_state_directory_all_the_same(
+    tmp_path: Path, said: bytes | None
+) -> None:
+    with hold_state_directory(tmp_path):
+        (tmp_path / "bridge.pid").unlink()
+        if said is not None:
+            (tmp_path / "bridge.pid").write_bytes(said)
+        with (
+            pytest.raises(StateDirectoryBusyError, match=f"^another bridge already runs on .*{tmp_path.name}: stop it"),
+            hold_state_directory(tmp_path),
+        ):
+            pass
+
+
 def test_what_a_crash_left_beside_the_journal_is_made_private(tmp_path: Path) -> None:
     crashed = tmp_path / "crashed"
     crashed.mkdir(mode=0o700)

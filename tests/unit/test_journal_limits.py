@@ -257,6 +257,51 @@ def test_what_sqlite_refuses_is_one_line_with_the_path_and_the_remedy(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("spare_pages", "gives_back"), [(0, False), (-1, True)])
+@pytest.mark.parametrize("refused", [False, True])
+def test_space_is_given_back_beyond_what_is_spared_whether_delivered_or_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, spare_pages: int, gives_back: bool, refused: bool
+) -> None:
+    monkeypatch.setattr(dead_letters, "LIMIT_BYTES", 0)
+
+    def free_pages_after_an_outage(name: str) -> int:
+        with Journal.open(path.with_name(name)) as journal:
+            journal._sent_history_bytes = 0
+            put(journal, *[10_000] * 30)
+            if refused:
+                journal.dead_letter("traces", ids(journal), reason="400")
+            else:
+                journal.acknowledge("traces", ids(journal), delivered=30)
+            return int(pragma(journal, "freelist_count"))
+
+    free_pages = free_pages_after_an_outage("first.db")
+    assert free_pages > 60
+    spare_bytes = (free_pages + spare_pages) * 4 * KIB
+    monkeypatch.setattr("cline_otel.journal.store._SPARE_BYTES_BEFORE_VACUUM", spare_bytes)
+    assert free_pages_after_an_outage("second.db") == (0 if gives_back else free_pages)
+
+
+def test_a_journal_has_a_gibibyte_unless_it_is_said_otherwise(path: Path) -> None:
+    with Journal.open(path) as journal:
+        assert pragma(journal, "max_page_count") * pragma(journal, "page_size") == 1024 * MIB
+
+
+def test_a_request_is_known_again_for_ten_minutes(path: Path) -> None:
+    now_ns = 1_790_000_000_000_000_000
+    with Journal.open(path, clock_ns=lambda: now_ns) as journal:
+        journal.commit(Commit(seen_requests=[(b"within", now_ns - 600 * 10**9), (b"before", now_ns - 600 * 10**9 - 1)]))
+        assert (journal.seen_request(b"within"), journal.seen_request(b"before")) == (True, False)
+
+
+def test_nothing_was_rejected_where_nothing_is_said_of_it(path: Path) -> None:
+    with Journal.open(path) as journal:
+        put(journal, 1)
+        journal.acknowledge("traces", ids(journal), delivered=1)
+        journal.record_delivered("metrics", delivered=1)
+        signals = journal.status().signals
+        assert (signals["traces"].rejected_items, signals["metrics"].rejected_items) == (0, 0)
+
+
 @needs_source
 def test_dead_letters_have_as_much_room_as_the_page_says() -> None:
     (mebibytes,) = re.findall(r"(\d+) MiB of them", (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8"))

@@ -201,6 +201,28 @@ def test_the_memory_is_bounded_in_bytes(path: Path) -> None:
         assert len(kept(journal)) == 4, "what alone is beyond the limit is not remembered"
 
 
+def test_of_what_leaves_only_what_can_be_remembered_is_read(path: Path) -> None:
+    with Journal.open(path) as journal:
+        put(journal, *[b"x" * 100] * 3)
+        for limit_bytes, row_ids in ((99, []), (100, [3]), (199, [3]), (200, [2, 3]), (300, [1, 2, 3])):
+            selected = sent_history.select_sent(journal._connection, [1, 2, 3, 4], limit_bytes)
+            assert len(selected) == len(row_ids)
+        patched = sent_history.select_sent(journal._connection, [2, 1], 1_000)
+        assert len(patched) == 2
+
+
+def test_two_hundred_names_of_a_request_are_told_apart(path: Path) -> None:
+    assert sent_history.DIAGNOSTIC_NAMES == sent_history.SENT_HISTORY_REQUESTS == 200
+
+
+def test_a_request_whose_tally_cannot_be_read_is_shown_without(path: Path) -> None:
+    with Journal.open(path) as journal:
+        put(journal, b"a", diagnostics=DIAGNOSTICS)
+        journal._connection.execute("UPDATE outbox SET diagnostics = x'c1'")
+        (request,) = journal.newest(1)
+        assert (request.payload, request.diagnostics) == (b"a", {})
+
+
 def test_a_tally_of_many_names_is_cut_and_its_rest_counted_together(path: Path) -> None:
     diagnostics: Diagnostics = {
         ("dropped_field", "otlp", f"x:{number}"): 1 for number in range(sent_history.DIAGNOSTIC_NAMES + 70)

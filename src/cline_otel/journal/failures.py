@@ -35,7 +35,7 @@ def explained(path: Path) -> Iterator[None]:
 
 def _explanation(error: sqlite3.Error, path: Path) -> JournalError:
     # The low byte is the primary result code; the rest refines it.
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return JournalFullError(
             f"journal {path} is full or its disk is, and nothing of this step was written: free disk space, "

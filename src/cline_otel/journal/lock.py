@@ -30,10 +30,10 @@ def hold_state_directory(directory: Path) -> Iterator[None]:
     """
     private_directory(directory)
     keep_private(directory / _LOCK_NAME)
-    lock = FileLock(directory / _LOCK_NAME, timeout=0, mode=0o600)
+    lock = FileLock(directory / _LOCK_NAME, mode=0o600)
     pid_path = directory / _PID_NAME
     try:
-        held = lock.acquire()
+        held = lock.acquire(blocking=False)
     except Timeout:
         raise StateDirectoryBusyError(
             f"another bridge{_described_pid(pid_path)} already runs on state directory {directory}: "

@@ -8,6 +8,7 @@ was told.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -62,10 +63,8 @@ class MetricMarks:
             totals: dict[str, MetricTotal] = {}
             marks = connection.execute("SELECT series, total FROM metric_marks WHERE destination = ?", (destination,))
             for series, stored in marks:
-                try:
+                with suppress(UnreadableRow):
                     totals[series] = TOTAL.decode(stored)
-                except UnreadableRow:
-                    continue
         return Told(row[0], totals)
 
     def tell(

@@ -166,12 +166,11 @@ def migrate(
     The first migration also gives the journal its start time (``now_ns``, default: now) and its
     instance id, which never change again.
     """
-    while version(connection) < len(migrations):
+    for index in range(version(connection), len(migrations)):
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Read again under the lock: another process may just have done it.
-            index = version(connection)
-            if index < len(migrations):
+            if version(connection) == index:
                 _apply(connection, index, migrations[index], time.time_ns() if now_ns is None else now_ns)
             connection.execute("COMMIT")
         except BaseException:

@@ -115,8 +115,7 @@ def newest(connection: sqlite3.Connection, items: int) -> list[KeptRequest]:
     try:
         requests = _load(connection, _WAITING, items)
         held = sum(request.item_count for request in requests)
-        if held < items:
-            requests = _load(connection, _LEFT, items - held) + requests
+        requests = _load(connection, _LEFT, max(items - held, 0)) + requests
     finally:
         connection.execute("ROLLBACK")
     return requests
