@@ -110,14 +110,15 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, ast.expr | as
             yield node, ast.IfExp(node.test, node.orelse, node.body), "branches swapped"
         elif isinstance(node, ast.If | ast.While):
             yield node.test, ast.UnaryOp(ast.Not(), node.test), "condition turned round"
-        elif isinstance(node, ast.Return) and not _is_none(node.value):
+        elif isinstance(node, ast.Return) and not _means_no(node.value):
             yield node, ast.Return(ast.Constant(None)), "nothing returned"
         elif isinstance(node, ast.stmt) and _can_be_left_out(node):
             yield node, ast.Pass(), "statement left out"
 
 
-def _is_none(value: ast.expr | None) -> bool:
-    return value is None or (isinstance(value, ast.Constant) and value.value is None)
+def _means_no(value: ast.expr | None) -> bool:
+    """What nothing returned means too, to who asks whether; that False is True is a change of its own."""
+    return value is None or (isinstance(value, ast.Constant) and (value.value is None or value.value is False))
 
 
 def _can_be_left_out(node: ast.stmt) -> bool:

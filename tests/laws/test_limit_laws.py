@@ -38,6 +38,30 @@ def test_two_sources_tell_one_fact_up_to_two_seconds_apart(beyond_ns: int, secon
     assert len(translator.take().logs) == 1 + beyond_ns
 
 
+def test_what_is_silent_for_a_day_is_looked_for_once_a_minute() -> None:
+    translator = Translator(CATALOGUE)
+    for step in (tick(START_NS), run("a", START_NS)[0]):
+        translator.step(step)
+    look_ns = START_NS + 24 * HOUR_NS
+    ended = []
+    for now_ns in (look_ns, look_ns + 60 * SECOND_NS - 1, look_ns + 60 * SECOND_NS):
+        translator.step(tick(now_ns))
+        ended.append(len(translator.take().spans))
+    assert ended == [0, 0, 1], "a day is not too long, then nobody looks, then it is found"
+
+
+def test_observations_that_are_ten_minutes_old_are_looked_for_once_a_minute() -> None:
+    translator = Translator(CATALOGUE)
+    for step in (tick(START_NS), checkpoint("cline-log", START_NS)):
+        translator.step(step)
+    look_ns = START_NS + 600 * SECOND_NS
+    kept = []
+    for now_ns in (look_ns, look_ns + 60 * SECOND_NS - 1, look_ns + 60 * SECOND_NS):
+        translator.step(tick(now_ns))
+        kept.append(len(translator.state.observations))
+    assert kept == [1, 1, 0]
+
+
 def run(agent_id: str, occurred_at_ns: int, session_id: str = "") -> list[Event]:
     return [
         event_of(kind, "plugin", occurred_at_ns, kind, session_id, agent_id, "run_1", process="p")

@@ -181,6 +181,8 @@ def test_a_change_is_one_wrong_key(tmp_path: Path, before: str) -> None:
 STATEMENTS = {
     "if a:\n    b.c = d\n": {"if (not a):\n    b.c = d\n", "if a:\n    pass\n"},
     "def f():\n    return a\n": {"def f():\n    return None\n"},
+    "def f():\n    return None\n": set(),
+    "def f():\n    return False\n": {"def f():\n    return (True)\n"},
     "for a in b:\n    continue\n": {"for a in b:\n    pass\n"},
     "a += b\n": {"pass\n"},
     "f(\n    a,  # b\n)\n": {"pass\n"},

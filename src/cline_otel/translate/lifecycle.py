@@ -63,8 +63,8 @@ class Lifecycle:
     def close_incomplete(self, run: Run) -> None:
         """The end of an open run will not be reported: it ends at the last sign of life."""
         run.attributes["cline.outcome"] = "incomplete"
-        root = self._state.runs.get(run.root)
-        self._close(run, max(run.last_at_ns, root.last_at_ns if root is not None else 0))
+        root = self._state.runs.get(run.root, run)
+        self._close(run, max(run.last_at_ns, root.last_at_ns))
 
     # --- actions of the run -----------------------------------------------------------------------
 

@@ -15,7 +15,10 @@ from cline_otel.translate.state import CallState, ModelCall, Run, State
 
 
 class ModelCallInput(NamedTuple):
-    """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch."""
+    """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch.
+
+    An action that the table gives to an absent call does not look at ``call``.
+    """
 
     run: Run
     iteration: int
@@ -35,7 +38,7 @@ class ModelCalls:
         """An input for the call of an iteration: the kind of ``event``, or a cue."""
         call = run.model_calls.get(iteration)
         state = CallState.ABSENT if call is None else call.state
-        MODEL_CALL[state][given].action(self, ModelCallInput(run, iteration, call or _ABSENT, at_ns, event))
+        MODEL_CALL[state][given].action(self, ModelCallInput(run, iteration, cast(ModelCall, call), at_ns, event))
 
     def step_all(self, run: Run, cue: Cue, at_ns: int, *, but: int | None = None) -> None:
         """A cue for every call of a run, except that of the iteration ``but``."""
@@ -192,8 +195,6 @@ class ModelCalls:
 
 
 _NO_ITERATION: Final = -1
-_ABSENT: Final = ModelCall(0)
-"""Stands for the call in actions that the table gives to an absent one; they do not look at it."""
 
 _To = Transition[CallState, Callable[[ModelCalls, ModelCallInput], None]]
 _ABSENT_, _OPEN, _ENDED, _CLOSED = CallState.ABSENT, CallState.OPEN, CallState.ENDED, CallState.CLOSED

@@ -68,7 +68,7 @@ class ModelCall(msgspec.Struct, array_like=True):
     @property
     def over_at_ns(self) -> int:
         """When it was over, as far as is known; never before it began."""
-        return max(self.ended_at_ns or 0, self.started_at_ns)
+        return max(self.ended_at_ns or self.started_at_ns, self.started_at_ns)
 
 
 class ToolCall(msgspec.Struct, array_like=True):
@@ -86,7 +86,7 @@ class ToolCall(msgspec.Struct, array_like=True):
     @property
     def over_at_ns(self) -> int:
         """When it was over, as far as is known; never before it began."""
-        return max(self.ended_at_ns or 0, self.started_at_ns)
+        return max(self.ended_at_ns or self.started_at_ns, self.started_at_ns)
 
 
 PROMPT_ATTRIBUTES: Final = ("cline.mode", "cline.repository.hash")

@@ -16,7 +16,10 @@ from cline_otel.translate.state import CallState, Run, State, ToolCall
 
 
 class ToolCallInput(NamedTuple):
-    """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch."""
+    """What an action has to do with; ``event`` is None for a cue. Times are nanoseconds since the Unix epoch.
+
+    An action that the table gives to an absent call does not look at ``call``.
+    """
 
     run: Run
     call: ToolCall
@@ -36,7 +39,7 @@ class ToolCalls:
     ) -> None:
         """An input for a call: the kind of ``event``, or a cue."""
         state = CallState.ABSENT if call is None else call.state
-        TOOL_CALL[state][given].action(self, ToolCallInput(run, call or _ABSENT, at_ns, event))
+        TOOL_CALL[state][given].action(self, ToolCallInput(run, cast(ToolCall, call), at_ns, event))
 
     def step_all(self, run: Run, cue: Cue, at_ns: int) -> None:
         """A cue for every call of a run."""
@@ -147,9 +150,6 @@ def _meant(run: Run, event: ToolCallFinished) -> ToolCall | None:
             return call
     return None
 
-
-_ABSENT: Final = ToolCall(0, 0, 0)
-"""Stands for the call in actions that the table gives to an absent one; they do not look at it."""
 
 _To = Transition[CallState, Callable[[ToolCalls, ToolCallInput], None]]
 _ABSENT_, _OPEN, _ENDED, _CLOSED = CallState.ABSENT, CallState.OPEN, CallState.ENDED, CallState.CLOSED

@@ -48,8 +48,7 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         event = to_event(entry, source, occurred_at_ns, record.items(), diagnostics, payload.writer)
         if event is not None:
             yield event
-    entry = find(EXIT) if payload.ended_at_ns is not None else None
-    if entry is not None and payload.ended_at_ns is not None:
+    if payload.ended_at_ns is not None and (entry := find(EXIT)) is not None:
         yield build_event(entry, source, payload.ended_at_ns, (), diagnostics, payload.writer)
 
 
