@@ -81,6 +81,47 @@ def after(waited_ns: int, first: list[Event], then: list[Event]) -> StepOutput:
     return translator.take()
 
 
+def of(kind: str, occurred_at_ns: int, run_id: str = "run_1", session_id: str = "s") -> Event:
+    return event_of(kind, "plugin", occurred_at_ns, kind, session_id, "a", run_id, process="p")
+
+
+LATER_NS: Final = START_NS + 12 * HOUR_NS
+SIGNS_OF_LIFE: Final = {
+    "a run starts": (of("run.started", START_NS), of("run.started", LATER_NS, "run_2")),
+    "a run learns its session": (of("run.started", START_NS, session_id=""), of("model_call.started", LATER_NS)),
+    "a process claims it": (of("session.claimed", START_NS), of("session.claimed", LATER_NS)),
+    "it is described": (of("agent.described", START_NS), of("agent.described", LATER_NS)),
+}
+
+
+@at_and_beyond
+@pytest.mark.parametrize("sign", SIGNS_OF_LIFE)
+def test_an_agent_and_a_session_are_remembered_for_thirty_days_after_their_last_sign_of_life(
+    sign: str, beyond_ns: int
+) -> None:
+    first, second = SIGNS_OF_LIFE[sign]
+    translator = Translator(CATALOGUE)
+    for step in (tick(START_NS), first, tick(LATER_NS), second, tick(LATER_NS + MEMORY_NS + beyond_ns)):
+        translator.step(step)
+    translator.forget()
+    is_agent, is_session = sign != "a process claims it", sign != "it is described"
+    assert list(translator.state.agents) == (["a"] if is_agent and not beyond_ns else [])
+    assert list(translator.state.sessions) == (["s"] if is_session and not beyond_ns else [])
+
+
+@pytest.mark.parametrize(("claimed", "seconds"), [(False, 2), (True, 60)])
+def test_what_the_log_says_first_waits_so_long_for_the_plugin(claimed: bool, seconds: int) -> None:
+    translator = Translator(CATALOGUE)
+    start = event_of("run.started", "cline-log", START_NS, "agent.run-started", "s", "a", "run_1")
+    for step in (tick(START_NS), *[of("session.claimed", START_NS)] * claimed, start):
+        translator.step(step)
+    owners = []
+    for waited_ns in (seconds * SECOND_NS - 1, seconds * SECOND_NS):
+        translator.step(tick(START_NS + waited_ns))
+        owners.append(translator.state.runs["a", "run_1"].owner)
+    assert owners == ["", "cline-log"]
+
+
 @at_and_beyond
 def test_an_agent_is_remembered_for_thirty_days(beyond_ns: int) -> None:
     described = event_of("agent.described", "cline-log", START_NS, "task.agent_created", "session_1", "a")

@@ -18,7 +18,7 @@ from cline_otel.sources.interface import Payload
 from cline_otel.sources.recording import Recording
 from cline_otel.state_format import UnreadableRow
 from cline_otel.translate.repeats import SAME_CALL_MS, Repeats
-from cline_otel.translate.seen_events import MOST_EVENTS, ROW_EVENTS, SeenEvents
+from cline_otel.translate.seen_events import MOST_EVENTS, ROW, ROW_EVENTS, SeenEvents
 from cline_otel.translate.state import State
 from corpus import event_of
 
@@ -237,7 +237,8 @@ def test_beyond_the_bound_the_oldest_are_forgotten_and_their_row_is_deleted() ->
     seen = SeenEvents()
     left(("file", tool_calls(0, MOST_EVENTS)), seen=seen)
     rows = seen.changes()
-    assert len(rows) == MOST_EVENTS // ROW_EVENTS
+    assert len(rows) == MOST_EVENTS // ROW_EVENTS == 512
+    assert {len(identity) for row in rows.values() for identity in ROW.decode(row or b"")} == {8}
     assert sum(len(row or b"") for row in rows.values()) < 2**20
     assert left(("file", tool_calls(MOST_EVENTS, 1)), seen=seen) == [1]
     assert {number for number, row in seen.changes().items() if row is None} == {"0"}

@@ -240,7 +240,7 @@ class Translator:
             if run.seen_at_ns is None:
                 run.seen_at_ns = state.now_ns
                 state.touch_run(run)
-            if state.now_ns - max(run.seen_at_ns, root.seen_at_ns or 0) > SILENCE_NS:
+            if state.now_ns - max(run.seen_at_ns, root.seen_at_ns or run.seen_at_ns) > SILENCE_NS:
                 self._lifecycle.close_incomplete(run)
 
     def close_open_runs(self) -> None:
