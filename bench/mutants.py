@@ -59,9 +59,11 @@ TARGETS: Final = (
     Target(
         ("src/cline_otel/translate/*.py",),
         (
+            "tests/laws/test_limit_laws.py",
             "tests/unit/test_translate*.py",
             "tests/unit/test_state_*.py",
             "tests/unit/test_lifecycle*.py",
+            "tests/golden/test_golden_recordings.py",
             "tests/unit/test_totals*.py",
             "tests/unit/test_pipeline*.py",
             "tests/unit/test_costs.py",
