@@ -9,7 +9,7 @@ import pytest
 
 from cline_otel.events import LogEvent, ModelCallFinished, RunStarted, ToolCallFinished
 from cline_otel.journal.sent_history import DIAGNOSTICS
-from cline_otel.translate.state import RUN, SESSION, CallState, ModelCall, Run, RunState, Session, ToolCall
+from cline_otel.translate.state import RUN, SESSION, Agent, CallState, ModelCall, Run, RunState, Session, ToolCall
 
 FULL_RUN: list[Any] = [
     "a",  # agent_id
@@ -83,6 +83,19 @@ def test_every_field_of_a_run_goes_to_its_place() -> None:
         buffered_since_ns=26,
         has_reported_mode=True,
     )
+
+
+def test_what_is_stored_of_what_is_not_known_yet_is_nothing() -> None:
+    """The values of fields that a row of an earlier release leaves out."""
+    assert msgspec.to_builtins(Run("a", "r", ("a", "r")), builtin_types=(bytes,)) == [
+        *("a", "r", ("a", "r"), "new", "", "", "cline", b"", None, "", 0, 0, None),
+        *({}, {}, [], {}, {}, [], 0, 0, 0, 0, 0, 0.0, [], None, False),
+        *(0, 0, 0, 0, None, 0, False, 0, [], 0, 0, {}),
+    ]
+    assert msgspec.to_builtins(ModelCall(5)) == [5, "open", None, None, 1, {}]
+    assert msgspec.to_builtins(ToolCall(1, 2, 3)) == [1, 2, 3, "open", None, "", False, {}]
+    assert msgspec.to_builtins(Agent()) == ["", {}, {}, 0, 0]
+    assert msgspec.to_builtins(Session()) == [[], {}, {}, None, {}, {}, 0, "", {}, False]
 
 
 @pytest.mark.parametrize("length", range(3, len(FULL_RUN)))

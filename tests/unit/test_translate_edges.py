@@ -12,7 +12,7 @@ from cline_otel import ids
 from cline_otel.events import Event, tick
 from cline_otel.signals import SpanRecord, StepOutput
 from cline_otel.translate.observations import MOST_OBSERVATIONS
-from cline_otel.translate.step import Translator
+from cline_otel.translate.step import MEMORY_NS, Translator
 from corpus import SECOND_NS, event_of, translate
 
 START_NS: Final = 1_790_000_000 * SECOND_NS
@@ -121,6 +121,75 @@ def test_a_later_run_of_an_agent_is_of_the_session_that_an_earlier_one_learnt() 
     first, second = outputs_of(*steps).spans
     assert dict(second.attributes)["gen_ai.conversation.id"] == "s"
     assert [link.span_id for link in second.links] == [first.span_id]
+
+
+def test_a_run_that_learns_its_session_with_its_end_is_of_it() -> None:
+    (run,) = outputs_of(CLAIM, event("run.started", 1, session_id=""), event("run.finished", 3)).spans
+    attributes = dict(run.attributes)
+    assert (attributes["gen_ai.conversation.id"], attributes["cline.client.name"]) == ("s", "cli")
+
+
+def test_the_end_of_a_subagent_is_a_sign_of_life_of_its_root() -> None:
+    steps = [
+        event("run.started", 0),
+        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        event("run.finished", 7, run="c/r"),
+        event("process.exited", 9, run="/"),
+    ]
+    assert [span.ended_at_ns for span in outputs_of(*steps).spans] == [at(7), at(7)]
+
+
+@pytest.mark.parametrize("described", ["a", "c"])
+def test_who_a_subagent_works_for_is_known_from_what_is_said_of_it_or_of_its_root(described: str) -> None:
+    steps = [
+        event("run.started", 0),
+        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        event("agent.described", 2, "cline-log", run=f"{described}/", user__hash="h", cline__mode="act"),
+        event("run.finished", 3, run="c/r"),
+        event("run.finished", 4),
+    ]
+    child, root = outputs_of(*steps).spans
+    assert dict(child.attributes)["user.hash"] == "h"
+    assert dict(root.attributes).get("user.hash") == ("h" if described == "a" else None)
+
+
+def test_what_names_its_session_alone_is_of_the_root_run_and_not_of_its_subagent() -> None:
+    steps = [
+        event("run.started", 0, "cline-log"),
+        tick(at(0.5)),
+        event("run.started", 1, "cline-log", run="c/r", parent_agent_id="a", parent_run_id="r"),
+        event("log_event", 2, "cline-log", run="/", name="checkpoint.snapshot", cline__checkpoint__outcome="stash"),
+    ]
+    (checkpoint,) = [log for log in outputs_of(*steps).logs if log.event_name == "cline.checkpoint.taken"]
+    assert dict(checkpoint.attributes)["cline.agent.id"] == "a"
+
+
+@pytest.mark.parametrize("ordinal", [0, 1, 2])
+def test_the_end_of_a_tool_call_without_an_id_is_of_the_call_with_its_iteration_and_ordinal(ordinal: int) -> None:
+    calls = [event("tool_call.started", 1 + number, ordinal=number) for number in range(3)]
+    other = event("tool_call.finished", 8, iteration=2, ordinal=ordinal)
+    end = event("tool_call.finished", 9, ordinal=ordinal, gen_ai__tool__name="editor", cline__outcome="success")
+    outputs = outputs_of(event("run.started", 0), *calls, other, end)
+    assert [span.started_at_ns for span in outputs.spans] == [at(1 + ordinal)]
+    assert outputs.diagnostics == {("late", "plugin", "tool_call.finished"): 1}
+
+
+@pytest.mark.parametrize(("waited_ns", "runs"), [(0, ["a", "c"]), (1, [])])
+def test_a_subagent_that_ends_with_its_root_is_remembered_for_thirty_days_from_there(
+    waited_ns: int, runs: list[str]
+) -> None:
+    translator = Translator(CATALOGUE, claim_wait_ns=0)
+    for step in (
+        tick(START_NS),
+        event("run.started", 0),
+        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        event("model_call.started", 7),
+        event("process.exited", 9, run="/"),
+        tick(at(7) + MEMORY_NS + waited_ns),
+    ):
+        translator.step(step)
+    translator.forget()
+    assert [agent_id for agent_id, _ in translator.state.runs] == runs
 
 
 def test_a_session_counts_as_one_task_whose_runs_each_link_to_the_one_before() -> None:
