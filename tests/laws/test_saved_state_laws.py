@@ -75,6 +75,62 @@ def test_what_is_saved_is_what_is_remembered_after_any_step(path: Path, ticks_fr
     assert saved.rows == {}, "a month later nothing is remembered"
 
 
+POOL: list[tuple[str, str, dict[str, object]]] = [
+    ("run.started", "agent.run-started", {}),
+    ("run.started", "agent.run-started", {"parent_agent_id": "a", "parent_run_id": "r", "cline.mode": "act"}),
+    ("run.claimed", "", {}),
+    ("run.finished", "agent.run-finished", {"cline.outcome": "completed"}),
+    ("model_call.started", "task.provider_request_started", {"gen_ai.request.model": "gpt-5"}),
+    ("model_call.first_chunk", "task.first_chunk_received", {}),
+    ("model_call.ended", "agent.usage-updated", {}),
+    ("model_call.usage", "task.tokens", {"uncached_input_tokens": 5, "cline.cost_usd": 0.5}),
+    ("model_call.finished", "model_call.finished", {"gen_ai.usage.input_tokens": 7, "requested_tool_calls": 1}),
+    ("tool_call.started", "agent.tool-started", {}),
+    ("tool_call.finished", "agent.tool-finished", {}),
+    ("tool_call.named", "task.tool_used", {"gen_ai.tool.name": "editor"}),
+    ("log_event", "checkpoint.snapshot", {"cline.checkpoint.outcome": "stash"}),
+    ("log_event", "task.mode", {"cline.mode": "plan"}),
+    ("session.claimed", "", {"cline.client.name": "cli"}),
+    ("agent.described", "task.agent_created", {"user.hash": "h"}),
+    ("process.exited", "", {"exit_reason": "terminated"}),
+    ("process.exited", "", {}),
+]
+BY_LOG_AND_OTLP_ALONE = ("log_event", "model_call.usage", "tool_call.named")
+"""Of these the name matters, and it is one of Cline's own telemetry."""
+
+
+@st.composite
+def any_steps(draw: st.DrawFn) -> list[Event]:
+    """Events of two agents and two sessions in any order, told by several sources, and the time now and then."""
+    steps: list[Event] = []
+    at_ns = START_NS
+    for kind, name, attributes in draw(st.lists(st.sampled_from(POOL), min_size=1, max_size=14)):
+        source = draw(
+            st.sampled_from(["cline-log", "otlp"] if kind in BY_LOG_AND_OTLP_ALONE else ["plugin", "cline-log"])
+        )
+        agent_id, session_id = draw(st.sampled_from(["a", "c"])), draw(st.sampled_from(["", "s", "t"]))
+        key = {"agent_id": agent_id, "run_id": draw(st.sampled_from(["r", "r2"])), "iteration": 1}
+        if kind == "log_event":
+            key = draw(st.sampled_from([key, {}]))
+        process = {"process": "p"} if source == "plugin" else {}
+        if draw(st.booleans()):
+            at_ns += draw(st.sampled_from([1, SECOND_NS, HOUR_NS]))
+        event = event_of(kind, source, at_ns, name or kind, session_id, **key, **process, attributes=attributes)  # type: ignore[arg-type]
+        steps += [event, tick(at_ns)] if draw(st.booleans()) else [event]
+    return steps
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_steps())
+def test_whatever_comes_in_whatever_order_what_it_changes_is_saved(steps: list[Event]) -> None:
+    saved = Saved()
+    for step in steps:
+        saved.translator.step(step)
+        saved.assert_saved()
+    saved.translator.close_open_runs()
+    saved.assert_saved()
+
+
 def test_what_a_first_tick_learns_of_a_run_is_saved() -> None:
     """When it was seen is not known before the bridge tells the time."""
     saved = Saved()

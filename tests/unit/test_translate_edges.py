@@ -139,6 +139,22 @@ def test_the_end_of_a_subagent_is_a_sign_of_life_of_its_root() -> None:
     assert [span.ended_at_ns for span in outputs_of(*steps).spans] == [at(7), at(7)]
 
 
+def test_a_root_run_that_is_over_does_not_live_on_with_its_subagent() -> None:
+    translator = Translator(CATALOGUE, claim_wait_ns=0)
+    for step in (
+        tick(START_NS),
+        event("run.started", 0),
+        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        event("run.finished", 2),
+        event("model_call.started", 5, run="c/r"),
+    ):
+        translator.step(step)
+    assert {agent_id: run.last_at_ns for (agent_id, _), run in translator.state.runs.items()} == {
+        "a": at(2),
+        "c": at(5),
+    }
+
+
 @pytest.mark.parametrize("described", ["a", "c"])
 def test_who_a_subagent_works_for_is_known_from_what_is_said_of_it_or_of_its_root(described: str) -> None:
     steps = [
