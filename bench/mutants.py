@@ -92,8 +92,8 @@ TARGETS: Final = (
         ("src/cline_otel/encode/*.py",),
         (
             "tests/laws/test_encode_edge_laws.py",
-            "tests/conformance/test_encode*.py",
             "tests/unit/test_profiles.py",
+            "tests/conformance/test_encode*.py",
             "tests/laws/test_encode_laws.py",
             *_WHOLE[:1],
         ),
