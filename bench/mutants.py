@@ -67,6 +67,7 @@ TARGETS: Final = (
             "tests/unit/test_totals*.py",
             "tests/unit/test_pipeline*.py",
             "tests/unit/test_costs.py",
+            "tests/unit/test_mcp_calls.py",
             "tests/unit/test_repeats.py",
             "tests/unit/test_waits.py",
             "tests/unit/test_active_time.py",
