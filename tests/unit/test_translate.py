@@ -104,8 +104,10 @@ def test_a_subagent_of_a_subagent_is_of_the_same_trace() -> None:
     assert innermost.trace_id == ids.trace_id("a", "r")
 
 
-def test_an_agent_whose_call_is_not_known_lies_under_its_parent_s_run() -> None:
-    unknown = told("run.started", 1, run="c/rc", parent_agent_id="a", parent_run_id="r", agent_kind="subagent")
+@pytest.mark.parametrize("said", [{}, {"parent_iteration": 1}, {"parent_ordinal": 0}])
+def test_an_agent_whose_call_is_not_known_lies_under_its_parent_s_run(said: dict[str, int]) -> None:
+    parent = {"parent_agent_id": "a", "parent_run_id": "r", "agent_kind": "subagent"}
+    unknown = told("run.started", 1, run="c/rc", **parent, **said)
     outputs = translate([tick(START_NS), told("run.started", 0), unknown, told("run.finished", 9)])
     (child,) = by_name(outputs, "invoke_agent subagent")
     assert child.parent_span_id == ids.run_span_id("a", "r")
@@ -245,10 +247,20 @@ def test_a_bridge_that_has_not_told_the_time_yet_closes_nothing_early() -> None:
 
 
 def test_a_subagent_s_sign_of_life_is_its_root_s() -> None:
+    assert SILENCE_NS == 24 * HOUR_NS
     day = SILENCE_NS / SECOND_NS
     steps = [
         tick(START_NS), told("run.started", 0), spawned(1, "c/rc", "a/r", 1, 0),
         told("model_call.started", day - 10, run="c/rc", iteration=1), tick(at(day + 10)),
+    ]  # fmt: skip
+    assert translate_open(steps).spans == []
+
+
+def test_a_subagent_is_not_silent_while_its_root_lives() -> None:
+    day = SILENCE_NS / SECOND_NS
+    steps = [
+        tick(START_NS), told("run.started", 0), spawned(1, "c/rc", "a/r", 1, 0),
+        told("model_call.started", day - 10, iteration=1), tick(at(day + 10)),
     ]  # fmt: skip
     assert translate_open(steps).spans == []
 

@@ -12,6 +12,7 @@ from cline_otel import ids
 from cline_otel.events import Event, tick
 from cline_otel.signals import SpanRecord, StepOutput
 from cline_otel.translate.observations import MOST_OBSERVATIONS
+from cline_otel.translate.state import State
 from cline_otel.translate.step import MEMORY_NS, Translator
 from corpus import SECOND_NS, event_of, translate
 
@@ -376,6 +377,30 @@ def test_what_ends_a_call_that_nobody_began_is_counted_as_late(source: str) -> N
     assert dict(outputs.diagnostics) == {("late", source, step.name): 1 for step in run[1:]}
 
 
+@pytest.mark.parametrize("said", [{"ordinal": 0}, {"started_at_ns": at(1)}])
+def test_the_end_of_a_tool_call_that_nobody_began_says_which_it_was_and_when_it_began_or_is_late(
+    said: dict[str, Any],
+) -> None:
+    outputs = outputs_of(event("run.started", 0), event("tool_call.finished", 2, call_id="c", **said))
+    assert (outputs.spans, outputs.diagnostics) == ([], {("late", "plugin", "tool_call.finished"): 1})
+
+
+def test_a_session_that_could_not_be_read_is_forgotten_thirty_days_after_it_was_missed() -> None:
+    translator = Translator(CATALOGUE, State.restore([("session/s", b"\xc1")]))
+    for now_ns, sessions in ((START_NS, 1), (START_NS + MEMORY_NS, 1), (START_NS + MEMORY_NS + 1, 0)):
+        translator.step(tick(now_ns))
+        translator.forget()
+        assert len(translator.state.sessions) == sessions
+
+
+def test_without_a_session_no_mode_is_a_switch() -> None:
+    modes = [
+        event("log_event", number, "cline-log", run="/", session_id="", name="task.mode", cline__mode=mode)
+        for number, mode in enumerate(("plan", "act", "plan"))
+    ]
+    assert outputs_of(*modes).logs == []
+
+
 @pytest.mark.parametrize(("count", "missing"), [(None, 1), (1, 1), (7, 7)])
 def test_records_that_a_source_dropped_are_counted_as_missing(count: int | None, missing: int) -> None:
     fields: dict[str, Any] = {} if count is None else {"count": count}
@@ -421,7 +446,7 @@ def test_observations_that_still_wait_are_not_stored_again_by_each_look_for_old_
 def test_beyond_so_many_observations_the_oldest_is_no_longer_matched(others: int) -> None:
     first, *rest = [checkpoint("cline-log", START_NS + 10 * number * SECOND_NS) for number in range(others + 1)]
     outputs = outputs_of(first, *rest, checkpoint("otlp", START_NS))
-    assert len(outputs.logs) == others + 1 + (others == MOST_OBSERVATIONS)
+    assert len(outputs.logs) == others + 1 + (others == MOST_OBSERVATIONS == 256)
 
 
 @pytest.mark.parametrize("reported", [(1.8, -0.2), (-0.2, 1.8)])
