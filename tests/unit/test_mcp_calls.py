@@ -100,3 +100,26 @@ def test_what_classic_cline_reports_is_a_call_of_its_own(variant: str | None) ->
 def test_without_the_plugin_s_call_the_extension_s_report_counts() -> None:
     assert len(counted(outputs_of(extension(3), extension(3), extension(9)))) == 3
     assert len(counted(outputs_of(started(1), finished(3), extension(6)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reported", "is_the_call"),
+    [
+        ("_OTHER", 1, True),
+        ("files__read", 1, True),
+        ("files__read", 5, True),
+        ("files__read", 0.999, False),
+        ("read_files", 1, False),
+    ],
+)
+def test_a_report_is_of_a_call_that_is_open_then_and_may_be_one_by_its_name(
+    name: str, reported: float, is_the_call: bool
+) -> None:
+    outputs = outputs_of(told("tool_call.started", 1, ordinal=0, gen_ai__tool__name=name), extension(reported))
+    assert counted(outputs) == ([] if is_the_call else ["success"])
+
+
+def test_a_call_that_has_ended_is_not_open() -> None:
+    ended = told("tool_call.finished", 2, ordinal=0, gen_ai__tool__name="files__read", cline__outcome="success")
+    outputs = outputs_of(told("tool_call.started", 1, ordinal=0, gen_ai__tool__name="files__read"), ended, extension(9))
+    assert counted(outputs) == ["success"]
