@@ -131,6 +131,34 @@ def test_whatever_comes_in_whatever_order_what_it_changes_is_saved(steps: list[E
     saved.assert_saved()
 
 
+def test_of_whom_a_run_is_is_saved_though_another_source_owns_it() -> None:
+    saved = Saved()
+    child = event_of(
+        "run.started",
+        "cline-log",
+        START_NS,
+        "agent.run-started",
+        "s",
+        "c",
+        "r",
+        attributes={"parent_agent_id": "a", "parent_run_id": "r"},
+    )
+    for step in (tick(START_NS), event_of("run.started", "plugin", START_NS, "run.started", "s", "a", "r"), child):
+        saved.translator.step(step)
+        saved.assert_saved()
+    assert saved.translator.state.runs["c", "r"].root == ("a", "r")
+
+
+def test_that_a_session_was_lost_is_saved() -> None:
+    saved = Saved()
+    saved.translator.state = State.restore([("session/s", b"\xc1")])
+    saved.save()
+    restored = State.restore(saved.rows.items())
+    assert restored.sessions == saved.translator.state.sessions
+    assert restored.sessions["s"].lost
+    assert not restored.unreadable
+
+
 def test_what_a_first_tick_learns_of_a_run_is_saved() -> None:
     """When it was seen is not known before the bridge tells the time."""
     saved = Saved()

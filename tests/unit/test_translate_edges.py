@@ -430,6 +430,42 @@ def test_an_observation_waits_ten_minutes_for_another_source_s(waited_ns: int, r
     assert len(outputs.logs) == reports
 
 
+def test_an_observation_is_remembered_for_ten_minutes_from_its_last_report() -> None:
+    translator = Translator(CATALOGUE, claim_wait_ns=0)
+    again_ns = START_NS + 300 * SECOND_NS
+    kept = []
+    for step in (
+        *(tick(START_NS), checkpoint("cline-log", START_NS)),
+        *(tick(again_ns), checkpoint("otlp", START_NS)),
+        *(tick(again_ns + 600 * SECOND_NS), tick(again_ns + 660 * SECOND_NS)),
+    ):
+        translator.step(step)
+        kept.append(len(translator.state.observations))
+    assert kept == [0, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("outcome", "ended"), [("completed", 5), (None, 3)])
+def test_a_tool_call_that_nobody_ends_ends_with_its_run(outcome: str | None, ended: int) -> None:
+    steps = [
+        event("run.started", 0),
+        event("tool_call.started", 1, ordinal=0),
+        event("model_call.started", 3, iteration=2),
+    ]
+    steps.append(event("run.finished", 5) if outcome else event("process.exited", 9, run="/"))
+    (tool,) = named(outputs_of(*steps), "execute_tool")
+    assert (tool.started_at_ns, tool.ended_at_ns) == (at(1), at(ended))
+    assert dict(tool.attributes)["cline.incomplete"] is True
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_model_call_that_nobody_ends_ends_when_its_agent_goes_on_or_with_its_run(goes_on: bool) -> None:
+    steps = [event("run.started", 0), event("model_call.started", 1)]
+    steps += [event("tool_call.started", 3, ordinal=0), event("tool_call.started", 4, ordinal=1)] * goes_on
+    (chat,) = named(outputs_of(*steps, event("run.finished", 5)), "chat")
+    assert (chat.started_at_ns, chat.ended_at_ns) == (at(1), at(3 if goes_on else 5))
+    assert dict(chat.attributes)["cline.incomplete"] is True
+
+
 def test_observations_that_still_wait_are_not_stored_again_by_each_look_for_old_ones() -> None:
     translator = Translator(CATALOGUE, claim_wait_ns=0)
     for step in (tick(START_NS), checkpoint("cline-log", START_NS)):
