@@ -15,16 +15,25 @@ from cline_otel.aggregation.points import cumulative_points
 from cline_otel.aggregation.totals import OVERFLOW, Totals
 from cline_otel.catalogue import load as loading
 from cline_otel.catalogue import model
-from cline_otel.catalogue.compiled import Profile, ShownLogRecord
+from cline_otel.catalogue.compiled import Profile, ShownLogRecord, ShownMetric
 from cline_otel.catalogue.load import CatalogueError, load, read_profile, read_tables
 from cline_otel.catalogue.profiles import DEFAULT_PROFILE, Names, findings_of, profile_names
-from cline_otel.encode.profile import shown_logs, shown_points, shown_spans
+from cline_otel.encode.profile import shown_logs, shown_name, shown_points, shown_spans
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.replay import ReplayResult, replay
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.variables import BridgeVariables
-from cline_otel.signals import LogRecord, MetricDelta, MetricPoint, MetricTotal, Severity, SpanKind, SpanRecord
+from cline_otel.signals import (
+    LogRecord,
+    MetricDefinition,
+    MetricDelta,
+    MetricPoint,
+    MetricTotal,
+    Severity,
+    SpanKind,
+    SpanRecord,
+)
 from cline_otel.sources.recording import read_recording
 from corpus import capture_paths
 
@@ -104,8 +113,8 @@ def test_a_profile_shows_no_value_that_is_not_ours_or_a_word_of_its_own(name: st
     ours = {value for log in result.logs for _, value in log.attributes}
     ours |= {value for span in result.spans for _, value in span.attributes}
     for log in shown_logs(result.logs, result.spans, profile):
-        for shown_name, value in log.attributes:
-            assert isinstance(value, int | float) or shown_name == "log.record.uid" or value in ours | words
+        for name_of, value in log.attributes:
+            assert isinstance(value, int | float) or name_of == "log.record.uid" or value in ours | words
 
 
 @each_profile
@@ -286,6 +295,25 @@ def test_a_log_record_keeps_what_is_not_renamed_and_loses_what_no_word_of_the_pr
     (log,) = shown_logs([log_of(zero=0, one=1, two="yes", three="perhaps", four=4)], [], profile)
     assert log.attributes == (("event.name", "short"), ("zero", 0), ("a", 1), ("b", "true"), ("four", 4))
     assert (log.event_name, log.body, log.occurred_at_ns) == ("other", "other", 1)
+
+
+def shown_metric(name: str, *when: tuple[str, str]) -> ShownMetric:
+    return ShownMetric(MetricDefinition(name, "counter", "1", ""), frozenset(when), {}, ())
+
+
+@pytest.mark.parametrize(
+    ("type_", "names"), [("input", ["every", "in"]), ("output", ["every", "out"]), (None, ["every"])]
+)
+def test_a_series_is_exported_under_each_name_that_fits_it_or_else_its_own(type_: str | None, names: list[str]) -> None:
+    metrics = (shown_metric("every"), shown_metric("in", ("type", "input")), shown_metric("out", ("type", "output")))
+    profile = msgspec.structs.replace(NOTHING_RENAMED, metrics={"tokens": metrics, "own": metrics[1:]})
+    total = MetricTotal("tokens", (("type", type_),) if type_ else (), 7)
+    assert shown_name(total, profile) == ",".join(names)
+    assert [each.total.metric for each in shown_points([MetricPoint(total, 1, 2)], profile)] == names
+    for unnamed in (MetricTotal("own", (), 7), MetricTotal("other", (), 7)):
+        point = MetricPoint(unnamed, 1, 2)
+        assert shown_name(unnamed, profile) == unnamed.metric
+        assert shown_points([point], profile) == [point]
 
 
 @pytest.mark.parametrize(
