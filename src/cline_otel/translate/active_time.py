@@ -69,7 +69,7 @@ def _closed_up(intervals: list[tuple[int, int]], opened: list[int]) -> list[tupl
     ones are moved whatever began there.
 
     Args:
-        intervals: without overlaps, in the order of time.
+        intervals: one or more without overlaps, in the order of time.
         opened: when the calls that are open began, in the order of time.
     """
     closed_up: list[tuple[int, int]] = []
@@ -81,9 +81,7 @@ def _closed_up(intervals: list[tuple[int, int]], opened: list[int]) -> list[tupl
                 closed_up[-1] = (started_at_ns - (until_ns - before_ns), ended_at_ns)
                 continue
         closed_up.append((started_at_ns, ended_at_ns))
-    beyond = len(closed_up) - MOST_INTERVALS
-    if beyond > 0:
-        length_ns = sum(ended_at_ns - started_at_ns for started_at_ns, ended_at_ns in closed_up[:beyond])
-        started_at_ns, ended_at_ns = closed_up[beyond]
-        closed_up[: beyond + 1] = [(started_at_ns - length_ns, ended_at_ns)]
-    return closed_up
+    beyond = max(len(closed_up) - MOST_INTERVALS, 0)
+    length_ns = sum(ended_at_ns - started_at_ns for started_at_ns, ended_at_ns in closed_up[:beyond])
+    started_at_ns, ended_at_ns = closed_up[beyond]
+    return [(started_at_ns - length_ns, ended_at_ns), *closed_up[beyond + 1 :]]

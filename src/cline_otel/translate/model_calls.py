@@ -49,7 +49,7 @@ class ModelCalls:
     def step_ended(self, run: Run, event: ModelCallUsage) -> None:
         """Usage is that of the call that has ended; without one it is a subagent's, which has no span here."""
         ended = (iteration for iteration, call in run.model_calls.items() if call.state is CallState.ENDED)
-        self.step(run, next(ended, _NO_ITERATION), event.kind, event.occurred_at_ns, event)
+        self.step(run, next(ended, event.iteration), event.kind, event.occurred_at_ns, event)
 
     # --- actions ----------------------------------------------------------------------------------
 
@@ -193,8 +193,6 @@ class ModelCalls:
         if root is not None:
             root.count_model_call(values, unpriced_tokens)
 
-
-_NO_ITERATION: Final = -1
 
 _To = Transition[CallState, Callable[[ModelCalls, ModelCallInput], None]]
 _ABSENT_, _OPEN, _ENDED, _CLOSED = CallState.ABSENT, CallState.OPEN, CallState.ENDED, CallState.CLOSED

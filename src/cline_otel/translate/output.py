@@ -94,9 +94,10 @@ class Output:
                 metrics.append(MetricDelta("gen_ai.client.token.usage", tokens, usage + of_type, occurred_at_ns, *span))
         model = pick(self._model_attributes, measured)
         of_tokens = pick(self._tokens_of_prompt, prompt)
-        for of_type, used in zip(self._token_types, counted, strict=True):
+        for place, used in enumerate(counted):
             if used:
-                metrics.append(MetricDelta("cline.tokens", used, model + of_type + of_tokens, occurred_at_ns))
+                attributes = model + self._token_types[place] + of_tokens
+                metrics.append(MetricDelta("cline.tokens", used, attributes, occurred_at_ns))
         if unpriced_tokens:
             metrics.append(MetricDelta("cline.tokens.unpriced", unpriced_tokens, model, occurred_at_ns))
         cost, computed = values.get("cline.cost_usd"), values.get("cline.cost.computed_usd")

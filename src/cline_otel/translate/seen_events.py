@@ -10,10 +10,10 @@ from typing import Final
 
 from cline_otel.state_format import Format, UnreadableRow, unchanged
 
-MOST_EVENTS: Final = 65_536
-"""Of the events that a bridge remembers: those of several thousand model calls, 1 MB stored."""
-
 ROW_EVENTS: Final = 128
+
+MOST_EVENTS: Final = 512 * ROW_EVENTS
+"""Of the events that a bridge remembers: those of several thousand model calls, 1 MB stored."""
 
 ROW: Final = Format("seen_events", dict[bytes, int], unchanged)
 

@@ -64,7 +64,7 @@ class ToolCalls:
         iteration, ordinal = event.iteration, event.ordinal
         if ordinal is None:
             ordinal = run.tools_started.get(iteration, 0)
-        run.tools_started = {iteration: max(run.tools_started.get(iteration, 0), ordinal + 1)}
+        run.tools_started = {iteration: max(run.tools_started.get(iteration, ordinal), ordinal + 1)}
         run.tool_calls.append(
             ToolCall(iteration, ordinal, given.at_ns, call_id=event.call_id, attributes=dict(event.attributes))
         )
