@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from itertools import permutations
 from typing import Any
 
@@ -142,6 +143,32 @@ def test_two_reports_of_a_call_may_differ_by_a_moment(at_ms: int, differs_ms: in
     at_ms += SAME_CALL_MS
     reports = [event("model_call.started", at_ns=each * MS) for each in (at_ms, at_ms + differs_ms)]
     assert left(("file", reports)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("apart_ms", "calls"),
+    [(0, 1), (100, 1), (101, 2), (-100, 1), (-101, 2), (2**31, 2), (2**32, 1), (2**32 + 100, 1), (2**32 + 101, 2)],
+)
+def test_reports_of_a_call_are_a_tenth_of_a_second_apart_at_most_whatever_weeks_lie_between(
+    apart_ms: int, calls: int
+) -> None:
+    moments_ms = (1_790_000_000_000, 1_790_000_000_000 + apart_ms)
+    assert left(("file", [event("model_call.started", at_ns=each * MS) for each in moments_ms])) == [calls]
+
+
+def test_sixty_four_processes_may_make_a_call_again() -> None:
+    ends = [event("model_call.finished", at_ns=number * 1_000 * MS, attempt=1) for number in range(66)]
+    assert left(("file", ends)) == [64]
+
+
+def test_an_event_without_a_key_is_stored_by_its_moment_and_checksum_and_one_with_a_key_says_nothing_more() -> None:
+    at_ns = 1_790_000_000_123_456_789
+    seen = SeenEvents()
+    left(("file", [usage(at_ns), event("run.started")]), seen=seen)
+    (row,) = seen.changes().values()
+    (content, place), (_, nothing) = ROW.decode(row or b"").items()
+    assert int.from_bytes(content[:4], "big") == (at_ns // 2**20) % 2**32
+    assert (place, nothing) == (zlib.crc32(b"file"), 0)
 
 
 def spool_of(process: str, started_at_ms: int, *more: dict[str, Any]) -> Payload:
