@@ -778,15 +778,14 @@ function createPseudonyms(content) {
   const models = new Map();
 
   /**
-   * @param {Map<string, string>} known those of the kind that were made under this key
-   * @param {Buffer} ofKey
-   * @param {"mcp_server" | "tool"} kind
+   * @param {Map<string, string>} known those of the kind that were made of what was learnt last
    * @param {string} name
+   * @param {() => string} make
    */
-  const remembered = (known, ofKey, kind, name) => {
-    const hash = known.get(name) ?? pseudonymOf(ofKey, kind, name);
-    keep(known, name, hash, LIMITS.toolPseudonyms);
-    return hash;
+  const remembered = (known, name, make) => {
+    const shown = known.get(name) ?? make();
+    keep(known, name, shown, LIMITS.toolPseudonyms);
+    return shown;
   };
 
   /**
@@ -823,18 +822,17 @@ function createPseudonyms(content) {
     tool: (name) => {
       if (builtInTools.has(name)) return { tool_name: name };
       if (plainNames) return { tool_name: plainToolName(name) ?? OTHER };
-      if (key === undefined || name === "") return { tool_name: OTHER };
-      return { tool_name: OTHER, tool_name_hash: remembered(tools, key, "tool", name) };
+      const ofKey = key;
+      if (ofKey === undefined || name === "") return { tool_name: OTHER };
+      return { tool_name: OTHER, tool_name_hash: remembered(tools, name, () => pseudonymOf(ofKey, "tool", name)) };
     },
-    model: (name) => {
-      const shown = models.get(name) ?? publicModelName(name) ?? custom("model", name);
-      keep(models, name, shown, LIMITS.toolPseudonyms);
-      return shown;
-    },
+    model: (name) => remembered(models, name, () => publicModelName(name) ?? custom("model", name)),
     client: (name) => knownClient(name) ?? custom("client", name),
     server: (name) => {
       if (plainNames) return { mcp_server: plainToolName(name) ?? OTHER };
-      return key === undefined ? {} : { mcp_server_hash: remembered(servers, key, "mcp_server", name) };
+      const ofKey = key;
+      if (ofKey === undefined) return {};
+      return { mcp_server_hash: remembered(servers, name, () => pseudonymOf(ofKey, "mcp_server", name)) };
     },
     repository: (name) => (key === undefined ? {} : { repository_hash: pseudonymOf(key, "repository", name) }),
   };
