@@ -16,11 +16,12 @@ from cline_otel.translate.observations import was_observed
 from cline_otel.translate.state import Run, State, ToolCall
 
 _KEY: Final = "cline.mcp.called"
+"""The log event, which is observed by its time alone."""
 
 
-def is_superseded(state: State, event: LogEvent) -> bool:
-    """Whether a report of a call that is over is of one that a run has; it is remembered if not."""
-    if event.attributes.get("cline.extension.variant") != "next":
+def is_superseded(state: State, log_event_name: str, event: LogEvent) -> bool:
+    """Whether a log event is a report of a call that is over and that a run has; such a report is remembered if not."""
+    if log_event_name != _KEY or event.attributes.get("cline.extension.variant") != "next":
         return False
     return _is_open(state, event.occurred_at_ns) or was_observed(state, _KEY, event.source, event.occurred_at_ns)
 

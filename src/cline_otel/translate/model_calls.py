@@ -132,15 +132,11 @@ class ModelCalls:
             return
         given.call.ended_at_ns = given.at_ns
         given.call.attributes.setdefault("error.type", "aborted")
-        del given.run.model_calls[given.iteration]
-        note_closed(given.run, given.call.started_at_ns, given.call.over_at_ns)
-        self._close(given, incomplete=True)
+        self._close_ended(given, incomplete=True)
 
     def complete(self, given: ModelCallInput) -> None:
         """closes the call; nothing more is expected"""
-        del given.run.model_calls[given.iteration]
-        note_closed(given.run, given.call.started_at_ns, given.call.over_at_ns)
-        self._close(given, incomplete=False)
+        self._close_ended(given, incomplete=False)
 
     def cut(self, given: ModelCallInput) -> None:
         """closes the call as incomplete: its end will not be reported"""
@@ -163,6 +159,12 @@ class ModelCalls:
         attempt = max(told or 1, run.model_attempts.get(iteration, 0) + 1)
         run.model_attempts = {iteration: attempt}
         return attempt
+
+    def _close_ended(self, given: ModelCallInput, *, incomplete: bool) -> None:
+        """It is known when the call was over, so the agent was active until then."""
+        del given.run.model_calls[given.iteration]
+        note_closed(given.run, given.call.started_at_ns, given.call.over_at_ns)
+        self._close(given, incomplete=incomplete)
 
     def _close(self, given: ModelCallInput, *, incomplete: bool) -> None:
         run, call = given.run, given.call

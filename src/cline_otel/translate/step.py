@@ -164,7 +164,7 @@ class Translator:
         """Log events need no run. Classic Cline has no runs at all: its usage and tools count in the metrics."""
         if isinstance(event, LogEvent):
             log_event = self._entry(event).log_event
-            if log_event == "cline.mcp.called" and mcp_calls.is_superseded(self.state, event):
+            if mcp_calls.is_superseded(self.state, log_event, event):
                 count(self._output.diagnostics, "superseded", event.source, event.name)
             else:
                 self._log_events.report(event, log_event, None, event.session_id)

@@ -48,9 +48,9 @@ def _message_classes() -> tuple[Any, Any]:
     return message_factory.GetMessageClass(request), message_factory.GetMessageClass(key_value)
 
 
-_classes = _message_classes()
+_LogsRequest, _KeyValue = _message_classes()
 
-LogsRequest: Final = _classes[0]
+LogsRequest: Final = _LogsRequest
 """``ExportLogsServiceRequest`` through the partial schema."""
 
 
@@ -60,7 +60,7 @@ def key_value(raw: bytes) -> tuple[str, bytes]:
     Raises:
         DecodeError: it is none.
     """
-    pair = _classes[1].FromString(raw)
+    pair = _KeyValue.FromString(raw)
     return pair.key, pair.value
 
 
