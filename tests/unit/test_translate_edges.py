@@ -34,6 +34,12 @@ def event(kind: str, seconds: float, source: str = "plugin", *, run: str = "a/r"
     )
 
 
+A_RUN_WITH_A_SUBAGENT: Final = (
+    event("run.started", 0),
+    event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+)
+
+
 def outputs_of(*steps: Event) -> StepOutput:
     """What comes of the steps alone, nothing closed by time."""
     translator = Translator(CATALOGUE, claim_wait_ns=0)
@@ -132,8 +138,7 @@ def test_a_run_that_learns_its_session_with_its_end_is_of_it() -> None:
 
 def test_the_end_of_a_subagent_is_a_sign_of_life_of_its_root() -> None:
     steps = [
-        event("run.started", 0),
-        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        *A_RUN_WITH_A_SUBAGENT,
         event("run.finished", 7, run="c/r"),
         event("process.exited", 9, run="/"),
     ]
@@ -144,8 +149,7 @@ def test_a_root_run_that_is_over_does_not_live_on_with_its_subagent() -> None:
     translator = Translator(CATALOGUE, claim_wait_ns=0)
     for step in (
         tick(START_NS),
-        event("run.started", 0),
-        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        *A_RUN_WITH_A_SUBAGENT,
         event("run.finished", 2),
         event("model_call.started", 5, run="c/r"),
     ):
@@ -159,8 +163,7 @@ def test_a_root_run_that_is_over_does_not_live_on_with_its_subagent() -> None:
 @pytest.mark.parametrize("described", ["a", "c"])
 def test_who_a_subagent_works_for_is_known_from_what_is_said_of_it_or_of_its_root(described: str) -> None:
     steps = [
-        event("run.started", 0),
-        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        *A_RUN_WITH_A_SUBAGENT,
         event("agent.described", 2, "cline-log", run=f"{described}/", user__hash="h", cline__mode="act"),
         event("run.finished", 3, run="c/r"),
         event("run.finished", 4),
@@ -198,8 +201,7 @@ def test_a_subagent_that_ends_with_its_root_is_remembered_for_thirty_days_from_t
     translator = Translator(CATALOGUE, claim_wait_ns=0)
     for step in (
         tick(START_NS),
-        event("run.started", 0),
-        event("run.started", 1, run="c/r", parent_agent_id="a", parent_run_id="r"),
+        *A_RUN_WITH_A_SUBAGENT,
         event("model_call.started", 7),
         event("process.exited", 9, run="/"),
         tick(at(7) + MEMORY_NS + waited_ns),
