@@ -149,6 +149,23 @@ def test_of_whom_a_run_is_is_saved_though_another_source_owns_it() -> None:
     assert saved.translator.state.runs["c", "r"].root == ("a", "r")
 
 
+def test_a_run_that_is_claimed_while_another_source_waits_waits_no_more_and_is_the_claimant_s() -> None:
+    saved = Saved()
+    run = ("", "c", "r")
+    for step in (
+        event_of("run.started", "cline-log", START_NS, "agent.run-started", *run),
+        event_of("run.claimed", "plugin", START_NS, "run.claimed", *run),
+        tick(START_NS),
+        tick(START_NS + CLAIM_WAIT_NS),
+    ):
+        saved.translator.step(step)
+        saved.assert_saved()
+    claimed = saved.translator.state.runs["c", "r"]
+    assert (claimed.owner, claimed.buffered, saved.translator.state.awaiting_owner) == ("plugin", [], set())
+    saved.translator.step(event_of("run.finished", "plugin", START_NS, "agent.run-finished", *run))
+    saved.assert_saved()
+
+
 def test_that_a_session_was_lost_is_saved() -> None:
     saved = Saved()
     saved.translator.state = State.restore([("session/s", b"\xc1")])

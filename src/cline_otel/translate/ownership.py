@@ -50,8 +50,7 @@ class Ownership:
         if root.owner:
             return True
         if isinstance(event, RunClaimed):
-            root.owner = event.source
-            self._state.touch_run(root)
+            self.decide(root, event.source)
             return False
         if not self._sources[event.source].claims_sessions:
             self._buffer(root, event)
