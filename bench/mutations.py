@@ -37,9 +37,7 @@ _OPERATORS: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.BitOr: ast.BitAnd,
 }
 
-KEPT_OR_WAITED: Final = frozenset(
-    {"max_entries", "_max_entries", "_max_value_bytes", "_MEMORY", "_LONGEST_REMEMBERED", "_BUSY_TIMEOUT_MS"}
-)
+KEPT_OR_WAITED: Final = frozenset({"max_entries", "_max_entries", "_MEMORY", "_LONGEST_REMEMBERED", "_BUSY_TIMEOUT_MS"})
 """Names of what only says how much is remembered, or how long is waited, before the same result: left alone too."""
 
 _DECLARATIONS: Final = frozenset({"annotation", "returns", "decorator_list", "type_params", "bases"})

@@ -11,10 +11,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from cline_otel.bounded_cache import BoundedCache
 from cline_otel.encode import attributes
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.resource_and_scope import ResourceAndScope
-from cline_otel.encode.wire import INT64_MAX, INT64_MIN, LENGTH_DELIMITED, BoundedCache, tag
+from cline_otel.encode.wire import INT64_MAX, INT64_MIN, LENGTH_DELIMITED, tag
 from cline_otel.signals import MetricDefinition, MetricTotal
 from metric_points import points_of
 
@@ -94,7 +95,7 @@ def test_a_cache_encodes_again_only_what_it_could_not_keep() -> None:
         encoded.append(key)
         return key.encode()
 
-    cache: BoundedCache[str] = BoundedCache(encode, max_entries=3, max_value_bytes=2)
+    cache = BoundedCache(encode, 3, lambda _key, encoded: len(encoded) <= 2)
     for key in ("a", "b", "cc", "a", "b", "cc"):
         assert cache[key] == key.encode()
     assert encoded == ["a", "b", "cc"]

@@ -21,11 +21,12 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from cline_otel.bounded_cache import BoundedCache
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
-from cline_otel.encode.wire import BoundedCache, utf8, varint
+from cline_otel.encode.wire import utf8, varint
 from cline_otel.events import AttributeValue
 from cline_otel.signals import (
     Attributes,
@@ -309,7 +310,7 @@ def test_more_distinct_values_than_are_remembered_still_encode_right() -> None:
 @unhurried
 @given(st.lists(st.integers(0, 40), max_size=60))
 def test_a_bounded_cache_answers_right_and_never_outgrows_its_bound(keys: list[int]) -> None:
-    cache = BoundedCache(lambda length: b"x" * length, max_entries=5, max_value_bytes=20)
+    cache = BoundedCache(lambda length: b"x" * length, 5, lambda _key, value: len(value) <= 20)
     for key in keys:
         assert cache[key] == b"x" * key
         assert len(cache) <= 5

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from cline_otel.bounded_cache import BoundedCache
 from cline_otel.events import AttributeValue
 from cline_otel.privacy.pseudonyms import (
     CUSTOM_NAME,
@@ -53,20 +54,16 @@ _ABSENT: Final = frozenset({"", "undefined", "null"})
 
 def cached(gate: Callable[[str], AttributeValue | None]) -> Gate:
     """A gate for strings that answers repeated values from a bounded memory."""
-    memory: dict[str, AttributeValue | None] = {}
+    memory: BoundedCache[str, AttributeValue | None] = BoundedCache(
+        lambda value: None if value in _ABSENT else gate(value),
+        _MEMORY,
+        lambda value, _answer: len(value) <= _LONGEST_REMEMBERED,
+    )
 
     def passes(value: object) -> AttributeValue | None:
         if type(value) is not str:
             return None if value is None else OTHER
-        try:
-            return memory[value]
-        except KeyError:
-            if len(memory) >= _MEMORY:
-                memory.clear()
-            answer = None if value in _ABSENT else gate(value)
-            if len(value) <= _LONGEST_REMEMBERED:
-                memory[value] = answer
-            return answer
+        return memory[value]
 
     return passes
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from cline_otel.bounded_cache import BoundedCache
 from cline_otel.encode.wire import (
     FIXED64,
     LENGTH_DELIMITED,
     UINT64_MAX,
     VARINT,
-    BoundedCache,
+    encoded_once,
     int64,
     length_delimited,
     pack_double,
@@ -62,7 +63,7 @@ def _key(name: str) -> bytes:
     return length_delimited(_KEY, utf8(name)) + tag(_VALUE, LENGTH_DELIMITED)
 
 
-_KEYS: Final[BoundedCache[str, bytes]] = BoundedCache(_key, max_entries=1024)
+_KEYS: Final[BoundedCache[str, bytes]] = encoded_once(_key, max_entries=1024)
 
 
 def _chunk(pair: tuple[str, AttributeValue]) -> bytes:
@@ -90,11 +91,11 @@ def _number_prefixes(value_tag: bytes, name: str) -> tuple[bytes, ...]:
 
 # Strings, booleans and tuples never equal one another, so they can share a cache. Numbers cannot
 # join it: 1, 1.0 and True are one dict key, and so are 0.0 and -0.0.
-_PAIRS: Final[BoundedCache[tuple[str, AttributeValue], bytes]] = BoundedCache(_chunk, max_entries=8192)
-_INT_PREFIXES: Final[BoundedCache[str, tuple[bytes, ...]]] = BoundedCache(
+_PAIRS: Final[BoundedCache[tuple[str, AttributeValue], bytes]] = encoded_once(_chunk, max_entries=8192)
+_INT_PREFIXES: Final[BoundedCache[str, tuple[bytes, ...]]] = encoded_once(
     partial(_number_prefixes, tag(_INT_VALUE, VARINT)), max_entries=512
 )
-_DOUBLE_PREFIXES: Final[BoundedCache[str, tuple[bytes, ...]]] = BoundedCache(
+_DOUBLE_PREFIXES: Final[BoundedCache[str, tuple[bytes, ...]]] = encoded_once(
     partial(_number_prefixes, tag(_DOUBLE_VALUE, FIXED64)), max_entries=512
 )
 

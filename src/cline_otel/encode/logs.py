@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from cline_otel.bounded_cache import BoundedCache
 from cline_otel.encode import attributes
 from cline_otel.encode.resource_and_scope import ITEM_TAG, ResourceAndScope
 from cline_otel.encode.wire import (
@@ -13,7 +14,7 @@ from cline_otel.encode.wire import (
     FIXED64,
     LENGTH_DELIMITED,
     VARINT,
-    BoundedCache,
+    encoded_once,
     pack_uint64,
     tag,
     text,
@@ -38,8 +39,8 @@ _BODY_STRING = tag(1, LENGTH_DELIMITED)
 
 
 _SEVERITIES: Final = {severity: tag(2, VARINT) + varint(severity) + text(3, severity.name) for severity in Severity}
-_EVENT_NAMES: Final[BoundedCache[str, bytes]] = BoundedCache(lambda name: text(12, name), max_entries=1024)
-_LENGTHS: Final[BoundedCache[int, bytes]] = BoundedCache(varint, max_entries=8192)
+_EVENT_NAMES: Final[BoundedCache[str, bytes]] = encoded_once(lambda name: text(12, name), max_entries=1024)
+_LENGTHS: Final[BoundedCache[int, bytes]] = encoded_once(varint, max_entries=8192)
 
 
 def encode_logs(

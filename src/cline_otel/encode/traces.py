@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
+from cline_otel.bounded_cache import BoundedCache
 from cline_otel.encode import attributes
 from cline_otel.encode.resource_and_scope import ITEM_TAG, ResourceAndScope
 from cline_otel.encode.wire import (
@@ -14,7 +15,7 @@ from cline_otel.encode.wire import (
     FIXED64,
     LENGTH_DELIMITED,
     VARINT,
-    BoundedCache,
+    encoded_once,
     length_delimited,
     pack_uint64,
     tag,
@@ -41,11 +42,11 @@ _TIMES: Final = Struct("<cQcQ")
 _START_TAG: Final = tag(7, FIXED64)
 _END_TAG: Final = tag(8, FIXED64)
 
-_NAMES: Final[BoundedCache[str, bytes]] = BoundedCache(lambda name: text(5, name), max_entries=1024)
+_NAMES: Final[BoundedCache[str, bytes]] = encoded_once(lambda name: text(5, name), max_entries=1024)
 # By number, of which there is no 0.
 _KINDS: Final = (b"", *[tag(6, VARINT) + varint(kind) for kind in SpanKind])
 # The last two fields, a status that is written even when unset (as the SDK's spans have one) and the flags.
-_STATUS_AND_FLAGS: Final[BoundedCache[tuple[StatusCode, str], bytes]] = BoundedCache(
+_STATUS_AND_FLAGS: Final[BoundedCache[tuple[StatusCode, str], bytes]] = encoded_once(
     lambda status: (
         length_delimited(15, text(2, status[1]) + (tag(3, VARINT) + varint(status[0]) if status[0] else b""))
         + tag(16, FIXED32)
@@ -53,7 +54,7 @@ _STATUS_AND_FLAGS: Final[BoundedCache[tuple[StatusCode, str], bytes]] = BoundedC
     ),
     max_entries=1024,
 )
-_ITEM_PREFIXES: Final[BoundedCache[int, bytes]] = BoundedCache(
+_ITEM_PREFIXES: Final[BoundedCache[int, bytes]] = encoded_once(
     lambda length: ITEM_TAG + varint(length), max_entries=8192
 )
 

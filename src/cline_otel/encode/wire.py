@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence, Sized
 from struct import Struct
 from typing import Final, TypeVar
 
+from cline_otel.bounded_cache import BoundedCache
+
 VARINT: Final = 0
 FIXED64: Final = 1
 LENGTH_DELIMITED: Final = 2
@@ -31,34 +33,12 @@ Key = TypeVar("Key")
 Encoded = TypeVar("Encoded", bound=Sized)
 
 _LONGEST_REMEMBERED: Final = 512
-"""Bytes of what a cache keeps, unless it says otherwise."""
+"""Bytes of what a cache keeps of one key."""
 
 
-class BoundedCache(dict[Key, Encoded]):
-    """What is encoded, bytes or several pieces of them, by what it is of; subscribing with a new key encodes it.
-
-    What is found costs one dict lookup, which is why it is a ``dict`` and no function. A full cache
-    is emptied: values that recur are back after one miss each, and no bookkeeping slows the rest.
-    """
-
-    __slots__ = ("_encode", "_max_entries", "_max_value_bytes")
-
-    def __init__(
-        self, encode: Callable[[Key], Encoded], max_entries: int, max_value_bytes: int = _LONGEST_REMEMBERED
-    ) -> None:
-        """``encode`` makes what is kept, but for what is longer than ``max_value_bytes``."""
-        super().__init__()
-        self._encode = encode
-        self._max_entries = max_entries
-        self._max_value_bytes = max_value_bytes
-
-    def __missing__(self, key: Key) -> Encoded:
-        encoded = self._encode(key)
-        if len(encoded) <= self._max_value_bytes:
-            if len(self) >= self._max_entries:
-                self.clear()
-            self[key] = encoded
-        return encoded
+def encoded_once(encode: Callable[[Key], Encoded], max_entries: int) -> BoundedCache[Key, Encoded]:
+    """What is encoded, bytes or several pieces of them, by what it is of."""
+    return BoundedCache(encode, max_entries, lambda _key, encoded: len(encoded) <= _LONGEST_REMEMBERED)
 
 
 def varint(value: int) -> bytes:

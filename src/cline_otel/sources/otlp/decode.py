@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 from google.protobuf.message import DecodeError
 
+from cline_otel.bounded_cache import BoundedCache
 from cline_otel.catalogue.compiled import Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import Gate
 from cline_otel.decode.fields import Answer, build_event, count_dropped, look_up, meets_conditions
@@ -119,29 +120,18 @@ class _JsonReader:
         return handler[2](self.plain(value))
 
 
-class _Memory(dict[bytes, Meaning]):
-    """What bytes mean, by these: what is found costs one look-up. A full memory is emptied."""
-
-    def __init__(self, mean: Callable[[bytes], Meaning]) -> None:
-        super().__init__()
-        self._mean = mean
-
-    def __missing__(self, raw: bytes) -> Meaning:
-        meaning = self._mean(raw)
-        if len(raw) <= _LONGEST_REMEMBERED:
-            if len(self) >= _MEMORY:
-                self.clear()
-            self[raw] = meaning
-        return meaning
+def _memory(mean: Callable[[bytes], Meaning]) -> BoundedCache[bytes, Meaning]:
+    """What bytes mean, by these."""
+    return BoundedCache(mean, _MEMORY, lambda raw, _meaning: len(raw) <= _LONGEST_REMEMBERED)
 
 
 class _ProtobufReader:
     """Values still encoded; what one came to is remembered, so that a repeated one is never unpacked again."""
 
     def __init__(self) -> None:
-        self._answers: dict[Gate, _Memory[AttributeValue | None]] = {}
-        self._names = _Memory(self._name_of)
-        self._pairs = _Memory(key_value)
+        self._answers: dict[Gate, BoundedCache[bytes, AttributeValue | None]] = {}
+        self._names = _memory(self._name_of)
+        self._pairs = _memory(key_value)
 
     def name(self, body: bytes) -> str:
         """The event name that a record's body holds; empty if the body is no string."""
@@ -164,7 +154,7 @@ class _ProtobufReader:
         gate = handler[2]
         answers = self._answers.get(gate)
         if answers is None:
-            answers = self._answers[gate] = _Memory(lambda raw: gate(any_value(raw)))
+            answers = self._answers[gate] = _memory(lambda raw: gate(any_value(raw)))
         return answers[value]
 
     def _name_of(self, body: bytes) -> str:
