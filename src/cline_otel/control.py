@@ -183,11 +183,7 @@ class Control:
             return
         self._refused_exports, self._remote_again_at = exports, time.monotonic() + _REMOTE_AGAIN_AFTER_SECONDS
         with self._outliving("the remote config has changed and cannot be applied"):
-            settings = load_settings(
-                state_directory=self._settings.state_directory,
-                cline_directory=self._settings.cline_directory,
-                remote_exports=exports,
-            )
+            settings = load_settings(state_directory=self._settings.state_directory, remote_exports=exports)
             await self._delivery.replace(settings.exports)
             self._remote_exports = exports
             for line in self._delivery.describe():

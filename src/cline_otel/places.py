@@ -1,27 +1,136 @@
-"""Where things lie, as far as sources may look: plain data between settings and sources."""
+"""Where Cline keeps things and where ours are: plain data, between the settings that find it and whoever reads there.
+
+The rules are Cline's own (its repository at commit 21cb8d25: ``resolveClineDataDir`` and its neighbours, the loggers
+of the command line and of the desktop application, ``resolveHubEventLogPath``, ``resolveProductionHubOwnerContext``);
+those of the editors are VS Code's (``getUserDataPath``).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+_LOG_NAMES: Final = ("cline.log", "code.log")
+"""The command line's and the desktop application's."""
+
+_EDITORS: Final = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf")
+_EDITOR_SERVERS: Final = (
+    ".vscode-server",
+    ".vscode-server-insiders",
+    ".vscodium-server",
+    ".cursor-server",
+    ".windsurf-server",
+)
+_EXTENSION_STORAGE: Final = "User/globalStorage/saoudrizwan.claude-dev"
+
+
+class ClinePlaces(NamedTuple):
+    """Where one installation of Cline keeps things. Nothing of it need be there.
+
+    Attributes:
+        directory: Cline's own directory (``~/.cline``), which ``CLINE_DIR`` and ``cline --config`` name.
+        data_directory: what it writes, which ``CLINE_DATA_DIR`` and ``cline --data-dir`` name.
+        log_files: its logs; the first is the command line's.
+        sessions_directory: a folder for each session.
+        database_directory: ``sessions.db`` and the hub's databases.
+        hub_database: all that happened in the hub.
+        task_directories: a folder for each task of classic Cline; those of the user's editors are with the
+            installation that the environment names.
+        settings_directories: where its settings and its copies of a remote config may be. VS Code keeps some of them
+            in ``directory`` whatever ``CLINE_DATA_DIR`` says.
+        global_settings_files: each may hold Cline's own opt-out.
+        hub_discovery_file: in which a hub says that it runs.
+    """
+
+    directory: Path
+    data_directory: Path
+    log_files: tuple[Path, ...]
+    sessions_directory: Path
+    database_directory: Path
+    hub_database: Path
+    task_directories: tuple[Path, ...]
+    settings_directories: tuple[Path, ...]
+    global_settings_files: tuple[Path, ...]
+    hub_discovery_file: Path
+
+    @property
+    def plugins_directory(self) -> Path:
+        """From which it loads plugins."""
+        return self.directory / "plugins"
+
+    @property
+    def global_state_files(self) -> tuple[Path, ...]:
+        """Each may hold the opt-out of classic Cline and of VS Code."""
+        return tuple(directory / "globalState.json" for directory in self.settings_directories)
+
 
 class Places(NamedTuple):
-    """Of the settings, what a source may go by: most need no more than the two directories.
-
-    A source whose place has a variable of its own has a field here. The variable is a field of a model in
-    ``settings/variables.py``; ``settings/load.py`` puts its value into ``Settings.places`` and ``find_places``.
+    """Of the settings, what a source may go by.
 
     Attributes:
         state_directory: what is ours.
-        cline_directory: what is Cline's (``~/.cline``).
-        cline_log_path: Cline's log file.
+        installations: what is Cline's; all of them are read.
         listening_on: the base URL on which receivers listen; None if they do not.
     """
 
     state_directory: Path
-    cline_directory: Path
-    cline_log_path: Path
+    installations: tuple[ClinePlaces, ...]
     listening_on: str | None = None
+
+
+def cline_places(variables: Mapping[str, Path], home: Path | None, platform: str) -> ClinePlaces | None:
+    """Where the Cline that has these variables keeps things; None if that is not known for want of a home directory.
+
+    Args:
+        variables: those that name a place, by their names: ``CLINE_DIR`` and its kin, ``XDG_CONFIG_HOME``,
+            ``XDG_DATA_HOME`` and ``APPDATA``; absolute paths.
+        home: the user's home directory; None if there is none.
+        platform: as ``sys.platform``.
+    """
+    directory = variables.get("CLINE_DIR") or (home / ".cline" if home is not None else None)
+    if directory is None:
+        return None
+    data = variables.get("CLINE_DATA_DIR", directory / "data")
+    databases = variables.get("CLINE_DB_DATA_DIR", data / "db")
+    settings_directories = tuple(dict.fromkeys((data, directory / "data")))
+    log = variables.get("CLINE_LOG_PATH")
+    settings = variables.get("CLINE_GLOBAL_SETTINGS_PATH")
+    return ClinePlaces(
+        directory=directory,
+        data_directory=data,
+        log_files=tuple(data / "logs" / name for name in _LOG_NAMES) if log is None else (log,),
+        sessions_directory=variables.get("CLINE_SESSION_DATA_DIR", data / "sessions"),
+        database_directory=databases,
+        hub_database=databases / "hub-events-hub-production.db",
+        task_directories=(
+            data / "tasks",
+            *(storage / "tasks" for storage in _extension_storages(variables, home, platform)),
+        ),
+        settings_directories=settings_directories,
+        global_settings_files=(
+            *(() if settings is None else (settings,)),
+            *(each / "settings" / "global-settings.json" for each in settings_directories),
+        ),
+        hub_discovery_file=variables.get("CLINE_HUB_DISCOVERY_PATH", data / "locks" / "hub" / "production.json"),
+    )
+
+
+def _extension_storages(variables: Mapping[str, Path], home: Path | None, platform: str) -> Iterator[Path]:
+    """Where editors let the extension of VS Code 3.x and older keep its files."""
+    if home is None:
+        return
+    match platform:
+        case "win32":
+            of_editors = variables.get("APPDATA", home / "AppData" / "Roaming")
+        case "darwin":
+            of_editors = home / "Library" / "Application Support"
+        case _:
+            of_editors = variables.get("XDG_CONFIG_HOME", home / ".config")
+    user_data = [of_editors / editor for editor in _EDITORS]
+    user_data += [home / server / "data" for server in _EDITOR_SERVERS]
+    if platform != "win32":
+        user_data.append(variables.get("XDG_DATA_HOME", home / ".local" / "share") / "code-server")
+    yield from (directory / _EXTENSION_STORAGE for directory in user_data)

@@ -142,8 +142,9 @@ def test_defaults_are_those_of_the_specification_and_the_documentation(
     assert settings.claim_wait_seconds == 2
     assert settings.journal_limit_bytes == 1024**3
     assert settings.listen == ListenAddress("127.0.0.1", 4319)
-    assert settings.cline_directory == tmp_path / ".cline"
-    assert settings.cline_log_path == tmp_path / ".cline" / "data" / "logs" / "cline.log"
+    [cline] = settings.installations
+    assert cline.directory == tmp_path / ".cline"
+    assert cline.log_files == tuple(cline.directory / "data" / "logs" / name for name in ("cline.log", "code.log"))
     assert settings.state_directory.name == "cline-otel"
     assert settings.journal_path.parent == settings.telemetry_directory.parent == settings.state_directory
     assert settings.notices == ()
@@ -168,8 +169,8 @@ def test_our_own_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.claim_wait_seconds == 0.5
     assert settings.journal_limit_bytes == 16 * 1024**2
     assert settings.listen == ListenAddress("::1", 0)
-    assert settings.cline_directory == tmp_path / "elsewhere"
-    assert settings.cline_log_path == tmp_path / "my.log"
+    [cline] = settings.installations
+    assert (cline.directory, cline.log_files) == (tmp_path / "elsewhere", (tmp_path / "my.log",))
     assert settings.metric_export_interval_seconds == 5
     assert settings.metric_export_timeout_seconds == 1.5
     assert settings.log_level == "WARNING"
@@ -225,7 +226,7 @@ def test_what_the_command_line_gives_goes_before_the_environment(
     monkeypatch.setenv("CLINE_DIR", "/elsewhere")
     settings = load_settings(state_directory=tmp_path / "s", cline_directory=tmp_path / "c")
     assert settings.journal_path == tmp_path / "s" / "journal.db"
-    assert settings.cline_log_path.is_relative_to(tmp_path / "c")
+    assert [each.directory for each in settings.installations] == [tmp_path / "c"]
     assert settings.destinations["traces"] == (FileDestination("traces", tmp_path / "s" / "telemetry"),)
 
 

@@ -20,7 +20,7 @@ from cline_otel.journal.records import JournalError
 from cline_otel.journal.store import Journal
 from cline_otel.places import Places
 from cline_otel.settings import SettingsError, load_settings
-from cline_otel.settings.load import find_places, find_state_directory
+from cline_otel.settings.places import find_places, find_state_directory
 from cline_otel.sources.interface import UndeletableFile
 from cline_otel.state_directory import JOURNAL_FILE_NAME, OFF_FILE_NAME
 
@@ -140,12 +140,11 @@ def _erase_here(state_directory: Path) -> str:
 
 
 def _places(state_directory: Path) -> Places:
-    """Where sources look. Nothing of Cline's own is erased: where that is not known, it is in a place with nothing."""
+    """Where sources look. Nothing of Cline's own is erased, so it need not be known where that is."""
     try:
         return find_places()
     except SettingsError:
-        nowhere = state_directory / "nowhere"
-        return Places(state_directory, nowhere, nowhere)
+        return Places(state_directory, ())
 
 
 def _skip_to_end(state_directory: Path) -> None:

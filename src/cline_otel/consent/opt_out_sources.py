@@ -15,7 +15,7 @@ from typing import Final
 
 from cline_otel.consent.decision import Answer, OptOutSource
 from cline_otel.consent.off_file import OffFile
-from cline_otel.settings.load import Settings, data_directories
+from cline_otel.settings.load import Settings
 from cline_otel.settings.remote_config import RemoteConfigs
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.state_directory import OFF_FILE_NAME
@@ -70,19 +70,18 @@ class OptOutSources:
 
 
 def opt_out_sources_of(settings: Settings, environment: Mapping[str, str]) -> OptOutSources:
-    """The opt-out sources of an installation. Where Cline may use one of several files, each of them counts.
+    """The opt-out sources of all that is read. Where Cline may use one of several files, each of them counts.
 
-    ``environment`` has ``DO_NOT_TRACK``, ``OTEL_SDK_DISABLED``, and where Cline's own variables put its files.
+    ``environment`` has ``DO_NOT_TRACK`` and ``OTEL_SDK_DISABLED``.
+
+    Raises:
+        SettingsError: a place is not known for want of a home directory.
     """
-    directories = data_directories(settings.cline_directory, environment)
-    named = environment.get("CLINE_GLOBAL_SETTINGS_PATH", "").strip()
+    installations = settings.installations
     return OptOutSources(
         OffFile(settings.state_directory / OFF_FILE_NAME),
-        [
-            *([Path(named)] if named else []),
-            *(directory / "settings" / "global-settings.json" for directory in directories),
-        ],
-        [directory / "globalState.json" for directory in directories],
+        [file for each in installations for file in each.global_settings_files],
+        [file for each in installations for file in each.global_state_files],
         settings.remote_configs(),
         environment,
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+
+from cline_otel.operating_system.home import home_directory
 
 _EXTENSION_PREFIX: Final = "saoudrizwan.claude-dev-"
 _EDITOR_DIRECTORIES: Final = (
@@ -22,8 +24,7 @@ _EDITOR_DIRECTORIES: Final = (
     ".cursor",
     ".windsurf",
 )
-_HUB_ARGUMENT: Final = "--cline-hub-daemon"
-_HUB_DISCOVERY_FILE: Final = Path("locks", "hub", "production.json")
+HUB_ARGUMENT: Final = "--cline-hub-daemon"
 _PLATFORM_PACKAGE_PREFIX: Final = "@cline/cli-"
 _FIRST_MAJOR_WITH_PLUGINS: Final = 3
 
@@ -76,24 +77,22 @@ def find_cline_versions(environment: Mapping[str, str] | None = None, home: Path
 
     Args:
         environment: where ``PATH`` is taken from; the process's own if not given.
-        home: the user's home directory; the process's own if not given.
+        home: the user's home directory; the process's own if not given. Without one, no extension is found.
     """
     environment = os.environ if environment is None else environment
-    home = Path.home() if home is None else home
-    return [*_command_lines(environment.get("PATH", "")), *_extensions(home)]
+    home = home_directory() if home is None else home
+    return [*_command_lines(environment.get("PATH", "")), *(_extensions(home) if home is not None else ())]
 
 
-def find_hub_daemon(cline_directory: Path, environment: Mapping[str, str] | None = None) -> HubDaemon | None:
-    """The user's running hub daemon: the one that Cline's own record names, else any in the list of processes."""
-    environment = os.environ if environment is None else environment
+def find_hub_daemon(discovery_files: Iterable[Path]) -> HubDaemon | None:
+    """The user's running hub daemon: one that Cline's own records name, else any in the list of processes."""
     # Imported here: every command imports this module, and few look for processes.
     from cline_otel.operating_system.psutil_processes import processes_with_argument
 
-    running = processes_with_argument(_HUB_ARGUMENT)
-    recorded = _recorded_hub_pid(cline_directory, environment)
-    if recorded in running:
-        return HubDaemon(recorded)
-    return HubDaemon(min(running)) if running else None
+    running = processes_with_argument(HUB_ARGUMENT)
+    recorded = [pid for file in discovery_files if (pid := _recorded_hub_pid(file)) in running]
+    pid = next(iter(recorded), min(running, default=None))
+    return None if pid is None else HubDaemon(pid)
 
 
 def _command_lines(search_path: str) -> Iterator[ClineVersion]:
@@ -147,11 +146,8 @@ def _package_json(directory: Path) -> dict[str, object]:
     return package if isinstance(package, dict) else {}
 
 
-def _recorded_hub_pid(cline_directory: Path, environment: Mapping[str, str]) -> int | None:
+def _recorded_hub_pid(record: Path) -> int | None:
     """The process that Cline's discovery record names; nothing else of the record is looked at."""
-    data_directory = environment.get("CLINE_DATA_DIR", "").strip() or cline_directory.expanduser() / "data"
-    named = environment.get("CLINE_HUB_DISCOVERY_PATH", "").strip()
-    record = Path(named) if named else Path(data_directory) / _HUB_DISCOVERY_FILE
     try:
         pid = json.loads(record.read_text(encoding="utf-8"))["pid"]
     except (OSError, ValueError, TypeError, KeyError):

@@ -8,13 +8,14 @@ environment of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
 from cline_otel.operating_system.files import replace
+from cline_otel.places import ClinePlaces
 from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
 from cline_otel.private_files import private_directory, written_beside
 from cline_otel.state_directory import OFF_FILE_NAME, PSEUDONYMS_FILE_NAME, SPOOL_DIRECTORY_NAME
@@ -25,20 +26,17 @@ __all__ = [
     "InstallReport",
     "PluginInstallError",
     "UninstallReport",
-    "cline_directory_of",
     "find_cline_versions",
     "find_hub_daemon",
     "install",
     "plugin_file_of",
+    "that_load_plugins",
     "uninstall",
 ]
 
 PLUGIN_FILE_NAME: Final = "cline-otel.js"
 MARKER: Final = b"// cline-otel plugin for Cline."
 """How the installed file begins: what does not begin so is not ours, whatever its name."""
-
-_PLUGINS_DIRECTORY_NAME: Final = "plugins"
-_SETTINGS_FILE: Final = Path("data", "settings", "global-settings.json")
 
 
 class PluginInstallError(Exception):
@@ -72,15 +70,17 @@ class UninstallReport:
     outcome: Literal["removed", "absent"]
 
 
-def cline_directory_of(environment: Mapping[str, str], home: Path) -> Path:
-    """Cline's own directory as Cline finds it: ``CLINE_DIR``, else ``~/.cline``."""
-    named = environment.get("CLINE_DIR", "").strip()
-    return Path(named) if named else home / ".cline"
+def that_load_plugins(installations: Iterable[ClinePlaces]) -> list[ClinePlaces]:
+    """Of those that load the same plugins, the first: they differ in their data directories alone."""
+    first: dict[Path, ClinePlaces] = {}
+    for each in installations:
+        first.setdefault(each.plugins_directory, each)
+    return list(first.values())
 
 
-def plugin_file_of(cline_directory: Path) -> Path:
-    """Where the plugin goes in a Cline directory."""
-    return cline_directory.expanduser().absolute() / _PLUGINS_DIRECTORY_NAME / PLUGIN_FILE_NAME
+def plugin_file_of(cline: ClinePlaces) -> Path:
+    """Where the plugin goes in a Cline."""
+    return cline.plugins_directory / PLUGIN_FILE_NAME
 
 
 def render(cline_directory: Path, state_directory: Path) -> bytes:
@@ -94,7 +94,7 @@ def render(cline_directory: Path, state_directory: Path) -> bytes:
         "@CLINE_OTEL_SPOOL_DIRECTORY@": state / SPOOL_DIRECTORY_NAME,
         "@CLINE_OTEL_OFF_FILE@": state / OFF_FILE_NAME,
         "@CLINE_OTEL_PSEUDONYMS_FILE@": state / PSEUDONYMS_FILE_NAME,
-        "@CLINE_OTEL_CLINE_DIRECTORY@": cline_directory.expanduser().absolute(),
+        "@CLINE_OTEL_CLINE_DIRECTORY@": cline_directory,
     }
     text = (resources.files("cline_otel.plugin") / PLUGIN_FILE_NAME).read_text(encoding="utf-8")
     for placeholder, path in paths.items():
@@ -107,45 +107,47 @@ def render(cline_directory: Path, state_directory: Path) -> bytes:
     return text.encode("utf-8")
 
 
-def install(cline_directory: Path, state_directory: Path) -> InstallReport:
+def install(cline: ClinePlaces, state_directory: Path) -> InstallReport:
     """Puts the plugin in place, or brings an older one of ours up to date. Doing it twice changes nothing.
 
     Args:
-        cline_directory: Cline's directory, usually ``~/.cline``; made if it is not there.
+        cline: where it keeps things; its directory is made if it is not there.
         state_directory: ours; the spool, the ``off`` file and the pseudonyms live in it. Both directories are made,
             or made private if they were there before and are ours.
 
     Raises:
         PluginInstallError: a file of that name is not ours, or a directory cannot be written.
     """
-    plugin_file = plugin_file_of(cline_directory)
+    plugin_file = plugin_file_of(cline)
     state = state_directory.expanduser().absolute()
     spool_directory = state / SPOOL_DIRECTORY_NAME
-    wanted = render(cline_directory, state_directory)
+    wanted = render(cline.directory, state_directory)
     present = _read_own(plugin_file)
     if present != wanted:
         _make_directory(plugin_file.parent)
         _write_atomically(plugin_file, wanted)
     for directory in (state, spool_directory):
         _make_private(directory)
-    settings = _settings(cline_directory)
-    disabled = settings.get("disabledPlugins")
+    settings = [_settings(file) for file in cline.global_settings_files]
     return InstallReport(
         plugin_file=plugin_file,
         outcome="installed" if present is None else "unchanged" if present == wanted else "updated",
         spool_directory=spool_directory,
-        disabled_in_cline=isinstance(disabled, list) and str(plugin_file) in disabled,
-        opted_out_in_cline=settings.get("telemetryOptOut") is True,
+        disabled_in_cline=any(
+            isinstance(disabled := each.get("disabledPlugins"), list) and str(plugin_file) in disabled
+            for each in settings
+        ),
+        opted_out_in_cline=any(each.get("telemetryOptOut") is True for each in settings),
     )
 
 
-def uninstall(cline_directory: Path) -> UninstallReport:
+def uninstall(cline: ClinePlaces) -> UninstallReport:
     """Removes the plugin if the file is ours; leaves the directory and everything else in it.
 
     Raises:
         PluginInstallError: a file of that name is not ours, or cannot be removed.
     """
-    plugin_file = plugin_file_of(cline_directory)
+    plugin_file = plugin_file_of(cline)
     if _read_own(plugin_file) is None:
         return UninstallReport(plugin_file, "absent")
     try:
@@ -203,10 +205,10 @@ def _write_atomically(plugin_file: Path, content: bytes) -> None:
         ) from error
 
 
-def _settings(cline_directory: Path) -> dict[str, object]:
-    """Cline's global settings, or nothing where they cannot be read: then Cline takes its defaults, too."""
+def _settings(file: Path) -> dict[str, object]:
+    """A file of Cline's global settings, or nothing where it cannot be read: then Cline takes its defaults, too."""
     try:
-        settings = json.loads((cline_directory.expanduser() / _SETTINGS_FILE).read_text(encoding="utf-8"))
+        settings = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return settings if isinstance(settings, dict) else {}

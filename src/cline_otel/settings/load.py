@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-import platformdirs
 
 from cline_otel.catalogue.load import read_profile, read_tables
 from cline_otel.catalogue.profiles import metric_attribute_names, profile_names
 from cline_otel.destinations import Destination, ExportSettings, FileDestination, OtlpDestination, SdkDestination
-from cline_otel.places import Places
+from cline_otel.places import ClinePlaces, Places
 from cline_otel.prices.library import LIBRARY
 from cline_otel.prices.own import OwnPrices
 from cline_otel.prices.table import FirstKnown, PriceTable
@@ -22,19 +21,23 @@ from cline_otel.privacy.policy import Policy
 from cline_otel.settings.listening import listen_token, notices_of_listening
 from cline_otel.settings.metric_attributes import metric_attributes, notices_of_metric_attributes
 from cline_otel.settings.otlp import OtlpSettings
+from cline_otel.settings.places import (
+    known_installations,
+    known_state_directory,
+    path_of,
+    required_installations,
+    required_state_directory,
+)
 from cline_otel.settings.privacy import policy_of
 from cline_otel.settings.remote_config import RemoteConfigs, RemoteExports
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 from cline_otel.settings.variables import (
     BRIDGE_PREFIX,
-    CLINE_PREFIX,
     OTLP_PREFIX,
     STANDARD_PREFIX,
     WITHOUT_EFFECT,
     BridgeVariables,
-    ClineVariables,
     OtlpVariables,
-    PlaceVariables,
     StandardVariables,
 )
 from cline_otel.signals import Attributes, HistogramAggregation, SignalName
@@ -42,16 +45,14 @@ from cline_otel.state_directory import JOURNAL_FILE_NAME, TELEMETRY_DIRECTORY_NA
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
 DEFAULT_SERVICE_NAME: Final = "cline"
-_LOG_FILE: Final = Path("data", "logs", "cline.log")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the bridge is to do.
 
     Attributes:
-        state_directory: journal, spool, lock and local telemetry files.
-        cline_directory: Cline's own directory (``~/.cline``).
-        cline_log_path: Cline's log file.
+        known_state_directory: journal, spool, lock and local telemetry files; None for want of a home directory.
+        known_installations: the Clines that are read; none for want of a home directory.
         claim_wait_seconds: how long weaker sources wait for the plugin to claim a session.
         listen: where the OTLP receiver listens; None if it does not.
         listen_token: what its senders must show; None if nothing.
@@ -69,9 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         notices: lines to show at the start: settings that have no effect or look mistaken.
     """
 
-    state_directory: Path
-    cline_directory: Path
-    cline_log_path: Path
+    known_state_directory: Path | None
+    known_installations: tuple[ClinePlaces, ...]
     claim_wait_seconds: float
     journal_limit_bytes: int
     listen: ListenAddress | None
@@ -95,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def remote_configs(self) -> RemoteConfigs:
         """The files of the organization's remote config, not yet looked at."""
-        return RemoteConfigs(self.remote_config_path, data_directories(self.cline_directory, os.environ))
+        return _remote_configs(self.remote_config_path, self.known_installations)
 
     def resource(self, instance_id: str) -> Attributes:
         """Of all that is exported: what reports it, and what ``OTEL_RESOURCE_ATTRIBUTES`` adds."""
@@ -131,15 +131,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def state_directory(self) -> Path:
+        """Journal, spool, lock and local telemetry files.
+
+        Raises:
+            SettingsError: where that is, is not known for want of a home directory.
+        """
+        return required_state_directory(self.known_state_directory)
+
+    @property
+    def installations(self) -> tuple[ClinePlaces, ...]:
+        """The Clines that are read, one at least.
+
+        Raises:
+            SettingsError: where Cline is, is not known for want of a home directory.
+        """
+        return required_installations(self.known_installations)
+
+    @property
     def journal_path(self) -> Path:
         """The journal's file."""
         return self.state_directory / JOURNAL_FILE_NAME
 
     @property
     def places(self) -> Places:
-        """Where sources may look."""
+        """Where sources may look.
+
+        Raises:
+            SettingsError: a place is not known for want of a home directory.
+        """
         listening_on = f"http://{self.listen.host}:{self.listen.port}" if self.listen is not None else None
-        return Places(self.state_directory, self.cline_directory, self.cline_log_path, listening_on)
+        return Places(self.state_directory, self.installations, listening_on)
 
     @property
     def telemetry_directory(self) -> Path:
@@ -159,10 +181,9 @@ def load_settings(
         SettingsError: a variable has a value that cannot be used, or names a price file that cannot.
     """
     bridge = BridgeVariables.read(BRIDGE_PREFIX)
-    cline = ClineVariables.read(CLINE_PREFIX)
     standard = StandardVariables.read(STANDARD_PREFIX)
-    state_directory = state_directory or find_state_directory()
-    cline_directory = cline_directory or _path(cline, "dir") or Path.home() / ".cline"
+    state_directory = state_directory or known_state_directory()
+    installations = known_installations(cline_directory)
     attributes = dict(standard.resource_attributes)
     service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
     attributes.pop("service.name", None)
@@ -172,24 +193,24 @@ def load_settings(
         {"service.name": service_name, **attributes},
         {*read_tables().attributes.attributes, *metric_attribute_names(read_profile(profile))},
     )
-    remote_config_path = _path(bridge, "remote_config")
-    token_file = _path(bridge, "listen_token_file")
+    remote_config_path = path_of(bridge.remote_config, f"{BRIDGE_PREFIX}REMOTE_CONFIG")
+    token_file = path_of(bridge.listen_token_file, f"{BRIDGE_PREFIX}LISTEN_TOKEN_FILE")
     notices: list[str] = []
     if remote_exports is None:
-        remote_configs = RemoteConfigs(remote_config_path, data_directories(cline_directory, os.environ))
+        remote_configs = _remote_configs(remote_config_path, installations)
         remote_configs.look()
         remote_exports = remote_configs.exports
         notices += remote_configs.problems
         if remote_config_path is not None and not remote_config_path.exists():
             notices.append(f"{BRIDGE_PREFIX}REMOTE_CONFIG: there is no file {remote_config_path} (yet)")
-    destinations, remote = _destinations(standard, state_directory / TELEMETRY_DIRECTORY_NAME, remote_exports)
+    telemetry_directory = None if state_directory is None else state_directory / TELEMETRY_DIRECTORY_NAME
+    destinations, remote = _destinations(standard, telemetry_directory, remote_exports)
     interval_seconds = standard.metric_export_interval
     if "metrics" in remote and "metric_export_interval" not in standard.model_fields_set:
         interval_seconds = remote_exports.metric_export_interval_seconds or interval_seconds
     return Settings(
-        state_directory=state_directory,
-        cline_directory=cline_directory,
-        cline_log_path=_path(cline, "log_path") or cline_directory / _LOG_FILE,
+        known_state_directory=state_directory,
+        known_installations=installations,
         claim_wait_seconds=bridge.claim_wait_seconds,
         journal_limit_bytes=bridge.journal_limit_bytes,
         listen=bridge.listen,
@@ -207,7 +228,7 @@ def load_settings(
         remote_config_path=remote_config_path,
         remote_exports=remote_exports,
         policy=policy_of(bridge.include, bridge.include_plain, bridge.include_content, bridge.exclude),
-        own_prices=_own_prices(_path(bridge, "prices")),
+        own_prices=_own_prices(path_of(bridge.prices, f"{BRIDGE_PREFIX}PRICES")),
         profile=profile,
         notices=(
             *notices,
@@ -220,35 +241,13 @@ def load_settings(
     )
 
 
-def find_state_directory() -> Path:
-    """Where ours is, whatever the other variables hold.
-
-    Raises:
-        SettingsError: the variable that names it begins with a home directory that there is none of.
-    """
-    variables = PlaceVariables.read(BRIDGE_PREFIX)
-    return _path(variables, "state_dir") or platformdirs.user_state_path("cline-otel")
-
-
-def find_places() -> Places:
-    """Where sources may look, whatever the other variables hold; nothing is known of what they listen on.
-
-    Raises:
-        SettingsError: a variable that names a place begins with a home directory that there is none of.
-    """
-    variables = ClineVariables.read(CLINE_PREFIX)
-    cline_directory = _path(variables, "dir") or Path.home() / ".cline"
-    return Places(find_state_directory(), cline_directory, _path(variables, "log_path") or cline_directory / _LOG_FILE)
-
-
-def data_directories(cline_directory: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Where Cline keeps its data: ``CLINE_DATA_DIR`` where that is set, and ``data`` in its directory."""
-    named = environment.get("CLINE_DATA_DIR", "").strip()
-    return (*([Path(named)] if named else []), cline_directory / "data")
+def _remote_configs(named: Path | None, installations: Iterable[ClinePlaces]) -> RemoteConfigs:
+    directories = (directory for each in installations for directory in each.settings_directories)
+    return RemoteConfigs(named, dict.fromkeys(directories))
 
 
 def _destinations(
-    standard: StandardVariables, telemetry_directory: Path, remote: RemoteExports
+    standard: StandardVariables, telemetry_directory: Path | None, remote: RemoteExports
 ) -> tuple[dict[SignalName, tuple[Destination, ...]], tuple[SignalName, ...]]:
     """Where each signal goes, and which of them go where the organization says."""
     if standard.sdk_disabled:
@@ -269,7 +268,8 @@ def _destinations(
         if names is None:
             # Local first: only an endpoint, or an exporter's name, makes anything leave the machine.
             names = ("otlp",) if otlp.has_endpoint else ("otlp_file",)
-        destinations[signal] = tuple(_destination(name, signal, otlp, telemetry_directory) for name in names)
+        named = (_destination(name, signal, otlp, telemetry_directory) for name in names)
+        destinations[signal] = tuple(destination for destination in named if destination is not None)
     return destinations, tuple(remote_signals)
 
 
@@ -285,7 +285,10 @@ def _remote_destination(destination: Destination, otlp: OtlpSettings) -> Destina
     )
 
 
-def _destination(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directory: Path) -> Destination:
+def _destination(
+    name: str, signal: SignalName, otlp: OtlpSettings, telemetry_directory: Path | None
+) -> Destination | None:
+    """What an exporter's name stands for; None for local files where there is no place for them."""
     match name:
         case "otlp":
             return otlp.destination()
@@ -294,7 +297,7 @@ def _destination(name: str, signal: SignalName, otlp: OtlpSettings, telemetry_di
         case "otlp_proto_grpc":
             return otlp.destination("grpc")
         case "otlp_file":
-            return FileDestination(signal, telemetry_directory)
+            return None if telemetry_directory is None else FileDestination(signal, telemetry_directory)
         case _:
             return SdkDestination(signal, name)
 
@@ -304,17 +307,6 @@ def _profile(name: str) -> str:
     if name not in known:
         raise SettingsError(f"{BRIDGE_PREFIX}PROFILE: {name!r} is no profile: set it to one of {', '.join(known)}")
     return name
-
-
-def _path(variables: PlaceVariables | ClineVariables, field: str) -> Path | None:
-    text: str | None = getattr(variables, field)
-    if text is None:
-        return None
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError:
-        prefix = BRIDGE_PREFIX if isinstance(variables, PlaceVariables) else CLINE_PREFIX
-        raise SettingsError(f"{prefix}{field.upper()}: {text!r} has no home directory: give the whole path") from None
 
 
 def _own_prices(path: Path | None) -> OwnPrices | None:

@@ -46,7 +46,9 @@ def policy_of(
     Raises:
         SettingsError: a word is none of those that can be given.
     """
-    attributes = read_tables().attributes.attributes
+    table = read_tables().attributes
+    attributes = table.attributes
+    of_jobs = [name for name, attribute in table.resource.items() if attribute.only_in_jobs]
     groups = list(_GROUPS)
     included = frozenset(ALWAYS_INCLUDED | {_known(word, groups, INCLUDE_VARIABLE) for word in include})
     in_plain = frozenset(_known(word, list(_IN_PLAIN), PLAIN_VARIABLE) for word in plain)
@@ -58,7 +60,7 @@ def policy_of(
         included=included,
         plain=in_plain,
         content=frozenset(_known(word, of_content, CONTENT_VARIABLE) for word in content),
-        excluded=frozenset(_known(word, list(attributes), EXCLUDE_VARIABLE) for word in exclude),
+        excluded=frozenset(_known(word, [*attributes, *of_jobs], EXCLUDE_VARIABLE) for word in exclude),
     )
 
 

@@ -15,11 +15,14 @@ from cline_otel import markdown
 from cline_otel.settings.variables import (
     BRIDGE_PREFIX,
     CLINE_PREFIX,
+    COMMAND_PREFIX,
     OTLP_PREFIX,
     STANDARD_PREFIX,
     WITHOUT_EFFECT,
     BridgeVariables,
     ClineVariables,
+    CommandVariables,
+    EditorVariables,
     OtherVariables,
     OtlpVariables,
     StandardVariables,
@@ -54,6 +57,7 @@ class Variable(msgspec.Struct, frozen=True):
 def variables() -> Iterator[Variable]:
     """Every variable, in the order of the page; those for one signal follow those for all."""
     yield from _of_model(BridgeVariables, BRIDGE_PREFIX, "cline-otel")
+    yield from _of_model(CommandVariables, COMMAND_PREFIX, "cline-otel")
     yield from _of_model(StandardVariables, STANDARD_PREFIX, "OpenTelemetry")
     yield from _of_model(OtlpVariables, OTLP_PREFIX, "OpenTelemetry")
     for signal in _OTLP_SIGNALS:
@@ -62,6 +66,7 @@ def variables() -> Iterator[Variable]:
             yield msgspec.structs.replace(variable, name=name, general=variable.name)
     yield from _of_model(ClineVariables, CLINE_PREFIX, "Cline")
     yield from _of_model(OtherVariables, "", "others")
+    yield from _of_model(EditorVariables, "", "others")
 
 
 def _of_model(model: type[Variables], prefix: str, defined_by: Definer) -> Iterator[Variable]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from typing import Final, cast, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -229,6 +230,11 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
 
 
+def paths(text: str) -> tuple[str, ...]:
+    """The paths of a list as in ``PATH``, each once, in their order; nothing is asked of the file system."""
+    return tuple(dict.fromkeys(path for part in text.split(os.pathsep) if (path := part.strip())))
+
+
 def exporter_names(text: str) -> tuple[str, ...]:
     """A list of exporter names, separated by commas; ``none`` alone is an empty list."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -358,3 +364,10 @@ def _number(text: str, example: str) -> float:
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{text!r} is out of range: give {example}")
     return value
+
+
+def trace_url(text: str) -> str:
+    """The URL of a trace, with ``{trace_id}`` where its id stands."""
+    if urlsplit(text).scheme not in ("http", "https") or "{trace_id}" not in text:
+        raise ValueError("expected a URL with {trace_id} in it, for example https://traces.example/trace/{trace_id}")
+    return text

@@ -20,6 +20,7 @@ from cline_otel.signals import HistogramAggregation, Temporality
 
 BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
 CLINE_PREFIX: Final = "CLINE_"
+COMMAND_PREFIX: Final = "CLINE_OTEL_"
 STANDARD_PREFIX: Final = "OTEL_"
 OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 SMALLEST_JOURNAL_BYTES: Final = 8 * 1024 * 1024
@@ -81,17 +82,29 @@ def variable(default: Any, takes: str, description: str, *, unset: str = "", sec
 
 _A_FILE: Final = "a path"
 _A_DIRECTORY: Final = "a directory"
+_DIRECTORIES: Final = "directories, separated by `:`, on Windows by `;`"
 _NAMES: Final = "names, separated by commas"
 
 
 class PlaceVariables(Variables):
-    """Where the bridge's own files are."""
+    """Where the bridge's own files are, and which Clines it reads."""
 
     state_dir: str | None = variable(
         None,
         _A_DIRECTORY,
         "Where the journal, the plugin's spool, the lock and local telemetry are.",
         unset="`cline-otel` in the platform's directory for state",
+    )
+    cline_dirs: Annotated[tuple[str, ...], NoDecode, parsed(values.paths)] = variable(
+        (),
+        _DIRECTORIES,
+        "Directories of further Clines, as `cline --config` names them, which are read too: their logs, settings and "
+        "copies of a remote config; `cline-otel install` puts the plugin into each.",
+    )
+    cline_data_dirs: Annotated[tuple[str, ...], NoDecode, parsed(values.paths)] = variable(
+        (),
+        _DIRECTORIES,
+        "Further data directories of Cline, as `cline --data-dir` names them, which are read too.",
     )
 
 
@@ -179,12 +192,20 @@ class ClineVariables(Variables):
     dir: str | None = variable(
         None, _A_DIRECTORY, "Cline's own directory, in which the plugin is installed.", unset="`~/.cline`"
     )
-    log_path: str | None = variable(None, _A_FILE, "Cline's log.", unset="`data/logs/cline.log` in Cline's directory")
     data_dir: str | None = variable(
         None,
         _A_DIRECTORY,
-        "Where Cline keeps its settings, in which its own opt-outs and copies of a remote config are looked for.",
-        unset="`data` in Cline's directory, which is looked at in any case",
+        "Where Cline keeps its data: logs, sessions, settings and copies of a remote config.",
+        unset="`data` in Cline's directory, in which settings and remote config are looked for in any case",
+    )
+    log_path: str | None = variable(
+        None, _A_FILE, "Cline's log.", unset="`logs/cline.log` and `logs/code.log` where Cline keeps its data"
+    )
+    session_data_dir: str | None = variable(
+        None, _A_DIRECTORY, "Where Cline keeps its sessions.", unset="`sessions` where Cline keeps its data"
+    )
+    db_data_dir: str | None = variable(
+        None, _A_DIRECTORY, "Where Cline keeps its databases.", unset="`db` where Cline keeps its data"
     )
     global_settings_path: str | None = variable(
         None,
@@ -192,11 +213,31 @@ class ClineVariables(Variables):
         "A file with Cline's settings, in which its own opt-out is looked for too.",
         unset="`settings/global-settings.json` where Cline keeps its data",
     )
+    plugin_import_timeout_ms: str | None = variable(
+        None,
+        "milliseconds",
+        "How long Cline waits for the plugin to load, and then goes on without it.",
+        unset="`4000`; in a command of `cline-otel exec` `60000`",
+    )
     hub_discovery_path: str | None = variable(
         None,
         _A_FILE,
         "The file in which Cline's hub says that it runs; `cline-otel install` reports a hub.",
         unset="`locks/hub/production.json` where Cline keeps its data",
+    )
+
+
+class EditorVariables(Variables):
+    """Where editors keep what the Cline extension stores."""
+
+    appdata: str | None = variable(
+        None, _A_DIRECTORY, "Where editors keep their data on Windows.", unset="`AppData/Roaming` in the home directory"
+    )
+    xdg_config_home: str | None = variable(
+        None, _A_DIRECTORY, "Where editors keep their data on Linux.", unset="`.config` in the home directory"
+    )
+    xdg_data_home: str | None = variable(
+        None, _A_DIRECTORY, "Where code-server keeps its data.", unset="`.local/share` in the home directory"
     )
 
 
@@ -294,6 +335,27 @@ class OtlpVariables(Variables):
     )
 
 
+class CommandVariables(Variables):
+    """What `cline-otel exec` and the commands that it runs depend on."""
+
+    trace_url: Annotated[str | None, parsed(values.trace_url)] = variable(
+        None,
+        "a URL with `{trace_id}`",
+        "Where a trace is to be seen: `cline-otel exec` prints that link and writes it into the step summary.",
+    )
+    traceparent_as: str | None = variable(
+        None,
+        "`parent`, `link`, `none`",
+        "What the span in `TRACEPARENT` is to a prompt's root span: its parent, one that it has a link to, or nothing.",
+        unset="`link`; in a command of `cline-otel exec` `parent`",
+    )
+    exec_id: str | None = variable(
+        None,
+        "set by `cline-otel exec`",
+        "Marks the processes that a command has started, so that of Cline's hubs only its own is ended.",
+    )
+
+
 class OtherVariables(Variables):
     """Variables that others have defined, and that are read where they matter or by the libraries."""
 
@@ -301,6 +363,14 @@ class OtherVariables(Variables):
         None,
         "anything but `0` and `false`",
         "Switches telemetry off: nothing is read, stored or sent (consoledonottrack.com).",
+    )
+    traceparent: str | None = variable(
+        None,
+        "as W3C Trace Context has it",
+        "The span in which Cline was started, a pipeline's for example; the plugin records it.",
+    )
+    github_step_summary: str | None = variable(
+        None, "a file, set by GitHub Actions", "Where `cline-otel exec` appends its step summary, as Markdown."
     )
     http_proxy: str | None = variable(
         None, "a URL", "The proxy for `http` endpoints of OTLP over HTTP; gRPC reads `grpc_proxy` too.", secret=True
