@@ -22,7 +22,13 @@
 
 /**
  * @typedef {Foreign<{ type?: unknown, text?: unknown, toolCallId?: unknown }>} MessagePart
- * @typedef {Foreign<{ role?: unknown, content?: unknown, createdAt?: unknown }>} Message
+ * @typedef {Foreign<{
+ *   id?: unknown,
+ *   role?: unknown,
+ *   content?: unknown,
+ *   createdAt?: unknown,
+ *   metadata?: Foreign<{ userRunSpan?: unknown }>,
+ * }>} Message
  *   `content` is a text or a list of parts.
  */
 
@@ -64,6 +70,7 @@
  * @typedef {Foreign<{
  *   snapshot?: Snapshot,
  *   assistantMessage?: Foreign<{
+ *     id?: unknown,
  *     metrics?: RunUsage & Foreign<{ cost?: unknown }>,
  *     modelInfo?: Foreign<{ id?: unknown, provider?: unknown }>,
  *     content?: unknown,

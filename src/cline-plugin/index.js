@@ -89,5 +89,6 @@ export { createState } from "./mapping/state.js";
 export { createConsent } from "./rim/consent.js";
 export { watchPseudonyms } from "./rim/pseudonyms_file.js";
 export { createSpool } from "./rim/spool.js";
+export { remoteSpan } from "./rim/trace_context.js";
 export { plugin };
 export default plugin;

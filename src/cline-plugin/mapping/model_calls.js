@@ -99,6 +99,7 @@ export function onAfterModel(state, context, nowMs) {
       attempt: model && model.attempt > 1 ? model.attempt : undefined,
       started_at_ms: model?.startedAtMs,
       first_chunk_at_ms: model?.firstChunkAtMs,
+      message_id: chosen(message?.id),
       finish_reason: wordOrOther(context?.finishReason),
       response_id: chosen(context?.requestId),
       provider: providerOrOther(message?.modelInfo?.provider),

@@ -13,9 +13,10 @@ import { publicModelName } from "./model_names.js";
 // Ids that a machine made up. Any other is a name.
 const GENERATED_ID = anyOf(
   "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?",
-  "run_[A-Za-z0-9_-]{8}",
+  "(?:run|msg)_[A-Za-z0-9_-]{8}",
+  "msg_[a-z0-9]{8}_[a-z0-9]{1,5}", // prompts in editors
   "[0-9A-HJKMNP-TV-Z]{26}", // ULID
-  "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID
+  "(?:error_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID, also of what stands for an answer that failed
   "[0-9a-f]{32}", // a UUID without dashes, or a pseudonym
 );
 const ONE_PROVIDER_ID =
@@ -153,7 +154,7 @@ export function createPseudonyms(content) {
 }
 
 /**
- * An id of those that who serves models makes, of calls and answers.
+ * An id of those that who serves models makes, of calls and answers, and of the messages that hold them.
  *
  * @type {PublishName}
  */
@@ -180,6 +181,8 @@ const PUBLISHED_NAMES = new Map(
     ["parent_call_id", providerId],
     ["call_id", providerId],
     ["response_id", providerId],
+    ["prompt_id", providerId],
+    ["message_id", providerId],
     ["tool_name", (pseudonyms, name) => pseudonyms.tool(name)],
     ["mcp_server", (pseudonyms, name) => pseudonyms.server(name)],
     ["client_name", (pseudonyms, name) => pseudonyms.client(name)],

@@ -6,7 +6,7 @@ import { amount, chosen, integer, OTHER, runStatus, word } from "./gates.js";
 import { errorText } from "./outcome.js";
 import { record } from "./record.js";
 import { runKey, runOf, sessionOf } from "./state.js";
-import { claimTask, forgetTask, modeOf, promptTexts } from "./tasks.js";
+import { claimTask, forgetTask, modeOf, promptOf, promptTexts } from "./tasks.js";
 
 /** @import { RunEndedContext, RunStartedContext } from "../hook_contexts.js" */
 /** @import { SpoolRecord } from "./record.js" */
@@ -46,6 +46,8 @@ export function onRunStarted(state, context, nowMs) {
       parent_call_id: task?.call.callId,
       agent_kind: kind,
       mode: modeOf(texts),
+      prompt_id: chosen(promptOf(snapshot?.messages)?.id),
+      ...(kind === "root" ? state.remoteSpan : undefined),
     }),
   ];
 }

@@ -54,15 +54,26 @@ import { chosen } from "./gates.js";
  * @property {Task[]} tasks
  * @property {number} taskCharacters of all tasks together
  * @property {number} errors how many hook calls could not be mapped
+ * @property {Readonly<Record<string, FieldValue>> | undefined} remoteSpan what a root run says of the span in which Cline
+ *   was started
  */
 
 /**
  * What one hook leaves for a later one.
  *
+ * @param {Readonly<Record<string, FieldValue>>} [remote]
  * @returns {State}
  */
-export function createState() {
-  return { sessions: new Map(), agents: new Map(), runs: new Map(), tasks: [], taskCharacters: 0, errors: 0 };
+export function createState(remote) {
+  return {
+    sessions: new Map(),
+    agents: new Map(),
+    runs: new Map(),
+    tasks: [],
+    taskCharacters: 0,
+    errors: 0,
+    remoteSpan: remote,
+  };
 }
 
 /**

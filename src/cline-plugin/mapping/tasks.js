@@ -22,6 +22,17 @@ function textsOf(message) {
 }
 
 /**
+ * The message that began a run: the newest of the user's that Cline did not insert by itself.
+ *
+ * @param {unknown} given a snapshot's messages
+ */
+export function promptOf(given) {
+  /** @type {readonly Message[]} */
+  const messages = Array.isArray(given) ? given : [];
+  return messages.findLast((message) => message?.role === "user" && message?.metadata?.userRunSpan !== 0);
+}
+
+/**
  * The texts of the newest user message, and of the first one while no model has answered yet.
  *
  * @param {unknown} given a snapshot's messages

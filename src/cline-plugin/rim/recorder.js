@@ -7,6 +7,7 @@ import { createState } from "../mapping/state.js";
 import { createConsent } from "./consent.js";
 import { watchPseudonyms } from "./pseudonyms_file.js";
 import { createSpool } from "./spool.js";
+import { remoteSpan } from "./trace_context.js";
 
 /**
  * @typedef {object} Recorder
@@ -29,7 +30,7 @@ export function createRecorder({ directory, offFile, pseudonymsFile, clineDirect
   const monotonicMs = () => performance.now();
   const pseudonyms = createPseudonyms();
   const renewPseudonyms = watchPseudonyms(pseudonymsFile, pseudonyms, monotonicMs);
-  const mapping = createMapping(createState(), pseudonyms);
+  const mapping = createMapping(createState(remoteSpan(environment)), pseudonyms);
   const spool = createSpool({
     directory,
     pid: process.pid,

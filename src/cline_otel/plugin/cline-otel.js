@@ -313,15 +313,26 @@ function take(map, key, accepts = () => true) {
  * @property {Task[]} tasks
  * @property {number} taskCharacters of all tasks together
  * @property {number} errors how many hook calls could not be mapped
+ * @property {Readonly<Record<string, FieldValue>> | undefined} remoteSpan what a root run says of the span in which Cline
+ *   was started
  */
 
 /**
  * What one hook leaves for a later one.
  *
+ * @param {Readonly<Record<string, FieldValue>>} [remote]
  * @returns {State}
  */
-function createState() {
-  return { sessions: new Map(), agents: new Map(), runs: new Map(), tasks: [], taskCharacters: 0, errors: 0 };
+function createState(remote) {
+  return {
+    sessions: new Map(),
+    agents: new Map(),
+    runs: new Map(),
+    tasks: [],
+    taskCharacters: 0,
+    errors: 0,
+    remoteSpan: remote,
+  };
 }
 
 /**
@@ -524,6 +535,7 @@ function onAfterModel(state, context, nowMs) {
       attempt: model && model.attempt > 1 ? model.attempt : undefined,
       started_at_ms: model?.startedAtMs,
       first_chunk_at_ms: model?.firstChunkAtMs,
+      message_id: chosen(message?.id),
       finish_reason: wordOrOther(context?.finishReason),
       response_id: chosen(context?.requestId),
       provider: providerOrOther(message?.modelInfo?.provider),
@@ -701,9 +713,10 @@ function publicModelName(value) {
 // Ids that a machine made up. Any other is a name.
 const GENERATED_ID = anyOf(
   "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?",
-  "run_[A-Za-z0-9_-]{8}",
+  "(?:run|msg)_[A-Za-z0-9_-]{8}",
+  "msg_[a-z0-9]{8}_[a-z0-9]{1,5}", // prompts in editors
   "[0-9A-HJKMNP-TV-Z]{26}", // ULID
-  "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID
+  "(?:error_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID, also of what stands for an answer that failed
   "[0-9a-f]{32}", // a UUID without dashes, or a pseudonym
 );
 const ONE_PROVIDER_ID =
@@ -841,7 +854,7 @@ function createPseudonyms(content) {
 }
 
 /**
- * An id of those that who serves models makes, of calls and answers.
+ * An id of those that who serves models makes, of calls and answers, and of the messages that hold them.
  *
  * @type {PublishName}
  */
@@ -868,6 +881,8 @@ const PUBLISHED_NAMES = new Map(
     ["parent_call_id", providerId],
     ["call_id", providerId],
     ["response_id", providerId],
+    ["prompt_id", providerId],
+    ["message_id", providerId],
     ["tool_name", (pseudonyms, name) => pseudonyms.tool(name)],
     ["mcp_server", (pseudonyms, name) => pseudonyms.server(name)],
     ["client_name", (pseudonyms, name) => pseudonyms.client(name)],
@@ -1027,6 +1042,17 @@ function textsOf(message) {
 }
 
 /**
+ * The message that began a run: the newest of the user's that Cline did not insert by itself.
+ *
+ * @param {unknown} given a snapshot's messages
+ */
+function promptOf(given) {
+  /** @type {readonly Message[]} */
+  const messages = Array.isArray(given) ? given : [];
+  return messages.findLast((message) => message?.role === "user" && message?.metadata?.userRunSpan !== 0);
+}
+
+/**
  * The texts of the newest user message, and of the first one while no model has answered yet.
  *
  * @param {unknown} given a snapshot's messages
@@ -1148,6 +1174,8 @@ function onRunStarted(state, context, nowMs) {
       parent_call_id: task?.call.callId,
       agent_kind: kind,
       mode: modeOf(texts),
+      prompt_id: chosen(promptOf(snapshot?.messages)?.id),
+      ...(kind === "root" ? state.remoteSpan : undefined),
     }),
   ];
 }
@@ -2327,6 +2355,37 @@ function createSpool({ directory, pid, startMs, refused, claims, nowMs, monotoni
   };
 }
 
+// The span of somebody else in which Cline was started: a pipeline's, for example. From the environment alone.
+
+// W3C Trace Context, level 2: version, trace id, parent id, flags; later versions may append more.
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const SAMPLED = 1;
+
+/**
+ * @typedef {{ remote_trace_id: string, remote_span_id: string, remote_relation: "child" | "link" }} RemoteSpan
+ */
+
+/**
+ * What a root run says of that span: that it is its child, if that is asked for and the span is one that is kept, else
+ * that it has a link to it.
+ *
+ * @param {NodeJS.ProcessEnv} environment
+ * @returns {RemoteSpan | undefined}
+ */
+function remoteSpan(environment) {
+  const [, traceId, spanId, flags, more] = TRACEPARENT.exec(environment.TRACEPARENT ?? "") ?? [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
+  if (more !== undefined && environment.TRACEPARENT?.startsWith("00")) return undefined;
+  const relation = environment.CLINE_OTEL_TRACEPARENT_AS;
+  if (relation === "none") return undefined;
+  const isKept = (Number.parseInt(flags, 16) & SAMPLED) === SAMPLED;
+  return {
+    remote_trace_id: traceId,
+    remote_span_id: spanId,
+    remote_relation: relation === "parent" && isKept ? "child" : "link",
+  };
+}
+
 // A recorder: hooks' contexts in, spool lines out, for one process.
 
 
@@ -2351,7 +2410,7 @@ function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, en
   const monotonicMs = () => performance.now();
   const pseudonyms = createPseudonyms();
   const renewPseudonyms = watchPseudonyms(pseudonymsFile, pseudonyms, monotonicMs);
-  const mapping = createMapping(createState(), pseudonyms);
+  const mapping = createMapping(createState(remoteSpan(environment)), pseudonyms);
   const spool = createSpool({
     directory,
     pid: process.pid,
@@ -2457,4 +2516,4 @@ const plugin = {
   },
 };
 
-export { LIMITS, PATTERNS, SPOOL_VERSION, createConsent, createMapping, createPseudonyms, createSpool, createState, plugin as default, plugin, watchPseudonyms };
+export { LIMITS, PATTERNS, SPOOL_VERSION, createConsent, createMapping, createPseudonyms, createSpool, createState, plugin as default, plugin, remoteSpan, watchPseudonyms };

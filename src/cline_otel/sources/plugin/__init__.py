@@ -25,12 +25,12 @@ class PluginSource(Source):
     recordings = "a spool file"
 
     def decode(self, payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterable[Event]:
-        from cline_otel.sources.plugin.decode import decode
+        from cline_otel.sources.records.decode import decode
 
         return decode(payload, catalogue, diagnostics)
 
     def explode(self, payload: Payload) -> Iterator[UpstreamRecord]:
-        from cline_otel.sources.plugin.decode import explode
+        from cline_otel.sources.records.decode import explode
 
         return explode(payload)
 
@@ -46,8 +46,8 @@ class PluginSource(Source):
     def recordings_in(self, folder: Path) -> Iterable[Path]:
         return sorted((folder / SPOOL_DIRECTORY_NAME).glob("*.jsonl"))
 
-    def where(self, places: Places) -> str:
-        return str(places.state_directory / SPOOL_DIRECTORY_NAME)
+    def where(self, places: Places) -> tuple[str, ...]:
+        return (str(places.state_directory / SPOOL_DIRECTORY_NAME),)
 
     def inputs(self, places: Places) -> tuple[Input, ...]:
         from cline_otel.sources.plugin.spool import SpoolReader

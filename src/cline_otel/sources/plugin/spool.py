@@ -23,7 +23,7 @@ from cline_otel.private_files import private_directory
 from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
 from cline_otel.sources.files.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
 from cline_otel.sources.interface import UndeletableFile
-from cline_otel.sources.plugin.decode import EXIT
+from cline_otel.sources.records.decode import EXIT
 
 KEY_PREFIX = "spool/"
 SILENT_AFTER_NS = 24 * 3600 * 10**9

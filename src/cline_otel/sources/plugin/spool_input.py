@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from cline_otel.sources.files.lines import unread_lines
 from cline_otel.sources.files.tailing import Position, decode_position, encode_position
 from cline_otel.sources.interface import Finished, Input, Payload, Reading, UndeletableFile, Unread
-from cline_otel.sources.plugin.decode import reported_at_ns
 from cline_otel.sources.plugin.spool import KEY_PREFIX, SpoolFile, SpoolReader, parse_name
+from cline_otel.sources.records.decode import reported_at_ns
 
 
 class SpoolInput(Input):

@@ -1,4 +1,4 @@
-"""The Cline plugin's spool: JSON lines with ``event``, ``time_unix_ms`` and flat fields (docs/spool-format.md)."""
+"""Record lines to events (docs/spool-format.md says what the plugin's hold)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXIT: Final = "process.exited"
 
 
 def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterator[Event]:
-    """Events of one process's lines, in order; its end, where it is known to be gone, as if it had written that."""
+    """Events of one writer's lines, in order; its end, where it is known to be gone, as if it had written that."""
     source = payload.source
     find = catalogue.sources[source].vocabulary.find
     for raw in payload.parts:
