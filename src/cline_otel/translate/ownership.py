@@ -2,9 +2,9 @@
 
 Several sources report the same run, at different times; spans once emitted cannot be taken back. So each
 root run has one owner, decided before its first output and never revised: the source that claims sessions
-(the plugin), if it speaks or has claimed this one; else whichever source spoke first, after waiting a
-little for the plugin. Until then its events are buffered. What another source reports of an owned run is
-superseded and counted, unless it is a log event that the owner cannot know (docs/adr/0003).
+(the plugin), if it speaks or has claimed this one; else the one of highest rank of those that spoke while
+there was a little wait for the plugin. Until then its events are buffered. What another source reports of an
+owned run is superseded and counted, unless it is a log event that the owner cannot know (docs/adr/0003).
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import Final
 
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import BufferedEvent, RunClaimed
-from cline_otel.translate.state import Run, State
+from cline_otel.translate.prompts import Prompts
+from cline_otel.translate.state import Run, Session, State
 
 CLAIM_WAIT_NS: Final = 2_000_000_000
 """How long a weaker source waits for the plugin; it claims 166 to 437 ms before a run starts (captures)."""
 
 CLAIMED_WAIT_NS: Final = 60_000_000_000
-"""How long it waits where the plugin has claimed the session: should its spool be full, it never speaks."""
+"""How long it waits where the plugin has claimed the session: should its spool be full, it never speaks; or where
+Cline's files will tell of it, which hold a prompt only after the model's first answer (measured)."""
 
 
 class Ownership:
@@ -29,6 +31,7 @@ class Ownership:
     Args:
         state: the translator's memory.
         catalogue: what each source can do.
+        prompts: which runs are one.
         deliver: takes each event that was buffered, once its run has an owner.
         claim_wait_ns: how long a weaker source waits.
     """
@@ -37,11 +40,13 @@ class Ownership:
         self,
         state: State,
         catalogue: Catalogue,
+        prompts: Prompts,
         deliver: Callable[[Run, BufferedEvent], None],
         claim_wait_ns: int = CLAIM_WAIT_NS,
     ) -> None:
         self._state = state
         self._sources = catalogue.sources
+        self._prompts = prompts
         self._deliver = deliver
         self._claim_wait_ns = claim_wait_ns
 
@@ -60,35 +65,51 @@ class Ownership:
 
     def decide(self, root: Run, owner: str) -> None:
         """The run is the owner's; what was buffered is delivered."""
-        root.owner = owner
         buffered, root.buffered = root.buffered, []
         self._state.awaiting_owner.discard(root.key)
         self._state.touch_run(root)
+        owned = self._prompts.settle(root, owner)
+        owned.owner = owner
+        self._state.touch_run(owned)
         for event in buffered:
-            self._deliver(root, event)
+            self._deliver(owned, event)
 
     def decide_waiting(self, now_ns: int) -> None:
         """Decides for the runs whose sources have waited long enough."""
-        for key in sorted(self._state.awaiting_owner):
-            root = self._state.runs[key]
+        for root in self._waiting():
             if root.buffered_since_ns is None:
                 root.buffered_since_ns = now_ns
                 self._state.touch_run(root)
             if now_ns - root.buffered_since_ns >= self._wait_ns(root):
-                self.decide(root, root.buffered[0].source)
+                self._decide_among(root)
 
     def decide_all(self) -> None:
-        """Every run that waits is the first's that spoke of it."""
-        for key in sorted(self._state.awaiting_owner):
-            root = self._state.runs[key]
-            self.decide(root, root.buffered[0].source)
+        """Every run that waits is that source's which knows most of those that spoke of it."""
+        for root in self._waiting():
+            self._decide_among(root)
+
+    def _waiting(self) -> list[Run]:
+        """The runs without an owner, as they began: what one says may depend on the one before it."""
+        runs = (self._state.runs[key] for key in self._state.awaiting_owner)
+        return sorted(runs, key=lambda run: (run.buffered[0].occurred_at_ns, run.key))
+
+    def _decide_among(self, root: Run) -> None:
+        """The run is that source's which knows most of those that spoke of it."""
+        self.decide(root, max((event.source for event in root.buffered), key=lambda name: self._sources[name].rank))
 
     def _wait_ns(self, root: Run) -> int:
         session_id = root.buffered[0].session_id or self._state.agent(root.agent_id).session_id
         session = self._state.sessions.get(session_id)
-        if session is not None and session.claimed_by:
+        if session is not None and (session.claimed_by or self._is_told_later(root, session)):
             return max(self._claim_wait_ns, CLAIMED_WAIT_NS)
         return self._claim_wait_ns
+
+    def _is_told_later(self, root: Run, session: Session) -> bool:
+        """Whether a source that knows more than those that spoke will speak of the session's runs."""
+        announced = self._sources.get(session.announced_by)
+        return announced is not None and all(
+            self._sources[event.source].rank < announced.rank for event in root.buffered
+        )
 
     def _buffer(self, root: Run, event: BufferedEvent) -> None:
         if not root.buffered:

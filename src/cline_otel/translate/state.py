@@ -1,7 +1,8 @@
 """All that the translator remembers between events: plain, serialisable, keyed by upstream ids.
 
 Every change is marked with ``touch``, so that a batch writes only what it changed. Keys of the stored
-form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION``, ``log_event/...`` and ``seen/NUMBER``; ids are
+form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION``, ``prompt/SESSION/NUMBER``, ``log_event/...``
+and ``seen/NUMBER``; ids are
 identifiers without a slash (catalogue pattern ``identifier``).
 """
 
@@ -101,9 +102,12 @@ class Run(msgspec.Struct, array_like=True):
     ``buffered`` are the events that wait until the run has an owner. ``prompt_...`` counts on the root run only: all
     calls for its prompt, those of subagents and teammates among them; ``prompt_cost_usd`` is None while none of them
     has a known cost, and ``has_known_cost`` says whether one of the run's own has: a free one costs 0.
+    ``joined_in`` is the session in which the run was joined with those of its prompt, empty before that.
     ``agent_number`` is that of the agent. ``active`` are calls that are over, from and to, while others beside them
     are not; ``active_ns`` is active time up to ``active_until_ns`` that is not measured yet. ``tools_requested`` is
-    how many tools the last answer asked for, by iteration.
+    how many tools the last answer asked for, by iteration. ``remote_trace_id`` is the trace of somebody else, in which
+    the run's spans are, empty for one of our own; ``remote_link`` is the span of somebody else that it has a link to.
+    ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own.
     """
 
     agent_id: str
@@ -146,6 +150,15 @@ class Run(msgspec.Struct, array_like=True):
     active_until_ns: int = 0
     active_ns: int = 0
     tools_requested: dict[int, int] = msgspec.field(default_factory=dict)
+    joined_in: str = ""
+    remote_trace_id: bytes = b""
+    remote_link: tuple[bytes, bytes] | None = None
+    previous_trace_id: bytes = b""
+
+    @property
+    def trace_id(self) -> bytes:
+        """16 bytes."""
+        return self.remote_trace_id or ids.trace_id(*self.root)
 
     @property
     def key(self) -> RunKey:
@@ -157,9 +170,19 @@ class Run(msgspec.Struct, array_like=True):
         """Whether this is the run that the user's prompt started."""
         return self.root == (self.agent_id, self.run_id)
 
-    def count_model_call(self, values: Mapping[str, AttributeValue], unpriced_tokens: int) -> None:
-        """A model call for the prompt of this root run, with its usage and cost."""
-        self.prompt_model_call_count += 1
+    @property
+    def is_of_another(self) -> bool:
+        """Whether it is a prompt's run under another key than that which stands for the prompt."""
+        return bool(self.joined_in) and not self.is_root
+
+    @property
+    def is_whole_task(self) -> bool:
+        """Whether it is a task that is told as a whole, without its calls (``tasks``)."""
+        return self.agent_id == self.run_id
+
+    def count_usage(self, values: Mapping[str, AttributeValue], unpriced_tokens: int, calls: int) -> None:
+        """So many model calls for the prompt of this root run, with their usage and cost."""
+        self.prompt_model_call_count += 0 if self.is_whole_task else calls
         self.prompt_input_tokens += number(values.get("gen_ai.usage.input_tokens"))
         self.prompt_output_tokens += number(values.get("gen_ai.usage.output_tokens"))
         self.prompt_unpriced_tokens += unpriced_tokens
@@ -193,6 +216,7 @@ class Session(msgspec.Struct, array_like=True):
 
     ``lost`` stands for a stored session that could not be read: it keeps the ids of further log records apart from
     those of before, which counted the same, and says that runs went before. Empty where nothing was lost.
+    ``announced_by`` is the source that will tell its runs some time after they began, empty if none is known to.
     ``agent_numbers`` has the last number that an agent of each name got. ``is_counted`` is whether ``cline.sessions``
     has it; one that had runs before that metric was is not counted again.
     """
@@ -207,11 +231,32 @@ class Session(msgspec.Struct, array_like=True):
     lost: str = ""
     agent_numbers: dict[str, int] = msgspec.field(default_factory=dict)
     is_counted: bool = False
+    announced_by: str = ""
 
     @property
     def is_new(self) -> bool:
         """Whether ``cline.sessions`` has yet to count it."""
         return not self.is_counted and self.last_root is None and not self.lost
+
+
+class Prompt(msgspec.Struct, array_like=True):
+    """A prompt of a session: its runs as sources name them, by Cline's agent and run, or by session and message.
+
+    ``number`` is its place among those of the session that were heard of; ``started_at_ns`` is when it began, as it was
+    reported first, nanoseconds since the Unix epoch; ``owner`` is empty until it is known.
+    """
+
+    session_id: str
+    number: int
+    started_at_ns: int
+    message_id: str = ""
+    owner: str = ""
+    run: RunKey | None = None
+    run_by_ids: RunKey | None = None
+
+    def key(self, *, by_ids: bool) -> RunKey | None:
+        """The run as such sources name it; None if none has reported it."""
+        return self.run_by_ids if by_ids else self.run
 
 
 class Observation(msgspec.Struct, array_like=True):
@@ -225,6 +270,7 @@ class Observation(msgspec.Struct, array_like=True):
 RUN: Final = Format("run", Run, migrations.run_1_to_2)
 AGENT: Final = Format("agent", Agent, unchanged)
 SESSION: Final = Format("session", Session, migrations.session_1_to_2)
+PROMPT: Final = Format("prompt", Prompt, unchanged)
 OBSERVATIONS: Final = Format("observations", list[Observation], unchanged)
 
 
@@ -243,11 +289,13 @@ class State:
         self.agents: dict[str, Agent] = {}
         self.sessions: dict[str, Session] = {}
         self.observations: dict[str, list[Observation]] = {}
+        self.prompts: dict[str, list[Prompt]] = {}
         self.seen = SeenEvents()
         self.open_runs: set[RunKey] = set()
         self.awaiting_owner: set[RunKey] = set()
         self.unreadable: dict[str, int] = {}
         self._changed: set[tuple[str, str | RunKey]] = set()
+        self._changed_prompts: dict[str, Prompt] = {}
         self._unreadable_keys: set[str] = set()
 
     def open_root(self, run: Run) -> Run | None:
@@ -265,6 +313,10 @@ class State:
     def touch(self, kind: str, key: str) -> None:
         """Marks an ``agent``, ``session`` or ``log_event`` for the next save."""
         self._changed.add((kind, key))
+
+    def touch_prompt(self, prompt: Prompt) -> None:
+        """Marks a prompt for the next save."""
+        self._changed_prompts[f"prompt/{prompt.session_id}/{prompt.number}"] = prompt
 
     def agent(self, agent_id: str) -> Agent:
         """The agent, made on first mention."""
@@ -295,7 +347,9 @@ class State:
                 saved[f"session/{key}"] = _stored(SESSION, self.sessions.get(key))
             else:
                 saved[f"log_event/{key}"] = _stored(OBSERVATIONS, self.observations.get(key))
+        saved |= {key: PROMPT.encode(prompt) for key, prompt in self._changed_prompts.items()}
         self._changed.clear()
+        self._changed_prompts.clear()
         self._unreadable_keys.clear()
         return saved
 
@@ -329,6 +383,9 @@ class State:
             self.sessions[key] = SESSION.decode(value)
         elif kind == "log_event":
             self.observations[key] = OBSERVATIONS.decode(value)
+        elif kind == "prompt":
+            prompt = PROMPT.decode(value)
+            self.prompts.setdefault(prompt.session_id, []).append(prompt)
         elif kind == "seen":
             self.seen.restore_row(key, value)
 

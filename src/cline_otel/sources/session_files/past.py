@@ -1,0 +1,150 @@
+"""Sessions that are past, as import takes them: what is known of each without reading it, and then all of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cline_otel.operating_system.process_interface import Processes
+from cline_otel.sources.conversations.messages import amount, table
+from cline_otel.sources.conversations.past import PastRecords
+from cline_otel.sources.conversations.told import Told, decode_told, encode_told
+from cline_otel.sources.interface import PastReading, PastSession
+from cline_otel.sources.session_files.input import TORN_FOR_NS, SessionFilesInput, SessionFolder
+from cline_otel.sources.session_files.session import (
+    MESSAGES,
+    Manifest,
+    instant_ms,
+    read_manifest,
+    read_session,
+    surface_of,
+)
+
+_BEGAN: Final = re.compile(r"(\d{13})_")
+"""Cline names a session by when it began."""
+
+
+def past_sessions(
+    source: str, directories: Iterable[Path], processes: Processes, path: Path | None
+) -> Iterator[PastSession]:
+    """The sessions of Cline's own directories, or what a path names: such a directory, one with ``sessions`` in it, or
+    a session's folder. What lies elsewhere than in Cline's own is a copy, and nobody works on it.
+    """
+    own = list(directories)
+    if path is None:
+        for directory in own:
+            yield from _in_directory(SessionFilesInput(source, directory, processes), is_copy=False)
+        return
+    if any(path.glob(f"*{MESSAGES}")):
+        within = SessionFilesInput(source, path.absolute().parent, processes)
+        yield from _in_folders(within, [path], is_copy=path.absolute().parent not in own)
+        return
+    for directory in (path, path / "sessions"):
+        within = SessionFilesInput(source, directory.absolute(), processes)
+        yield from _in_directory(within, is_copy=directory.absolute() not in own)
+
+
+def _in_directory(within: SessionFilesInput, *, is_copy: bool) -> Iterator[PastSession]:
+    return _in_folders(within, within.folders(), is_copy=is_copy)
+
+
+def _in_folders(within: SessionFilesInput, folders: Iterable[Path], *, is_copy: bool) -> Iterator[PastSession]:
+    for folder in folders:
+        found = within.look(folder)
+        if found is not None:
+            yield PastSessionFolder(within, found, is_copy=is_copy)
+
+
+class PastSessionFolder(PastSession):
+    """A session's folder.
+
+    Args:
+        within: what reads the directory that it is in.
+        found: the folder.
+        is_copy: whether nobody works on it, whatever its manifest says.
+    """
+
+    def __init__(self, within: SessionFilesInput, found: SessionFolder, *, is_copy: bool) -> None:
+        self._within = within
+        self._found = found
+        self._is_copy = is_copy
+        name = found.folder.name
+        content = _content(found.folder / f"{name}.json")
+        manifest, given = read_manifest(content, name), _given(content)
+        self.source = within.source
+        self.key = found.key
+        self.signature = found.signature
+        self.surface = surface_of(manifest) or "other"
+        self.began_at_ns = _began_ms(given, found) * 1_000_000
+        self.ended_at_ns = max(_ended_ms(manifest, found) * 1_000_000, self.began_at_ns)
+        self.size_bytes = sum(map(_size_of, found.folder.glob(f"*{MESSAGES}")))
+        self.tokens, self.cost_usd = _usage(given)
+
+    def read(self, cursor: bytes | None) -> PastReading:
+        """What its files say; one that is being written is read another time."""
+        told = (decode_told(cursor) if cursor is not None else None) or Told()
+        is_over = self._is_copy or self._within.is_over(self._found)
+        session_id, status, records, torn = read_session(self._found.folder, is_over=is_over)
+        if torn and not self._is_copy and self._within.is_younger(self._found, TORN_FOR_NS):
+            return PastReading(session_id, (), lambda run_ids: iter(()), cursor)
+        past = PastRecords(records)
+        over = [record for record in records if past.is_over(record)]
+        goes_on = len(over) < len(records)
+        told = told.after(over, "" if goes_on else self.signature, status, is_over=is_over)
+        names = ", ".join(f"{name}{MESSAGES}" for name in torn)
+        problem = f"{self._found.folder}: {names} cannot be read to the end; what comes before is taken"
+        return PastReading(
+            session_id,
+            past.prompts,
+            partial(past.payloads, self.source, self.key),
+            encode_told(told) if over else cursor,
+            problem if torn else "",
+        )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _given(content: bytes) -> Mapping[str, object]:
+    try:
+        return table(msgspec.json.decode(content))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def _began_ms(given: Mapping[str, object], found: SessionFolder) -> int:
+    said = instant_ms(given.get("started_at"))
+    if said is not None:
+        return said
+    named = _BEGAN.match(found.folder.name)
+    return int(named[1]) if named is not None else found.changed_at_ns // 1_000_000
+
+
+def _ended_ms(manifest: Manifest, found: SessionFolder) -> int:
+    if manifest.is_over and manifest.ended_at_ms is not None:
+        return manifest.ended_at_ms
+    return found.changed_at_ns // 1_000_000
+
+
+def _usage(given: Mapping[str, object]) -> tuple[int | None, float | None]:
+    """Tokens and cost. Zero is what Cline writes when it does not know."""
+    metadata = table(given.get("metadata"))
+    usage = table(metadata.get("aggregateUsage")) or table(metadata.get("usage"))
+    tokens = int(amount(usage.get("inputTokens")) or 0) + int(amount(usage.get("outputTokens")) or 0)
+    return tokens or None, float(amount(usage.get("totalCost")) or 0.0) or None

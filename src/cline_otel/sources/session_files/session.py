@@ -1,0 +1,291 @@
+"""A session's folder, as records in the order of time: its manifest, and a file of messages for each agent.
+
+``<session>.json`` is the manifest, ``<session>.messages.json`` the root agent's conversation, every other
+``<agent>.messages.json`` that of a subagent or teammate. Cline rewrites them whole, and not atomically.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from cline_otel.sources.conversations.messages import (
+    Message,
+    TornFile,
+    messages_in,
+    milliseconds,
+    table,
+    word,
+)
+from cline_otel.sources.conversations.told import Record
+from cline_otel.sources.session_files.walk import Call, Fields, Walk, task_texts
+
+MESSAGES: Final = ".messages.json"
+_SUBAGENT: Final = "agent_"
+_HEAD_BYTES: Final = 4_096
+_SAID_SESSION: Final = re.compile(rb'"sessionId"\s{0,9}:\s{0,9}"([^"\\]{1,256})"')
+_ASKS_TEAMMATE: Final = "team_run_task"
+
+_OUTCOMES: Final = {"completed": "completed", "idle": "aborted", "cancelled": "aborted", "failed": "failed"}
+"""The outcome of a session's last run by the manifest's status, where the messages do not say one."""
+
+_CLIENTS: Final = {"cli": "cline-cli", "core": "cline-sdk", "vscode": "vscode"}
+_ORDER: Final = {"run.started": 0, "model_call.finished": 1, "run.finished": 3}
+_FIRST_VSCODE_VERSION: Final = 3
+"""The editors' core calls itself ``vscode`` wherever it runs; a lower version is that of another editor's plugin."""
+
+
+class Manifest(NamedTuple):
+    """What a session's manifest says.
+
+    Attributes:
+        session_id: the session.
+        status: ``running``, ``idle``, ``completed``, ``cancelled``, ``failed``; empty if it says none.
+        ended_at_ms: when it ended, ms since the Unix epoch; None while it has not.
+        pid: the process that it runs in; None if it does not say.
+        source: the kind of program that runs Cline.
+        version: that program's.
+    """
+
+    session_id: str
+    status: str = ""
+    ended_at_ms: int | None = None
+    pid: int | None = None
+    source: str = ""
+    version: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody works on the session now."""
+        return self.status in _OUTCOMES
+
+
+def read_manifest(content: bytes, session_id: str) -> Manifest:
+    """The manifest of a session; one that cannot be read says nothing."""
+    try:
+        given = table(msgspec.json.decode(content))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Manifest(session_id)
+    pid = given.get("pid")
+    return Manifest(
+        session_id,
+        word(given.get("status")),
+        instant_ms(given.get("ended_at")),
+        pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else None,
+        word(given.get("source")),
+        word(table(table(given.get("metadata")).get("sessionHistoryOrigin")).get("version")),
+    )
+
+
+def surface_of(manifest: Manifest) -> str:
+    """Where Cline was used; empty if that is not known."""
+    if manifest.source == "vscode" and _major(manifest.version) < _FIRST_VSCODE_VERSION:
+        return "jetbrains" if manifest.version else ""
+    return _CLIENTS.get(manifest.source, "")
+
+
+class SessionRecords(NamedTuple):
+    """What a session's files say.
+
+    Attributes:
+        session_id: the session.
+        status: the session's, as the manifest has it.
+        records: in the order of time, those that may still change left out.
+        torn: names of files that could be read in part only.
+    """
+
+    session_id: str
+    status: str
+    records: list[Record]
+    torn: tuple[str, ...]
+
+
+def read_session(folder: Path, *, is_over: bool) -> SessionRecords:
+    """Everything that a session's files say so far.
+
+    Args:
+        folder: the session's.
+        is_over: whether nothing more comes of what was begun. Else only an answer that asks for nothing more ends a
+            run, and that not before the manifest says that nobody works on the session: it is written by itself, and
+            may still be that of before the last prompt.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    session_id, files = conversations_of(folder)
+    try:
+        manifest = read_manifest((folder / f"{session_id}.json").read_bytes(), session_id)
+    except FileNotFoundError:
+        manifest = Manifest(session_id)
+    return _Session(manifest, files, is_over=is_over).read()
+
+
+def conversations_of(folder: Path) -> tuple[str, dict[str, Path]]:
+    """The session of a folder, and its conversations by agent, the root agent's by the session; no copies of them.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    sessions = {path: _session_in(path) for path in sorted(folder.glob(f"*{MESSAGES}"))}
+    session_id = next((said for path, said in sessions.items() if said == _stem(path)), folder.name)
+    return session_id, {
+        stem: path
+        for path, said in sessions.items()
+        if (stem := _stem(path)) == (said or stem) or said.endswith(f"__{stem}")
+    }
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(MESSAGES)
+
+
+def _session_in(path: Path) -> str:
+    """Whose conversation a file says it is: a session's, or ``SESSION__AGENT``; empty if it does not say."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES).partition(b'"messages"')[0]
+    found = _SAID_SESSION.search(head)
+    return found[1].decode("utf-8", "replace") if found is not None else ""
+
+
+class _Session:
+    def __init__(self, manifest: Manifest, files: dict[str, Path], *, is_over: bool) -> None:
+        self._manifest = manifest
+        self._files = files
+        self._is_over = is_over
+        self._walks: dict[str, Walk] = {}
+        self._runs: list[tuple[int, str]] = []
+        self._ended_calls: set[tuple[str, str, str]] = set()
+        self._made_by: dict[str, Call] = {}
+        self._torn: list[str] = []
+
+    def read(self) -> SessionRecords:
+        root_id = self._manifest.session_id
+        records: list[Record] = []
+        # Parents before those whom they start: an agent's first message is younger than the call that made it.
+        others = sorted(
+            (first_ms, name) for name in self._files if name != root_id and (first_ms := self._first_ms(name))
+        )
+        for name in [*([root_id] if root_id in self._files else []), *(name for _, name in others)]:
+            records += self._agent(name)
+        records += self._ends()
+        records.sort(key=lambda record: (record["time_unix_ms"], _ORDER.get(str(record["event"]), 2)))
+        return SessionRecords(root_id, self._manifest.status, records, tuple(self._torn))
+
+    def _first_ms(self, name: str) -> int | None:
+        for message in self._messages(name):
+            return milliseconds(message.get("ts"))
+        return None
+
+    def _messages(self, name: str) -> Iterator[Message]:
+        path = self._files.get(name)
+        if path is None:
+            return
+        with path.open("rb") as file:
+            try:
+                yield from messages_in(file)
+            except TornFile:
+                if name not in self._torn:
+                    self._torn.append(name)
+
+    def _agent(self, name: str) -> list[Record]:
+        agent_id = self._agent_id(name)
+        walk = Walk(self._manifest.session_id, agent_id, lambda message, at_ms: self._parent(name, message, at_ms))
+        self._walks[name] = walk
+        records = list(walk.records(self._messages(name)))
+        for record in records:
+            if record["event"] == "tool_call.finished":
+                self._ended_calls.add((agent_id, str(record["run_id"]), str(record["call_id"])))
+            elif record["event"] == "run.started" and name == self._manifest.session_id:
+                self._runs.append((int(record["time_unix_ms"]), str(record["run_id"])))
+        return records
+
+    def _agent_id(self, name: str) -> str:
+        """The id of an agent. A teammate's file is named as somebody called it, so its beginning stands for that."""
+        is_machines = name == self._manifest.session_id or name.startswith(_SUBAGENT)
+        return name if is_machines else f"teammate_{self._first_ms(name) or 0:013}"
+
+    def _parent(self, name: str, message: Message, at_ms: int) -> Fields:
+        """Who runs Cline, and whose work a run is part of: of the call with its prompt's text, else the root's."""
+        known: dict[str, str | None] = {
+            "client_name": surface_of(self._manifest) or None,
+            "client_version": self._manifest.version or None,
+        }
+        if name == self._manifest.session_id:
+            return {**known, "agent_kind": "root"}
+        known["agent_kind"] = "subagent" if name.startswith(_SUBAGENT) else "teammate"
+        call = self._claim(task_texts(message), name)
+        if call is None:
+            run_id = next((run_id for began_ms, run_id in reversed(self._runs) if began_ms <= at_ms), None)
+            return {**known, "parent_agent_id": self._manifest.session_id, "parent_run_id": run_id}
+        self._made_by[name] = call
+        return {
+            **known,
+            "parent_agent_id": call.agent_id,
+            "parent_run_id": call.run_id,
+            "parent_message_id": call.message_id,
+            "parent_call_id": call.call_id,
+        }
+
+    def _claim(self, texts: list[str], name: str) -> Call | None:
+        """The oldest call that waits for an agent with one of these texts, word for word."""
+        waiting = [
+            (calls[0].asked_at_ms, other, text)
+            for other, walk in self._walks.items()
+            if other != name
+            for text in texts
+            if (calls := walk.tasks.get(text))
+        ]
+        if not waiting:
+            return None
+        _, other, text = min(waiting)
+        calls = self._walks[other].tasks[text]
+        call = calls.pop(0)
+        if not calls:
+            del self._walks[other].tasks[text]
+        return call
+
+    def _ends(self) -> list[Record]:
+        """The ends of the runs that go on, as far as it is known that they do not."""
+        root_id = self._manifest.session_id
+        root = self._walks.get(root_id)
+        is_over = self._is_over or (self._manifest.is_over and root is not None and bool(root.status))
+        records: list[Record] = []
+        for name, walk in self._walks.items():
+            if name != root_id and walk.run_id and (is_over or self._is_answered_for(name)):
+                records += walk.end(walk.last_at_ms, walk.status or self._outcome())
+        if root is not None and root.run_id and is_over:
+            at_ms = max(walk.last_at_ms for walk in self._walks.values())
+            if not root.status and self._manifest.ended_at_ms is not None:
+                at_ms = max(at_ms, self._manifest.ended_at_ms)
+            records += root.end(at_ms, root.status or self._outcome())
+        return records
+
+    def _is_answered_for(self, name: str) -> bool:
+        """Whether the call that made an agent has its result: that of a teammate has it when the work begins."""
+        call = self._made_by.get(name)
+        if call is None or call.name == _ASKS_TEAMMATE:
+            return False
+        return (call.agent_id, call.run_id, call.call_id) in self._ended_calls
+
+    def _outcome(self) -> str:
+        return _OUTCOMES.get(self._manifest.status, "incomplete")
+
+
+def instant_ms(value: object) -> int | None:
+    """A time as the manifest writes it, ms since the Unix epoch; None for what is no such."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return int(datetime.fromisoformat(value).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _major(version: str) -> int:
+    head = version.partition(".")[0]
+    return int(head) if head.isascii() and head.isdigit() and len(head) < 6 else 0

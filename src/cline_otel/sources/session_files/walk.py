@@ -1,0 +1,281 @@
+"""One agent's conversation, as records: where its runs begin and end, its model calls, its tool calls.
+
+The rules are measured (docs/fidelity.md): a model call lasts from the message before its answer to the answer; a tool
+call from the answer that asked for it to its result, one after the other but for those that start an agent. Times that
+are inferred so are marked, in ``timing``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from cline_otel.sources.conversations.edits import change_of
+from cline_otel.sources.conversations.messages import (
+    Message,
+    amount,
+    blocks_of,
+    milliseconds,
+    table,
+    text_of,
+    word,
+)
+from cline_otel.sources.conversations.outcome import mcp_server_in, outcome_of, output_of
+from cline_otel.sources.conversations.told import Record
+
+Fields = Mapping[str, str | int | None]
+"""Fields of a record; what is None is left out."""
+
+INFERRED: Final = "inferred"
+
+_MODE: Final = re.compile(r'\s{0,20}<user_input mode="(act|plan|yolo)"')
+_WRAPPED: Final = re.compile(r"\s{0,20}<user_input [^>]{0,80}>")
+_END_OF_WRAPPED: Final = "</user_input>"
+_LONGEST_TASK: Final = 1_000_000
+"""Characters; a longer text starts no agent that is found again."""
+
+_STARTS_AGENTS: Final = frozenset({"spawn_agent", "team_run_task"})
+_RUN_BESIDE: Final = "spawn_agent"
+"""Calls of this tool run at the same time; all others one after the other (captures)."""
+
+_ENDS_RUN: Final = frozenset({"submit_and_exit", "attempt_completion"})
+"""Tools whose result is the end of a run, with no answer after it."""
+
+
+class Call(NamedTuple):
+    """A tool call, and where it stands."""
+
+    agent_id: str
+    run_id: str
+    message_id: str
+    call_id: str
+    name: str
+    iteration: int
+    ordinal: int
+    asked_at_ms: int
+    given: object
+
+
+class Walk:
+    """Goes through the messages of one agent's file.
+
+    Args:
+        session_id: the session.
+        agent_id: the agent; the root agent's, which no file says, is the session's id.
+        belongs_to: fields that say whose run a prompt's is, from the message that begins it.
+
+    Attributes:
+        run_id: the run that goes on: its prompt's message id; empty before the first.
+        last_at_ms: when the last message was written, ms since the Unix epoch.
+        is_answered: whether the run has come to an end by itself: a last answer that asks for no tool.
+        failed_at_ms: when the run failed, as Cline shows it to the user; None if it did not.
+        pending: records of the last answer, which may still be rewritten.
+        tasks: calls that start agents and whose agent was not found yet, by the text that they give it.
+    """
+
+    def __init__(self, session_id: str, agent_id: str, belongs_to: Callable[[Message, int], Fields]) -> None:
+        self.session_id = session_id
+        self.agent_id = agent_id
+        self._belongs_to = belongs_to
+        self.run_id = ""
+        self.last_at_ms = 0
+        self.is_answered = False
+        self.failed_at_ms: int | None = None
+        self.pending: list[Record] = []
+        self.tasks: dict[str, list[Call]] = {}
+        self._error_text = ""
+        self._iteration = 0
+        self._open: dict[str, Call] = {}
+        self._last_result_at_ms = 0
+
+    def records(self, messages: Iterable[Message]) -> Iterator[Record]:
+        """What the messages say, in their order, without the end of the last run."""
+        for message in messages:
+            at_ms = milliseconds(message.get("ts"))
+            role = message.get("role")
+            if at_ms is None or role not in ("user", "assistant"):
+                continue
+            confirmed, self.pending = self.pending, []
+            yield from confirmed
+            if role == "assistant":
+                self._answer(message, at_ms)
+            else:
+                yield from self._user(message, at_ms)
+            self.last_at_ms = max(self.last_at_ms, at_ms)
+
+    def end(self, at_ms: int, status: str) -> Iterator[Record]:
+        """The end of the run that goes on, if there is one; what was pending is so no more."""
+        yield from self.pending
+        self.pending = []
+        if self.run_id:
+            yield self._record("run.finished", at_ms, status=status, error_text=self._error_text or None)
+        self.run_id = ""
+        self._open = {}
+
+    @property
+    def status(self) -> str:
+        """How the run that goes on stands, as the messages alone say it; empty if they do not."""
+        if self.failed_at_ms is not None:
+            return "failed"
+        return "completed" if self.is_answered else ""
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def _user(self, message: Message, at_ms: int) -> Iterator[Record]:
+        blocks = blocks_of(message)
+        results = [block for block in blocks if block.get("type") == "tool_result"]
+        for block in results:
+            yield from self._result(block, at_ms)
+        if results or not any(text_of(block) for block in blocks):
+            return
+        metadata = table(message.get("metadata"))
+        if metadata.get("userRunSpan") == 0 or metadata.get("kind") == "compaction_summary":
+            return
+        yield from self.end(self.last_at_ms, self.status or "aborted")
+        yield from self._begin(message, at_ms, blocks)
+
+    def _begin(self, message: Message, at_ms: int, blocks: list[Mapping[str, object]]) -> Iterator[Record]:
+        self.run_id = word(message.get("id")) or str(at_ms)
+        self.is_answered, self.failed_at_ms, self._error_text = False, None, ""
+        self._iteration = 0
+        mode = next((found[1] for block in blocks if (found := _MODE.match(text_of(block)))), None)
+        yield self._record(
+            "run.started",
+            at_ms,
+            session_id=self.session_id,
+            prompt_id=self.run_id,
+            mode=mode,
+            **self._belongs_to(message, at_ms),
+            timing=INFERRED,
+        )
+
+    def _answer(self, message: Message, at_ms: int) -> None:
+        if not self.run_id:
+            return
+        self.is_answered = False
+        message_id = word(message.get("id")) or str(at_ms)
+        if table(message.get("metadata")).get("displayOnly") is True:
+            self.failed_at_ms = at_ms
+            self._error_text = text = "".join(text_of(block) for block in blocks_of(message))
+            self._iteration += 1
+            self.pending = [self._model_call(message, message_id, at_ms, error_text=text)]
+            return
+        self._iteration += 1
+        self._last_result_at_ms = at_ms
+        asked = [block for block in blocks_of(message) if block.get("type") == "tool_use"]
+        self.pending = [self._model_call(message, message_id, at_ms, tool_calls=len(asked))]
+        for ordinal, block in enumerate(asked):
+            call_id = word(block.get("id"))
+            call = Call(
+                self.agent_id,
+                self.run_id,
+                message_id,
+                call_id or str(ordinal),
+                word(block.get("name")),
+                self._iteration,
+                ordinal,
+                at_ms,
+                block.get("input"),
+            )
+            self._open[call.call_id] = call
+            self._remember_task(call)
+            self.pending.append(
+                self._record("tool_call.started", at_ms, **_fields_of(call), input_bytes=_size_of(call.given))
+            )
+        self.is_answered = not asked
+
+    def _model_call(self, message: Message, message_id: str, at_ms: int, **further: str | float | None) -> Record:
+        metrics, model = table(message.get("metrics")), table(message.get("modelInfo"))
+        usage = {
+            "input_tokens": amount(metrics.get("inputTokens")),
+            "output_tokens": amount(metrics.get("outputTokens")),
+            "cache_read_tokens": amount(metrics.get("cacheReadTokens")),
+            "cache_write_tokens": amount(metrics.get("cacheWriteTokens")),
+            "cost_usd": amount(metrics.get("cost")),
+        }
+        # Zero usage is what Cline writes when it does not know.
+        known = any(usage.values())
+        return self._record(
+            "model_call.finished",
+            at_ms,
+            message_id=message_id,
+            iteration=self._iteration,
+            started_at_ms=min(self.last_at_ms or at_ms, at_ms),
+            model=word(model.get("id")) or None,
+            provider=word(model.get("provider")) or None,
+            **(usage if known else {}),
+            **further,
+            timing=INFERRED,
+        )
+
+    def _result(self, block: Mapping[str, object], at_ms: int) -> Iterator[Record]:
+        call = self._open.pop(word(block.get("tool_use_id")), None)
+        if call is None:
+            return
+        if call.name == _RUN_BESIDE:
+            started_at_ms = call.asked_at_ms
+        else:
+            started_at_ms, self._last_result_at_ms = min(self._last_result_at_ms, at_ms), at_ms
+        output = output_of(block.get("content"))
+        outcome = outcome_of(call.name, output, is_error=block.get("is_error") is True, ran=True)
+        self.is_answered = call.name in _ENDS_RUN and outcome.outcome == "success"
+        yield self._record(
+            "tool_call.finished",
+            at_ms,
+            **_fields_of(call),
+            started_at_ms=started_at_ms,
+            ended_at_ms=at_ms,
+            outcome=outcome.outcome,
+            error_type=outcome.error_type,
+            exit_code=outcome.exit_code,
+            is_mcp=outcome.is_mcp or None,
+            mcp_server=mcp_server_in(call.name) if outcome.is_mcp else None,
+            output_bytes=_size_of(output),
+            **(change_of(call.name, call.given, output) if outcome.outcome == "success" else {}),
+            timing=INFERRED,
+        )
+
+    def _remember_task(self, call: Call) -> None:
+        given = table(call.given)
+        text = given.get("task") if call.name in _STARTS_AGENTS else None
+        if call.name.startswith("subagent_"):
+            text = given.get("prompt")
+        if isinstance(text, str) and text.strip() and len(text) <= _LONGEST_TASK:
+            self.tasks.setdefault(text.strip(), []).append(call)
+
+    def _record(self, event: str, at_ms: int, **fields: str | float | None) -> Record:
+        record: Record = {"event": event, "time_unix_ms": at_ms, "agent_id": self.agent_id, "run_id": self.run_id}
+        record |= {name: value for name, value in fields.items() if value is not None}
+        return record
+
+
+def _fields_of(call: Call) -> dict[str, str | int]:
+    return {
+        "message_id": call.message_id,
+        "call_id": call.call_id,
+        "iteration": call.iteration,
+        "ordinal": call.ordinal,
+        "tool_name": call.name,
+    }
+
+
+def _size_of(value: object) -> int | None:
+    """Bytes of a value as JSON, of a text its own; None for none."""
+    if value is None:
+        return None
+    return len(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else msgspec.json.encode(value))
+
+
+def task_texts(message: Message) -> list[str]:
+    """What a message's text may be the task of: as it is, and without what Cline puts around it."""
+    texts = [text_of(block) for block in blocks_of(message) if text_of(block)]
+    found = []
+    for text in [*texts, "".join(texts)] if len(texts) > 1 else texts:
+        found.append(text.strip())
+        wrapped, end = _WRAPPED.match(text), text.rfind(_END_OF_WRAPPED)
+        if wrapped is not None and end >= 0:
+            found.append(text[wrapped.end() : end].strip())
+    return found
