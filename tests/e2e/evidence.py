@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .model_server import OK, ModelRequest, read_record
-from .scenarios import SCENARIOS, WITHOUT_PLUGIN, Scenario
+from .scenarios import HUB_WITHOUT_PLUGIN, SCENARIOS, WITHOUT_PLUGIN, Scenario
 from .scripts import find_cues
 
 AgentKey = tuple[str, str]
@@ -100,7 +100,7 @@ class Evidence:
         self.runs: list[dict[str, Any]] = outcome["runs"]
         self.bridge_exit_code: int | None = outcome.get("bridge_exit_code")
         self.scenario: Scenario = scenario or next(
-            each for each in (*SCENARIOS, WITHOUT_PLUGIN) if each.name == outcome["scenario"]
+            each for each in (*SCENARIOS, WITHOUT_PLUGIN, HUB_WITHOUT_PLUGIN) if each.name == outcome["scenario"]
         )
         self.words: dict[str, str] = json.loads((folder / "words.json").read_text())
         self.requests = read_record(folder / "model_requests.jsonl")

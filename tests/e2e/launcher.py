@@ -31,7 +31,7 @@ from .live_scenarios import LIVE_SCENARIOS
 from .live_stage import LiveStage
 from .namespace import enter_network
 from .planted import plant
-from .scenarios import SCENARIOS, WITHOUT_PLUGIN
+from .scenarios import HUB_WITHOUT_PLUGIN, SCENARIOS, WITHOUT_PLUGIN
 from .stage import Programs, Stage
 
 SCENARIO_TIMEOUT_SECONDS = 1800
@@ -82,7 +82,9 @@ def main(name: str, folder: Path, programs: Programs) -> int:
     if name in LIVE_SCENARIOS:
         stage = LiveStage(LIVE_SCENARIOS[name], folder, programs, words)
     else:
-        scenario = next(scenario for scenario in (*SCENARIOS, WITHOUT_PLUGIN) if scenario.name == name)
+        scenario = next(
+            scenario for scenario in (*SCENARIOS, WITHOUT_PLUGIN, HUB_WITHOUT_PLUGIN) if scenario.name == name
+        )
         stage = Stage(scenario, folder, programs, words)
     try:
         asyncio.run(asyncio.wait_for(stage.play(), SCENARIO_TIMEOUT_SECONDS))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from .executing import EXECUTED
+from .importing import IMPORTED
 from .live_stage import LiveScenario
 from .resting import AT_REST
 from .switching import BRIDGE_KILLED, ERASED, OFF_AND_ON, OPTED_OUT
 
 LIVE_SCENARIOS: dict[str, LiveScenario] = {
-    each.name: each for each in (AT_REST, *OPTED_OUT, OFF_AND_ON, ERASED, BRIDGE_KILLED)
+    each.name: each for each in (AT_REST, *OPTED_OUT, OFF_AND_ON, ERASED, BRIDGE_KILLED, EXECUTED, IMPORTED)
 }

@@ -90,4 +90,7 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 WITHOUT_PLUGIN = Scenario("without_plugin", ((ClineRun("many_tools"),),), plugin=False)
-"""Where the bridge has nothing but ``cline.log`` to go by, which knows less: it has laws of its own."""
+HUB_WITHOUT_PLUGIN = Scenario(
+    "hub_without_plugin", ((ClineRun("brief"),), (ClineRun("delegating", in_hub=True),)), plugin=False
+)
+"""Where the bridge has nothing but Cline's own files to go by, which know less: they have laws of their own."""

@@ -65,7 +65,11 @@ class Outcome:
 
 
 class Stage:
-    """Plays one scenario in ``folder``; ``outcome`` says how far it came."""
+    """Plays one scenario in ``folder``; ``outcome`` says how far it came.
+
+    Attributes:
+        in_front: the command that runs each Cline, with its arguments; empty where it is started by itself.
+    """
 
     def __init__(self, scenario: Scenario, folder: Path, programs: Programs, words: Mapping[str, str]) -> None:
         self.scenario = scenario
@@ -73,6 +77,7 @@ class Stage:
         self.programs = programs
         self.words = words
         self.outcome = Outcome(scenario.name)
+        self.in_front: tuple[str, ...] = ()
         self._state = folder / "bridge" / "state"
         self._snapshots = 0
 
@@ -142,9 +147,8 @@ class Stage:
             # Cline gives its plugins 4 s to load and then goes on without them: too short on a busy machine.
             "CLINE_PLUGIN_IMPORT_TIMEOUT_MS": "60000",
         }
-        return await start_process(
-            [self.programs.cline, *arguments], environment, self.folder / "cline" / name, directory=home.workspace
-        )
+        command = [*self.in_front, self.programs.cline, *arguments]
+        return await start_process(command, environment, self.folder / "cline" / name, directory=home.workspace)
 
     async def _start_collector(self, running: AsyncExitStack) -> asyncio.subprocess.Process | None:
         if not self.programs.collector:

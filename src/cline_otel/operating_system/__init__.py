@@ -38,6 +38,8 @@ who asks for a stop     SIGINT, SIGTERM           SIGINT, SIGTERM           Ctrl
 (``stop_signals``)                                                          the console is closed or the process
                                                                             ended: as with a crash, what was
                                                                             committed is kept
+whom a signal reaches    the child of a command,   as Linux                  Ctrl-C and Ctrl-Break reach all of a
+(``child_processes``)   once, whoever sent it                               console; there are no others
 ======================= ========================= ========================= ====================================
 
 Sockets need no branch: asyncio knows where an address may be reused. One bridge on a state directory is what

@@ -46,3 +46,24 @@ def processes_with_argument(argument: str) -> set[int]:
                 if argument in (process.info["cmdline"] or ()) and process.username() == ours:
                     found.add(process.pid)
     return found
+
+
+def end_processes(argument: str, variable: str, value: str, seconds: float) -> tuple[int, int]:
+    """Ends this user's processes that were started with ``argument`` in an environment where ``variable`` is ``value``.
+
+    They are asked to; one that does not within ``seconds`` is killed. Returns how many there were, and how many of
+    those are still there.
+    """
+    found: list[psutil.Process] = []
+    for pid in processes_with_argument(argument):
+        with suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            if process.environ().get(variable) == value:
+                process.terminate()
+                found.append(process)
+    _, left = psutil.wait_procs(found, timeout=seconds)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    _, left = psutil.wait_procs(left, timeout=1)
+    return len(found), len(left)
