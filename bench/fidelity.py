@@ -23,6 +23,7 @@ import msgspec
 from bench.fixed_key import AS_INSTALLED, CATALOGUE, recording_of, replay_of
 from bench.tables import as_markdown, as_text
 from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
+from cline_otel.events import AttributeValue
 from cline_otel.signals import SpanRecord
 from cline_otel.sources.registry import SOURCES
 
@@ -31,7 +32,17 @@ BUNDLED: Final = ROOT / "tests" / "data" / "captures"
 PAGE: Final = ROOT / "docs" / "fidelity.md"
 EXPECTATIONS: Final = Path(__file__).with_name("fidelity_expectations.toml")
 
+KNOWING_AGENTS: Final = frozenset({"plugin", "session-files"})
+"""Sources that know the calls of subagents and teammates."""
+
 MOST_MEDIAN_SLACK_MS: Final = 20.0
+MOST_MEDIAN_SLACK_OF_FILES_MS: Final = {"session-files": (45.0, 20.0), "classic-tasks": (80.0, 40.0)}
+"""By source, at the start and at the end, where times are inferred from messages."""
+
+MOST_OUTSIDE_MS: Final = 15.0
+MOST_OUTSIDE: Final = 0.005
+"""Of the session files' spans so many, or one, may not contain the server's interval, and miss it by less than that."""
+
 EXACT_COST_USD: Final = 1e-9
 MOST_RECORD_DELAY_MS: Final = 5.0
 """Cline notes a tool's ``startedAt`` and writes the record that a log or OTLP has of it up to some ms apart."""
@@ -150,17 +161,20 @@ def _match_tool_calls(
     """Each call on Cline's clock with the tool span of the same agent and iteration, by call id or nearest start."""
     waiting = list(tools)
     for call in calls:
-        same = [
-            tool
-            for tool in waiting
-            if (attributes := dict(tool.attributes))["cline.agent.id"] == call.agent_id
-            and attributes["cline.iteration"] == call.iteration
-            and attributes.get("gen_ai.tool.call.id", call.call_id) == call.call_id
-        ]
+        same = [tool for tool in waiting if _is_of(dict(tool.attributes), call)]
         nearest = min(same, key=lambda tool: abs(tool.started_at_ns - call.started_at_ns), default=None)
         if nearest is not None:
             waiting.remove(nearest)
             yield nearest, call
+
+
+def _is_of(attributes: dict[str, AttributeValue], call: ToolCallTruth) -> bool:
+    """Cline's files know neither the root agent's id nor, for sure, the iteration; what they have is the call's id."""
+    known_id = attributes.get("gen_ai.tool.call.id", call.call_id) == call.call_id
+    if attributes.get("cline.timing") == "inferred":
+        return known_id
+    same_place = (attributes["cline.agent.id"], attributes["cline.iteration"]) == (call.agent_id, call.iteration)
+    return known_id and same_place
 
 
 def _has_its_name(tool: SpanRecord, call: ToolCallTruth) -> bool:
@@ -170,7 +184,7 @@ def _has_its_name(tool: SpanRecord, call: ToolCallTruth) -> bool:
 
 
 def _known_usage(truth: Truth, source: str) -> list[UsageTruth]:
-    return [usage for usage in truth.usage if source == "plugin" or usage.is_root]
+    return [usage for usage in truth.usage if source in KNOWING_AGENTS or usage.is_root]
 
 
 def _usage_differences(chats: Iterable[SpanRecord], usage: Sequence[UsageTruth]) -> tuple[int, float]:
@@ -217,7 +231,12 @@ def _failures_of_each(measured: Sequence[Measured]) -> Iterator[str]:
             yield f"{where}: {len(m.start_slack_ms) - m.containing} chat spans do not contain the server's interval"
         if m.misnamed_tools:
             yield f"{where}: {m.misnamed_tools} tool spans have another tool's name"
-        if abs(_largest(m.tool_start_ms)) > (0 if m.source == "plugin" else MOST_RECORD_DELAY_MS):
+        if m.source == "session-files":
+            if min((*m.start_slack_ms, *m.end_slack_ms), default=0) < -MOST_OUTSIDE_MS:
+                yield f"{where}: a chat span misses the server's interval by more than {MOST_OUTSIDE_MS:.0f} ms"
+            if max(m.tool_start_ms, default=0) > MOST_RECORD_DELAY_MS or min(m.tool_end_ms, default=0) < 0:
+                yield f"{where}: a tool span does not contain the tool's time by Cline's clock"
+        elif abs(_largest(m.tool_start_ms)) > (0 if m.source == "plugin" else MOST_RECORD_DELAY_MS):
             yield f"{where}: tool starts differ from Cline's clock by up to {_largest(m.tool_start_ms):.0f} ms"
         if m.source == "plugin" and any(m.tool_end_ms):
             yield f"{where}: tool ends differ from Cline's clock by up to {_largest(m.tool_end_ms):.0f} ms"
@@ -229,9 +248,16 @@ def _failures_of_each(measured: Sequence[Measured]) -> Iterator[str]:
 
 def _failures_of_all(measured: Sequence[Measured]) -> Iterator[str]:
     for source in SOURCES:
-        for side, slack in (("start", _all(measured, source, "start")), ("end", _all(measured, source, "end"))):
-            if slack and median(slack) > MOST_MEDIAN_SLACK_MS:
+        limits = MOST_MEDIAN_SLACK_OF_FILES_MS.get(source, (MOST_MEDIAN_SLACK_MS, MOST_MEDIAN_SLACK_MS))
+        for side, limit in zip(("start", "end"), limits, strict=True):
+            slack = _all(measured, source, side)
+            if slack and median(slack) > limit:
                 yield f"{source}: the median slack at the {side} is {median(slack):.1f} ms"
+
+    of_files = [m for m in measured if m.source == "session-files"]
+    matched = sum(len(m.start_slack_ms) for m in of_files)
+    if matched - sum(m.containing for m in of_files) > max(MOST_OUTSIDE * matched, 1):
+        yield f"session-files: more than {MOST_OUTSIDE:.1%} of the chat spans do not contain the server's interval"
 
 
 def _all(measured: Iterable[Measured], source: str, side: str) -> list[float]:
@@ -318,12 +344,16 @@ over the recordings that the tests bundle (`tests/data/captures`) and fails if a
 - **Model calls, tool calls**: spans found, of those that the source can know (`bench/fidelity_expectations.toml`).
   cline.log and OTLP know the calls of root runs only. Limit: all of them.
 - **Contain the server's**: chat spans that begin before the server got the request and end after it had answered. A
-  chat span covers all attempts of a call. Limit for the plugin: all of them.
+  chat span covers all attempts of a call. Limit for the plugin: all of them; for the session files 99.5 %, or all but
+  one, which misses it by 15 ms at most.
 - **Slack**: how much earlier the span begins, how much later it ends; median and most. The first call of a process
-  takes longest to be sent, and a call that is retried waits in between. Limit: a median of 20 ms a side.
+  takes longest to be sent, and a call that is retried waits in between. Limit: a median of 20 ms a side; for files,
+  where a call begins with the message before it, 45 ms at the start, and for classic task files 80 and 40 ms.
 - **Tool start, tool end**: the span against Cline's own `startedAt` and `endedAt`; median and most. cline.log and
   OTLP learn a tool's end only after the hooks that follow it. Limit for the plugin: both exact. For cline.log and
-  OTLP: the start as Cline's record of it has it, which Cline writes within 5 ms of `startedAt`.
+  OTLP: the start as Cline's record of it has it, which Cline writes within 5 ms of `startedAt`. In the session files
+  a tool call lasts from the answer that asked for it to its result, the wait for an approval within. Limit: that it
+  contains Cline's own interval.
 - **Tokens, cost**: each chat span against the messages of the session files. Limit: exact.
 - **Reported, computed, difference**: the sums over the chat spans (how many of them) of the cost that Cline reports and
   of that by the public price list, and over the calls that have both, how much more the list says

@@ -20,6 +20,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 FLOW = "Imports flow one way"
 PLANTED = {
+    "task files": ("Task files", "sources.task_files.dialect", "sources.task_files.story"),
     "consent importing what is put together of it": (FLOW, "consent.planted", "bridge"),
     "settings importing an exporter": (FLOW, "settings.values", "export.exporters"),
     "settings importing the plugin": (FLOW, "settings.values", "plugin.install"),
@@ -42,6 +43,17 @@ PLANTED = {
         "operating_system.linux_processes",
     ),
     "a name of a model importing a detector": ("Privacy", "privacy.model_names", "privacy.secret_detectors"),
+    "an edit importing what was told": (
+        "What conversations",
+        "sources.conversations.edits",
+        "sources.conversations.told",
+    ),
+    "a conversation importing who follows sessions": (
+        "Session files",
+        "sources.session_files.walk",
+        "sources.session_files.input",
+    ),
+    "what was found importing who takes it": ("An import", "importing.found", "importing.taking"),
     "what leaves importing a preview": ("A preview", "preview.leaving", "preview.recording"),
 }
 """How the name of a contract begins, and an import that breaks it."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from cline_otel.signals import Diagnostics, SignalName
+from cline_otel.signals import Diagnostics, MetricDelta, SignalName
 
 OutboxSignal = Literal["traces", "logs"]
 """What queues as it is made. Requests of metrics are formed out of the totals: ``metric_marks``."""
@@ -41,6 +41,7 @@ class Commit(msgspec.Struct):
         cursors: a source's position by the source's key, for example ``cline-log:<path>``; None deletes it.
         seen_requests: digest of a received request's body and when it came; remembered for the retry window.
         counts: (kind, source, name) and what is added to that counter.
+        imported: measurements of the past, in the order of time; they wait apart from the totals.
     """
 
     state: dict[str, bytes | None] = msgspec.field(default_factory=dict)
@@ -48,6 +49,7 @@ class Commit(msgspec.Struct):
     cursors: dict[str, bytes | None] = msgspec.field(default_factory=dict)
     seen_requests: list[tuple[bytes, int]] = msgspec.field(default_factory=list)
     counts: dict[tuple[str, str, str], int] = msgspec.field(default_factory=dict)
+    imported: list[MetricDelta] = msgspec.field(default_factory=list)
 
 
 class OutboxRow(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from cline_otel.journal import dead_letters, report, schema, sent_history
+from cline_otel.journal import dead_letters, imported, report, schema, sent_history
 from cline_otel.journal.failures import explained, one_line
 from cline_otel.journal.records import (
     Commit,
@@ -132,7 +132,7 @@ class Journal:
         Raises:
             JournalFullError: there was no room, and nothing was written.
         """
-        if not (commit.state or commit.outbox or commit.cursors or commit.seen_requests or commit.counts):
+        if commit == Commit():
             return
         now_ns = self._clock_ns()
         with self.transaction() as connection:
@@ -155,6 +155,8 @@ class Journal:
                         if item.payload
                     ],
                 )
+            if commit.imported:
+                imported.put(connection, commit.imported)
             if commit.cursors:
                 _put(connection, "cursors", "position", commit.cursors, now_ns)
             if commit.seen_requests:
@@ -167,10 +169,11 @@ class Journal:
                     [(*key, added) for key, added in commit.counts.items()],
                 )
 
-    def load_state(self) -> Iterator[tuple[str, bytes]]:
-        """Every state key and its value, in the order of the keys."""
+    def load_state(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+        """Every state key that begins so and its value, in the order of the keys."""
+        rows = "SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key"
         with self._guard():
-            yield from self._connection.execute("SELECT key, value FROM state ORDER BY key")
+            yield from self._connection.execute(rows, (prefix, f"{prefix}\U0010ffff"))
 
     def cursor(self, key: str) -> bytes | None:
         """The committed position of the source ``key``; None if it was never read."""
