@@ -28,6 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 from bench.recorded_hooks import spool_lines  # noqa: E402
 from bench.truth import TRUTH_FILE, read_truth  # noqa: E402 - needs the path above
+from scrub_sessions import scrub_session  # noqa: E402
+from scrub_tasks import scrub_tasks  # noqa: E402
 
 from cline_otel.catalogue.compiled import ATTRIBUTE, SourceEvent  # noqa: E402
 from cline_otel.catalogue.load import load  # noqa: E402
@@ -239,6 +241,10 @@ def scrub(capture: Path, output: Path, *, with_otlp: bool) -> None:
             (target / "spool" / name).write_bytes(lines)
     if not any((target / "spool").iterdir()):
         (target / "spool").rmdir()
+    for session in sorted(path for path in (capture / "sessions").glob("*") if path.is_dir()):
+        scrub_session(session, target / "sessions" / session.name)
+    if (capture / "legacy").is_dir():
+        scrub_tasks(capture / "legacy", target / "legacy")
     truth = read_truth(capture)
     tool_gate = scrubber.catalogue.vocabularies["cline"].events["task.tool_used"].handlers["tool"][0].gate
     named = msgspec.structs.replace(
