@@ -23,6 +23,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 ARGUMENTS ?=
 DEMO := $(BIN)/cline-otel demo
 BENCH := $(BIN)/python -m bench
+BENCH_IMPORT := PYTHONPATH=tests:. $(BIN)/python -m bench.imports
 MUTANTS := $(BIN)/python -m bench.mutants
 FIDELITY := $(BIN)/python -m bench.fidelity
 NUMBERS := PYTHONPATH=tests:. $(BIN)/python -m bench.numbers
@@ -41,7 +42,7 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
-	check-javascript check-repository format test-backends e2e freeze-journal conventions bench mutants fidelity numbers collector \
+	check-javascript check-repository format test-backends e2e freeze-journal conventions bench bench-import mutants fidelity numbers collector \
 	prometheus lock picture docs model-names compare-catalogue dist test-wheel clean
 
 help: ## list the targets
@@ -109,6 +110,9 @@ e2e: setup bytecode collector ## run a real Cline against the bridge and a colle
 
 bench: setup ## measure speed, memory and start-up (beside a commit: ARGUMENTS='--against REF')
 	@$(BENCH) $(ARGUMENTS)
+
+bench-import: setup ## measure how fast history is imported, and in how much memory (ARGUMENTS='--megabytes 1000')
+	@$(BENCH_IMPORT) $(ARGUMENTS)
 
 mutants: setup ## change the code a little, one change at a time, and list what no test notices
 	@$(MUTANTS) $(ARGUMENTS)

@@ -87,9 +87,20 @@ def closing_ticks(steps: Iterable[Event]) -> list[Event]:
     return [tick(end_ns + HOUR_NS), tick(end_ns + 2 * HOUR_NS + SILENCE_NS)]
 
 
-def claim(agent_id: str, run_id: str, owner: str) -> Event:
+def claim(
+    agent_id: str, run_id: str, owner: str, session_id: str = "", prompt_id: str = "", started_at_ns: int = 0
+) -> Event:
     """The decision who owns a root run, made beforehand."""
-    return RunClaimed(owner, 0, "run.claimed", agent_id=agent_id, run_id=run_id)
+    attributes: dict[str, AttributeValue] = {"cline.prompt.id": prompt_id} if prompt_id else {}
+    return RunClaimed(
+        owner,
+        started_at_ns,
+        "run.claimed",
+        attributes=attributes,
+        session_id=session_id,
+        agent_id=agent_id,
+        run_id=run_id,
+    )
 
 
 def event_of(

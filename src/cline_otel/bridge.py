@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -25,11 +26,12 @@ from cline_otel.journal.store import Journal
 from cline_otel.metric_producer import MetricProducer
 from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import SCOPE_NAME, Pipeline
-from cline_otel.plugin.install import plugin_file_of
+from cline_otel.plugin.install import plugin_file_of, that_load_plugins
 from cline_otel.privacy.policy import Policy
 from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
+from cline_otel.signals import Attributes, SpanRecord
 from cline_otel.sources.files.polling import Poller, renewed_cursors
 from cline_otel.sources.interface import Listening, Receiver
 from cline_otel.sources.registry import SOURCES, Registry
@@ -67,6 +69,9 @@ class Observer:
     def stopping(self, seconds: float) -> None:
         """Once, when a stop was asked for; what waits is sent for at most that long."""
 
+    def made(self, spans: Sequence[SpanRecord]) -> None:
+        """Spans, once they are committed; they are sent later."""
+
     def status(self, status: JournalStatus, open_runs: int) -> None:
         """Once a minute, and at the end."""
 
@@ -78,18 +83,50 @@ class Bridge:
         settings: what to read, where to send.
         observer: receives reports of what it does.
         sources: the sources that there are.
+        job: of the resource of spans and log records: the job of a pipeline that it runs in.
+
+    Raises:
+        SettingsError: a place is not known for want of a home directory.
     """
 
-    def __init__(self, settings: Settings, observer: Observer | None = None, sources: Registry = SOURCES) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        observer: Observer | None = None,
+        sources: Registry = SOURCES,
+        job: Attributes = (),
+    ) -> None:
         self._settings = settings
+        self._places = settings.places
+        self._job = job
+        self._grace_seconds = SHUTDOWN_GRACE_SECONDS
+        self._ingest: Ingest | None = None
         self._sources = sources
         self._observer = observer or Observer()
         self._stopping = asyncio.Event()
         self._erased: EraseResult | None = None
 
-    def stop(self) -> None:
+    def stop(self, within_seconds: float = SHUTDOWN_GRACE_SECONDS) -> None:
         """Asks for a stop; ``run`` returns when what can be sent in time is sent."""
+        self._grace_seconds = within_seconds
         self._stopping.set()
+
+    def is_settled(self, at_ns: int) -> bool:
+        """Whether what was there at a time is read, no run is under way, and none waits to be decided whose it is.
+
+        Args:
+            at_ns: nanoseconds since the Unix epoch.
+        """
+        return self._ingest is not None and self._ingest.pipeline.is_settled(at_ns)
+
+    def close_open_runs(self) -> None:
+        """Closes the runs that are under way as incomplete, where nobody will say more of them.
+
+        Raises:
+            Busy, Unavailable: they stay open.
+        """
+        if self._ingest is not None:
+            self._ingest.close_open_runs()
 
     async def run(self) -> None:
         """Runs until ``stop``, or until a signal if handlers were set.
@@ -120,7 +157,7 @@ class Bridge:
             catalogue = self._sources.catalogue(control.policy, settings.prices, settings.profile)
             pipeline = Pipeline(
                 catalogue,
-                *_resources_and_scopes(settings, journal.instance_id, catalogue.profile.schema_url),
+                *resources_and_scopes(settings, journal.instance_id, self._job, catalogue.profile.schema_url),
                 journal.load_state(),
                 claim_wait_ns,
                 self._sources,
@@ -142,8 +179,14 @@ class Bridge:
         delivery = Delivery(journal, producer, marks, settings.exports, exporters)
         try:
             ingest = Ingest(
-                journal, new_pipeline, delivery.queued, delivery.notify, consent=lambda: control.consent.state
+                journal,
+                new_pipeline,
+                delivery.queued,
+                delivery.notify,
+                consent=lambda: control.consent.state,
+                made=self._observer.made,
             )
+            self._ingest = ingest
             await self._serve(journal, ingest, delivery, control)
         finally:
             await delivery.close()
@@ -151,7 +194,7 @@ class Bridge:
     async def _serve(self, journal: Journal, ingest: Ingest, delivery: Delivery, control: Control) -> None:
         settings = self._settings
         has_room = _Room(journal, settings.journal_limit_bytes)
-        inputs = self._sources.inputs(settings.places)
+        inputs = self._sources.inputs(self._places)
         if renewed := renewed_cursors(journal.cursors(), inputs):
             _logger.warning(
                 "the journal does not say how far %d file%s was read: reading continues at the end",
@@ -193,7 +236,7 @@ class Bridge:
                     await self._until_stopped(tasks)
                 finally:
                     control.report = self._observer.consent
-                self._observer.stopping(SHUTDOWN_GRACE_SECONDS)
+                self._observer.stopping(self._grace_seconds)
         finally:
             if receiver is not None:
                 await receiver.stop(1.0)
@@ -216,8 +259,8 @@ class Bridge:
         poller.stop()
         polling = next(task for task in tasks if task.get_name() == "poll-files")
         with suppress(asyncio.CancelledError):
-            await asyncio.wait({polling}, timeout=SHUTDOWN_GRACE_SECONDS)
-        await delivery.drain(SHUTDOWN_GRACE_SECONDS)
+            await asyncio.wait({polling}, timeout=self._grace_seconds)
+        await delivery.drain(self._grace_seconds)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -239,7 +282,7 @@ class Bridge:
 
     def _started(self, delivery: Delivery, listening_on: str | None, consent: Consent) -> Started:
         settings = self._settings
-        reads = self._sources.reads(settings.places._replace(listening_on=listening_on))
+        reads = self._sources.reads(self._places._replace(listening_on=listening_on))
         notices = list(settings.notices)
         if not settings.has_endpoint:
             notices.append("no endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT): nothing leaves this machine")
@@ -248,8 +291,13 @@ class Bridge:
                 f"{self._erased.reason}: {self._erased.items} spans and log records that waited were erased, "
                 "open runs were discarded, and metrics count from now"
             )
-        if not plugin_file_of(settings.cline_directory).exists():
-            notices.append("the plugin is not installed: with `cline-otel install` every agent and call is reported")
+        loading = that_load_plugins(self._places.installations)
+        without = [str(each.directory) for each in loading if not plugin_file_of(each).exists()]
+        if without:
+            where = f" in {', '.join(without)}" if len(loading) > 1 else ""
+            notices.append(
+                f"the plugin is not installed{where}: with `cline-otel install` every agent and call is reported"
+            )
         return Started(
             tuple(notices),
             tuple(reads),
@@ -295,14 +343,15 @@ class _Room:
         return False
 
 
-def _resources_and_scopes(
-    settings: Settings, instance_id: str, schema_url: str
+def resources_and_scopes(
+    settings: Settings, instance_id: str, job: Attributes, schema_url: str
 ) -> tuple[ResourceAndScope, ResourceAndScope]:
-    """Metrics carry no version, neither in resource nor scope: an upgrade must not split their totals."""
+    """Of spans and logs, and of metrics, which carry no version and no job: neither an upgrade nor each run of a
+    pipeline must split their totals."""
     resource = settings.resource(instance_id)
     identity = tuple(pair for pair in resource if pair[0] != "service.version")
     return (
-        ResourceAndScope(resource, SCOPE_NAME, __version__, schema_url),
+        ResourceAndScope((*resource, *job), SCOPE_NAME, __version__, schema_url),
         ResourceAndScope(identity, SCOPE_NAME, "", schema_url),
     )
 

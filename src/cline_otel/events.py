@@ -55,6 +55,12 @@ class SessionClaimed(Event, tag="session.claimed", frozen=True):
     kind: ClassVar[str] = "session.claimed"
 
 
+class SessionAnnounced(Event, tag="session.announced", frozen=True):
+    """Cline's files have a session that is worked on: they will tell its runs, some time after they began."""
+
+    kind: ClassVar[str] = "session.announced"
+
+
 class ProcessExited(Event, tag="process.exited", frozen=True):
     """A process of Cline's is gone; ``exit_reason`` where it could still say one."""
 
@@ -72,13 +78,22 @@ class AgentDescribed(Event, tag="agent.described", frozen=True):
 
 
 class RunClaimed(Event, tag="run.claimed", frozen=True):
-    """Who shall own a run, where all of the past is at hand (replay)."""
+    """Who shall own a run, where all of the past is at hand (replay), and what the owner says of a remote span."""
 
     kind: ClassVar[str] = "run.claimed"
 
+    remote_trace_id: str | None = None
+    remote_span_id: str | None = None
+    remote_relation: str | None = None
+
 
 class RunStarted(Event, tag="run.started", frozen=True):
-    """An agent begins to work on a prompt; a subagent's or teammate's run names the call that made it."""
+    """An agent begins to work on a prompt; a subagent's or teammate's run names the call that made it.
+
+    ``task_ulid`` is the session as which another source tells all of the task, without runs.
+    ``remote_trace_id`` and ``remote_span_id``, hex digits, are of the span of somebody else in which Cline was started,
+    and ``remote_relation`` is what a root run is to it: its ``child``, or only a ``link`` to it.
+    """
 
     kind: ClassVar[str] = "run.started"
 
@@ -87,6 +102,12 @@ class RunStarted(Event, tag="run.started", frozen=True):
     parent_iteration: int | None = None
     parent_ordinal: int | None = None
     agent_kind: str | None = None
+    parent_message_id: str | None = None
+    parent_call_id: str | None = None
+    task_ulid: str | None = None
+    remote_trace_id: str | None = None
+    remote_span_id: str | None = None
+    remote_relation: str | None = None
 
 
 class RunFinished(Event, tag="run.finished", frozen=True):
@@ -116,11 +137,15 @@ class ModelCallEnded(Event, tag="model_call.ended", frozen=True):
 
 
 class ModelCallUsage(Event, tag="model_call.usage", frozen=True):
-    """Tokens and cost of one model call; ``uncached_input_tokens`` where the source counts the cache apart."""
+    """Tokens and cost of one model call; ``uncached_input_tokens`` where the source counts the cache apart.
+
+    ``is_sum`` is whether it is that of any number of calls.
+    """
 
     kind: ClassVar[str] = "model_call.usage"
 
     uncached_input_tokens: int | None = None
+    is_sum: bool | None = None
 
 
 class ModelCallFinished(Event, tag="model_call.finished", frozen=True):
@@ -146,7 +171,10 @@ class ToolCallStarted(Event, tag="tool_call.started", frozen=True):
 
 
 class ToolCallFinished(Event, tag="tool_call.finished", frozen=True):
-    """A tool call is over. Times are nanoseconds since the Unix epoch."""
+    """A tool call is over. Times are nanoseconds since the Unix epoch.
+
+    ``auto_approved`` is whether the user's settings approved it, False where somebody was asked.
+    """
 
     kind: ClassVar[str] = "tool_call.finished"
 
@@ -154,6 +182,7 @@ class ToolCallFinished(Event, tag="tool_call.finished", frozen=True):
     started_at_ns: int | None = None
     ended_at_ns: int | None = None
     is_mcp: bool | None = None
+    auto_approved: bool | None = None
 
 
 class ToolCallNamed(Event, tag="tool_call.named", frozen=True):
@@ -208,6 +237,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
     event_type.kind: event_type
     for event_type in (
         SessionClaimed,
+        SessionAnnounced,
         ProcessExited,
         AgentDescribed,
         RunClaimed,

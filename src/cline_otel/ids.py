@@ -47,6 +47,16 @@ def tool_call_span_id(agent_id: str, run_id: str, iteration: int, ordinal: int |
     return _digest(8, ("tool_call", agent_id, run_id, str(iteration), str(ordinal)))
 
 
+def answer_span_id(agent_id: str, run_id: str, message_id: str) -> bytes:
+    """8 bytes for the model call whose answer has this id, where positions are not known for sure."""
+    return _digest(8, ("answer", agent_id, run_id, message_id))
+
+
+def asked_call_span_id(agent_id: str, run_id: str, message_id: str, call_id: str) -> bytes:
+    """8 bytes for the tool call that an answer asked for; some models count their calls anew in each answer."""
+    return _digest(8, ("asked_call", agent_id, run_id, message_id, call_id))
+
+
 def log_record_uid(*keys: str) -> str:
     """32 hex digits for a log record, from the keys of the event it reports."""
     return _digest(16, ("log", *keys)).hex()

@@ -24,6 +24,7 @@ from cline_otel.export.interface import EncodedRequest
 from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem, OutboxSignal
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import FlushResult, Pipeline
+from cline_otel.signals import SpanRecord
 from cline_otel.sources.files.polling import INTERRUPTED_KEY
 from cline_otel.sources.intake import Batch, Busy, Unavailable
 from cline_otel.sources.interface import MalformedPayload, Payload, ReceiveResult
@@ -54,6 +55,7 @@ class Ingest:
         wall_clock_ns: nanoseconds since the Unix epoch.
         consent: whether telemetry is on. While it is off, requests are acknowledged and dropped undecoded; while
             it is unknown, they are asked to retry.
+        made: called with the spans of each commit.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Ingest:
         committed: Callable[[], None],
         wall_clock_ns: Callable[[], int] = time.time_ns,
         consent: Callable[[], State] = lambda: "on",
+        made: Callable[[Sequence[SpanRecord]], None] = lambda spans: None,
     ) -> None:
         self._journal = journal
         self._new_pipeline = new_pipeline
@@ -71,6 +74,7 @@ class Ingest:
         self._committed = committed
         self._wall_clock_ns = wall_clock_ns
         self._consent = consent
+        self._made = made
         self._dropped_requests: Counter[str] = Counter()
         self._waiting: list[_Request] = []
         self._worker: asyncio.Task[None] | None = None
@@ -221,6 +225,8 @@ class Ingest:
         except (JournalError, sqlite3.Error) as error:
             self.reload_from_journal()
             raise Unavailable() from error
+        if flushed.spans:
+            self._made(flushed.spans)
         if commit.outbox:
             self._committed()
 

@@ -152,10 +152,15 @@ class Pipeline:
 
     def flush(self, now_ns: int | None = None) -> FlushResult:
         """Everything since the last flush, which is taken in at ``now_ns``; None for history, taken in as it was."""
-        outputs = self._translator.take()
-        measurements = with_attributes(outputs.metrics, self._metric_attributes)
-        for delta in measurements:
+        flushed = self.flush_apart()
+        for delta in flushed.metrics:
             self.metric_totals.add(delta, now_ns)
+        flushed.state |= self.metric_totals.changes()
+        return flushed
+
+    def flush_apart(self) -> FlushResult:
+        """The same, for who keeps the measurements apart: the totals stay as they are."""
+        outputs = self._translator.take()
         counted, self._diagnostics = self._diagnostics, {}
         diagnostics: Diagnostics = {}
         for (kind, source, name), times in counted.items():
@@ -164,8 +169,8 @@ class Pipeline:
         return FlushResult(
             spans=outputs.spans,
             logs=outputs.logs,
-            metrics=measurements,
-            state=self._translator.state.changes() | self.metric_totals.changes(),
+            metrics=with_attributes(outputs.metrics, self._metric_attributes),
+            state=self._translator.state.changes(),
             diagnostics=diagnostics,
             resource_and_scope=self._resource_and_scope,
             profile=self.catalogue.profile,
@@ -191,6 +196,15 @@ class Pipeline:
     def open_runs(self) -> int:
         """How many runs are under way."""
         return len(self._translator.state.open_runs)
+
+    def is_settled(self, at_ns: int) -> bool:
+        """Whether the clock is past a time, no run is under way, and none waits to be decided whose it is.
+
+        Args:
+            at_ns: nanoseconds since the Unix epoch.
+        """
+        state = self._translator.state
+        return state.now_ns >= at_ns and not state.open_runs and not state.awaiting_owner
 
     def gauges(self, at_ns: int) -> list[MetricPoint]:
         """What is so now, nanoseconds since the Unix epoch: prompts that are worked on, by what they wait for."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -45,6 +46,7 @@ from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.seen_events import SeenEvents
+from cline_otel.translate.state import RunKey
 from cline_otel.translate.step import SILENCE_NS
 from cline_otel.version import __version__
 
@@ -123,27 +125,50 @@ def decode_recorded(payload: Payload, catalogue: Catalogue, diagnostics: Diagnos
 
 
 def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[RunClaimed]:
-    """Who shall own each root run: with all of the past at hand, the source that knows it best."""
-    reported: dict[tuple[str, str], dict[str, int]] = {}
-    nested: set[tuple[str, str]] = set()
+    """Who shall own each root run: with all of the past at hand, the source that knows it best.
+
+    Those who know best come first, so that a run which another source names otherwise finds it owned.
+    """
+    reported: dict[RunKey, dict[str, int]] = {}
+    began: dict[RunKey, Event] = {}
+    sessions: dict[str, str] = {}
+    nested: set[RunKey] = set()
+    remote: dict[tuple[str, str, str], RunStarted] = {}
     for stream in streams:
         for event in stream:
+            if event.agent_id and event.session_id:
+                sessions.setdefault(event.agent_id, event.session_id)
             if event.run_id and event.agent_id and not isinstance(event, LogEvent):
-                by_source = reported.setdefault((event.agent_id, event.run_id), {})
+                key = (event.agent_id, event.run_id)
+                by_source = reported.setdefault(key, {})
                 by_source[event.source] = by_source.get(event.source, 0) + 1
-                if isinstance(event, RunStarted) and event.parent_agent_id is not None:
-                    nested.add((event.agent_id, event.run_id))
-    return [
-        RunClaimed(
-            max(by_source, key=lambda source: (catalogue.sources[source].rank, by_source[source], source)),
-            0,
-            RunClaimed.kind,
-            agent_id=agent_id,
-            run_id=run_id,
+                if isinstance(event, RunStarted):
+                    began.setdefault(key, event)
+                    if event.parent_agent_id is not None:
+                        nested.add(key)
+                    elif event.remote_relation is not None:
+                        remote.setdefault((*key, event.source), event)
+    found = []
+    for key, by_source in reported.items():
+        if key in nested:
+            continue
+        owner = max(by_source, key=lambda source: (catalogue.sources[source].rank, by_source[source], source))
+        said = remote.get((*key, owner))
+        found.append(
+            RunClaimed(
+                owner,
+                began[key].occurred_at_ns if key in began else 0,
+                RunClaimed.kind,
+                attributes=began[key].attributes if key in began else {},
+                session_id=sessions.get(key[0], ""),
+                agent_id=key[0],
+                run_id=key[1],
+                remote_trace_id=None if said is None else said.remote_trace_id,
+                remote_span_id=None if said is None else said.remote_span_id,
+                remote_relation=None if said is None else said.remote_relation,
+            )
         )
-        for (agent_id, run_id), by_source in reported.items()
-        if (agent_id, run_id) not in nested
-    ]
+    return sorted(found, key=lambda claim: -catalogue.sources[claim.source].rank)
 
 
 def replay(
@@ -186,6 +211,8 @@ def replay(
     pipeline.advance_clock(first_ns)
     pipeline.take_events(events)
     pipeline.advance_clock(last_ns + SILENCE_NS + 1)
+    # What had to wait for an owner begins only now.
+    pipeline.advance_clock(last_ns + 2 * (SILENCE_NS + 1))
     flushed = pipeline.flush()
     add(diagnostics, flushed.diagnostics)
     return ReplayResult(
@@ -220,13 +247,23 @@ def metric_requests(
     aggregation: HistogramAggregation = "explicit_bucket_histogram",
 ) -> list[EncodedRequest]:
     """The metrics of a recording over its own time, as requests in the order of time."""
-    points = shown_points(
-        history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation), catalogue.profile
-    )
-    return [
-        EncodedRequest(encode_metrics(part, catalogue.shown_metrics, resource_and_scope, temporality), len(part))
-        for part in _parts(points)
-    ]
+    ordered = sorted(measurements, key=lambda each: each.occurred_at_ns)
+    return list(history_requests(ordered, catalogue, resource_and_scope, ended_at_ns, temporality, aggregation))
+
+
+def history_requests(
+    measurements: Iterable[MetricDelta],
+    catalogue: Catalogue,
+    resource_and_scope: ResourceAndScope,
+    ended_at_ns: int,
+    temporality: Temporality,
+    aggregation: HistogramAggregation,
+) -> Iterator[EncodedRequest]:
+    """The same of measurements that are in the order of time and need not all be in memory."""
+    points = history(measurements, catalogue.metrics, ended_at_ns, temporality, aggregation)
+    shown = (each for point in points for each in shown_points([point], catalogue.profile))
+    while part := list(islice(shown, ITEMS_PER_REQUEST)):
+        yield EncodedRequest(encode_metrics(part, catalogue.shown_metrics, resource_and_scope, temporality), len(part))
 
 
 def write(replayed: ReplayResult, directory: Path) -> list[Path]:

@@ -129,7 +129,8 @@ def test_a_full_journal_answers_429_and_leaves_files_alone_until_there_is_room(t
             status, headers = post(bridge.endpoint, from_otlp.otlp_logs[0])
             assert status == 429
             assert int(headers["Retry-After"]) > 0
-            plugin, _, otlp = home.status()["sources"]
+            sources = {source["source"]: source for source in home.status()["sources"]}
+            plugin, otlp = sources["plugin"], sources["otlp"]
             assert plugin["unread_lines"] > 0
             assert otlp["received"] == 0
             assert home.journal.stat().st_size <= SMALLEST_JOURNAL_BYTES
@@ -223,7 +224,7 @@ def test_a_log_that_is_rotated_is_read_to_its_end_and_on(tmp_path: Path, is_runn
         assert bridge.stop() == 0
     received = Received.in_files(home.telemetry)
     assert_tells(received, expected)
-    log_status = home.status()["sources"][1]
+    (log_status,) = [source for source in home.status()["sources"] if source["source"] == "cline-log"]
     assert (log_status["received"], log_status["unread_bytes"]) == (len(recording.cline_log), 0)
 
 

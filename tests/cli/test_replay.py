@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(CAPTURES / "plugin_basic", folder)
     (folder / "stdout_01.jsonl").write_text('{"type":"iteration_start"}\n')
     (folder / "notes.txt").write_text("nothing to see here\n")
-    (folder / "sessions").mkdir()
+    (folder / "empty").mkdir()
     return folder
 
 
@@ -74,17 +74,22 @@ def test_what_it_writes_is_otlp_json_that_the_official_messages_take(home: Home,
     assert received.totals
 
 
-@pytest.mark.parametrize("source", ["plugin", "cline-log", "otlp"])
+@pytest.mark.parametrize("source", ["plugin", "session-files", "cline-log", "otlp"])
 def test_only_hears_one_source(home: Home, folder: Path, tmp_path: Path, source: str) -> None:
     replayed(home, tmp_path / "out", folder, "--only", source)
     told = (tmp_path / "out" / "traces.jsonl").read_text()
-    others = {"plugin", "cline-log", "otlp"} - {source}
+    others = {"plugin", "session-files", "cline-log", "otlp"} - {source}
     assert f'"key":"cline.telemetry.source","value":{{"stringValue":"{source}"}}' in told
     assert not any(f'"stringValue":"{other}"' in told for other in others)
 
 
 def test_files_are_the_same_as_their_folder(home: Home, folder: Path, tmp_path: Path) -> None:
-    files = [folder / "otlp_logs.jsonl", folder / "cline.log", *(folder / "spool").iterdir()]
+    files = [
+        folder / "otlp_logs.jsonl",
+        folder / "cline.log",
+        *(folder / "spool").iterdir(),
+        *folder.rglob("*.messages.json"),
+    ]
     assert replayed(home, tmp_path / "1", *files) == replayed(home, tmp_path / "2", folder)
 
 

@@ -50,10 +50,12 @@ def test_it_tells_of_a_running_bridge_where_it_listens_and_how_far_it_is(home: H
             assert post(bridge.endpoint, body)[0] == 200
         wait_until(lambda: home.counted("received", "plugin") == 48, lambda: bridge.said)
         document = home.status()
-        plugin, log, otlp = document["sources"]
-        assert (plugin["source"], plugin["place"], plugin["unread_bytes"]) == ("plugin", str(home.spool), 0)
-        assert (log["source"], log["place"], log["received"]) == ("cline-log", str(home.cline_log), 0)
-        assert (otlp["source"], otlp["place"], otlp["received"]) == ("otlp", f"{bridge.endpoint}/v1/logs", 4)
+        sources = {source["source"]: source for source in document["sources"]}
+        plugin, log, otlp = (sources[name] for name in ("plugin", "cline-log", "otlp"))
+        assert (plugin["places"], plugin["unread_bytes"]) == ([str(home.spool)], 0)
+        assert log["received"] == 0
+        assert log["places"] == [str(home.cline_log), str(home.cline_log.with_name("code.log"))]
+        assert (otlp["places"], otlp["received"]) == ([f"{bridge.endpoint}/v1/logs"], 4)
         assert document["bridge"]["process_id"] == bridge.pid
         assert document["bridge"]["listening_on"] == bridge.endpoint
         shown = home.run("status").stdout
@@ -80,7 +82,8 @@ def test_what_is_unread_is_told_in_lines_bytes_and_age(home: Home) -> None:
     spool = example_copies(1).spool
     (home.spool / "9-1795357897000-0.jsonl").write_bytes(b"".join(line + b"\n" for line in spool))
     before_ns = time.time_ns()
-    plugin, cline_log, _ = home.status()["sources"]
+    sources = {source["source"]: source for source in home.status()["sources"]}
+    plugin, cline_log = sources["plugin"], sources["cline-log"]
     assert plugin["unread_lines"] == len(spool)
     assert cline_log["unread_lines"] == len(log)
     assert cline_log["unread_bytes"] == home.cline_log.stat().st_size
@@ -110,7 +113,9 @@ def test_an_unread_line_without_a_time_of_this_world_has_no_age(home: Home, line
         assert bridge.stop() == 0
     home.cline_log.write_bytes(line + b"\n")
     (home.spool / "9-1795357897000-0.jsonl").write_bytes(line + b"\n")
-    for source in home.status()["sources"][:2]:
+    for source in home.status()["sources"]:
+        if source["source"] not in ("plugin", "cline-log"):
+            continue
         assert (source["unread_lines"], source["oldest_unread_at_ns"]) == (1, None)
     assert "1 line" in home.run("status").stdout
 

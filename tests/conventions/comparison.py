@@ -51,7 +51,9 @@ def _attributes(tables: Tables) -> Iterator[str]:
         listed = fact.get("values", SEMCONV["finish_reasons"] if name.endswith("finish_reasons") else None)
         if listed is not None and named - set(listed):
             yield f"{name}: has values of its own"
-    for name in tables.attributes.resource:
+    for name, of_resource in tables.attributes.resource.items():
+        if of_resource.convention != "semconv":
+            continue
         if name not in known or known[name].get("deprecated"):
             yield f"{name}: not in the conventions, or deprecated"
 

@@ -23,8 +23,8 @@ COMMIT: Final = "e018fe6f91862f5ed63c082f87697cddac596784"
 FILE: Final = Path(__file__).with_name(f"semconv-{VERSION}.json")
 
 NAMESPACES: Final = (
-    "error.", "event.", "exception.", "gen_ai.", "http.response.", "log.", "mcp.", "otel.", "process.exit.", "server.",
-    "service.", "session.", "user.",
+    "cicd.", "error.", "event.", "exception.", "gen_ai.", "http.response.", "log.", "mcp.", "otel.", "process.exit.",
+    "server.", "service.", "session.", "user.",
 )  # fmt: skip
 """Attributes of these are kept; of spans, metrics and events those of ``gen_ai`` and ``mcp``."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel import ids
-from cline_otel.events import Event, tick
+from cline_otel.events import Event, RunStarted, tick
 from cline_otel.signals import LogRecord, SpanRecord, StepOutput
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
 from corpus import (
@@ -31,6 +31,9 @@ from corpus import (
 )
 
 SEVERAL = [path for path in capture_paths() if len({stream.source for stream in streams_of(path)}) > 1]
+
+KEYED_BY_IDS = {name for name, source in CATALOGUE.sources.items() if source.keys_by_ids}
+"""Of these sources runs and calls have ids of their own."""
 
 BORROWED = frozenset({"cline.client.name", "cline.version", "gen_ai.request.model", "gen_ai.provider.name"})
 """What a run may learn from a source that does not own it: who runs Cline, with which model."""
@@ -65,12 +68,22 @@ class Delivery(msgspec.Struct, frozen=True):
 def deliveries(draw: st.DrawFn) -> Delivery:
     path = draw(st.sampled_from(SEVERAL))
     chosen = draw(st.sets(st.integers(0, len(streams_of(path)) - 1), min_size=1))
-    streams = tuple(streams_of(path)[number] for number in sorted(chosen))
+    streams = tuple(in_order_of_sessions(streams_of(path)[number] for number in sorted(chosen)))
     bursts = draw(st.sampled_from([1, 4, 30, 100_000]))
     random = Random(draw(st.integers(0, 2**32)))
     late_ns = draw(st.sampled_from([0, SECOND_NS // 5, HOUR_NS, 40 * 24 * HOUR_NS]))
     pause_ns = draw(st.sampled_from([0, SECOND_NS // 5, 3 * SECOND_NS]))
     return Delivery(path, streams, tuple(interleaved(streams, random, bursts, late_ns, pause_ns)))
+
+
+def in_order_of_sessions(streams: Iterable[Stream]) -> Iterable[Stream]:
+    """Processes that a session has one after the other are one stream of their source, as the bridge reads them."""
+    joined: dict[tuple[str, frozenset[str]], list[Event]] = {}
+    for stream in streams:
+        sessions = frozenset(event.session_id for event in stream.events if event.session_id)
+        joined.setdefault((stream.source, sessions), []).extend(stream.events)
+    for (source, _), events in joined.items():
+        yield Stream(source, tuple(events))
 
 
 def interleaved(streams: Sequence[Stream], random: Random, bursts: int, late_ns: int, pause_ns: int) -> Iterable[Event]:
@@ -100,7 +113,14 @@ def attribute(item: SpanRecord | LogRecord, name: str) -> object:
 def owners(outputs: StepOutput) -> list[Event]:
     """Who owns each root run, as decisions made beforehand."""
     return [
-        claim(str(attribute(root, "cline.agent.id")), str(attribute(root, "cline.run.id")), source)
+        claim(
+            str(attribute(root, "cline.agent.id")),
+            str(attribute(root, "cline.run.id")),
+            source,
+            str(attribute(root, "gen_ai.conversation.id") or ""),
+            str(attribute(root, "cline.prompt.id") or ""),
+            root.started_at_ns,
+        )
         for root in roots(outputs.spans).values()
         if (source := source_of(root))
     ]
@@ -113,6 +133,15 @@ def source_of(root: SpanRecord) -> str:
 def alone(delivery: Delivery, outputs: StepOutput) -> dict[str, StepOutput]:
     """What each source says by itself, of the runs that it owns."""
     decisions = owners(outputs)
+    runs = {(each.agent_id, each.run_id): each.source for each in decisions}
+    # A task that its files tell is theirs, too, where another source tells it as a whole.
+    decisions += [
+        claim(event.task_ulid, event.task_ulid, event.source, "", "", event.occurred_at_ns)
+        for event in delivery.steps
+        if isinstance(event, RunStarted)
+        and event.task_ulid is not None
+        and runs.get((event.agent_id, event.run_id)) == event.source
+    ]
     return {
         source: translate(
             [*decisions, *(e for stream in delivery.streams if stream.source == source for e in stream.events)]
@@ -131,9 +160,13 @@ def comparable(span: SpanRecord) -> object:
     )  # fmt: skip
 
 
-def log_events(logs: Iterable[LogRecord]) -> Counter[object]:
+def log_events(logs: Iterable[LogRecord], tasks: Mapping[object, object]) -> Counter[object]:
+    """Log records of facts; ``tasks`` are the sessions of classic Cline's telemetry whose task their files tell."""
     return Counter(
-        (log.event_name, tuple(sorted((n, v) for n, v in log.attributes if n not in TOLD_DIFFERENTLY)))
+        (
+            log.event_name,
+            tuple(sorted((n, tasks.get(v, v)) for n, v in log.attributes if n not in TOLD_DIFFERENTLY)),
+        )
         for log in logs
         if log.event_name not in LIFECYCLE_LOG_EVENTS
     )
@@ -186,10 +219,15 @@ def test_metric_sums_are_the_owner_s(delivery: Delivery) -> None:
 @given(deliveries())
 def test_what_the_owner_cannot_know_is_told_once(delivery: Delivery) -> None:
     outputs = translate(delivery.steps, CLAIM_WAIT_NS)
+    tasks = {
+        event.task_ulid: event.session_id
+        for event in delivery.steps
+        if isinstance(event, RunStarted) and event.task_ulid is not None
+    }
     expected: Counter[object] = Counter()
     for single in alone(delivery, outputs).values():
-        expected |= log_events(single.logs)
-    assert log_events(outputs.logs) == expected
+        expected |= log_events(single.logs, tasks)
+    assert log_events(outputs.logs, tasks) == expected
 
 
 @given(deliveries())
@@ -288,5 +326,23 @@ def test_every_call_of_a_root_run_has_the_same_id_whoever_tells(path: Path) -> N
     if {"cline-log", "otlp"} <= known.keys():
         for span_id in known["cline-log"].keys() & known["otlp"].keys():
             assert known["cline-log"][span_id] == known["otlp"][span_id]
-    for source in known.keys() - {"plugin"}:
+    for source in known.keys() - {"plugin", *KEYED_BY_IDS}:
         assert known[source].items() <= known.get("plugin", known[source]).items()
+
+
+def test_runs_that_wait_together_are_told_in_the_order_in_which_they_began() -> None:
+    """The ids of the later run sort before those of the earlier one; each begins in another mode."""
+
+    def begun(run_id: str, at_ns: int, mode: str) -> Event:
+        fields = {"cline.mode": mode}
+        return event_of("run.started", "session-files", at_ns, "run.started", "s", "s", run_id, 0, "", "", fields)
+
+    start_ns = 1_790_000_000 * SECOND_NS
+    steps = [
+        begun("z", start_ns, "act"),
+        begun("a", start_ns + SECOND_NS, "plan"),
+        begun("b", start_ns + 2 * SECOND_NS, "act"),
+    ]
+    outputs = translate([tick(start_ns), *steps], CLAIM_WAIT_NS)
+    switches = [attribute(log, "cline.mode") for log in outputs.logs if log.event_name == "cline.mode.switched"]
+    assert switches == ["plan", "act"]

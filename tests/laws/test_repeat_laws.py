@@ -26,6 +26,8 @@ from payloads import decoded
 
 ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", CATALOGUE.profile.schema_url)
 
+SESSION_FILES = "session-files"
+
 KEYED = frozenset(
     {
         *("run.started", "run.finished", "model_call.started", "model_call.finished"),
@@ -45,26 +47,48 @@ def files_of(folder: Path) -> list[tuple[Path, str]]:
     return recording_of([folder]).read
 
 
+def is_document(path: Path) -> bool:
+    """Whether a file is one JSON value, which has no lines."""
+    return path.suffix == ".json"
+
+
 def beside(path: Path, prefix: str) -> Path:
     """A name for another file beside one, which sorts by the prefix; of the plugin's it names another process."""
     return path.with_name(f"{prefix}{path.name}")
 
 
+def copy_beside(path: Path, source: str, prefix: str) -> None:
+    """Of a session its folder: a conversation is not a file of lines."""
+    if source == SESSION_FILES:
+        shutil.copytree(path.parent, beside(path.parent, prefix), dirs_exist_ok=True)
+    else:
+        shutil.copy(path, beside(path, prefix))
+
+
 def with_a_copy_behind(path: Path, source: str) -> None:
-    shutil.copy(path, beside(path, "z"))
+    copy_beside(path, source, "z")
 
 
 def with_a_copy_before(path: Path, source: str) -> None:
-    shutil.copy(path, beside(path, "0"))
+    copy_beside(path, source, "0")
 
 
 def with_a_copy_of_a_part_before(path: Path, source: str) -> None:
+    if source == SESSION_FILES:
+        copy_beside(path, source, "0")
+        copied = beside(path.parent, "0") / path.name
+        conversation = json.loads(copied.read_bytes())
+        conversation["messages"] = conversation["messages"][: len(conversation["messages"]) // 2]
+        copied.write_text(json.dumps(conversation), encoding="utf-8")
+        return
     lines = path.read_bytes().splitlines(keepends=True)
     beside(path, "0").write_bytes(b"".join(lines[len(lines) // 4 : len(lines) // 2 + 1]))
 
 
 def with_every_line_twice(path: Path, source: str) -> None:
     """Requests, that is: lines of other sources are doubled where they have a key."""
+    if is_document(path):
+        return
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(line * (1 + (source == "otlp" or name_of(line) in KEYED)) for line in lines))
 
@@ -76,6 +100,8 @@ def with_all_lines_again_at_the_end(path: Path, source: str) -> None:
 
 
 def as_two_that_overlap(path: Path, source: str) -> None:
+    if is_document(path):
+        return
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[: 2 * len(lines) // 3]))
     beside(path, "z").write_bytes(b"".join(lines[len(lines) // 3 :]))

@@ -162,6 +162,10 @@ def test_run_totals_are_the_sums_of_their_calls(path: Path) -> None:
             chats = [c for c in children if c["gen_ai.operation.name"] == "chat"]
             tools = [c for c in children if c["gen_ai.operation.name"] == "execute_tool"]
             totals = dict(run.attributes)
+            if totals["cline.agent.id"] == totals["cline.run.id"]:
+                assert not children  # a task that is told as a whole, without its calls
+                assert not any(name.startswith("cline.run.") and name != "cline.run.id" for name in totals)
+                continue
             assert totals["cline.run.model_calls"] == len(chats)
             assert totals["cline.run.tool_calls"] == len(tools)
             assert totals["cline.run.input_tokens"] == sum(int(c.get("gen_ai.usage.input_tokens", 0)) for c in chats)  # type: ignore[arg-type]
@@ -196,4 +200,4 @@ def test_forgetting_leaves_no_trace_of_old_runs(path: Path) -> None:
     assert not any(
         (state.runs, state.agents, state.sessions, state.observations, state.open_runs, state.awaiting_owner)
     )
-    assert saved.keys() <= gone
+    assert {key for key in saved if not key.startswith("prompt/")} <= gone

@@ -230,7 +230,7 @@ PLUGIN, LOG = (
         ([LOG._replace(text=LOG.text + "[events]")], "must not have one of its own"),
         ([LOG._replace(text=LOG.text.replace('"cline"', '"none"'))], "none.toml: there is no such file"),
         (
-            [LOG._replace(text=LOG.text.replace("rank = 1", "rank = 2")), PLUGIN],
+            [LOG._replace(text=LOG.text.replace("rank = 1", "rank = 6")), PLUGIN],
             "plugin: it claims sessions, so its rank",
         ),
         (
@@ -238,7 +238,7 @@ PLUGIN, LOG = (
                 *loading.built_in_sources(),
                 LOG._replace(
                     text=LOG.text.replace('"cline-log"', '"fork"').replace(
-                        "rank = 1", "rank = 2\nclaims_sessions = true"
+                        "rank = 1", "rank = 6\nclaims_sessions = true"
                     )
                 ),
             ],
@@ -258,11 +258,11 @@ def test_a_source_that_fits_nothing_is_refused(texts: list[loading.SourceText], 
 
 def test_a_source_may_speak_the_vocabulary_of_another() -> None:
     fork = LOG._replace(text=PLUGIN.text[: PLUGIN.text.index("[keys]")].replace('name = "plugin"', 'name = "fork"'))
-    fork = fork._replace(text=fork.text.replace("rank = 2", 'rank = 3\nvocabulary = "plugin"'))
+    fork = fork._replace(text=fork.text.replace("rank = 6", 'rank = 7\nvocabulary = "plugin"'))
     tables = loading._checked_tables.__wrapped__((*loading.built_in_sources(), fork))
     assert [source.name for source in tables.speakers("plugin")] == ["fork", "plugin"]
-    assert list(tables.vocabularies) == ["plugin", "cline"]
-    assert tables.attributes.attributes["cline.telemetry.source"].values == {"fork", "plugin", "cline-log", "otlp"}
+    assert list(tables.vocabularies) == ["plugin", "session-files", "task_files", "cline"]
+    assert tables.attributes.attributes["cline.telemetry.source"].values == {"fork", *CATALOGUE.sources}
 
 
 # --- the catalogue as it is -----------------------------------------------------------------------------

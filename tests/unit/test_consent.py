@@ -182,14 +182,14 @@ def test_the_boolean_of_older_classic_builds_counts(tmp_path: Path) -> None:
     ],
 )
 def test_where_cline_may_use_one_of_several_files_each_counts(
-    tmp_path: Path, variable: str, place: str, fields: dict[str, object]
+    tmp_path: Path, variable: str, place: str, fields: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation = Installation(tmp_path)
     write(tmp_path / place, fields)
     write(installation.global_settings, {"telemetryOptOut": False})
     assert installation.consent().is_on
     named = tmp_path / place if variable == "CLINE_GLOBAL_SETTINGS_PATH" else tmp_path / "elsewhere"
-    installation.environment[variable] = str(named)
+    monkeypatch.setenv(variable, str(named))
     assert installation.consent().state == "off"
 
 

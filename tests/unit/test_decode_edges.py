@@ -22,7 +22,7 @@ from cline_otel.sources.cline_log import decode as cline_log
 from cline_otel.sources.interface import MalformedPayload, Payload
 from cline_otel.sources.otlp import decode as otlp
 from cline_otel.sources.otlp.partial_schema import any_value
-from cline_otel.sources.plugin import decode as plugin
+from cline_otel.sources.records import decode as plugin
 from payloads import decoded, log_lines, otlp_request, spool_lines
 
 TIME_NS = 1_790_000_000_000_000_000

@@ -50,6 +50,7 @@ def test_every_input_is_answered_in_every_state() -> None:
 def test_every_event_is_one_of_a_run_s_life_or_the_translator_s_own() -> None:
     own = {
         "session.claimed",
+        "session.announced",
         "process.exited",
         "agent.described",
         "run.claimed",

@@ -212,10 +212,11 @@ def test_history_ends_with_the_totals_in_either_temporality(
     aggregation: HistogramAggregation, taken: list[MetricDelta], quiet_ns: int
 ) -> None:
     ended_at_ns = max((each.occurred_at_ns for each in taken), default=NOW_NS) + quiet_ns
-    points = history(taken, DEFINITIONS, ended_at_ns, "cumulative", aggregation)
-    growth = history(taken, DEFINITIONS, ended_at_ns, "delta", aggregation)
+    taken.sort(key=lambda each: each.occurred_at_ns)
+    points = list(history(taken, DEFINITIONS, ended_at_ns, "cumulative", aggregation))
+    growth = list(history(taken, DEFINITIONS, ended_at_ns, "delta", aggregation))
     totals = Totals(DEFINITIONS, aggregation=aggregation)
-    for measurement in sorted(taken, key=lambda each: each.occurred_at_ns):
+    for measurement in taken:
         totals.add(measurement)
     newest_ns = max((point.at_ns for point in points), default=ended_at_ns)
     assert ended_at_ns <= newest_ns <= ended_at_ns + STEP_NS

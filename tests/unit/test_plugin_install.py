@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from cline_otel.places import ClinePlaces, cline_places
 from cline_otel.plugin import install as installer
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
-from cline_otel.plugin.install import PluginInstallError, cline_directory_of, install, plugin_file_of, uninstall
+from cline_otel.plugin.install import PluginInstallError, install, plugin_file_of, uninstall
 from waiting import PATIENCE_SECONDS
 
 
@@ -29,12 +30,19 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+def at(directory: Path) -> ClinePlaces:
+    """The places of a Cline that is told of nothing but its directory."""
+    places = cline_places({"CLINE_DIR": directory}, None, sys.platform)
+    assert places is not None
+    return places
+
+
 def everything_under(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_install_puts_one_file_where_cline_looks_and_makes_a_private_spool(cline: Path, state: Path) -> None:
-    report = install(cline, state)
+    report = install(at(cline), state)
 
     assert report.outcome == "installed"
     assert report.plugin_file == cline / "plugins" / "cline-otel.js"
@@ -46,7 +54,7 @@ def test_install_puts_one_file_where_cline_looks_and_makes_a_private_spool(cline
 
 
 def test_the_paths_are_literals_in_the_installed_file_and_no_placeholder_is_left(cline: Path, state: Path) -> None:
-    text = install(cline, state).plugin_file.read_text(encoding="utf-8")
+    text = install(at(cline), state).plugin_file.read_text(encoding="utf-8")
 
     for path in (state / "spool", state / "off", cline):
         assert f"= {json.dumps(str(path))};" in text
@@ -54,71 +62,71 @@ def test_the_paths_are_literals_in_the_installed_file_and_no_placeholder_is_left
 
 
 def test_installing_twice_changes_nothing(cline: Path, state: Path) -> None:
-    plugin_file = install(cline, state).plugin_file
+    plugin_file = install(at(cline), state).plugin_file
     before = plugin_file.stat()
 
-    assert install(cline, state).outcome == "unchanged"
+    assert install(at(cline), state).outcome == "unchanged"
     assert plugin_file.stat().st_mtime_ns == before.st_mtime_ns
     assert plugin_file.stat().st_ino == before.st_ino
 
 
 def test_an_older_file_of_ours_is_brought_up_to_date(cline: Path, state: Path) -> None:
-    plugin_file = install(cline, state).plugin_file
+    plugin_file = install(at(cline), state).plugin_file
     wanted = plugin_file.read_bytes()
     plugin_file.write_bytes(installer.MARKER + b" An older one.\nexport default {};\n")
 
-    assert install(cline, state).outcome == "updated"
+    assert install(at(cline), state).outcome == "updated"
     assert plugin_file.read_bytes() == wanted
 
 
 def test_another_state_directory_is_an_update(cline: Path, state: Path, tmp_path: Path) -> None:
-    install(cline, state)
+    install(at(cline), state)
 
-    assert install(cline, tmp_path / "elsewhere").outcome == "updated"
+    assert install(at(cline), tmp_path / "elsewhere").outcome == "updated"
 
 
 @pytest.mark.parametrize("content", [b"", b"export default {};\n", b"\xff\xfe\x00", b"\n" + installer.MARKER])
 def test_a_foreign_file_of_that_name_is_neither_overwritten_nor_removed(
     cline: Path, state: Path, content: bytes
 ) -> None:
-    plugin_file = plugin_file_of(cline)
+    plugin_file = plugin_file_of(at(cline))
     plugin_file.parent.mkdir(parents=True)
     plugin_file.write_bytes(content)
 
     with pytest.raises(PluginInstallError, match="is not a file that cline-otel wrote"):
-        install(cline, state)
+        install(at(cline), state)
     with pytest.raises(PluginInstallError, match="is not a file that cline-otel wrote"):
-        uninstall(cline)
+        uninstall(at(cline))
     assert plugin_file.read_bytes() == content
 
 
 def test_a_symbolic_link_of_that_name_is_left_alone(cline: Path, state: Path, tmp_path: Path) -> None:
     target = tmp_path / "target.js"
     target.write_bytes(installer.MARKER)
-    plugin_file = plugin_file_of(cline)
+    plugin_file = plugin_file_of(at(cline))
     plugin_file.parent.mkdir(parents=True)
     plugin_file.symlink_to(target)
 
     with pytest.raises(PluginInstallError, match="symbolic link"):
-        install(cline, state)
+        install(at(cline), state)
     assert target.read_bytes() == installer.MARKER
     assert plugin_file.is_symlink()
 
 
 def test_uninstall_removes_its_own_file_only(cline: Path, state: Path) -> None:
-    plugin_file = install(cline, state).plugin_file
+    plugin_file = install(at(cline), state).plugin_file
     neighbour = plugin_file.with_name("other.js")
     neighbour.write_text("export default {};\n", encoding="utf-8")
 
-    assert uninstall(cline).outcome == "removed"
+    assert uninstall(at(cline)).outcome == "removed"
     assert list(everything_under(cline)) == ["plugins/other.js"]
-    assert uninstall(cline).outcome == "absent"
+    assert uninstall(at(cline)).outcome == "absent"
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(
     cline: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin_file = install(cline, state).plugin_file
+    plugin_file = install(at(cline), state).plugin_file
     plugin_file.write_bytes(installer.MARKER + b" older")
     before = everything_under(cline)
 
@@ -127,7 +135,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(
 
     monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(PluginInstallError, match="No space left on device"):
-        install(cline, state)
+        install(at(cline), state)
     assert everything_under(cline) == before
 
 
@@ -142,7 +150,7 @@ def test_the_temporary_name_is_one_that_cline_does_not_load(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", noted)
-    install(cline, state)
+    install(at(cline), state)
 
     assert len(names) == 1
     assert names[0].startswith(".")
@@ -154,7 +162,7 @@ def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path, state
     obstacle.write_text("", encoding="utf-8")
 
     with pytest.raises(PluginInstallError) as caught:
-        install(obstacle, state)
+        install(at(obstacle), state)
     assert str(obstacle) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -163,10 +171,10 @@ def test_what_cline_itself_has_switched_off_is_reported(cline: Path, state: Path
     settings = cline / "data" / "settings" / "global-settings.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(
-        json.dumps({"telemetryOptOut": True, "disabledPlugins": [str(plugin_file_of(cline))]}), encoding="utf-8"
+        json.dumps({"telemetryOptOut": True, "disabledPlugins": [str(plugin_file_of(at(cline)))]}), encoding="utf-8"
     )
 
-    report = install(cline, state)
+    report = install(at(cline), state)
 
     assert report.opted_out_in_cline
     assert report.disabled_in_cline
@@ -178,22 +186,16 @@ def test_settings_that_cannot_be_read_are_clines_defaults(cline: Path, state: Pa
     settings.parent.mkdir(parents=True)
     settings.write_text(text, encoding="utf-8")
 
-    report = install(cline, state)
+    report = install(at(cline), state)
 
     assert (report.opted_out_in_cline, report.disabled_in_cline) == (False, False)
-
-
-def test_cline_dir_names_the_cline_directory(tmp_path: Path) -> None:
-    assert cline_directory_of({}, tmp_path) == tmp_path / ".cline"
-    assert cline_directory_of({"CLINE_DIR": "  "}, tmp_path) == tmp_path / ".cline"
-    assert cline_directory_of({"CLINE_DIR": str(tmp_path / "x")}, tmp_path) == tmp_path / "x"
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 @pytest.mark.parametrize("name", ["plain", 'quote"s', "back\\slash", "a space", "ünï — cödé", "${x}`y`"])
 def test_the_installed_file_loads_and_writes_to_its_spool_whatever_the_paths(tmp_path: Path, name: str) -> None:
     cline, state = tmp_path / "cline", tmp_path / name / "state"
-    plugin_file = install(cline, state).plugin_file
+    plugin_file = install(at(cline), state).plugin_file
     # Cline reads plugins as ES modules; node needs to be told.
     (plugin_file.parent / "package.json").write_text('{"type": "module"}', encoding="utf-8")
     script = (
@@ -284,7 +286,7 @@ def test_the_hub_that_clines_record_names_is_found(cline: Path, hub: subprocess.
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"pid": hub.pid}), encoding="utf-8")
 
-    found = find_hub_daemon(cline, {})
+    found = find_hub_daemon([record])
 
     assert found is not None
     assert found.pid == hub.pid
@@ -298,7 +300,7 @@ def test_a_hub_is_found_without_a_usable_record(cline: Path, hub: subprocess.Pop
     record.write_text(text, encoding="utf-8")
 
     assert hub.poll() is None
-    assert find_hub_daemon(cline, {}) is not None
+    assert find_hub_daemon([record]) is not None
 
 
 def test_a_record_of_a_process_that_is_no_hub_names_none(cline: Path) -> None:
@@ -306,6 +308,6 @@ def test_a_record_of_a_process_that_is_no_hub_names_none(cline: Path) -> None:
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
 
-    found = find_hub_daemon(cline, {})
+    found = find_hub_daemon([record])
 
     assert found is None or found.pid != os.getpid()

@@ -13,9 +13,9 @@ import pytest
 
 import cline_otel
 from cline_otel.aggregation import totals
-from cline_otel.journal import sent_history
+from cline_otel.journal import imported, sent_history
 from cline_otel.journal.schema import MIGRATIONS
-from cline_otel.signals import MetricTotal
+from cline_otel.signals import MetricDelta, MetricTotal
 from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
 from cline_otel.translate import seen_events, state
@@ -29,6 +29,7 @@ FORMATS: tuple[Format[Any], ...] = (
     state.SESSION,
     state.OBSERVATIONS,
     seen_events.ROW,
+    imported.MEASUREMENTS,
     totals.TOTAL,
     tailing.POSITION,
     sent_history.DIAGNOSTICS,
@@ -142,6 +143,7 @@ def test_a_stored_value_says_its_version(form: Format[Any]) -> None:
         "session": Session(),
         "observations": [Observation(1, 2, ["plugin"])],
         "seen_events": {b"identity": 1},
+        "imported_measurements": [MetricDelta("m", 1)],
         "total": MetricTotal("m", ()),
         "position": tailing.Position(1, 2, 3, b"head"),
         "diagnostics": [("late", "plugin", "run.started", 1)],

@@ -630,7 +630,7 @@ def test_every_kind_of_diagnostic_means_something_and_is_shown_by_every_view() -
     ],
 )
 def test_what_is_unread_is_said_as_far_as_it_is_known(unread: dict[str, Any], shown: str) -> None:
-    assert str(_unread_text(SourceStatus("a source", "a place", 0, 0, **unread))) == shown
+    assert str(_unread_text(SourceStatus("a source", ("a place",), 0, 0, **unread))) == shown
 
 
 def test_a_long_summary_wraps_within_the_width() -> None:

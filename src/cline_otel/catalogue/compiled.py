@@ -143,6 +143,7 @@ class Source(msgspec.Struct, frozen=True):
     claims_sessions: bool
     knows_mode: bool
     numbers_attempts: bool
+    keys_by_ids: bool
     vocabulary: SourceVocabulary
 
 

@@ -218,7 +218,7 @@ def _content_row(name: str, attribute: model.Attribute, sources: Mapping[str, mo
 def _withheld_rows(
     attributes: model.AttributesFile, sources: Mapping[str, model.SourceFile]
 ) -> Iterator[tuple[Cell, ...]]:
-    for titles, table in sources.items():
+    for titles, table in sorted(sources.items(), key=lambda spoken: spoken[0]):
         events = sorted((table.events | table.prefixes).items())
         common = withheld_fields(table.common, attributes)
         for privacy in WITHHELD:

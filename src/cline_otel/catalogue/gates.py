@@ -59,11 +59,15 @@ class Gates:
             return values.nothing
         return values.classified(self._table.classes[name].items())
 
-    def pattern(self, name: str) -> values.Gate:
+    def pattern(self, name: str, *, may_be_random: bool = False) -> values.Gate:
         """The gate for strings of an open set."""
         if name == MODEL:
             return self._known_or_custom(public_model_name, "model")
-        return self.identifier if name == IDENTIFIER else values.matching(self._table.patterns[name])
+        return (
+            self.identifier
+            if name == IDENTIFIER
+            else values.matching(self._table.patterns[name], may_be_random=may_be_random)
+        )
 
     def _known_or_custom(self, known: Callable[[str], str | None], kind: PseudonymKind) -> values.Gate:
         names_may_leave = "names" in self._policy.included
@@ -123,5 +127,7 @@ class Gates:
 
 def _internal_gate(field: model.InternalField, gates: Gates) -> values.Gate:
     if field.type == "string":
-        return gates.pattern(field.pattern) if field.pattern is not None else gates.key_identifier
+        if field.pattern is None:
+            return gates.key_identifier
+        return gates.pattern(field.pattern, may_be_random=field.random)
     return {"int": values.amount, "bool": values.boolean, "milliseconds": values.milliseconds}[field.type]

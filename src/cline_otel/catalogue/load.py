@@ -357,6 +357,7 @@ def load(
                 claims_sessions=source.claims_sessions,
                 knows_mode=source.knows_mode,
                 numbers_attempts=source.numbers_attempts,
+                keys_by_ids=source.keys_by_ids,
                 vocabulary=vocabularies[source.vocabulary or name],
             )
             for name, source in tables.sources.items()

@@ -64,12 +64,14 @@ class InternalField(_Strict):
 
     type: Literal["string", "int", "bool", "milliseconds"]
     pattern: str | None = None
+    random: bool = False
 
 
 class ResourceAttribute(_Published):
-    """An attribute of the resource, which says who sends; ``signals`` that have it."""
+    """An attribute of the resource, which says who sends; ``signals`` that have it, ``only_in_jobs`` of a CI system."""
 
-    convention: Literal["semconv"]
+    convention: Literal["semconv", "cline"]
+    only_in_jobs: bool = False
     signals: list[Literal["traces", "metrics", "logs"]]
     description: str
     example: str
@@ -269,6 +271,8 @@ class SourceTable(_Strict):
         claims_sessions: it announces itself before it reports a run, and owns what it reports; others wait for it.
         knows_mode: its runs say which mode they are in.
         numbers_attempts: where it asks the model again within an iteration it says so; what has no number is the first.
+        keys_by_ids: its runs, model calls and tool calls are told apart by the ids of Cline's messages and calls, and
+            not by their positions, which such a source cannot know for sure.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
@@ -279,6 +283,7 @@ class SourceTable(_Strict):
     claims_sessions: bool = False
     knows_mode: bool = False
     numbers_attempts: bool = False
+    keys_by_ids: bool = False
 
 
 class OtherSource(_Strict):

@@ -34,13 +34,14 @@ def run_demo() -> None:
     """Replays the bundled run, moved to now, writes it as OTLP files and draws it."""
     try:
         settings = load_settings()
+        output = settings.state_directory / "demo"
+        consent = consent_now(settings)
     except SettingsError as error:
         fail(str(error), 2)
     catalogue = load(prices=LIBRARY, profile=settings.profile)
     recording = read_recording([example_directory()])
     resource = settings.resource(instance_id_of(recording))
     replayed = replay(recording, catalogue, resource, time.time_ns())
-    output = settings.state_directory / "demo"
     try:
         private_directory(settings.state_directory)
         private_directory(output)
@@ -51,7 +52,6 @@ def run_demo() -> None:
     click.echo("\nOTLP JSON, one export request a line:")
     for path in written:
         click.echo(f"  {path}")
-    consent = consent_now(settings)
     if not consent.is_on:
         click.echo(f"\nNothing left this machine: telemetry is {consent.describe()}.")
     elif settings.has_endpoint:

@@ -27,7 +27,7 @@ from cline_otel.export.interface import (
     Retry,
 )
 from cline_otel.replay import ReplayResult, metric_requests
-from cline_otel.settings import Settings
+from cline_otel.settings import Settings, SettingsError
 from cline_otel.signals import SignalName
 
 _NOUNS: Final[dict[SignalName, str]] = {"traces": "spans", "logs": "log records", "metrics": "metric data points"}
@@ -53,7 +53,7 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, settings: Sett
                 2,
             )
         exporters = Exporters(destinations)
-    except ExporterError as error:
+    except (ExporterError, SettingsError) as error:
         fail(str(error), 2)
     requests: dict[SignalName, list[list[EncodedRequest]]] = {
         "traces": [replayed.requests["traces"]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import CommandOnRecordings, SourceName
 from cline_otel.defects import described
 from cline_otel.version import __version__
+
+_TIMES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -75,9 +78,49 @@ def run(listen: str | None, no_listen: bool) -> None:
     run_bridge(listen=listen, listening=not no_listen)
 
 
+_DRAIN = click.option(
+    "--drain",
+    "drain_seconds",
+    type=click.FloatRange(0, 600),
+    default=10.0,
+    metavar="SECONDS",
+    help="How long what Cline did may be read and sent afterwards.  [default: 10]",
+)
+
+
+@main.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_DRAIN
+@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
+def exec_(command: tuple[str, ...], drain_seconds: float) -> None:
+    """Run a command with a bridge beside it, as in a CI job: `cline-otel exec -- cline "Fix the tests"`.
+
+    The command has our standard streams, gets the signals that we get, and we exit with its exit code. It runs even
+    if no bridge can, or telemetry is off. Afterwards the hub that it started is ended, what it did is read and sent,
+    and the ids of its traces are printed on stderr. In a job docs/ci.md says what else.
+    """
+    from cline_otel.cli.exec import exec_command
+
+    sys.exit(exec_command(command, drain_seconds))
+
+
+@main.command()
+@_DRAIN
+def pipe(drain_seconds: float) -> None:
+    """Pass a stream on unchanged, with a bridge beside whoever writes it: `cline --json "..." | cline-otel pipe`.
+
+    Standard input goes to standard output byte for byte, whatever becomes of the bridge. Afterwards what Cline did is
+    read and sent, as with `exec`, which also prints the traces and knows the job; a hub is left alone.
+    """
+    from cline_otel.cli.pipe import pipe as pass_on
+
+    sys.exit(pass_on(drain_seconds))
+
+
 @main.command()
 @click.option(
-    "--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]"
+    "--cline-dir",
+    type=click.Path(path_type=Path),
+    help="Cline's directory.  [default: CLINE_DIR, else ~/.cline, and CLINE_OTEL_BRIDGE_CLINE_DIRS]",
 )
 def install(cline_dir: Path | None) -> None:
     """Install the plugin into Cline: it reports every agent and call."""
@@ -88,13 +131,41 @@ def install(cline_dir: Path | None) -> None:
 
 @main.command()
 @click.option(
-    "--cline-dir", type=click.Path(path_type=Path), envvar="CLINE_DIR", help="Cline's directory.  [default: ~/.cline]"
+    "--cline-dir",
+    type=click.Path(path_type=Path),
+    help="Cline's directory.  [default: CLINE_DIR, else ~/.cline, and CLINE_OTEL_BRIDGE_CLINE_DIRS]",
 )
 def uninstall(cline_dir: Path | None) -> None:
     """Remove the plugin; nothing else is touched."""
     from cline_otel.cli.plugin import uninstall_plugin
 
     uninstall_plugin(cline_dir)
+
+
+@main.command("import")
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path, readable=False))
+@click.option("--dry-run", is_flag=True, help="Only show what there is.")
+@click.option("--since", type=click.DateTime(_TIMES), help="Prompts from then on, UTC.")
+@click.option("--until", type=click.DateTime(_TIMES), help="Prompts before then, UTC.")
+@click.option("--surface", "surfaces", multiple=True, metavar="NAME", help="Only this surface; may be repeated.")
+@click.option("--metrics", is_flag=True, help="Metrics too, as points of the past, which many backends refuse.")
+def import_history(
+    paths: tuple[Path, ...],
+    dry_run: bool,
+    since: datetime | None,
+    until: datetime | None,
+    surfaces: tuple[str, ...],
+    metrics: bool,
+) -> None:
+    """Send what Cline's files hold of the past: all sessions, each prompt once.
+
+    Finds the sessions of every Cline that is read; or name folders: one of sessions, a session's, or one that has
+    `sessions` in it. Shows what there is first. What the bridge told is not sent again, nor what was imported; what
+    was broken off goes on.
+    """
+    from cline_otel.cli.import_history import import_paths
+
+    import_paths(paths, since=since, until=until, surfaces=surfaces, dry_run=dry_run, metrics=metrics)
 
 
 @main.command(cls=CommandOnRecordings)

@@ -24,7 +24,8 @@ def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Re
     """
     try:
         settings = load_settings()
-        policy = present_policy(settings.policy, settings.state_directory)
+        installed = settings.known_state_directory
+        policy = settings.policy if installed is None else present_policy(settings.policy, installed)
         recording = read_recording(paths, only, known_sources())
     except (SettingsError, UnreadableRecording) as error:
         fail(str(error), 2)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import click
@@ -18,10 +15,12 @@ from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
+from cline_otel.cli.stderr_log import log_to_stderr, now
 from cline_otel.consent import Consent
 from cline_otel.export.interface import ExporterError
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
+from cline_otel.operating_system.home import home_directory
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
 from cline_otel.sources.interface import ReceiverRefused
@@ -44,10 +43,14 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error), 2)
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
     observer = _TerminalObserver()
     try:
-        run_until_signal(Bridge(settings, observer, known_sources()))
+        bridge = Bridge(settings, observer, known_sources())
+    except SettingsError as error:
+        fail(str(error), 2)
+    try:
+        run_until_signal(bridge)
     except (
         StateDirectoryBusyError,
         JournalError,
@@ -60,9 +63,9 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     except OSError as error:
         fail(f"{settings.state_directory}: cannot be used ({error.strerror}); set CLINE_OTEL_BRIDGE_STATE_DIR")
     _say(
-        f"{_now()} stopped; {observer.waiting} spans and log records wait in the journal for the next start"
+        f"{now()} stopped; {observer.waiting} spans and log records wait in the journal for the next start"
         if observer.waiting
-        else f"{_now()} stopped"
+        else f"{now()} stopped"
     )
 
 
@@ -91,14 +94,14 @@ class _TerminalObserver(Observer):
             _say(_for_terminal(_labelled(label, line)))
 
     def consent(self, consent: Consent) -> None:
-        _say(f"{_now()} telemetry is {consent.describe() if not consent.is_on else 'on again, from now'}")
+        _say(f"{now()} telemetry is {consent.describe() if not consent.is_on else 'on again, from now'}")
 
     def stopping(self, seconds: float) -> None:
-        _say(f"{_now()} stopping: sends what waits, {seconds:g} s at most; again to end at once")
+        _say(f"{now()} stopping: sends what waits, {seconds:g} s at most; again to end at once")
 
     def status(self, status: JournalStatus, open_runs: int) -> None:
         self.waiting = sum(signal.pending_items for signal in status.signals.values())
-        _say(f"{_now()} {status_line(status, open_runs)}")
+        _say(f"{now()} {status_line(status, open_runs)}")
 
 
 def _labelled(label: str, line: str) -> str:
@@ -110,23 +113,6 @@ def _without_state(consent: Consent) -> str:
         "nothing is read, stored or sent" if consent.state == "off" else "nothing is read or sent until that is known"
     )
     return f"{'; '.join(consent.reasons)}: {what}"
-
-
-class _OneLine(logging.Formatter):
-    """Time, level, message: never a traceback, which could quote what it handled."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"{_now()} {record.levelname.lower()}: {record.getMessage()}"
-
-
-def _log_to_stderr(level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine())
-    # What others log may quote what they handled, so only their warnings are shown.
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("cline_otel").setLevel(level)
-    # Where nobody reads stderr any more, an error of logging reaches nobody.
-    logging.raiseExceptions = False
 
 
 def _say(line: str) -> None:
@@ -141,11 +127,7 @@ def _for_terminal(line: str) -> str:
     """In a terminal ``line`` with short paths, broken between words; elsewhere as it is."""
     if not sys.stderr.isatty():
         return line
-    home = str(Path.home())
+    home = str(home_directory() or "")
     line = line.replace(f"{home}/", "~/") if len(home) > 1 else line
     width = max(shutil.get_terminal_size().columns, 40)
     return textwrap.fill(line, width, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

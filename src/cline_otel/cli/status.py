@@ -67,8 +67,7 @@ def _sources(settings: Settings, status: JournalStatus, running: Running | None)
     cursors = {cursor.key: cursor.position for cursor in status.cursors}
     found: list[SourceStatus] = []
     for name, source in known_sources().items():
-        where = source.where(places)
-        of_source = SourceStatus(name, where or "off", counted("received", name), counted("events", name))
+        of_source = SourceStatus(name, source.where(places), counted("received", name), counted("events", name))
         if inputs := source.inputs(places):
             try:
                 unread = reduce(Unread.__or__, (each.unread(each.usable(cursors)) for each in inputs))

@@ -164,6 +164,8 @@ class Preview:
         self.summary.besides |= _besides(decoder.diagnostics, self._catalogue)
         self.summary.lines_without_event = decoder.without_event
         self._translator.step(tick(last_ns + SILENCE_NS + 1))
+        # What had to wait for an owner began only then.
+        self._translator.step(tick(last_ns + 2 * (SILENCE_NS + 1)))
         yield from self._clock_step(last_ns)
         self._count_requests()
         for request in metric_requests(self._measurements, self._catalogue, self.resource_and_scope, last_ns):

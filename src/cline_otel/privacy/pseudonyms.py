@@ -11,7 +11,19 @@ import re
 from typing import Final, Literal
 
 PseudonymKind = Literal[
-    "tool", "skill", "team", "mcp_server", "user", "device", "organization", "repository", "id", "model", "client"
+    "tool",
+    "skill",
+    "team",
+    "mcp_server",
+    "user",
+    "device",
+    "organization",
+    "repository",
+    "id",
+    "model",
+    "client",
+    "ci_pipeline",
+    "ci_job",
 ]
 """What is named. Equal names of two kinds have different pseudonyms."""
 
@@ -24,9 +36,10 @@ KEY_BYTES: Final = 32
 
 GENERATED_ID: Final = re.compile(
     r"(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?"  # Cline's, with the time
-    r"|run_[A-Za-z0-9_-]{8}"  # Cline's runs
+    r"|(?:run|msg)_[A-Za-z0-9_-]{8}"  # Cline's runs and messages
+    r"|msg_[a-z0-9]{8}_[a-z0-9]{1,5}"  # prompts in editors
     r"|[0-9A-HJKMNP-TV-Z]{26}"  # ULID: classic Cline's tasks
-    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID
+    r"|(?:error_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID, also of what stands for an answer that failed
     r"|[0-9a-f]{32}"  # a UUID without dashes, or a pseudonym
 )
 """Ids that a machine made up (captures). Whoever embeds Cline may choose others, and then they are names."""

@@ -136,6 +136,79 @@ class Finished(NamedTuple):
     keys: tuple[str, ...] = ()
 
 
+class PastPrompt(NamedTuple):
+    """One prompt of a session that is past, with all that came of it.
+
+    Attributes:
+        run_id: as its source names the run.
+        began_at_ns: nanoseconds since the Unix epoch.
+        is_over: whether it has ended, and all that it started.
+    """
+
+    run_id: str
+    began_at_ns: int
+    is_over: bool
+
+
+class PastReading(NamedTuple):
+    """What the files of a session that is past say.
+
+    Attributes:
+        session_id: the session, as its source names it.
+        prompts: the prompts, in the order of time.
+        payloads: what comes of those prompts that have one of these run ids, in the order of time, in pieces.
+        cursor: that of the session's input after every prompt that is over was told, whoever told it. Without any such
+            prompt it is as it was.
+        problem: what could not be read, a line for people; empty if all could.
+        told_whole_as: the session by which another source may tell all of it as one run; empty if none does.
+    """
+
+    session_id: str
+    prompts: tuple[PastPrompt, ...]
+    payloads: Callable[[Collection[str]], Iterator[Payload]]
+    cursor: bytes | None
+    problem: str = ""
+    told_whole_as: str = ""
+
+
+class PastSession(ABC):
+    """A session, or a task, as its files keep it. What stands here is known without reading a conversation.
+
+    Attributes:
+        source: the name of the source that it belongs to.
+        key: the cursor key by which its input, if there is one, knows how far it was told.
+        signature: changes whenever its files do.
+        surface: where Cline was used: ``cline-cli``, ``cline-sdk``, ``vscode``, ``jetbrains``, or which fork of it was:
+            ``roo-code``, ``kilo-code``; ``other`` if that is not known.
+        began_at_ns: nanoseconds since the Unix epoch.
+        ended_at_ns: when something last happened, nanoseconds since the Unix epoch.
+        size_bytes: of its conversations.
+        tokens: of all its model calls, as Cline added them up; None where it did not.
+        cost_usd: so too.
+    """
+
+    source: str
+    key: str
+    signature: str
+    surface: str
+    began_at_ns: int
+    ended_at_ns: int
+    size_bytes: int
+    tokens: int | None
+    cost_usd: float | None
+
+    @abstractmethod
+    def read(self, cursor: bytes | None) -> PastReading:
+        """What its files say.
+
+        Args:
+            cursor: how far its input has told it; None if that knows nothing of it.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+
+
 class Input(ABC):
     """Something that yields payloads, each with a cursor: a file, a folder, or a part of a database.
 
@@ -304,11 +377,18 @@ class Source(ABC):
         return ()
 
     @abstractmethod
-    def where(self, places: Places) -> str | None:
-        """The place that it is read from, for people; None if it is not read."""
+    def where(self, places: Places) -> tuple[str, ...]:
+        """The places that it is read from, for people; none if it is not read."""
 
     def inputs(self, places: Places) -> tuple[Input, ...]:
         """What is to be polled."""
+        return ()
+
+    def past_sessions(self, places: Places, path: Path | None = None) -> Iterable[PastSession]:
+        """The sessions that its files keep: where it is read from, or in a folder that somebody names.
+
+        Raises nothing: what cannot be looked at is not there.
+        """
         return ()
 
     def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver | None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from cline_otel.places import Places
+from cline_otel.sources.classic_tasks import CLASSIC_TASKS
 from cline_otel.sources.cline_log import CLINE_LOG
 from cline_otel.sources.interface import (
     Input,
@@ -18,8 +19,11 @@ from cline_otel.sources.interface import (
     ReceiverRefused,
     Source,
 )
+from cline_otel.sources.kilo_code import KILO_CODE
 from cline_otel.sources.otlp import OTLP
 from cline_otel.sources.plugin import PLUGIN
+from cline_otel.sources.roo_code import ROO_CODE
+from cline_otel.sources.session_files import SESSION_FILES
 
 if TYPE_CHECKING:
     from cline_otel.catalogue.compiled import Catalogue
@@ -132,8 +136,7 @@ class Registry(Mapping[str, Source]):
 
     def reads(self, places: Places) -> list[str]:
         """What is read, and where, for people."""
-        found = ((source.reading, source.where(places)) for source in self.values())
-        return [f"{reading} {where}" for reading, where in found if where is not None]
+        return [f"{source.reading} {where}" for source in self.values() for where in source.where(places)]
 
     @property
     def _tables(self) -> Tables:
@@ -157,4 +160,4 @@ class Registry(Mapping[str, Source]):
         return None if set(texts) == set(built_in_sources()) else texts
 
 
-SOURCES: Final = Registry((PLUGIN, CLINE_LOG, OTLP))
+SOURCES: Final = Registry((PLUGIN, SESSION_FILES, CLASSIC_TASKS, ROO_CODE, KILO_CODE, CLINE_LOG, OTLP))

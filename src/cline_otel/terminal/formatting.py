@@ -112,3 +112,13 @@ def dollars(usd: float) -> str:
     if usd >= 0.00995:
         return f"${usd:.3f}"
     return f"${usd:.4f}" if usd >= 0.00005 else "<$0.0001"
+
+
+def size_of(size_bytes: int) -> str:
+    """A size, in decimal units: ``1.2 MB``."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -15,17 +14,19 @@ from rich.text import Text
 
 from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalStatus
+from cline_otel.operating_system.home import home_directory
 from cline_otel.running import Running
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.terminal.diagnostics import MEANINGS
+from cline_otel.terminal.formatting import size_of
 
 
 class SourceStatus(msgspec.Struct):
     """How far one source has been read.
 
     Attributes:
-        place: the directory, file or URL.
+        places: the directories, files or URLs; none if it is not read.
         received: lines or requests.
         events: what they were decoded to.
         unread_lines: whole lines that were written and not read yet; None where that is unknown.
@@ -35,7 +36,7 @@ class SourceStatus(msgspec.Struct):
     """
 
     source: str
-    place: str
+    places: tuple[str, ...]
     received: int
     events: int
     unread_bytes: int | None = None
@@ -89,7 +90,7 @@ def render_status(
     counts = _count_table(status)
     if counts.row_count:
         parts += ["", counts]
-    used = f"{_size(status.used_bytes)} of at most {_size(settings.journal_limit_bytes)}"
+    used = f"{size_of(status.used_bytes)} of at most {size_of(settings.journal_limit_bytes)}"
     parts += ["", Text.assemble(("Journal   ", "bold"), _with_short_home(status.path), f"\n          {used}")]
     parts.append(Text.assemble(("Instance  ", "bold"), status.instance_id))
     return Group(*parts)
@@ -131,7 +132,7 @@ def _source_table(sources: list[SourceStatus]) -> Table:
             str(source.received),
             str(source.events),
             _unread_text(source),
-            escape(_with_short_home(source.place)),
+            escape("\n".join(map(_with_short_home, source.places)) or "off"),
         )
     return table
 
@@ -144,7 +145,7 @@ def _unread_text(source: SourceStatus) -> Text:
     if not source.unread_bytes:
         return Text("0")
     text = "" if source.unread_lines is None else f"{_many(source.unread_lines, 'line')}, "
-    text += _size(source.unread_bytes)
+    text += size_of(source.unread_bytes)
     if source.oldest_unread_at_ns is not None:
         text += f",\noldest {_ago(source.oldest_unread_at_ns)}"
     return Text(text, "yellow", justify="right")
@@ -201,15 +202,6 @@ def _many(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
 def _ago(at_ns: int) -> str:
     seconds = max(time.time() - at_ns / 1e9, 0)
     for unit, length, bound in (("s", 1, 120), ("min", 60, 7_200), ("h", 3_600, 172_800)):
@@ -219,5 +211,5 @@ def _ago(at_ns: int) -> str:
 
 
 def _with_short_home(path: str) -> str:
-    home = str(Path.home())
+    home = str(home_directory() or "")
     return "~" + path[len(home) :] if len(home) > 1 and path.startswith(home + "/") else path

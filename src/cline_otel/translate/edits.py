@@ -8,8 +8,11 @@ from cline_otel.events import AttributeValue
 from cline_otel.translate.conventions import number
 from cline_otel.translate.output import Output
 
-EDITING_TOOLS: Final = frozenset({"editor", "apply_patch"})
-"""Tools of Cline 3.x that edit files; of classic Cline's, each edit is an event of its own."""
+EDITING_TOOLS: Final = frozenset(
+    {"editor", "apply_patch", "replace_in_file", "write_to_file", "apply_diff"}
+    | {"search_and_replace", "search_replace", "edit_file", "fast_edit_file", "insert_content", "delete_file"}
+)
+"""Tools that edit files, of Cline and its forks; in classic Cline's telemetry each edit is an event of its own."""
 
 _LINES: Final = (
     ("added", ("cline.edit.lines_added", "cline.edit.lines_changed")),

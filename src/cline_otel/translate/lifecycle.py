@@ -90,7 +90,7 @@ class Lifecycle:
         outcome = event.attributes.get("cline.outcome")
         if "error.type" in event.attributes:
             run.attributes["error.type"] = event.attributes["error.type"]
-        run.attributes["cline.outcome"] = outcome if outcome in ("completed", "failed", "aborted") else "completed"
+        run.attributes["cline.outcome"] = outcome if outcome in _OUTCOMES else "completed"
         if outcome in _ENDED_WITH_A_CALL:
             self._model_calls.step_all(run, _ENDED_WITH_A_CALL[outcome], event.occurred_at_ns)
         self._close(run, event.occurred_at_ns)
@@ -146,6 +146,9 @@ _ROUTES: Final[Mapping[type[LifecycleEvent], Callable[[Lifecycle, Run, Any], Non
     ToolCallNamed: Lifecycle._to_ended_tool_call,
 }
 """To which of a run's calls an event that does not end the run goes."""
+
+_OUTCOMES: Final = frozenset({"completed", "failed", "aborted", "incomplete"})
+"""How a run may end. Incomplete: its source knows that it is over, and not how it went."""
 
 _ENDED_WITH_A_CALL: Final = {"failed": Cue.RUN_FAILED, "aborted": Cue.RUN_ABORTED}
 """By outcome of a run, what it means for the model call that is open then."""

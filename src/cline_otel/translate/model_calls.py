@@ -90,11 +90,11 @@ class ModelCalls:
         self.complete(given)
 
     def measure_usage(self, given: ModelCallInput) -> None:
-        """counts the tokens of a call that has no span here"""
+        """counts the tokens of a call that has no span here; those of several calls are no call"""
         event = cast(ModelCallUsage, given.event)
         values = with_inclusive_input(event)
         unpriced_tokens = self._spans.output.usage(values, self._prompt(given.run), event.occurred_at_ns)
-        self._count_for_prompt(given.run, values, unpriced_tokens)
+        self._count_for_prompt(given.run, values, unpriced_tokens, calls=0 if event.is_sum else 1)
 
     def finish_unseen(self, given: ModelCallInput) -> None:
         """closes a call whose start was not seen: the end says when it began, else it is as long as nothing"""
@@ -190,10 +190,12 @@ class ModelCalls:
         root = self._state.runs.get(run.root)
         return root.attributes if root is not None else {}
 
-    def _count_for_prompt(self, run: Run, values: Mapping[str, AttributeValue], unpriced_tokens: int) -> None:
+    def _count_for_prompt(
+        self, run: Run, values: Mapping[str, AttributeValue], unpriced_tokens: int, calls: int = 1
+    ) -> None:
         root = self._state.open_root(run)
         if root is not None:
-            root.count_model_call(values, unpriced_tokens)
+            root.count_usage(values, unpriced_tokens, calls)
 
 
 _To = Transition[CallState, Callable[[ModelCalls, ModelCallInput], None]]

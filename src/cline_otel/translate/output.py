@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
-from cline_otel.events import AttributeValue, ToolCallNamed
+from cline_otel.events import AttributeValue, ToolCallFinished, ToolCallNamed
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, add_cost, disjoint_tokens
@@ -134,7 +133,12 @@ class Output:
         if event.auto_approved or event.attributes.get("cline.success") is True:
             self._approval(event, "approved")
 
-    def _approval(self, event: ToolCallNamed, decision: str) -> None:
+    def tool_answered(self, event: ToolCallFinished) -> None:
+        """What was decided of a tool call whose end says so; one that was denied counts with its span."""
+        if event.attributes.get("error.type") != "denied":
+            self._approval(event, "approved")
+
+    def _approval(self, event: ToolCallNamed | ToolCallFinished, decision: str) -> None:
         if event.auto_approved is None:
             return
         values = {**event.attributes, "cline.approval.decision": "auto_approved" if event.auto_approved else decision}
@@ -161,7 +165,7 @@ class Output:
         body = "".join(
             [literal + (_readable(values.get(name)) if name else "") for literal, name in log_event.body_parts]
         )
-        trace_id = ids.trace_id(*run.root) if run is not None else b""
+        trace_id = run.trace_id if run is not None else b""
         attributes = pick(log_event.carries, values)
         self._outputs.logs.append(
             LogRecord(

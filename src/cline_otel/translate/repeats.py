@@ -39,6 +39,7 @@ from cline_otel.events import (
     RunClaimed,
     RunFinished,
     RunStarted,
+    SessionAnnounced,
     SessionClaimed,
     Tick,
     ToolCallFinished,
@@ -72,6 +73,7 @@ class Repeats:
     def __init__(self, seen: SeenEvents, catalogue: Catalogue) -> None:
         self._seen = seen
         self._numbers_attempts = {name: source.numbers_attempts for name, source in catalogue.sources.items()}
+        self._keyed_by_ids = frozenset(name for name, source in catalogue.sources.items() if source.keys_by_ids)
 
     def without(self, events: Iterable[Event], place: str, diagnostics: Diagnostics) -> list[Event]:
         """Those of the events that were not reported before; the others are counted as ``duplicate``.
@@ -99,6 +101,8 @@ class Repeats:
         if kind in _HARMLESS:
             return False
         if event.agent_id and event.run_id:
+            if event.source in self._keyed_by_ids and (key := _key_by_ids(event)) is not None:
+                return self._seen.first_told(_identity(key, event), 0) is not None
             if kind in _ATTEMPTS:
                 call = cast(_Attempt, event)
                 if call.attempt is not None or self._numbers_attempts[call.source]:
@@ -158,6 +162,16 @@ def _tool_call_of(event: ToolCallStarted | ToolCallFinished) -> bytes | None:
     return ids.tool_call_span_id(event.agent_id, event.run_id, event.iteration, ordinal)
 
 
+def _key_by_ids(event: Event) -> bytes | None:
+    """Of a model call or tool call that is told apart by the ids of messages and calls."""
+    message_id = str(event.attributes.get("cline.message.id", ""))
+    if not message_id:
+        return None
+    if event.call_id:
+        return ids.asked_call_span_id(event.agent_id, event.run_id, message_id, event.call_id)
+    return ids.answer_span_id(event.agent_id, event.run_id, message_id)
+
+
 _KEYS: Final[Mapping[type[Event], Callable[[Any], bytes | None]]] = {
     RunStarted: _run_of,
     RunFinished: _run_of,
@@ -171,5 +185,5 @@ _ATTEMPTS: Final = frozenset({ModelCallStarted, ModelCallFinished})
 _ONE_AT_A_TIME: Final = frozenset({AgentDescribed, ModelCallStarted, ModelCallFirstChunk, ModelCallEnded})
 """Of these there are no two in one moment."""
 
-_HARMLESS: Final = frozenset({SessionClaimed, ProcessExited, RunClaimed, Tick})
+_HARMLESS: Final = frozenset({SessionClaimed, SessionAnnounced, ProcessExited, RunClaimed, Tick})
 """These add nothing: they say what is so, and a process that claims a session after it was let go claims it again."""

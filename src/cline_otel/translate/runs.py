@@ -27,6 +27,7 @@ class Runs:
         if root is not None:
             run.owner = root.owner
             run.session_id = run.session_id or root.session_id
+            run.remote_trace_id = root.remote_trace_id
         agent = state.agent(run.agent_id)
         session_id = run.session_id or event.session_id or agent.session_id
         session = state.sessions.get(session_id)
@@ -98,6 +99,8 @@ class Runs:
                 self._spans.output.measure("cline.task.started", 1, run.attributes, run.started_at_ns)
         elif session.last_root != run.key:
             run.previous = session.last_root
+            previous = self._state.runs.get(session.last_root)
+            run.previous_trace_id = previous.remote_trace_id if previous is not None else b""
         session.last_root = run.key
 
     def _identify(self, run: Run) -> None:

@@ -6,7 +6,7 @@ come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, SpanDefinition
@@ -14,7 +14,7 @@ from cline_otel.events import AttributeValue
 from cline_otel.signals import SpanEvent, SpanLink, SpanRecord, StatusCode
 from cline_otel.translate.edits import EDITING_TOOLS, measure_edit_call
 from cline_otel.translate.output import Output, pick
-from cline_otel.translate.state import ModelCall, Run, RunKey, ToolCall
+from cline_otel.translate.state import ModelCall, Run, ToolCall
 
 
 class SpanBuilder:
@@ -30,6 +30,7 @@ class SpanBuilder:
         self._run_span = catalogue.spans["invoke_agent"]
         self._model_call_span = catalogue.spans["chat"]
         self._tool_call_span = catalogue.spans["execute_tool"]
+        self._keyed_by_ids = frozenset(name for name, source in catalogue.sources.items() if source.keys_by_ids)
 
     def model_call(
         self, run: Run, iteration: int, call: ModelCall, prompt: Mapping[str, AttributeValue], *, incomplete: bool
@@ -50,8 +51,11 @@ class SpanBuilder:
             values["gen_ai.request.model"] = run.attributes["gen_ai.request.model"]
         _identify(values, run)
         values["cline.iteration"] = iteration
-        span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
-        span = (ids.trace_id(*run.root), span_id)
+        if run.owner in self._keyed_by_ids:
+            span_id = ids.answer_span_id(run.agent_id, run.run_id, str(values.get("cline.message.id", "")))
+        else:
+            span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
+        span = (run.trace_id, span_id)
         if call.first_chunk_at_ns is not None and call.first_chunk_at_ns > call.started_at_ns:
             first_chunk_seconds = (call.first_chunk_at_ns - call.started_at_ns) / 1e9
             values["gen_ai.response.time_to_first_chunk"] = first_chunk_seconds
@@ -99,9 +103,13 @@ class SpanBuilder:
             values.setdefault("error.type", "_OTHER")
         else:
             values.pop("error.type", None)
-        span_id = ids.tool_call_span_id(run.agent_id, run.run_id, call.iteration, call.ordinal)
-        if not incomplete:
-            span = (ids.trace_id(*run.root), span_id)
+        if run.owner in self._keyed_by_ids:
+            message_id = str(values.get("cline.message.id", ""))
+            span_id = ids.asked_call_span_id(run.agent_id, run.run_id, message_id, call.call_id)
+        else:
+            span_id = ids.tool_call_span_id(run.agent_id, run.run_id, call.iteration, call.ordinal)
+        if not incomplete and "cline.timing" not in values:
+            span = (run.trace_id, span_id)
             output.measure("gen_ai.execute_tool.duration", seconds, values, ended_at_ns, span)
         output.measure("cline.tool.calls", 1, values, ended_at_ns)
         if call.is_mcp and not is_counted:
@@ -153,11 +161,12 @@ class SpanBuilder:
         values["cline.telemetry.source"] = run.owner
         values.setdefault("gen_ai.provider.name", "_OTHER")
         _identify(values, run)
-        values["cline.run.model_calls"] = run.model_call_count
-        values["cline.run.tool_calls"] = run.tool_call_count
-        values["cline.run.failed_tool_calls"] = run.failed_tool_call_count
-        values["cline.run.input_tokens"] = run.input_tokens
-        values["cline.run.output_tokens"] = run.output_tokens
+        if not run.is_whole_task:
+            values["cline.run.model_calls"] = run.model_call_count
+            values["cline.run.tool_calls"] = run.tool_call_count
+            values["cline.run.failed_tool_calls"] = run.failed_tool_call_count
+            values["cline.run.input_tokens"] = run.input_tokens
+            values["cline.run.output_tokens"] = run.output_tokens
         # A run of a journal that was written before calls could be free has an amount alone.
         if run.has_known_cost or run.cost_usd > 0:
             values["cline.cost_usd"] = run.cost_usd
@@ -171,7 +180,7 @@ class SpanBuilder:
         else:
             values.pop("error.type", None)
         span_id = ids.run_span_id(run.agent_id, run.run_id)
-        span = (ids.trace_id(*run.root), span_id)
+        span = (run.trace_id, span_id)
         self.active_time(run, ended_at_ns)
         if not incomplete:
             output.measure("gen_ai.invoke_agent.duration", seconds, values, ended_at_ns, span)
@@ -182,7 +191,6 @@ class SpanBuilder:
             if is_error:
                 error: dict[str, AttributeValue] = {"cline.error.kind": "run", "error.type": values["error.type"]}
                 output.measure("cline.errors", 1, error, ended_at_ns)
-        links = () if run.previous is None else (_link(run.previous),)
         output.span(
             _span(
                 self._run_span,
@@ -193,7 +201,7 @@ class SpanBuilder:
                 ended_at_ns,
                 values,
                 tuple(run.span_events),
-                links,
+                tuple(_links(run)),
             )
         )
         values["cline.duration_ms"] = seconds * 1e3
@@ -216,7 +224,7 @@ def _span(
         values = {**values, "gen_ai.agent.name": f"{run.agent_name} {run.agent_number}"}
     is_error = definition.is_error(values)
     return SpanRecord(
-        ids.trace_id(*run.root),
+        run.trace_id,
         span_id,
         parent_span_id,
         definition.name_of(values),
@@ -233,7 +241,8 @@ def _span(
 
 def _sum_up(values: dict[str, AttributeValue], root: Run) -> None:
     """All that was done for a prompt, by the agent that it was given to and by those that work for it."""
-    values["cline.prompt.model_calls"] = root.prompt_model_call_count
+    if not root.is_whole_task:
+        values["cline.prompt.model_calls"] = root.prompt_model_call_count
     values["cline.prompt.tool_calls"] = root.prompt_tool_call_count
     values["cline.prompt.input_tokens"] = root.prompt_input_tokens
     values["cline.prompt.output_tokens"] = root.prompt_output_tokens
@@ -251,5 +260,9 @@ def _identify(values: dict[str, AttributeValue], run: Run) -> None:
         values["gen_ai.conversation.id"] = run.session_id
 
 
-def _link(key: RunKey) -> SpanLink:
-    return SpanLink(ids.trace_id(*key), ids.run_span_id(*key))
+def _links(run: Run) -> Iterator[SpanLink]:
+    """To the session's run before it, and to the span of somebody else in which Cline was started."""
+    if run.previous is not None:
+        yield SpanLink(run.previous_trace_id or ids.trace_id(*run.previous), ids.run_span_id(*run.previous))
+    if run.remote_link is not None:
+        yield SpanLink(*run.remote_link)

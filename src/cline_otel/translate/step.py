@@ -20,6 +20,7 @@ from cline_otel.events import (
     RecordsDropped,
     RunClaimed,
     RunStarted,
+    SessionAnnounced,
     SessionClaimed,
     Tick,
     ToolCallNamed,
@@ -31,8 +32,11 @@ from cline_otel.translate.lifecycle import Lifecycle
 from cline_otel.translate.log_events import LogEvents
 from cline_otel.translate.output import Output
 from cline_otel.translate.ownership import CLAIM_WAIT_NS, Ownership
+from cline_otel.translate.prompts import Prompts
+from cline_otel.translate.remote_spans import join_remote
 from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import Run, RunKey, RunState, State
+from cline_otel.translate.tasks import Tasks
 
 SILENCE_NS: Final = 24 * 3_600_000_000_000
 """A run without a sign of life for this long is closed as incomplete."""
@@ -52,7 +56,9 @@ class Translator:
         self._output = Output(catalogue)
         self._lifecycle = Lifecycle(self.state, SpanBuilder(self._output, catalogue), catalogue)
         self._log_events = LogEvents(self.state, self._output, catalogue)
-        self._ownership = Ownership(self.state, catalogue, self._deliver_buffered, claim_wait_ns)
+        self._prompts = Prompts(self.state, catalogue)
+        self._ownership = Ownership(self.state, catalogue, self._prompts, self._deliver_buffered, claim_wait_ns)
+        self._tasks = Tasks(self.state, self._route)
         self._agent_attributes = frozenset(
             {"gen_ai.request.model", "gen_ai.provider.name", "cline.version", *catalogue.identity}
         )
@@ -72,6 +78,12 @@ class Translator:
 
     # --- whose event is it ------------------------------------------------------------------------
 
+    def _take_log_event(self, event: LogEvent) -> None:
+        log_event = self._entry(event).log_event
+        self._tasks.begin(event, log_event)
+        self._route(event)
+        self._tasks.end(event, log_event)
+
     def _route(self, event: BufferedEvent) -> None:
         run = self._find_run(event)
         if run is None:
@@ -79,7 +91,7 @@ class Translator:
             return
         root = self.state.runs.get(run.root, run)
         if self._ownership.has_owner(root, event):
-            self._deliver(root, run, event)
+            self._deliver(self.state.runs.get(run.root, run), run, event)
 
     def _deliver_buffered(self, root: Run, event: BufferedEvent) -> None:
         self._deliver(root, self._find_run(event) or root, event)
@@ -87,22 +99,26 @@ class Translator:
     def _deliver(self, root: Run, run: Run, event: BufferedEvent) -> None:
         if isinstance(event, RunClaimed):
             return
+        given, run = run, root if run.is_of_another else run
         if isinstance(event, LogEvent):
             entry = self._entry(event)
             if root.owner != event.source and root.owner in entry.known_to:
                 count(self._output.diagnostics, "superseded", event.source, event.name)
             else:
-                self._log_events.report(event, entry.log_event, run, event.session_id or self._session_of(root))
-        elif root.owner == event.source:
+                session_id = given.joined_in if given.is_of_another else event.session_id or self._session_of(root)
+                self._log_events.report(event, entry.log_event, run, session_id)
+        elif root.owner != event.source:
+            count(self._output.diagnostics, "superseded", event.source, event.name)
+        elif run.is_whole_task and run.state is RunState.CLOSED:
+            self._measure(event)
+        else:
             self._lifecycle.apply(run, event)
             if not run.has_reported_mode and self._sources[event.source].knows_mode:
                 self._report_mode(run)
-        else:
-            count(self._output.diagnostics, "superseded", event.source, event.name)
 
     def _session_of(self, root: Run) -> str:
         agent = self.state.agents.get(root.agent_id)
-        return root.session_id or (agent.session_id if agent is not None else "")
+        return root.session_id or root.joined_in or (agent.session_id if agent is not None else "")
 
     def _entry(self, event: Event) -> SourceEvent:
         return self._sources[event.source].vocabulary.events[event.name]
@@ -116,8 +132,14 @@ class Translator:
                 return run
             if run is None:
                 run = self._new_run(event)
+            if not run.joined_in and run.is_root:
+                self._prompts.join(run, event)
+            if type(event) is RunStarted:
+                self._tasks.adopt(run, event)
             if type(event) in _FOLLOWED:
                 self._follow(run, event)
+            if isinstance(event, RunStarted | RunClaimed) and event.remote_relation is not None:
+                join_remote(run, event)
             return run
         agent = state.agents.get(event.agent_id) if event.agent_id else None
         if agent is not None and event.source in agent.current_run:
@@ -125,7 +147,7 @@ class Translator:
         session = state.sessions.get(event.session_id) if event.session_id else None
         if session is not None and event.source in session.current_run:
             return state.runs.get(session.current_run[event.source])
-        return None
+        return self._tasks.run_of(event) if event.session_id and not event.agent_id else None
 
     def _new_run(self, event: LifecycleEvent | RunClaimed) -> Run:
         state = self.state
@@ -156,12 +178,13 @@ class Translator:
         if agent.current_run.get(event.source) != run.run_id:
             agent.current_run[event.source] = run.run_id
             agent.last_at_ns = self.state.now_ns
-        session_id = event.session_id or agent.session_id
-        if session_id and run.is_root:
+        # A claim says nothing of where the source has got to.
+        session_id = "" if isinstance(event, RunClaimed) else event.session_id or agent.session_id
+        if session_id and (run.is_root or run.is_of_another):
             self.state.session(session_id).current_run[event.source] = run.key
 
     def _without_run(self, event: BufferedEvent) -> None:
-        """Log events need no run. Classic Cline has no runs at all: its usage and tools count in the metrics."""
+        """Log events need no run. What classic Cline says of no task counts in the metrics."""
         if isinstance(event, LogEvent):
             log_event = self._entry(event).log_event
             if mcp_calls.is_superseded(self.state, log_event, event):
@@ -170,7 +193,12 @@ class Translator:
                 self._log_events.report(event, log_event, None, event.session_id)
         elif event.agent_id:
             count(self._output.diagnostics, "late", event.source, event.name)
-        elif isinstance(event, ModelCallUsage):
+        else:
+            self._measure(event)
+
+    def _measure(self, event: BufferedEvent) -> None:
+        """What is of no run that goes on counts in the metrics."""
+        if isinstance(event, ModelCallUsage):
             self._output.usage(with_inclusive_input(event), event.attributes, event.occurred_at_ns)
         elif isinstance(event, ToolCallNamed):
             self._output.tool_used(event)
@@ -194,6 +222,11 @@ class Translator:
         session.attributes |= event.attributes
         if event.process not in session.claimed_by:
             session.claimed_by.append(event.process)
+
+    def _announce_session(self, event: SessionAnnounced) -> None:
+        session = self.state.session(event.session_id)
+        session.last_at_ns = self.state.now_ns
+        session.announced_by = event.source
 
     def _end_process(self, event: ProcessExited) -> None:
         """A process is gone: what it left open ends at its last sign of life, and its claims are void.
@@ -253,7 +286,10 @@ class Translator:
         """Drops what had no sign of life for ``MEMORY_NS``; call it now and then, not on every tick."""
         state = self.state
         before = state.now_ns - MEMORY_NS
-        for key in [k for k, run in state.runs.items() if run.state is RunState.CLOSED and run.last_at_ns < before]:
+        idle = [k for k, run in state.runs.items() if run.state is not RunState.OPEN and run.last_at_ns < before]
+        for key in idle:
+            if key in state.awaiting_owner:
+                continue
             state.touch_run(state.runs.pop(key))
         for agent_id in [k for k, agent in state.agents.items() if agent.last_at_ns < before]:
             del state.agents[agent_id]
@@ -272,10 +308,12 @@ _BESIDE_RUNS: Final[Mapping[type[Event], Callable[[Translator, Any], None]]] = {
     Tick: Translator._tick,
     AgentDescribed: Translator._describe_agent,
     SessionClaimed: Translator._claim_session,
+    SessionAnnounced: Translator._announce_session,
     ProcessExited: Translator._end_process,
     RecordsDropped: Translator._count_dropped,
+    LogEvent: Translator._take_log_event,
 }
-"""Events that are about no run; all others are."""
+"""Events that are about no run, or may be; all others are."""
 
 _FOLLOWED: Final[frozenset[type[Event]]] = frozenset({RunStarted, RunClaimed, ModelCallStarted})
 """After these a source speaks of their run until it says otherwise."""
@@ -285,6 +323,8 @@ _AGENT_NAMES: Final = frozenset({"subagent", "teammate"})
 
 def _parent_span_id(parent: RunKey, event: RunStarted) -> bytes:
     """The tool call that spawned a run, or the parent's run if the plugin did not see which call it was."""
+    if event.parent_message_id is not None and event.parent_call_id is not None:
+        return ids.asked_call_span_id(*parent, event.parent_message_id, event.parent_call_id)
     if event.parent_iteration is not None and event.parent_ordinal is not None:
         return ids.tool_call_span_id(*parent, event.parent_iteration, event.parent_ordinal)
     return ids.run_span_id(*parent)

@@ -89,6 +89,7 @@ class ToolCalls:
             call.is_mcp = event.is_mcp
         call.attributes |= event.attributes
         call.state = CallState.ENDED
+        self._spans.output.tool_answered(event)
         if "gen_ai.tool.name" in call.attributes:
             self.complete(given)
 
@@ -103,7 +104,10 @@ class ToolCalls:
         """counts a call that has no span here"""
         event = cast(ToolCallNamed, given.event)
         self._spans.output.tool_used(event)
-        self._spans.output.tool_approved(event)
+        if given.run.is_whole_task:
+            self._spans.output.tool_decided(event)
+        else:
+            self._spans.output.tool_approved(event)
         self._count_for_prompt(given.run)
 
     def complete(self, given: ToolCallInput) -> None:

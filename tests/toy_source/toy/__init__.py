@@ -41,11 +41,11 @@ class ToySource(Source):
             count(diagnostics, "malformed", self.name, "file")
         return Recorded([Payload(self.name, records or [])], diagnostics)
 
-    def where(self, places: Places) -> str:
-        return str(places.cline_directory / "toys")
+    def where(self, places: Places) -> tuple[str, ...]:
+        return tuple(str(each.directory / "toys") for each in places.installations)
 
     def inputs(self, places: Places) -> tuple[Input, ...]:
-        return (ToyFiles(self.name, places.cline_directory / "toys"),)
+        return tuple(ToyFiles(self.name, each.directory / "toys") for each in places.installations)
 
 
 class ToyFiles(Input):

@@ -1,10 +1,11 @@
-"""The log source: ``cline.log``, where Cline mirrors its telemetry.
+"""The log source: ``cline.log``, and ``code.log`` of the desktop application, where Cline mirrors its telemetry.
 
 Cline 3.x writes JSON lines with O_APPEND from every CLI process at once. It never renames the file;
 it truncates it in place: each process when it starts and the file was not written to for two days,
-and again every two days while it lives, whatever is in the file then. (Read in the Cline repository
-at commit 21cb8d25, ``apps/cli/src/logging/adapter.ts``.) So truncation is the case that happens;
-renaming is done by a user's logrotate only.
+and again every two days while it lives, whatever is in the file then. The desktop application truncates its own
+so, and when it has become too large. (Read in the Cline repository at commit 21cb8d25,
+``apps/cli/src/logging/adapter.ts`` and the logger of the desktop application.) So truncation is the case that
+happens; renaming is done by a user's logrotate only.
 """
 
 from __future__ import annotations
@@ -48,14 +49,19 @@ class ClineLogSource(Source):
     def recorded(self, path: Path, content: bytes) -> Recorded:
         return Recorded([Payload(self.name, content.split(b"\n"))], {})
 
-    def where(self, places: Places) -> str:
-        return str(places.cline_log_path)
+    def where(self, places: Places) -> tuple[str, ...]:
+        return tuple(map(str, _log_files(places)))
 
     def inputs(self, places: Places) -> tuple[Input, ...]:
         from cline_otel.sources.cline_log.decode import reported_at_ns
         from cline_otel.sources.files.lines import TailedFile
 
-        return (TailedFile(self.name, places.cline_log_path, reported_at_ns),)
+        return tuple(TailedFile(self.name, file, reported_at_ns) for file in _log_files(places))
+
+
+def _log_files(places: Places) -> Iterable[Path]:
+    """Each once: several installations may be told to write one file."""
+    return dict.fromkeys(file for installation in places.installations for file in installation.log_files)
 
 
 CLINE_LOG: Final = ClineLogSource()

@@ -44,8 +44,8 @@ class OtlpSource(Source):
 
         return recorded(self.name, content)
 
-    def where(self, places: Places) -> str | None:
-        return f"{places.listening_on}/v1/logs" if places.listening_on else None
+    def where(self, places: Places) -> tuple[str, ...]:
+        return (f"{places.listening_on}/v1/logs",) if places.listening_on else ()
 
     def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver:
         from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
