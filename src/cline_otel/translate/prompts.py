@@ -10,7 +10,9 @@ is kept for good, so that files which are read much later add nothing to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Final
 
 from cline_otel.catalogue.compiled import Catalogue
@@ -20,6 +22,49 @@ from cline_otel.translate.state import Prompt, Run, RunKey, RunState, State
 EARLIEST_NS: Final = -100_000_000
 LATEST_NS: Final = 2_000_000_000
 """When Cline begins to work on a prompt, after its message was written: 1 to 388 ms (123 runs of the captures)."""
+
+
+class _Index:
+    """The prompts of a session by what they are looked for; there may be thousands."""
+
+    def __init__(self, prompts: Iterable[Prompt]) -> None:
+        self._by_run: dict[RunKey, Prompt] = {}
+        self._by_message: dict[str, Prompt] = {}
+        self._by_time: list[tuple[int, int, Prompt]] = []
+        for prompt in sorted(prompts, key=_number):
+            self.add(prompt)
+
+    def add(self, prompt: Prompt) -> None:
+        """Another prompt."""
+        insort(self._by_time, (prompt.started_at_ns, prompt.number, prompt))
+        self.note(prompt)
+
+    def note(self, prompt: Prompt) -> None:
+        """What has become known of a prompt."""
+        for run in (prompt.run, prompt.run_by_ids):
+            if run is not None:
+                self._by_run.setdefault(run, prompt)
+        if prompt.message_id:
+            self._by_message.setdefault(prompt.message_id, prompt)
+
+    def named(self, key: RunKey, message_id: str) -> Prompt | None:
+        """The first that has this run, or began with this message."""
+        found = [self._by_run.get(key), self._by_message.get(message_id) if message_id else None]
+        return min((prompt for prompt in found if prompt is not None), key=_number, default=None)
+
+    def between(self, earliest_ns: int, latest_ns: int) -> Iterator[Prompt]:
+        """Those that began from a time to another."""
+        first = bisect_left(self._by_time, (earliest_ns,))
+        last = bisect_left(self._by_time, (latest_ns + 1,))
+        return (prompt for _, _, prompt in self._by_time[first:last])
+
+    def last_until(self, at_ns: int) -> Prompt | None:
+        """The last that had begun at a time."""
+        after = bisect_left(self._by_time, (at_ns + 1,))
+        return self._by_time[after - 1][2] if after else None
+
+
+_number: Final = attrgetter("number")
 
 
 class Prompts:
@@ -33,6 +78,7 @@ class Prompts:
     def __init__(self, state: State, catalogue: Catalogue) -> None:
         self._state = state
         self._keyed_by_ids = {name: source.keys_by_ids for name, source in catalogue.sources.items()}
+        self._indexes: dict[str, _Index] = {}
 
     def join(self, run: Run, event: LifecycleEvent | RunClaimed) -> None:
         """A root run of which a source speaks; once its session is known it is joined with those of its prompt."""
@@ -46,16 +92,21 @@ class Prompts:
         begins = isinstance(event, RunStarted | RunClaimed)
         message_id = str(event.attributes.get("cline.prompt.id", "")) if begins else ""
         prompts = self._state.prompts.setdefault(session_id, [])
-        prompt = self._same(prompts, run.key, message_id, event.occurred_at_ns, by_ids=by_ids)
+        index = self._indexes.get(session_id)
+        if index is None:
+            index = self._indexes[session_id] = _Index(prompts)
+        prompt = self._same(index, run.key, message_id, event.occurred_at_ns, by_ids=by_ids)
         if prompt is None:
             prompt = Prompt(session_id, len(prompts), event.occurred_at_ns, owner=run.owner)
             prompts.append(prompt)
+            index.add(prompt)
         known = prompt.key(by_ids=self._keyed_by_ids.get(prompt.owner, not by_ids))
         prompt.message_id = prompt.message_id or message_id
         if by_ids:
             prompt.run_by_ids = prompt.run_by_ids or run.key
         else:
             prompt.run = prompt.run or run.key
+        index.note(prompt)
         self._state.touch_prompt(prompt)
         if known is not None and not run.owner:
             self._make_part_of(run, known, prompt.owner)
@@ -77,23 +128,20 @@ class Prompts:
                 self._state.touch_run(run)
         return new_root
 
-    def _same(
-        self, prompts: Iterable[Prompt], key: RunKey, message_id: str, at_ns: int, *, by_ids: bool
-    ) -> Prompt | None:
+    def _same(self, index: _Index, key: RunKey, message_id: str, at_ns: int, *, by_ids: bool) -> Prompt | None:
         """That of the prompts which a run is of, if it is known."""
-        near: list[Prompt] = []
-        last: Prompt | None = None
-        for prompt in prompts:
-            if key in (prompt.run, prompt.run_by_ids) or (message_id and message_id == prompt.message_id):
-                return prompt
-            tells_apart = message_id and prompt.message_id
-            later_ns = prompt.started_at_ns - at_ns if by_ids else at_ns - prompt.started_at_ns
-            if prompt.key(by_ids=by_ids) is None and not tells_apart and EARLIEST_NS <= later_ns <= LATEST_NS:
-                near.append(prompt)
-            if prompt.started_at_ns <= at_ns and (last is None or prompt.started_at_ns >= last.started_at_ns):
-                last = prompt
+        named = index.named(key, message_id)
+        if named is not None:
+            return named
+        earliest_ns, latest_ns = (EARLIEST_NS, LATEST_NS) if by_ids else (-LATEST_NS, -EARLIEST_NS)
+        near = [
+            prompt
+            for prompt in index.between(at_ns + earliest_ns, at_ns + latest_ns)
+            if prompt.key(by_ids=by_ids) is None and not (message_id and prompt.message_id)
+        ]
         if near:
-            return min(near, key=lambda prompt: abs(prompt.started_at_ns - at_ns))
+            return min(near, key=lambda prompt: (abs(prompt.started_at_ns - at_ns), prompt.number))
+        last = index.last_until(at_ns)
         if last is None or by_ids or message_id:
             return None
         return last if self._covers(last, at_ns) else None
