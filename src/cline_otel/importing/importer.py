@@ -191,7 +191,7 @@ class Importer:
         if taken.problem:
             result.problems.append(taken.problem)
         self._read_bytes += session.size_bytes
-        gc.collect()
+        gc.collect(0)
         self._report(self._read_bytes, result)
         return True
 

@@ -5,17 +5,36 @@ What is read may be anything: a torn file, another program's, one that is writte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import codecs
+import json
+import re
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, Final
 
-import ijson
+import msgspec
 
 Message = Mapping[str, object]
 """One message as it is written. Nothing of it is known but that it is an object."""
 
+LONGEST_TEXT: Final = 4 * 1024 * 1024
+"""Characters that are read of a text at least. Of one that is longer the rest may be left out, as it would not fit into
+memory."""
+
 _READ_BYTES: Final = 1024 * 1024
+_AHEAD: Final = 64 * 1024
+"""Characters that are there where a value begins, so that few are found to be cut off."""
+
+_LONGEST_TOKEN: Final = 16
+"""Characters of an escape, or of a word, that is cut off."""
+
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_IN_TEXT: Final = re.compile(r'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+')
+_STRUCTURE: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 _DEEPEST: Final = 64
 """Objects and arrays within one another, from a message on; a tool's arguments have some ten."""
+
+_CUT_OFF_TEXT: Final = "Unterminated string"
+"""How the decoder calls it."""
 
 
 class TornFile(Exception):  # noqa: N818 - named for the file's state
@@ -32,59 +51,191 @@ def messages_in(file: IO[bytes], within: str = "messages") -> Iterator[Message]:
     Raises:
         TornFile: after the last whole message.
     """
-    try:
-        yield from _objects(ijson.basic_parse(file, buf_size=_READ_BYTES, use_float=True), within)
-    except (ijson.JSONError, UnicodeDecodeError, OverflowError) as error:
-        raise TornFile from error
-
-
-def _objects(events: Iterable[tuple[str, Any]], within: str) -> Iterator[Message]:
-    """Puts the array's objects together; what is nested too deeply for a conversation is left out of its object."""
-    key, depth = "", 0
-    stack: list[Any] = []
-    keys: list[str] = []
-    too_deep = 0
-    is_within = False
-    for event, value in events:
-        if not is_within:
-            if event == "map_key":
-                key = value if depth == 1 else key
-            elif event.startswith("end_"):
-                depth -= 1
-            elif event.startswith("start_"):
-                depth += 1
-                is_within = event == "start_array" and (depth == 2 and key == within if within else depth == 1)
-        elif event.startswith("start_"):
-            if too_deep or len(stack) == _DEEPEST:
-                too_deep += 1
-                continue
-            new: Any = {} if event == "start_map" else []
-            _put(stack, keys, new)
-            stack.append(new)
-            keys.append("")
-        elif event.startswith("end_"):
-            if too_deep:
-                too_deep -= 1
-            elif not stack:
-                is_within, depth = False, depth - 1
+    values = _Values(file)
+    if not within:
+        values.expect("[")
+        yield from _objects(values)
+    else:
+        values.expect("{")
+        is_first = True
+        while not values.has("}"):
+            if not is_first:
+                values.expect(",")
+            is_first = False
+            key = values.next()
+            if not isinstance(key, str):
+                raise TornFile
+            values.expect(":")
+            if key == within and values.has("["):
+                yield from _objects(values)
             else:
-                keys.pop()
-                done = stack.pop()
-                if not stack and isinstance(done, dict):
-                    yield done
-        elif not too_deep:
-            if event == "map_key":
-                keys[-1] = value
+                values.next()
+    values.expect_end()
+
+
+def _objects(values: _Values) -> Iterator[Message]:
+    """The objects of an array that has been entered."""
+    is_first = True
+    while not values.has("]"):
+        if not is_first:
+            values.expect(",")
+        is_first = False
+        value = values.next()
+        if isinstance(value, dict):
+            yield value
+
+
+def _refuse(word: str) -> object:
+    """JSON has no such number."""
+    raise ValueError(word)
+
+
+_as_json: Final = msgspec.json.Encoder()
+_decode: Final = json.JSONDecoder(parse_constant=_refuse).raw_decode
+
+
+class _Values:
+    """JSON values of a file, one after the other. As much of it is in memory as the next value needs."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._to_text = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._text = ""
+        self._at = 0
+        self._is_whole = False
+
+    def has(self, mark: str) -> bool:
+        """Whether a mark comes next, which is then passed."""
+        if self._next_mark() != mark:
+            return False
+        self._at += 1
+        return True
+
+    def expect(self, mark: str) -> None:
+        """Passes a mark.
+
+        Raises:
+            TornFile: another one comes next, or none.
+        """
+        if not self.has(mark):
+            raise TornFile
+
+    def expect_end(self) -> None:
+        """Sees that nothing comes next.
+
+        Raises:
+            TornFile: something does.
+        """
+        if self._next_mark():
+            raise TornFile
+
+    def _next_mark(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            found = _SPACE.match(self._text, self._at)
+            self._at = found.end() if found is not None else self._at
+            if self._at < len(self._text) or not self._read_on():
+                return self._text[self._at : self._at + 1]
+
+    def next(self) -> Any:
+        """The value that comes next.
+
+        Raises:
+            TornFile: there is none, or it is cut off.
+        """
+        self._next_mark()
+        if len(self._text) - self._at < _AHEAD:
+            self._read_on()
+        while True:
+            try:
+                value, end = _decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if not self._goes_on(error):
+                    raise TornFile from None
+            except RecursionError:
+                return self._next_cut_short()
+            except ValueError:
+                raise TornFile from None
             else:
-                _put(stack, keys, value)
+                # A number may go on, after a point or an exponent's sign too.
+                is_number = isinstance(value, int | float)
+                if not is_number or end + _LONGEST_TOKEN <= len(self._text) or not self._read_on():
+                    self._at = end
+                    return value
+
+    def _next_cut_short(self) -> Any:
+        """The value that comes next, without what is nested too deeply in it.
+
+        Raises:
+            TornFile: it is cut off.
+        """
+        while True:
+            short, end = _cut_short(self._text, self._at)
+            try:
+                value, _ = _decode(short)
+            except ValueError:
+                if not self._read_on():
+                    raise TornFile from None
+            else:
+                self._at = end
+                return value
+
+    def _goes_on(self, error: json.JSONDecodeError) -> bool:
+        """Whether the value is only cut off, and there is more of it now."""
+        if error.msg.startswith(_CUT_OFF_TEXT):
+            if len(self._text) - error.pos > LONGEST_TEXT:
+                self._leave_out(error.pos + 1)
+                return True
+        elif error.pos + _LONGEST_TOKEN < len(self._text):
+            return False
+        return self._read_on()
+
+    def _leave_out(self, began: int) -> None:
+        """The rest of a text that began there, is too long, and is not over yet."""
+        found = _IN_TEXT.match(self._text, began, began + LONGEST_TEXT)
+        end = found.end() if found is not None else began
+        kept, rest = self._text[self._at : end], self._text[end:]
+        while True:
+            found = _IN_TEXT.match(rest)
+            rest = rest[found.end() :] if found is not None else rest
+            if len(rest) > _LONGEST_TOKEN or rest.startswith('"') or not (more := self._read()):
+                self._text, self._at = kept + rest, 0
+                return
+            rest += more
+
+    def _read_on(self) -> bool:
+        """Reads at least as much again as the next value has so far; whether there was more."""
+        more = self._read(len(self._text) - self._at)
+        self._text, self._at = self._text[self._at :] + more, 0
+        return bool(more)
+
+    def _read(self, size_bytes: int = 0) -> str:
+        """What comes next; empty at the end."""
+        text = ""
+        while not text and not self._is_whole:
+            read = self._file.read(max(size_bytes, _READ_BYTES))
+            self._is_whole = not read
+            text = self._to_text(read, final=self._is_whole)
+        return text
 
 
-def _put(stack: list[Any], keys: list[str], value: Any) -> None:
-    if stack:
-        if isinstance(stack[-1], dict):
-            stack[-1][keys[-1]] = value
-        else:
-            stack[-1].append(value)
+def _cut_short(text: str, at: int) -> tuple[str, int]:
+    """The value that begins there with nothing in the place of what is nested too deeply, and where it ends."""
+    depth, began = 0, at
+    kept: list[str] = []
+    for found in _STRUCTURE.finditer(text, at):
+        if found[0] in ("[", "{"):
+            depth += 1
+            if depth == _DEEPEST + 1:
+                kept.append(text[began : found.start()])
+        elif found[0] in ("]", "}"):
+            if depth == _DEEPEST + 1:
+                kept.append("null")
+                began = found.end()
+            depth -= 1
+            if not depth:
+                return "".join([*kept, text[began : found.end()]]), found.end()
+    return "", len(text)
 
 
 def blocks_of(message: Message) -> list[Mapping[str, object]]:
@@ -97,13 +248,14 @@ def blocks_of(message: Message) -> list[Mapping[str, object]]:
 
 def text_of(block: Mapping[str, object]) -> str:
     """The text of a part of text; empty for another."""
-    text = block.get("text") if block.get("type") == "text" else None
-    return text if isinstance(text, str) else ""
+    return word(block.get("text")) if block.get("type") == "text" else ""
 
 
 def word(value: object) -> str:
-    """A name, an id or a word; empty for anything else."""
-    return value if isinstance(value, str) else ""
+    """A name, an id or a text; empty for anything else. Halves of characters, as JavaScript cuts them, are replaced."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def milliseconds(value: object) -> int | None:
@@ -118,6 +270,20 @@ def amount(value: object) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         return None
     return value
+
+
+def size_of(value: object) -> int | None:
+    """Bytes of a value as JSON, of a text its own; None for none, and for what is nested too deeply."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    try:
+        return len(_as_json.encode(value))
+    except UnicodeEncodeError:
+        return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    except RecursionError:
+        return None
 
 
 def table(value: object) -> Mapping[str, object]:

@@ -66,7 +66,7 @@ def output_of(content: object) -> object:
     if isinstance(content, str) and content.startswith("{") and len(content) <= _LONGEST_OUTPUT_TEXT:
         try:
             return msgspec.json.decode(content)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return content
     return content
 

@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
 from cline_otel.sources.conversations.edits import change_of
 from cline_otel.sources.conversations.messages import (
     Message,
     amount,
     blocks_of,
     milliseconds,
+    size_of,
     table,
     text_of,
     word,
@@ -183,7 +182,7 @@ class Walk:
             self._open[call.call_id] = call
             self._remember_task(call)
             self.pending.append(
-                self._record("tool_call.started", at_ms, **_fields_of(call), input_bytes=_size_of(call.given))
+                self._record("tool_call.started", at_ms, **_fields_of(call), input_bytes=size_of(call.given))
             )
         self.is_answered = not asked
 
@@ -233,7 +232,7 @@ class Walk:
             exit_code=outcome.exit_code,
             is_mcp=outcome.is_mcp or None,
             mcp_server=mcp_server_in(call.name) if outcome.is_mcp else None,
-            output_bytes=_size_of(output),
+            output_bytes=size_of(output),
             **(change_of(call.name, call.given, output) if outcome.outcome == "success" else {}),
             timing=INFERRED,
         )
@@ -260,13 +259,6 @@ def _fields_of(call: Call) -> dict[str, str | int]:
         "ordinal": call.ordinal,
         "tool_name": call.name,
     }
-
-
-def _size_of(value: object) -> int | None:
-    """Bytes of a value as JSON, of a text its own; None for none."""
-    if value is None:
-        return None
-    return len(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else msgspec.json.encode(value))
 
 
 def task_texts(message: Message) -> list[str]:

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-import msgspec
-
 from cline_otel.sources.conversations.edits import Change, change_of
-from cline_otel.sources.conversations.messages import Message, blocks_of, table, text_of, word
+from cline_otel.sources.conversations.messages import Message, blocks_of, size_of, table, text_of, word
 from cline_otel.sources.conversations.outcome import Outcome
 
 INTERRUPTED: Final = "[Response interrupted by "
@@ -137,7 +135,7 @@ def _native(block: Mapping[str, object]) -> ToolUse:
     return ToolUse(
         name if not is_mcp or name in _MCP_USE else "use_mcp_tool",
         word(block.get("id")),
-        len(msgspec.json.encode(given)),
+        size_of(given) or 0,
         is_mcp,
         server,
         _change(name, {key: value for key, value in given.items() if isinstance(value, str)}),
