@@ -1,6 +1,7 @@
 """cline-otel: Cline's task, tool and error events as OpenTelemetry spans, metrics and log records.
 
-``read`` is what programs may call, and the types are those of what it returns; the command line is ``cline-otel``.
+``read`` gives what recordings become, and ``Bridge`` takes what another agent does; the other names are the types of
+what they return and take. The command line is ``cline-otel``.
 """
 
 from __future__ import annotations
@@ -11,13 +12,24 @@ from cline_otel.version import __version__
 
 if TYPE_CHECKING:
     from cline_otel.api import (
+        AgentEvent,
+        AgentModelCallFinished,
+        AgentModelCallStarted,
+        AgentRunFinished,
+        AgentRunStarted,
+        AgentToolCallFinished,
+        AgentToolCallStarted,
         Attributes,
         AttributeValue,
+        Bridge,
+        BridgeError,
         DiagnosticKind,
         Diagnostics,
         ExponentialBuckets,
+        InvalidEvent,
         LogRecord,
         MetricTotal,
+        Row,
         Severity,
         SpanEvent,
         SpanKind,
@@ -25,18 +37,30 @@ if TYPE_CHECKING:
         SpanRecord,
         StatusCode,
         Telemetry,
+        Trace,
         UnreadableRecording,
         read,
     )
 
 __all__ = [
+    "AgentEvent",
+    "AgentModelCallFinished",
+    "AgentModelCallStarted",
+    "AgentRunFinished",
+    "AgentRunStarted",
+    "AgentToolCallFinished",
+    "AgentToolCallStarted",
     "AttributeValue",
     "Attributes",
+    "Bridge",
+    "BridgeError",
     "DiagnosticKind",
     "Diagnostics",
     "ExponentialBuckets",
+    "InvalidEvent",
     "LogRecord",
     "MetricTotal",
+    "Row",
     "Severity",
     "SpanEvent",
     "SpanKind",
@@ -44,6 +68,7 @@ __all__ = [
     "SpanRecord",
     "StatusCode",
     "Telemetry",
+    "Trace",
     "UnreadableRecording",
     "__version__",
     "read",

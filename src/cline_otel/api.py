@@ -1,13 +1,27 @@
-"""What programs may call: recordings of Cline, read as the telemetry that they become."""
+"""What programs may call: recordings of Cline read as telemetry, and a bridge for other agents."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from cline_otel.catalogue.load import load
+from cline_otel.emitting.bridge import Bridge, BridgeError
+from cline_otel.emitting.events import (
+    AgentEvent,
+    AgentModelCallFinished,
+    AgentModelCallStarted,
+    AgentRunFinished,
+    AgentRunStarted,
+    AgentToolCallFinished,
+    AgentToolCallStarted,
+    InvalidEvent,
+)
 from cline_otel.events import AttributeValue
 from cline_otel.prices.library import LIBRARY
 from cline_otel.replay import replay
@@ -28,13 +42,24 @@ from cline_otel.signals import (
 from cline_otel.sources.recording import UnreadableRecording, read_recording
 
 __all__ = [
+    "AgentEvent",
+    "AgentModelCallFinished",
+    "AgentModelCallStarted",
+    "AgentRunFinished",
+    "AgentRunStarted",
+    "AgentToolCallFinished",
+    "AgentToolCallStarted",
     "AttributeValue",
     "Attributes",
+    "Bridge",
+    "BridgeError",
     "DiagnosticKind",
     "Diagnostics",
     "ExponentialBuckets",
+    "InvalidEvent",
     "LogRecord",
     "MetricTotal",
+    "Row",
     "Severity",
     "SpanEvent",
     "SpanKind",
@@ -42,9 +67,85 @@ __all__ = [
     "SpanRecord",
     "StatusCode",
     "Telemetry",
+    "Trace",
     "UnreadableRecording",
     "read",
 ]
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TOKENS: Final = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
+_COST: Final = "cline.cost_usd"
+
+Row = dict[str, AttributeValue | datetime | None]
+"""A span as one row of a table: what all spans have, and its attributes by their names."""
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """One prompt, and all that came of it. As a text it is the tree of its spans.
+
+    Attributes:
+        trace_id: 32 hex digits.
+        spans: in the order in which they began.
+    """
+
+    trace_id: str
+    spans: tuple[SpanRecord, ...]
+
+    @property
+    def root(self) -> SpanRecord:
+        """The span that is part of no other here: the prompt's."""
+        return self._below(None)[0]
+
+    def children(self, span: SpanRecord) -> tuple[SpanRecord, ...]:
+        """The spans that are part of one, in the order in which they began."""
+        return self._below(span)
+
+    def _below(self, span: SpanRecord | None) -> tuple[SpanRecord, ...]:
+        ids = {each.span_id for each in self.spans}
+        of = None if span is None else span.span_id
+        return tuple(each for each in self.spans if (each.parent_span_id if each.parent_span_id in ids else None) == of)
+
+    @property
+    def started_at(self) -> datetime:
+        """When its first span began."""
+        return _time(min(span.started_at_ns for span in self.spans))
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the beginning of its first span to the end of its last."""
+        return (max(span.ended_at_ns for span in self.spans) - min(span.started_at_ns for span in self.spans)) / 1e9
+
+    @property
+    def tokens(self) -> int:
+        """What its model calls read and wrote."""
+        return sum(int(number) for name in _TOKENS for number in self._of_calls(name))
+
+    @property
+    def cost_usd(self) -> float:
+        """What its model calls cost, as far as that is known."""
+        return float(sum(self._of_calls(_COST)))
+
+    def _of_calls(self, name: str) -> Iterator[float]:
+        for span in self.spans:
+            value = dict(span.attributes).get(name)
+            if span.kind is SpanKind.CLIENT and isinstance(value, int | float):
+                yield value
+
+    def __repr__(self) -> str:
+        return (
+            f"<Trace {self.trace_id[:8]}: {self.root.name}, {self.started_at:%Y-%m-%d %H:%M:%S}, "
+            f"{self.duration_seconds:.1f} s, {len(self.spans)} spans, {self.tokens:,} tokens, ${self.cost_usd:.4f}>"
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines(None, ""))
+
+    def _lines(self, span: SpanRecord | None, indent: str) -> Iterator[str]:
+        for each in self._below(span):
+            failed = f" {each.status_message or 'error'}" if each.status is StatusCode.ERROR else ""
+            yield f"{indent}{each.name} {(each.ended_at_ns - each.started_at_ns) / 1e9:.3f} s{failed}"
+            yield from self._lines(each, f"{indent}  ")
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -62,6 +163,44 @@ class Telemetry(msgspec.Struct, frozen=True):
     metrics: tuple[MetricTotal, ...]
     diagnostics: Diagnostics
 
+    @property
+    def traces(self) -> tuple[Trace, ...]:
+        """The spans by prompt, in the order in which the prompts began."""
+        by_trace: dict[bytes, list[SpanRecord]] = {}
+        for span in sorted(self.spans, key=lambda span: (span.started_at_ns, -span.ended_at_ns)):
+            by_trace.setdefault(span.trace_id, []).append(span)
+        return tuple(Trace(trace_id.hex(), tuple(spans)) for trace_id, spans in by_trace.items())
+
+    def rows(self) -> list[Row]:
+        """A row for each span, for a table such as ``pandas.DataFrame(telemetry.rows())``."""
+        return [
+            {
+                "trace_id": span.trace_id.hex(),
+                "span_id": span.span_id.hex(),
+                "parent_span_id": span.parent_span_id.hex() or None,
+                "name": span.name,
+                "kind": span.kind.name,
+                "started_at": _time(span.started_at_ns),
+                "ended_at": _time(span.ended_at_ns),
+                "duration_seconds": (span.ended_at_ns - span.started_at_ns) / 1e9,
+                "status": span.status.name,
+                **dict(span.attributes),
+            }
+            for span in self.spans
+        ]
+
+    def __repr__(self) -> str:
+        traces = self.traces
+        tokens, cost_usd = sum(each.tokens for each in traces), sum(each.cost_usd for each in traces)
+        return (
+            f"<Telemetry: {len(traces)} traces, {len(self.spans)} spans, {len(self.logs)} log records, "
+            f"{len(self.metrics)} metric series, {tokens:,} tokens, ${cost_usd:.4f}>"
+        )
+
+
+def _time(at_ns: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at_ns // 1000)
+
 
 def read(path: str | os.PathLike[str]) -> Telemetry:
     """What a recording of Cline becomes: the same spans, log records and metrics as a bridge would have exported.
@@ -71,7 +210,8 @@ def read(path: str | os.PathLike[str]) -> Telemetry:
     what Cline reports no cost of has the price that the installed release of genai-prices has (docs/costs.md).
 
     Args:
-        path: a recording of any known source (docs/sources.md), or a folder of such.
+        path: a recording of any known source (docs/sources.md): a log, a spool, OTLP as Cline sent it, the folder of a
+            session or task; or a folder with such files, or with ``sessions``, ``legacy`` or ``tasks`` in it.
 
     Raises:
         UnreadableRecording: there is no such file, it cannot be read, or it is no recording of a known source.

@@ -33,7 +33,8 @@ from cline_otel.settings import Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.signals import Attributes, SpanRecord
 from cline_otel.sources.files.polling import Poller, renewed_cursors
-from cline_otel.sources.interface import Listening, Receiver
+from cline_otel.sources.intake import Unavailable
+from cline_otel.sources.interface import Listening, Payload, Receiver, ReceiveResult
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.version import __version__
 
@@ -127,6 +128,17 @@ class Bridge:
         """
         if self._ingest is not None:
             self._ingest.close_open_runs()
+
+    async def receive(self, payload: Payload) -> ReceiveResult:
+        """Takes a payload that this process made itself; returns after its commit.
+
+        Raises:
+            MalformedPayload: it cannot be decoded.
+            Busy, Unavailable: nothing was taken.
+        """
+        if self._ingest is None:
+            raise Unavailable()
+        return await self._ingest.receive(payload)
 
     async def run(self) -> None:
         """Runs until ``stop``, or until a signal if handlers were set.

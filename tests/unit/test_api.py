@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -15,12 +16,15 @@ import pytest
 import cline_otel
 from cline_otel import api, events, signals
 from cline_otel.catalogue.load import load
+from cline_otel.emitting import bridge as emitting_bridge
+from cline_otel.emitting import events as emitted_events
 from cline_otel.prices.library import LIBRARY
 from cline_otel.replay import replay
 from cline_otel.sources import recording
 from cline_otel.sources.recording import read_recording
 from integration.reading_program import counted
 
+CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "delegated-run"
 
 
@@ -33,6 +37,63 @@ def test_a_recording_is_read_as_what_a_replay_makes_of_it() -> None:
     assert telemetry.diagnostics == replayed.diagnostics
     assert {span.name.split(" ")[0] for span in telemetry.spans} == {"invoke_agent", "chat", "execute_tool"}
     assert cline_otel.read(str(EXAMPLE)) == telemetry
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "vscode_next_plugin",
+        "vscode_next_plugin/sessions",
+        "vscode_next_plugin/sessions/1795717195326_0brx1",
+        "vscode_next_plugin/spool",
+        "vscode_next_plugin/spool/315-1795717196157-0.jsonl",
+        "vscode_legacy_subagents",
+        "vscode_legacy_subagents/legacy",
+        "classic_full/otlp_logs.jsonl",
+        "yolo/cline.log",
+    ],
+)
+def test_whatever_cline_leaves_is_read_as_traces(place: str) -> None:
+    traces = cline_otel.read(CAPTURES / place).traces
+    assert traces
+    assert {trace.root.name.split(" ")[0] for trace in traces} == {"invoke_agent"}
+
+
+def test_a_trace_is_a_tree_of_its_spans() -> None:
+    telemetry = cline_otel.read(EXAMPLE)
+    (trace,) = telemetry.traces
+    waiting, seen = [trace.root], []
+    while waiting:
+        seen.append(waiting.pop())
+        waiting += trace.children(seen[-1])
+    assert sorted(span.span_id for span in seen) == sorted(span.span_id for span in telemetry.spans)
+    assert [span.started_at_ns for span in trace.spans] == sorted(span.started_at_ns for span in telemetry.spans)
+    lines = str(trace).splitlines()
+    assert len(lines) == len(telemetry.spans)
+    assert lines[0].startswith("invoke_agent cline 5.1")
+    assert [line for line in lines if not line.startswith(" ")] == lines[:1]
+
+
+def test_what_a_trace_used_is_the_sum_of_its_calls() -> None:
+    telemetry = cline_otel.read(EXAMPLE)
+    (trace,) = telemetry.traces
+    of_prompt = dict(trace.root.attributes)
+    used = of_prompt["cline.prompt.input_tokens"], of_prompt["cline.prompt.output_tokens"]
+    assert trace.tokens == sum(int(str(number)) for number in used)
+    assert trace.cost_usd == pytest.approx(of_prompt["cline.prompt.cost_usd"])
+    assert repr(trace).startswith(f"<Trace {trace.trace_id[:8]}: invoke_agent cline, 2026-")
+    assert repr(telemetry).startswith("<Telemetry: 1 traces, 23 spans, ")
+
+
+def test_a_row_has_all_of_a_span() -> None:
+    telemetry = cline_otel.read(EXAMPLE)
+    for span, row in zip(telemetry.spans, telemetry.rows(), strict=True):
+        assert (row["name"], row["span_id"]) == (span.name, span.span_id.hex())
+        assert dict(span.attributes).items() <= row.items()
+        assert isinstance(row["started_at"], datetime)
+        assert isinstance(row["ended_at"], datetime)
+        lasted = row["ended_at"] - row["started_at"]
+        assert lasted.total_seconds() == pytest.approx(row["duration_seconds"], abs=1e-5)
 
 
 def test_the_environment_changes_nothing_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -70,7 +131,8 @@ def definitions(module: ModuleType) -> Iterator[tuple[str, ast.AST]]:
 
 
 def test_every_type_that_can_be_reached_from_what_is_public_is_public() -> None:
-    defined = {name: node for module in (events, signals, recording, api) for name, node in definitions(module)}
+    modules = (events, signals, recording, emitted_events, emitting_bridge, api)
+    defined = {name: node for module in modules for name, node in definitions(module) if not name.startswith("_")}
     reached, waiting = set[str](), set(cline_otel.__all__) - {"__version__"}
     while waiting:
         name = waiting.pop()

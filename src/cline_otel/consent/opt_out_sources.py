@@ -39,10 +39,12 @@ class OptOutSources:
         global_states: Iterable[Path],
         remote_configs: RemoteConfigs,
         environment: Mapping[str, str],
+        further_off_files: Iterable[Path] = (),
     ) -> None:
         """Nothing is looked at before :meth:`look`. The environment of a process does not change, so it is read now."""
         self.off_file = off_file
         self.remote_configs = remote_configs
+        self._off_files = (off_file, *map(OffFile, further_off_files))
         self._global_settings = [_Said(path, _opt_out) for path in dict.fromkeys(global_settings)]
         self._global_states = [_Said(path, _telemetry_setting) for path in dict.fromkeys(global_states)]
         self._fixed = {
@@ -54,7 +56,7 @@ class OptOutSources:
         """What each source says now. Costs a stat a file where nothing changed."""
         return {
             **self._fixed,
-            OptOutSource.OFF_FILE: _switched_off(self.off_file),
+            OptOutSource.OFF_FILE: _strictest(map(_switched_off, self._off_files)),
             OptOutSource.CLINE_OPT_OUT: _strictest(said.look() for said in self._global_settings),
             OptOutSource.CLINE_TELEMETRY_SETTING: _strictest(said.look() for said in self._global_states),
             OptOutSource.ORGANIZATION: self._organization(),
@@ -84,6 +86,7 @@ def opt_out_sources_of(settings: Settings, environment: Mapping[str, str]) -> Op
         [file for each in installations for file in each.global_state_files],
         settings.remote_configs(),
         environment,
+        settings.further_off_files,
     )
 
 

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         profile: under which names telemetry is exported.
         remote_exports: what it said of exports when the settings were read.
         notices: lines to show at the start: settings that have no effect or look mistaken.
+        further_off_files: what switches telemetry off by being there, besides that of the state directory.
     """
 
     known_state_directory: Path | None
@@ -92,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     own_prices: OwnPrices | None
     profile: str
     notices: tuple[str, ...]
+    further_off_files: tuple[Path, ...] = ()
 
     def remote_configs(self) -> RemoteConfigs:
         """The files of the organization's remote config, not yet looked at."""
