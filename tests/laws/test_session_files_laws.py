@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from cline_otel.sources.conversations.folders_input import FIRST_LOOK_BACK_NS, TORN_FOR_NS
 from cline_otel.sources.interface import Payload
-from cline_otel.sources.session_files.input import FIRST_LOOK_BACK_NS, GONE_FOR_NS, TORN_FOR_NS, SessionFilesInput
+from cline_otel.sources.session_files.input import GONE_FOR_NS, SessionFilesInput
 from cline_otel.sources.session_files.session import MESSAGES, read_session
 from conversations import SESSION, START_MS, answer, ask, text, user, write_session
 from corpus import capture_paths
@@ -50,7 +51,7 @@ class Followed:
 
     def restart(self) -> None:
         self.input = SessionFilesInput(
-            "session-files", self.input._directory, NoProcesses(), lambda: self.now_ns, lambda: self.now_ns
+            "session-files", self.input.directory, NoProcesses(), lambda: self.now_ns, lambda: self.now_ns
         )
 
 

@@ -11,11 +11,12 @@ from typing import Final
 import msgspec
 
 from cline_otel.operating_system.process_interface import Processes
+from cline_otel.sources.conversations.folders_input import TORN_FOR_NS, Folder
 from cline_otel.sources.conversations.messages import amount, table
 from cline_otel.sources.conversations.past import PastRecords
 from cline_otel.sources.conversations.told import Told, decode_told, encode_told
 from cline_otel.sources.interface import PastReading, PastSession
-from cline_otel.sources.session_files.input import TORN_FOR_NS, SessionFilesInput, SessionFolder
+from cline_otel.sources.session_files.input import SessionFilesInput
 from cline_otel.sources.session_files.session import (
     MESSAGES,
     Manifest,
@@ -69,12 +70,12 @@ class PastSessionFolder(PastSession):
         is_copy: whether nobody works on it, whatever its manifest says.
     """
 
-    def __init__(self, within: SessionFilesInput, found: SessionFolder, *, is_copy: bool) -> None:
+    def __init__(self, within: SessionFilesInput, found: Folder, *, is_copy: bool) -> None:
         self._within = within
         self._found = found
         self._is_copy = is_copy
-        name = found.folder.name
-        content = _content(found.folder / f"{name}.json")
+        name = found.path.name
+        content = _content(found.path / f"{name}.json")
         manifest, given = read_manifest(content, name), _given(content)
         self.source = within.source
         self.key = found.key
@@ -82,22 +83,22 @@ class PastSessionFolder(PastSession):
         self.surface = surface_of(manifest) or "other"
         self.began_at_ns = _began_ms(given, found) * 1_000_000
         self.ended_at_ns = max(_ended_ms(manifest, found) * 1_000_000, self.began_at_ns)
-        self.size_bytes = sum(map(_size_of, found.folder.glob(f"*{MESSAGES}")))
+        self.size_bytes = found.size_bytes
         self.tokens, self.cost_usd = _usage(given)
 
     def read(self, cursor: bytes | None) -> PastReading:
         """What its files say; one that is being written is read another time."""
         told = (decode_told(cursor) if cursor is not None else None) or Told()
         is_over = self._is_copy or self._within.is_over(self._found)
-        session_id, status, records, torn = read_session(self._found.folder, is_over=is_over)
-        if torn and not self._is_copy and self._within.is_younger(self._found, TORN_FOR_NS):
+        session_id, status, records, torn = read_session(self._found.path, is_over=is_over)
+        if torn and not self._is_copy and self._within.unchanged_ns(self._found) < TORN_FOR_NS:
             return PastReading(session_id, (), lambda run_ids: iter(()), cursor)
         past = PastRecords(records)
         over = [record for record in records if past.is_over(record)]
         goes_on = len(over) < len(records)
         told = told.after(over, "" if goes_on else self.signature, status, is_over=is_over)
         names = ", ".join(f"{name}{MESSAGES}" for name in torn)
-        problem = f"{self._found.folder}: {names} cannot be read to the end; what comes before is taken"
+        problem = f"{self._found.path}: {names} cannot be read to the end; what comes before is taken"
         return PastReading(
             session_id,
             past.prompts,
@@ -114,13 +115,6 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
 def _given(content: bytes) -> Mapping[str, object]:
     try:
         return table(msgspec.json.decode(content))
@@ -128,15 +122,15 @@ def _given(content: bytes) -> Mapping[str, object]:
         return {}
 
 
-def _began_ms(given: Mapping[str, object], found: SessionFolder) -> int:
+def _began_ms(given: Mapping[str, object], found: Folder) -> int:
     said = instant_ms(given.get("started_at"))
     if said is not None:
         return said
-    named = _BEGAN.match(found.folder.name)
+    named = _BEGAN.match(found.path.name)
     return int(named[1]) if named is not None else found.changed_at_ns // 1_000_000
 
 
-def _ended_ms(manifest: Manifest, found: SessionFolder) -> int:
+def _ended_ms(manifest: Manifest, found: Folder) -> int:
     if manifest.is_over and manifest.ended_at_ms is not None:
         return manifest.ended_at_ms
     return found.changed_at_ns // 1_000_000

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cline_otel.sources.conversations.folders_input import TORN_FOR_NS, Folder
 from cline_otel.sources.conversations.messages import TornFile, amount, messages_in, word
 from cline_otel.sources.conversations.past import PastRecords
 from cline_otel.sources.conversations.told import Told, decode_told, encode_told
 from cline_otel.sources.interface import PastReading, PastSession
 from cline_otel.sources.task_files.dialect import Dialect
-from cline_otel.sources.task_files.folders_input import TORN_FOR_NS, TaskFolder, TaskFoldersInput, records_of
+from cline_otel.sources.task_files.folders_input import TaskFoldersInput, records_of
 from cline_otel.sources.task_files.recordings import program_of
 from cline_otel.sources.task_files.task import CHAT, HISTORY, TornTask, tasks_list_of
 
@@ -106,7 +107,7 @@ class PastTask(PastSession):
     """
 
     def __init__(
-        self, within: TaskFoldersInput, found: TaskFolder, dialect: Dialect, listed: Listed, *, is_copy: bool
+        self, within: TaskFoldersInput, found: Folder, dialect: Dialect, listed: Listed, *, is_copy: bool
     ) -> None:
         self._within = within
         self._found = found
@@ -132,7 +133,7 @@ class PastTask(PastSession):
         try:
             story, is_over = self._within.read_task(self._found)
         except TornTask as torn:
-            is_settled = self._is_copy or not self._within.is_younger(self._found, TORN_FOR_NS)
+            is_settled = self._is_copy or self._within.unchanged_ns(self._found) >= TORN_FOR_NS
             problem = f"{self._found.path}: {torn} are no JSON; nothing is told of this task"
             return PastReading("", (), lambda run_ids: iter(()), cursor, problem if is_settled else "")
         is_over = is_over or self._is_copy

@@ -1,0 +1,261 @@
+"""Folders of conversations as an input: each is read again whenever one of its files has changed.
+
+What nobody has worked on since the bridge first looked is history and left to ``import``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from cline_otel.sources.conversations.told import Record, Told, decode_told, encode_told
+from cline_otel.sources.interface import Input, Payload, Reading, Unread
+
+FIRST_LOOK_BACK_NS: Final = 3_600 * 10**9
+"""What has work so recent is told when the bridge first looks; what is older is history."""
+
+OLD_AFTER_NS: Final = 24 * 3_600 * 10**9
+OLD_EVERY_NS: Final = 60 * 10**9
+"""Folders without a change for so long are looked at so often; the others at each poll."""
+
+TORN_FOR_NS: Final = 10 * 10**9
+"""A file that is no JSON for so long is not being written."""
+
+SETTLED_AFTER_NS: Final = 3 * 10**9
+"""Several files are written one after another: all are once none has changed for so long."""
+
+
+class Folder(NamedTuple):
+    """A folder as it stands.
+
+    Attributes:
+        path: where it is.
+        key: its cursor key.
+        signature: changes whenever a file of it does.
+        changed_at_ns: when one last did, nanoseconds since the Unix epoch.
+        size_bytes: of its conversations.
+    """
+
+    path: Path
+    key: str
+    signature: str
+    changed_at_ns: int
+    size_bytes: int
+
+
+class FoldersInput(Input):
+    """Follows the folders of one directory.
+
+    Args:
+        source: the source's name.
+        directory: where the folders are.
+        wall_clock_ns: nanoseconds since the Unix epoch.
+        monotonic_ns: nanoseconds of a clock that nobody moves.
+
+    Attributes:
+        directory: where the folders are.
+        of_what: what each is of, in words.
+    """
+
+    of_what: str
+
+    def __init__(
+        self,
+        source: str,
+        directory: Path,
+        wall_clock_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        super().__init__(source)
+        self.directory = directory
+        self._prefix = f"{source}/{_digest(str(directory.absolute()))}"
+        self._wall_clock_ns = wall_clock_ns
+        self._monotonic_ns = monotonic_ns
+        self._next_look_ns: dict[str, int] = {}
+        self._torn: dict[str, tuple[str, int]] = {}
+
+    # --- what a kind of folder has of its own -----------------------------------------------------
+
+    @abstractmethod
+    def is_conversation(self, name: str) -> bool:
+        """Whether a file of this name holds one; a folder has one at least."""
+
+    @abstractmethod
+    def is_beside(self, path: Path, name: str) -> bool:
+        """Whether a file of this name in a folder is read too."""
+
+    @abstractmethod
+    def read_folder(self, folder: Folder, told: Told) -> Reading | None:
+        """What is new of a folder after what was told; None if nothing is.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+
+    def may_begin(self) -> bool:
+        """Whether what is written from now on is told, even if there is no such directory yet."""
+        return True
+
+    # --- as an input ------------------------------------------------------------------------------
+
+    def owns(self, key: str) -> bool:
+        """Whether it is that of the directory, or of a folder in it."""
+        return key == self._prefix or key.startswith(f"{self._prefix}/")
+
+    def can_go_on_from(self, cursor: bytes) -> bool:
+        """A cursor is what was told."""
+        return decode_told(cursor) is not None
+
+    def read(self, cursors: Mapping[str, bytes], limit_bytes: int) -> list[Reading]:
+        """What is new of the folders whose files have changed."""
+        self.problems = {}
+        since_ms = self._since_ms(cursors)
+        if since_ms is None:
+            first = Told(since_ms=(self._wall_clock_ns() - FIRST_LOOK_BACK_NS) // 1_000_000)
+            return [self._reading(self._prefix, first, [])] if self.may_begin() else []
+        readings: list[Reading] = []
+        size_bytes = 0
+        for folder in self._due():
+            told = self._told(folder, cursors, since_ms)
+            reading = self._read(folder, told) if told is not None else None
+            if reading is not None:
+                readings.append(reading)
+                size_bytes += sum(map(len, reading.payload.parts))
+            if size_bytes > limit_bytes:
+                break
+        return readings
+
+    def ends(self) -> dict[str, bytes | None]:
+        """From now on: what is in the files is passed by."""
+        ends: dict[str, bytes | None] = {folder.key: None for folder in self._present()}
+        return ends | {self._prefix: encode_told(Told(since_ms=self._wall_clock_ns() // 1_000_000 + 1))}
+
+    def unread(self, cursors: Mapping[str, bytes]) -> Unread:
+        """Of folders that have changed since they were told, all of their size: how much is new is not known."""
+        since_ms = self._since_ms(cursors)
+        size_bytes = 0
+        for folder in self._present() if since_ms is not None else ():
+            told = self._told(folder, cursors, since_ms or 0)
+            if told is not None and told.signature != folder.signature:
+                size_bytes += folder.size_bytes
+        return Unread(size_bytes, records=None if size_bytes else 0)
+
+    def missing(self, cursors: Iterable[str]) -> list[str]:
+        """Folders that were deleted."""
+        keys = [key for key in cursors if key.startswith(f"{self._prefix}/")]
+        if not keys or not self.directory.is_dir():
+            return []
+        present = {self.key(path) for path in self.folders()}
+        return [key for key in keys if key not in present] if not self.problems else []
+
+    # --- folders ----------------------------------------------------------------------------------
+
+    def key(self, path: Path) -> str:
+        """The cursor key of a folder."""
+        return f"{self._prefix}/{_digest(path.name)}"
+
+    def folders(self) -> list[Path]:
+        """Whatever may be a folder with conversations."""
+        try:
+            with os.scandir(self.directory) as entries:
+                return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.problems[self._prefix] = f"{self.directory}: cannot be read ({error.strerror}); check its permissions"
+            return []
+
+    def look(self, path: Path) -> Folder | None:
+        """A folder as it stands; None for one without conversations, or that cannot be looked at."""
+        key, files = self.key(path), []
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if self.is_conversation(entry.name) or self.is_beside(path, entry.name):
+                        status = entry.stat(follow_symlinks=False)
+                        files.append((entry.name, status.st_size, status.st_mtime_ns))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems[key] = f"{path}: cannot be read ({error.strerror}); check its permissions"
+            return None
+        sizes_bytes = [size_bytes for name, size_bytes, _ in files if self.is_conversation(name)]
+        if not sizes_bytes:
+            return None
+        changed_at_ns = max(changed_ns for _, _, changed_ns in files)
+        return Folder(path, key, _digest(repr(sorted(files))), changed_at_ns, sum(sizes_bytes))
+
+    def unchanged_ns(self, folder: Folder) -> int:
+        """For how long none of its files has changed."""
+        return self._wall_clock_ns() - folder.changed_at_ns
+
+    def _since_ms(self, cursors: Mapping[str, bytes]) -> int | None:
+        cursor = cursors.get(self._prefix)
+        told = None if cursor is None else decode_told(cursor)
+        return None if told is None else told.since_ms
+
+    def _told(self, folder: Folder, cursors: Mapping[str, bytes], since_ms: int) -> Told | None:
+        """What was told of a folder; None for one that is history."""
+        cursor = cursors.get(folder.key)
+        if cursor is None and folder.changed_at_ns < since_ms * 1_000_000:
+            return None
+        return (decode_told(cursor) if cursor is not None else None) or Told(since_ms=since_ms)
+
+    def _present(self) -> Iterator[Folder]:
+        return (folder for path in self.folders() if (folder := self.look(path)) is not None)
+
+    def _due(self) -> Iterator[Folder]:
+        """The folders that are worth a look now."""
+        now_ns = self._monotonic_ns()
+        for path in self.folders():
+            key = self.key(path)
+            if now_ns < self._next_look_ns.get(key, now_ns):
+                continue
+            folder = self.look(path)
+            if folder is None:
+                continue
+            if self.unchanged_ns(folder) > OLD_AFTER_NS:
+                self._next_look_ns[key] = now_ns + OLD_EVERY_NS
+            else:
+                self._next_look_ns.pop(key, None)
+            yield folder
+
+    def _read(self, folder: Folder, told: Told) -> Reading | None:
+        try:
+            return self.read_folder(folder, told)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems[folder.key] = (
+                f"{folder.path}: cannot be read ({error.strerror}); check its permissions; "
+                f"other {self.of_what} are read"
+            )
+            return None
+
+    def _is_torn_for_good(self, folder: Folder) -> bool:
+        """Whether files that are torn have been as they are for so long that nobody writes them."""
+        now_ns = self._monotonic_ns()
+        signature, since_ns = self._torn.get(folder.key, ("", now_ns))
+        if signature != folder.signature:
+            self._torn[folder.key] = (folder.signature, now_ns)
+            return False
+        return now_ns - since_ns >= TORN_FOR_NS
+
+    def _is_whole(self, folder: Folder) -> None:
+        self._torn.pop(folder.key, None)
+
+    def _reading(self, key: str, told: Told, records: list[Record]) -> Reading:
+        parts = [msgspec.json.encode(record) for record in records]
+        return Reading(key, encode_told(told), Payload(self.source, parts, place=key))
+
+
+def _digest(text: str) -> str:
+    """What stands for a path or a name, either of which may reveal somebody's."""
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
