@@ -18,6 +18,8 @@ from cline_otel.control import Control
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.exporters import Exporters
+from cline_otel.findings.detection import Finding, detect
+from cline_otel.findings.surroundings import look_around
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.journal.metric_marks import MetricMarks
@@ -45,6 +47,8 @@ SHUTDOWN_GRACE_SECONDS: Final = 5.0
 
 STATUS_SECONDS: Final = 60.0
 
+_FINDINGS_SECONDS: Final = 10.0
+
 
 class Started(msgspec.Struct, frozen=True):
     """What a bridge reads and where it sends; for people, without secrets."""
@@ -69,6 +73,12 @@ class Observer:
 
     def stopping(self, seconds: float) -> None:
         """Once, when a stop was asked for; what waits is sent for at most that long."""
+
+    def found(self, finding: Finding) -> None:
+        """Something that is missed; once, for as long as it holds."""
+
+    def resolved(self, finding: Finding) -> None:
+        """It is missed no more."""
 
     def made(self, spans: Sequence[SpanRecord]) -> None:
         """Spans, once they are committed; they are sent later."""
@@ -106,6 +116,7 @@ class Bridge:
         self._observer = observer or Observer()
         self._stopping = asyncio.Event()
         self._erased: EraseResult | None = None
+        self._reading_since_ns = time.time_ns()
 
     def stop(self, within_seconds: float = SHUTDOWN_GRACE_SECONDS) -> None:
         """Asks for a stop; ``run`` returns when what can be sent in time is sent."""
@@ -139,6 +150,13 @@ class Bridge:
         if self._ingest is None:
             raise Unavailable()
         return await self._ingest.receive(payload)
+
+    def findings(self) -> list[Finding]:
+        """What is missed now, as far as it is known; nothing before it reads."""
+        if self._ingest is None:
+            return []
+        surroundings = look_around(self._places.installations, self._reading_since_ns)
+        return detect(self._ingest.pipeline.state, surroundings, time.time_ns())
 
     async def run(self) -> None:
         """Runs until ``stop``, or until a signal if handlers were set.
@@ -234,6 +252,7 @@ class Bridge:
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._report_status(journal, ingest), name="status"))
+            tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
             listening_on = receiver.endpoint if receiver is not None else None
             running = _running(control.consent, listening_on, settings.policy)
             with announced(settings.state_directory, running) as announce:
@@ -283,6 +302,22 @@ class Bridge:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self._observer.status(journal.status(), ingest.pipeline.open_runs)
+
+    async def _report_findings(self, ingest: Ingest, control: Control) -> None:
+        known: dict[str, Finding] = {}
+        while True:
+            await asyncio.sleep(_FINDINGS_SECONDS)
+            if not control.is_on():
+                continue
+            surroundings = await asyncio.to_thread(look_around, self._places.installations, self._reading_since_ns)
+            found = {each.name: each for each in detect(ingest.pipeline.state, surroundings, time.time_ns())}
+            for name, finding in found.items():
+                if name not in known:
+                    self._observer.found(finding)
+            for name, finding in known.items():
+                if name not in found:
+                    self._observer.resolved(finding)
+            known = found
 
     def _receiver(self, ingest: Ingest) -> Receiver | None:
         settings = self._settings

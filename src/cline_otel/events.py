@@ -61,6 +61,18 @@ class SessionAnnounced(Event, tag="session.announced", frozen=True):
     kind: ClassVar[str] = "session.announced"
 
 
+class SessionUntold(Event, tag="session.untold", frozen=True):
+    """Cline's files say that a session had a prompt, and hold nothing that tells what came of it."""
+
+    kind: ClassVar[str] = "session.untold"
+
+
+class PluginsNotLoaded(Event, tag="plugins.not_loaded", frozen=True):
+    """Cline could not load its plugins and went on without them."""
+
+    kind: ClassVar[str] = "plugins.not_loaded"
+
+
 class ProcessExited(Event, tag="process.exited", frozen=True):
     """A process of Cline's is gone; ``exit_reason`` where it could still say one."""
 
@@ -238,6 +250,8 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
     for event_type in (
         SessionClaimed,
         SessionAnnounced,
+        SessionUntold,
+        PluginsNotLoaded,
         ProcessExited,
         AgentDescribed,
         RunClaimed,

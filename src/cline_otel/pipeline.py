@@ -193,6 +193,11 @@ class Pipeline:
         return self.metric_totals.all()
 
     @property
+    def state(self) -> State:
+        """What the translator remembers, to look at."""
+        return self._translator.state
+
+    @property
     def open_runs(self) -> int:
         """How many runs are under way."""
         return len(self._translator.state.open_runs)

@@ -26,6 +26,7 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
 from cline_otel.export.interface import EncodedRequest
+from cline_otel.findings.detection import Finding, Surroundings, detect
 from cline_otel.pipeline import SCOPE_NAME, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import (
@@ -61,8 +62,8 @@ _INSTANCES: Final = uuid.UUID("2f0d9f5e-6d43-5c0f-9d0b-0c3a7f1f6a52")
 class ReplayResult(msgspec.Struct):
     """All that a recording became.
 
-    ``measurements`` are what the totals add up. All have our names; ``requests`` have those of the catalogue's profile,
-    and the metrics cumulative.
+    ``measurements`` are what the totals add up, ``findings`` what is missed in the recording. All have our names;
+    ``requests`` have those of the catalogue's profile, and the metrics cumulative.
     """
 
     spans: list[SpanRecord]
@@ -74,6 +75,7 @@ class ReplayResult(msgspec.Struct):
     ended_at_ns: int
     resource_and_scope: ResourceAndScope
     requests: dict[SignalName, list[EncodedRequest]]
+    findings: list[Finding] = msgspec.field(default_factory=list)
 
 
 def instance_id_of(recording: Recording) -> str:
@@ -235,6 +237,7 @@ def replay(
                 for part in _parts(shown_logs(flushed.logs, flushed.spans, profile))
             ],
         },
+        findings=detect(pipeline.state, Surroundings(), pipeline.state.now_ns),
     )
 
 

@@ -101,7 +101,8 @@ def dumped(record: Any) -> bytes:
 
 def cline_log(path: Path, scrubber: Scrubber) -> Iterator[bytes]:
     """Lines of ``cline.log``."""
-    known_messages = set(scrubber.catalogue.vocabularies["cline"].log_messages)
+    vocabulary = scrubber.catalogue.vocabularies["cline"]
+    known_messages = set(vocabulary.log_messages)
     for number, line in enumerate(path.read_bytes().split(b"\n")):
         if not line.strip():
             continue
@@ -119,7 +120,9 @@ def cline_log(path: Path, scrubber: Scrubber) -> Iterator[bytes]:
             kept["properties"] = scrubber.fields("cline-log", entry, record["properties"].items())
             kept["msg"] = "telemetry.event"
         else:
-            kept["msg"] = record["msg"] if record.get("msg") in known_messages else "a line that is no telemetry"
+            text = record.get("msg", "")
+            begun = next((begin for begin, _ in vocabulary.read_messages if text.startswith(begin)), "")
+            kept["msg"] = text if text in known_messages else begun or "a line that is no telemetry"
         yield dumped(kept)
 
 

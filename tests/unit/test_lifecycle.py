@@ -51,6 +51,8 @@ def test_every_event_is_one_of_a_run_s_life_or_the_translator_s_own() -> None:
     own = {
         "session.claimed",
         "session.announced",
+        "session.untold",
+        "plugins.not_loaded",
         "process.exited",
         "agent.described",
         "run.claimed",

@@ -18,7 +18,7 @@ from cline_otel.journal.schema import MIGRATIONS
 from cline_otel.signals import MetricDelta, MetricTotal
 from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
-from cline_otel.translate import seen_events, state
+from cline_otel.translate import heard, seen_events, state
 from cline_otel.translate.state import Agent, Observation, Run, RunState, Session, State
 from stored_layouts import breaches, layouts
 
@@ -29,6 +29,7 @@ FORMATS: tuple[Format[Any], ...] = (
     state.SESSION,
     state.OBSERVATIONS,
     seen_events.ROW,
+    heard.HEARD,
     imported.MEASUREMENTS,
     totals.TOTAL,
     tailing.POSITION,
@@ -143,6 +144,7 @@ def test_a_stored_value_says_its_version(form: Format[Any]) -> None:
         "session": Session(),
         "observations": [Observation(1, 2, ["plugin"])],
         "seen_events": {b"identity": 1},
+        "heard": heard.Heard(),
         "imported_measurements": [MetricDelta("m", 1)],
         "total": MetricTotal("m", ()),
         "position": tailing.Position(1, 2, 3, b"head"),

@@ -96,7 +96,7 @@ def test_what_is_stored_of_what_is_not_known_yet_is_nothing() -> None:
     assert msgspec.to_builtins(ModelCall(5)) == [5, "open", None, None, 1, {}]
     assert msgspec.to_builtins(ToolCall(1, 2, 3)) == [1, 2, 3, "open", None, "", False, {}]
     assert msgspec.to_builtins(Agent()) == ["", {}, {}, 0, 0]
-    assert msgspec.to_builtins(Session()) == [[], {}, {}, None, {}, {}, 0, "", {}, False, ""]
+    assert msgspec.to_builtins(Session()) == [[], {}, {}, None, {}, {}, 0, "", {}, False, "", 0, 0, False]
 
 
 @pytest.mark.parametrize("length", range(3, len(FULL_RUN)))

@@ -79,6 +79,7 @@ class SourceVocabulary(msgspec.Struct, frozen=True):
     events: dict[str, SourceEvent]
     prefixes: tuple[tuple[str, SourceEvent], ...]
     log_messages: tuple[str, ...]
+    read_messages: tuple[tuple[str, SourceEvent], ...] = ()
 
     def find(self, name: str) -> SourceEvent | None:
         """The entry for an upstream event name, or None if the catalogue does not know it."""

@@ -185,6 +185,7 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
         events={name: compiled(name, event) for name, event in table.events.items()},
         prefixes=tuple((prefix, compiled(prefix, event)) for prefix, event in table.prefixes.items()),
         log_messages=tuple(table.log_messages.ignored),
+        read_messages=tuple((begin, compiled(begin, event)) for begin, event in table.log_messages.read.items()),
     )
 
 

@@ -244,9 +244,10 @@ class SourceCommon(_Strict):
 
 
 class LogMessages(_Strict):
-    """Lines of a log file that are no events."""
+    """Lines of a log file that are no events; ``read`` has, by how its text begins, what one says all the same."""
 
     ignored: list[str]
+    read: dict[str, EventEntry] = {}
 
 
 class SourceFile(_Strict):

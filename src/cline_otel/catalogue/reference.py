@@ -156,6 +156,7 @@ def _events(name: str, vocabulary: model.SourceFile, tables: Tables) -> Iterator
     yield f"### Reported by {titles}"
     events = sorted(vocabulary.events.items())
     events += [(f"{prefix}*", entry) for prefix, entry in vocabulary.prefixes.items()]
+    events += [(f"{begin}…", entry) for begin, entry in vocabulary.log_messages.read.items()]
     yield markdown.table(
         ("Event", "Becomes", "What it means"),
         (((event,), _becomes(entry, tables.spans.kinds), entry.meaning) for event, entry in events),

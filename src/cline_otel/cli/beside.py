@@ -136,6 +136,8 @@ class Beside(Observer):
             at_once,
             _LOOK_EVERY_SECONDS,
         )
+        for finding in self._bridge.findings() if self._is_on else ():
+            self._say(f"missed: {finding.describe()}")
         if self._job and not running.done():
             # A job's machine is thrown away: nobody will say more of what is open.
             with suppress(Busy, Unavailable):

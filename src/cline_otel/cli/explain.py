@@ -104,6 +104,7 @@ def _list_all(catalogue: Catalogue, tables: Tables) -> None:
             shown = name if name in vocabulary.events else f"{name}*"
             becomes = {"ignored": "-", "log_event": entry.log_event}.get(entry.kind, entry.kind)
             listed.append((shown, source, becomes, entry.meaning))
+        listed += [(f"{begin}…", source, entry.kind, entry.meaning) for begin, entry in vocabulary.read_messages]
     for source, other in catalogue.other_sources.items():
         listed += [(name, source, "not read yet", meaning) for name, meaning in sorted(other.names.items())]
         listed += [(f"{prefix}*", source, "-", "Counted, then dropped") for prefix in other.prefixes]

@@ -18,6 +18,7 @@ from cline_otel.cli.sources import known_sources
 from cline_otel.cli.stderr_log import log_to_stderr, now
 from cline_otel.consent import Consent
 from cline_otel.export.interface import ExporterError
+from cline_otel.findings.detection import Finding
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.operating_system.home import home_directory
@@ -95,6 +96,12 @@ class _TerminalObserver(Observer):
 
     def consent(self, consent: Consent) -> None:
         _say(f"{now()} telemetry is {consent.describe() if not consent.is_on else 'on again, from now'}")
+
+    def found(self, finding: Finding) -> None:
+        _say(f"{now()} missed: {finding.describe()}")
+
+    def resolved(self, finding: Finding) -> None:
+        _say(f"{now()} missed no more: {finding.name}")
 
     def stopping(self, seconds: float) -> None:
         _say(f"{now()} stopping: sends what waits, {seconds:g} s at most; again to end at once")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import reduce
 from typing import Final
 
@@ -14,12 +15,15 @@ from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
 from cline_otel.defects import described
+from cline_otel.findings.detection import STATE_PREFIXES, Finding, detect
+from cline_otel.findings.surroundings import look_around
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.sources.interface import Unread
 from cline_otel.terminal.status import SourceStatus, render_status
+from cline_otel.translate.state import State
 
 _PIPE_WIDTH: Final = 160
 """Into a pipe or a file, where nothing wraps what is too wide."""
@@ -31,9 +35,11 @@ def show_status(*, as_json: bool) -> None:
         settings = load_settings()
         with Journal.open_read_only(settings.journal_path) as journal:
             status = journal.status()
+            state = State.restore(row for prefix in STATE_PREFIXES for row in journal.load_state(prefix))
         running = find_running(settings.state_directory)
         sources = _sources(settings, status, running)
         consent = consent_now(settings, running)
+        findings = _findings(settings, state, running) if consent.is_on else []
     except SettingsError as error:
         fail(str(error), 2)
     except (JournalError, ValueError) as error:
@@ -47,6 +53,7 @@ def show_status(*, as_json: bool) -> None:
             "telemetry": msgspec.to_builtins(consent),
             "bridge": msgspec.to_builtins(running),
             "sources": msgspec.to_builtins(sources),
+            "findings": msgspec.to_builtins(findings),
         }
         document["cursors"] = [{"key": cursor.key, "updated_at_ns": cursor.updated_at_ns} for cursor in status.cursors]
         click.echo(json.dumps(document, indent=2))
@@ -54,7 +61,12 @@ def show_status(*, as_json: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _PIPE_WIDTH)
-    console.print(render_status(settings, status, running, consent, sources), soft_wrap=False)
+    console.print(render_status(settings, status, running, consent, sources, findings), soft_wrap=False)
+
+
+def _findings(settings: Settings, state: State, running: Running | None) -> list[Finding]:
+    since_ns = running.started_at_ns if running is not None else 0
+    return detect(state, look_around(settings.places.installations, since_ns), time.time_ns())
 
 
 def _sources(settings: Settings, status: JournalStatus, running: Running | None) -> list[SourceStatus]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -45,6 +47,39 @@ def processes_with_argument(argument: str) -> set[int]:
             with suppress(psutil.Error):
                 if argument in (process.info["cmdline"] or ()) and process.username() == ours:
                     found.add(process.pid)
+    return found
+
+
+def directories_given_to(program: str, options: Mapping[str, str]) -> list[dict[str, Path]]:
+    """Which directories this user's processes of a program were given, by the names of variables; absolute paths.
+
+    Args:
+        program: what its executable, or the script that it is, is called.
+        options: options that name a directory, and the variable that says the same; an option goes before it.
+    """
+    found: list[dict[str, Path]] = []
+    with suppress(psutil.Error, OSError):
+        ours = psutil.Process().username()
+        for process in psutil.process_iter(["cmdline"]):
+            arguments: Sequence[str] = process.info["cmdline"] or ()
+            # An interpreter comes before its script.
+            if program not in [Path(argument).name for argument in arguments[:2]]:
+                continue
+            with suppress(psutil.Error, OSError):
+                if process.username() == ours:
+                    directory, environment = Path(process.cwd()), process.environ()
+                    given = {name: environment[name] for name in options.values() if environment.get(name)}
+                    given |= _values_of(arguments, options)
+                    found.append({name: directory / value for name, value in given.items()})
+    return found
+
+
+def _values_of(arguments: Sequence[str], options: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, is_joined, value = argument.partition("=")
+        if option in options and (value := value if is_joined else following):
+            found[options[option]] = value
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.text import Text
 
 from cline_otel.replay import ReplayResult
 from cline_otel.signals import MetricDefinition
@@ -19,3 +20,5 @@ def print_replayed(replayed: ReplayResult, definitions: Mapping[str, MetricDefin
     console.print(render_traces(replayed.spans, console.width))
     console.print(render_metrics(replayed.totals, definitions))
     console.print(render_summary(replayed.spans, replayed.logs, replayed.totals, replayed.diagnostics))
+    for finding in replayed.findings:
+        console.print(Text.assemble(("Missed: ", "yellow"), finding.describe()))

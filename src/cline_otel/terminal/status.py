@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cline_otel.consent import Consent
+from cline_otel.findings.detection import Finding
 from cline_otel.journal.records import JournalStatus
 from cline_otel.operating_system.home import home_directory
 from cline_otel.running import Running
@@ -70,6 +71,7 @@ def render_status(
     running: Running | None,
     consent: Consent,
     sources: list[SourceStatus],
+    findings: list[Finding],
 ) -> RenderableType:
     """All of it, for people.
 
@@ -79,6 +81,7 @@ def render_status(
         running: the bridge that runs; None if none does.
         consent: whether telemetry is on.
         sources: how far each has been read.
+        findings: what is missed.
     """
     leaving = running.opt_ins if running is not None else opt_ins(settings.policy)
     excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
@@ -87,6 +90,9 @@ def render_status(
         parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
     parts += ["", _source_table(sources), "", _signal_table(status)]
     parts += _problems(status, sources)
+    for finding in findings:
+        parts += ["", Text.assemble(("Missed    ", "bold"), (finding.name, "yellow"), f": {finding.seen}")]
+        parts.append(Text(f"          {finding.remedy}"))
     counts = _count_table(status)
     if counts.row_count:
         parts += ["", counts]

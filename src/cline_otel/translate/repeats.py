@@ -41,6 +41,7 @@ from cline_otel.events import (
     RunStarted,
     SessionAnnounced,
     SessionClaimed,
+    SessionUntold,
     Tick,
     ToolCallFinished,
     ToolCallStarted,
@@ -185,5 +186,5 @@ _ATTEMPTS: Final = frozenset({ModelCallStarted, ModelCallFinished})
 _ONE_AT_A_TIME: Final = frozenset({AgentDescribed, ModelCallStarted, ModelCallFirstChunk, ModelCallEnded})
 """Of these there are no two in one moment."""
 
-_HARMLESS: Final = frozenset({SessionClaimed, SessionAnnounced, ProcessExited, RunClaimed, Tick})
+_HARMLESS: Final = frozenset({SessionClaimed, SessionAnnounced, SessionUntold, ProcessExited, RunClaimed, Tick})
 """These add nothing: they say what is so, and a process that claims a session after it was let go claims it again."""

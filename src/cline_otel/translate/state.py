@@ -1,8 +1,8 @@
 """All that the translator remembers between events: plain, serialisable, keyed by upstream ids.
 
 Every change is marked with ``touch``, so that a batch writes only what it changed. Keys of the stored
-form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION``, ``prompt/SESSION/NUMBER``, ``log_event/...``
-and ``seen/NUMBER``; ids are
+form are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION``, ``prompt/SESSION/NUMBER``, ``log_event/...``,
+``seen/NUMBER`` and ``heard/``; ids are
 identifiers without a slash (catalogue pattern ``identifier``).
 """
 
@@ -20,6 +20,7 @@ from cline_otel.signals import SpanEvent
 from cline_otel.state_format import Format, UnreadableRow, unchanged
 from cline_otel.translate import migrations
 from cline_otel.translate.conventions import number
+from cline_otel.translate.heard import HEARD, Heard
 from cline_otel.translate.seen_events import SeenEvents
 
 _Struct = TypeVar("_Struct")
@@ -218,7 +219,9 @@ class Session(msgspec.Struct, array_like=True):
     those of before, which counted the same, and says that runs went before. Empty where nothing was lost.
     ``announced_by`` is the source that will tell its runs some time after they began, empty if none is known to.
     ``agent_numbers`` has the last number that an agent of each name got. ``is_counted`` is whether ``cline.sessions``
-    has it; one that had runs before that metric was is not counted again.
+    has it; one that had runs before that metric was is not counted again. ``heard_at_ns`` is when the bridge learnt
+    that it was registered, ``untold_at_ns`` that its files hold a prompt and nothing that came of it, 0 for never;
+    ``was_claimed`` is whether the plugin was ever loaded for it.
     """
 
     claimed_by: list[str] = msgspec.field(default_factory=list)
@@ -232,6 +235,9 @@ class Session(msgspec.Struct, array_like=True):
     agent_numbers: dict[str, int] = msgspec.field(default_factory=dict)
     is_counted: bool = False
     announced_by: str = ""
+    heard_at_ns: int = 0
+    untold_at_ns: int = 0
+    was_claimed: bool = False
 
     @property
     def is_new(self) -> bool:
@@ -291,6 +297,7 @@ class State:
         self.observations: dict[str, list[Observation]] = {}
         self.prompts: dict[str, list[Prompt]] = {}
         self.seen = SeenEvents()
+        self.heard = Heard()
         self.open_runs: set[RunKey] = set()
         self.awaiting_owner: set[RunKey] = set()
         self.unreadable: dict[str, int] = {}
@@ -311,7 +318,7 @@ class State:
         self._changed.add(("run", (run.agent_id, run.run_id)))
 
     def touch(self, kind: str, key: str) -> None:
-        """Marks an ``agent``, ``session`` or ``log_event`` for the next save."""
+        """Marks an ``agent``, ``session``, ``log_event`` or what was ``heard`` for the next save."""
         self._changed.add((kind, key))
 
     def touch_prompt(self, prompt: Prompt) -> None:
@@ -345,6 +352,8 @@ class State:
                 saved[f"agent/{key}"] = _stored(AGENT, self.agents.get(key))
             elif kind == "session":
                 saved[f"session/{key}"] = _stored(SESSION, self.sessions.get(key))
+            elif kind == "heard":
+                saved["heard/"] = HEARD.encode(self.heard)
             else:
                 saved[f"log_event/{key}"] = _stored(OBSERVATIONS, self.observations.get(key))
         saved |= {key: PROMPT.encode(prompt) for key, prompt in self._changed_prompts.items()}
@@ -386,6 +395,8 @@ class State:
         elif kind == "prompt":
             prompt = PROMPT.decode(value)
             self.prompts.setdefault(prompt.session_id, []).append(prompt)
+        elif kind == "heard":
+            self.heard = HEARD.decode(value)
         elif kind == "seen":
             self.seen.restore_row(key, value)
 

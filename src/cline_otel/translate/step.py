@@ -16,18 +16,21 @@ from cline_otel.events import (
     LogEvent,
     ModelCallStarted,
     ModelCallUsage,
+    PluginsNotLoaded,
     ProcessExited,
     RecordsDropped,
     RunClaimed,
     RunStarted,
     SessionAnnounced,
     SessionClaimed,
+    SessionUntold,
     Tick,
     ToolCallNamed,
 )
 from cline_otel.signals import StepOutput, count
 from cline_otel.translate import mcp_calls
 from cline_otel.translate.conventions import with_inclusive_input
+from cline_otel.translate.heard import LOOK_BACK_NS, SESSION_STARTED
 from cline_otel.translate.lifecycle import Lifecycle
 from cline_otel.translate.log_events import LogEvents
 from cline_otel.translate.output import Output
@@ -80,6 +83,8 @@ class Translator:
 
     def _take_log_event(self, event: LogEvent) -> None:
         log_event = self._entry(event).log_event
+        if log_event == SESSION_STARTED:
+            self._hear_of_session(event)
         self._tasks.begin(event, log_event)
         self._route(event)
         self._tasks.end(event, log_event)
@@ -220,6 +225,9 @@ class Translator:
         session = self.state.session(event.session_id)
         session.last_at_ns = self.state.now_ns
         session.attributes |= event.attributes
+        session.was_claimed = True
+        self.state.heard.claimed(event.occurred_at_ns)
+        self.state.touch("heard", "")
         if event.process not in session.claimed_by:
             session.claimed_by.append(event.process)
 
@@ -227,6 +235,22 @@ class Translator:
         session = self.state.session(event.session_id)
         session.last_at_ns = self.state.now_ns
         session.announced_by = event.source
+
+    def _hear_of_session(self, event: LogEvent) -> None:
+        heard = self.state.heard
+        heard.session_at_ns = max(heard.session_at_ns, event.occurred_at_ns)
+        self.state.touch("heard", "")
+        if event.session_id:
+            session = self.state.session(event.session_id)
+            session.heard_at_ns = session.heard_at_ns or max(self.state.now_ns, event.occurred_at_ns)
+
+    def _hear_of_untold(self, event: SessionUntold) -> None:
+        session = self.state.session(event.session_id)
+        session.untold_at_ns = session.untold_at_ns or max(self.state.now_ns, event.occurred_at_ns)
+
+    def _hear_of_failure(self, event: PluginsNotLoaded) -> None:
+        self.state.heard.failed(event.occurred_at_ns)
+        self.state.touch("heard", "")
 
     def _end_process(self, event: ProcessExited) -> None:
         """A process is gone: what it left open ends at its last sign of life, and its claims are void.
@@ -267,6 +291,8 @@ class Translator:
         if state.now_ns < self._look_at_runs_at_ns:
             return
         self._look_at_runs_at_ns = state.now_ns + _LOOK_EVERY_NS
+        if not state.heard.since_ns:
+            self._hear_since(state.now_ns - LOOK_BACK_NS)
         for key in sorted(state.open_runs):
             run = state.runs[key]
             root = state.runs.get(run.root, run)
@@ -276,11 +302,17 @@ class Translator:
             if state.now_ns - max(run.seen_at_ns, root.seen_at_ns or run.seen_at_ns) > SILENCE_NS:
                 self._lifecycle.close_incomplete(run)
 
+    def _hear_since(self, at_ns: int) -> None:
+        self.state.heard.since_ns = at_ns
+        self.state.touch("heard", "")
+
     def close_open_runs(self) -> None:
         """Closes every run that is under way as incomplete; one that waits for an owner gets the first that spoke."""
         self._ownership.decide_all()
         for key in sorted(self.state.open_runs):
             self._lifecycle.close_incomplete(self.state.runs[key])
+        # What came meanwhile was passed over.
+        self._hear_since(self.state.now_ns)
 
     def forget(self) -> None:
         """Drops what had no sign of life for ``MEMORY_NS``; call it now and then, not on every tick."""
@@ -309,6 +341,8 @@ _BESIDE_RUNS: Final[Mapping[type[Event], Callable[[Translator, Any], None]]] = {
     AgentDescribed: Translator._describe_agent,
     SessionClaimed: Translator._claim_session,
     SessionAnnounced: Translator._announce_session,
+    SessionUntold: Translator._hear_of_untold,
+    PluginsNotLoaded: Translator._hear_of_failure,
     ProcessExited: Translator._end_process,
     RecordsDropped: Translator._count_dropped,
     LogEvent: Translator._take_log_event,

@@ -1,4 +1,7 @@
-"""``cline.log``: pino JSON lines, of which those with ``msg: "telemetry.event"`` or an ``event`` are telemetry."""
+"""``cline.log``: pino JSON lines, of which those with ``msg: "telemetry.event"`` or an ``event`` are telemetry.
+
+Of all others but those that the catalogue names by how their text begins, nothing is read.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import msgspec
 
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import milliseconds
-from cline_otel.decode.fields import look_up, to_event
+from cline_otel.decode.fields import build_event, look_up, to_event
 from cline_otel.events import Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
@@ -19,6 +22,7 @@ from cline_otel.sources.interface import Payload, UpstreamRecord
 class _Line(msgspec.Struct, gc=False):
     time: str | int | float | None = None
     event: str = ""
+    msg: msgspec.Raw = msgspec.Raw(b"")
     properties: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -27,13 +31,14 @@ _raw_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _properties = msgspec.json.Decoder(dict[str, object])
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_READ: Final = frozenset(_Line.__struct_fields__)
+_READ: Final = frozenset({"time", "event", "properties"})
 
 
 def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> Iterator[Event]:
     """Events of a log's lines, in order. A broken line is counted and skipped."""
     source = payload.source
-    find = catalogue.sources[source].vocabulary.find
+    vocabulary = catalogue.sources[source].vocabulary
+    find = vocabulary.find
     for raw in payload.parts:
         if not raw.strip():
             continue
@@ -43,6 +48,9 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
             count(diagnostics, "malformed", source, "line")
             continue
         if not line.event:
+            for begin, said in vocabulary.read_messages:
+                if bytes(line.msg).startswith(f'"{begin}'.encode()) and (at_ns := parse_time_ns(line.time)) is not None:
+                    yield build_event(said, source, at_ns, (), diagnostics)
             continue
         entry = look_up(find, line.event, source, diagnostics)
         if entry is None:

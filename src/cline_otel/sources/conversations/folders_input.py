@@ -41,6 +41,7 @@ class Folder(NamedTuple):
         signature: changes whenever a file of it does.
         changed_at_ns: when one last did, nanoseconds since the Unix epoch.
         size_bytes: of its conversations.
+        has_conversation: whether there is one.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Folder(NamedTuple):
     signature: str
     changed_at_ns: int
     size_bytes: int
+    has_conversation: bool
 
 
 class FoldersInput(Input):
@@ -85,7 +87,7 @@ class FoldersInput(Input):
 
     @abstractmethod
     def is_conversation(self, name: str) -> bool:
-        """Whether a file of this name holds one; a folder has one at least."""
+        """Whether a file of this name holds one."""
 
     @abstractmethod
     def is_beside(self, path: Path, name: str) -> bool:
@@ -173,7 +175,7 @@ class FoldersInput(Input):
             return []
 
     def look(self, path: Path) -> Folder | None:
-        """A folder as it stands; None for one without conversations, or that cannot be looked at."""
+        """A folder as it stands; None for one with nothing to read in it, or that cannot be looked at."""
         key, files = self.key(path), []
         try:
             with os.scandir(path) as entries:
@@ -187,10 +189,10 @@ class FoldersInput(Input):
             self.problems[key] = f"{path}: cannot be read ({error.strerror}); check its permissions"
             return None
         sizes_bytes = [size_bytes for name, size_bytes, _ in files if self.is_conversation(name)]
-        if not sizes_bytes:
+        if not files:
             return None
         changed_at_ns = max(changed_ns for _, _, changed_ns in files)
-        return Folder(path, key, _digest(repr(sorted(files))), changed_at_ns, sum(sizes_bytes))
+        return Folder(path, key, _digest(repr(sorted(files))), changed_at_ns, sum(sizes_bytes), bool(sizes_bytes))
 
     def unchanged_ns(self, folder: Folder) -> int:
         """For how long none of its files has changed."""

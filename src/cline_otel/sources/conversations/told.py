@@ -15,6 +15,7 @@ Record = dict[str, str | int | float | bool]
 """What becomes a line of a payload: ``event``, ``time_unix_ms`` and flat fields, as in the spool."""
 
 ANNOUNCED: Final = "session.announced"
+UNTOLD: Final = "session.untold"
 RUNNING: Final = "running"
 _KEY: Final = ("event", "run_id", "message_id", "call_id")
 
@@ -55,6 +56,8 @@ class Told(msgspec.Struct, array_like=True):
         at_ms = int(record["time_unix_ms"])
         if record["event"] == ANNOUNCED:
             return self.status != RUNNING
+        if record["event"] == UNTOLD:
+            return not self.is_over
         if at_ms < self.since_ms:
             return False
         told = self.agents.get(str(record["agent_id"]))
@@ -70,7 +73,7 @@ class Told(msgspec.Struct, array_like=True):
             agent_id: ToldAgent(each.until_ms, [*each.keys], each.ended) for agent_id, each in self.agents.items()
         }
         for record in records:
-            if record["event"] == ANNOUNCED:
+            if record["event"] in (ANNOUNCED, UNTOLD):
                 continue
             told = agents.setdefault(str(record["agent_id"]), ToldAgent())
             at_ms = int(record["time_unix_ms"])

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.signals import Diagnostics, count
+from cline_otel.sources.conversations.told import UNTOLD
 from cline_otel.sources.interface import Payload, Recorded
 from cline_otel.sources.session_files.session import MESSAGES, conversations_of, read_session
 
@@ -46,9 +47,11 @@ def recorded(source: str, path: Path) -> Recorded:
     if path != conversations.get(session_id, path):
         return Recorded([], {})
     diagnostics: Diagnostics = {}
-    _, _, records, torn = read_session(folder, is_over=True)
+    _, _, records, torn, untold_at_ms = read_session(folder, is_over=True)
     for _ in torn:
         count(diagnostics, "malformed", source, "file")
+    if untold_at_ms is not None:
+        records.append({"event": UNTOLD, "time_unix_ms": untold_at_ms, "session_id": session_id})
     return Recorded(
         [Payload(source, [msgspec.json.encode(record) for record in records], place=str(path))], diagnostics
     )

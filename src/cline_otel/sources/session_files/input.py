@@ -9,7 +9,7 @@ from typing import Final
 
 from cline_otel.operating_system.process_interface import Processes
 from cline_otel.sources.conversations.folders_input import SETTLED_AFTER_NS, Folder, FoldersInput
-from cline_otel.sources.conversations.told import ANNOUNCED, RUNNING, Told
+from cline_otel.sources.conversations.told import ANNOUNCED, RUNNING, UNTOLD, Record, Told
 from cline_otel.sources.interface import Reading
 from cline_otel.sources.session_files.session import MESSAGES, read_manifest, read_session
 
@@ -55,7 +55,7 @@ class SessionFilesInput(FoldersInput):
         is_over = (is_changed or not told.is_over) and self.is_over(folder)
         if not is_changed and not is_over:
             return None
-        session_id, status, records, torn = read_session(folder.path, is_over=is_over)
+        session_id, status, records, torn, untold_at_ms = read_session(folder.path, is_over=is_over)
         if torn and not self._is_torn_for_good(folder):
             return None
         self._is_whole(folder)
@@ -63,10 +63,17 @@ class SessionFilesInput(FoldersInput):
             self.problems[folder.key] = (
                 f"{folder.path}: {', '.join(torn)}{MESSAGES} cannot be read to the end; what comes before is told"
             )
-        if status == RUNNING:
-            at_ms = folder.changed_at_ns // 1_000_000
-            records = [{"event": ANNOUNCED, "time_unix_ms": at_ms, "session_id": session_id}, *records]
-        new = told.new(records)
+        status = status if folder.has_conversation else ""
+        beside = {
+            ANNOUNCED: folder.changed_at_ns // 1_000_000 if status == RUNNING else None,
+            UNTOLD: untold_at_ms if is_over else None,
+        }
+        said: list[Record] = [
+            {"event": event, "time_unix_ms": at_ms, "session_id": session_id}
+            for event, at_ms in beside.items()
+            if at_ms is not None
+        ]
+        new = told.new([*said, *records])
         return self._reading(folder.key, told.after(new, folder.signature, status, is_over=is_over), new)
 
     def is_over(self, folder: Folder) -> bool:

@@ -57,7 +57,7 @@ def _in_directory(within: SessionFilesInput, *, is_copy: bool) -> Iterator[PastS
 def _in_folders(within: SessionFilesInput, folders: Iterable[Path], *, is_copy: bool) -> Iterator[PastSession]:
     for folder in folders:
         found = within.look(folder)
-        if found is not None:
+        if found is not None and found.has_conversation:
             yield PastSessionFolder(within, found, is_copy=is_copy)
 
 
@@ -90,7 +90,7 @@ class PastSessionFolder(PastSession):
         """What its files say; one that is being written is read another time."""
         told = (decode_told(cursor) if cursor is not None else None) or Told()
         is_over = self._is_copy or self._within.is_over(self._found)
-        session_id, status, records, torn = read_session(self._found.path, is_over=is_over)
+        session_id, status, records, torn, _ = read_session(self._found.path, is_over=is_over)
         if torn and not self._is_copy and self._within.unchanged_ns(self._found) < TORN_FOR_NS:
             return PastReading(session_id, (), lambda run_ids: iter(()), cursor)
         past = PastRecords(records)

@@ -50,6 +50,8 @@ class Manifest(NamedTuple):
         pid: the process that it runs in; None if it does not say.
         source: the kind of program that runs Cline.
         version: that program's.
+        has_prompt: whether somebody asked for something.
+        started_at_ms: when it began, ms since the Unix epoch; None if it does not say.
     """
 
     session_id: str
@@ -58,6 +60,8 @@ class Manifest(NamedTuple):
     pid: int | None = None
     source: str = ""
     version: str = ""
+    has_prompt: bool = False
+    started_at_ms: int | None = None
 
     @property
     def is_over(self) -> bool:
@@ -79,6 +83,8 @@ def read_manifest(content: bytes, session_id: str) -> Manifest:
         pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else None,
         word(given.get("source")),
         word(table(table(given.get("metadata")).get("sessionHistoryOrigin")).get("version")),
+        bool(word(given.get("prompt")).strip()),
+        instant_ms(given.get("started_at")),
     )
 
 
@@ -97,12 +103,15 @@ class SessionRecords(NamedTuple):
         status: the session's, as the manifest has it.
         records: in the order of time, those that may still change left out.
         torn: names of files that could be read in part only.
+        untold_at_ms: when the session was last heard of, ms since the Unix epoch, if a prompt was made and nothing that
+            came of it is there; else None.
     """
 
     session_id: str
     status: str
     records: list[Record]
     torn: tuple[str, ...]
+    untold_at_ms: int | None = None
 
 
 def read_session(folder: Path, *, is_over: bool) -> SessionRecords:
@@ -174,7 +183,13 @@ class _Session:
             records += self._agent(name)
         records += self._ends()
         records.sort(key=lambda record: (record["time_unix_ms"], _ORDER.get(str(record["event"]), 2)))
-        return SessionRecords(root_id, self._manifest.status, records, tuple(self._torn))
+        return SessionRecords(root_id, self._manifest.status, records, tuple(self._torn), self._untold_at_ms())
+
+    def _untold_at_ms(self) -> int | None:
+        manifest = self._manifest
+        if self._runs or not manifest.has_prompt or not (self._is_over or manifest.is_over):
+            return None
+        return manifest.ended_at_ms or manifest.started_at_ms
 
     def _first_ms(self, name: str) -> int | None:
         for message in self._messages(name):

@@ -65,6 +65,8 @@ class TaskFoldersInput(FoldersInput):
 
     def read_folder(self, folder: Folder, told: Told) -> Reading | None:
         """What is new of a task."""
+        if not folder.has_conversation:
+            return None
         unchanged_ns = self.unchanged_ns(folder)
         is_changed = folder.signature != told.signature
         may_rest = unchanged_ns >= SETTLED_AFTER_NS and not told.is_over
