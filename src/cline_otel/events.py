@@ -90,13 +90,17 @@ class AgentDescribed(Event, tag="agent.described", frozen=True):
 
 
 class RunClaimed(Event, tag="run.claimed", frozen=True):
-    """Who shall own a run, where all of the past is at hand (replay), and what the owner says of a remote span."""
+    """Who shall own a run, where all of the past is at hand (replay), and what the owner says of a remote span.
+
+    ``owner`` is another source than that which reports the run, if that one yields to it.
+    """
 
     kind: ClassVar[str] = "run.claimed"
 
     remote_trace_id: str | None = None
     remote_span_id: str | None = None
     remote_relation: str | None = None
+    owner: str | None = None
 
 
 class RunStarted(Event, tag="run.started", frozen=True):

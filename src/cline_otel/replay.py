@@ -24,7 +24,7 @@ from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.profile import shown_logs, shown_points, shown_spans
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
-from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted
+from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted, ToolCallFinished, ToolCallStarted
 from cline_otel.export.interface import EncodedRequest
 from cline_otel.findings.detection import Finding, Surroundings, detect
 from cline_otel.pipeline import SCOPE_NAME, Pipeline
@@ -49,6 +49,7 @@ from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.seen_events import SeenEvents
 from cline_otel.translate.state import RunKey
 from cline_otel.translate.step import SILENCE_NS
+from cline_otel.translate.yielding import Told, same_prompt
 from cline_otel.version import __version__
 
 _Item = TypeVar("_Item")
@@ -136,6 +137,7 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
     sessions: dict[str, str] = {}
     nested: set[RunKey] = set()
     remote: dict[tuple[str, str, str], RunStarted] = {}
+    first_calls: dict[RunKey, str] = {}
     for stream in streams:
         for event in stream:
             if event.agent_id and event.session_id:
@@ -144,6 +146,8 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
                 key = (event.agent_id, event.run_id)
                 by_source = reported.setdefault(key, {})
                 by_source[event.source] = by_source.get(event.source, 0) + 1
+                if isinstance(event, ToolCallStarted | ToolCallFinished) and event.call_id:
+                    first_calls.setdefault(key, event.call_id)
                 if isinstance(event, RunStarted):
                     began.setdefault(key, event)
                     if event.parent_agent_id is not None:
@@ -151,10 +155,18 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
                     elif event.remote_relation is not None:
                         remote.setdefault((*key, event.source), event)
     found = []
-    for key, by_source in reported.items():
-        if key in nested:
-            continue
-        owner = max(by_source, key=lambda source: (catalogue.sources[source].rank, by_source[source], source))
+    owners = {
+        key: max(by_source, key=lambda source: (catalogue.sources[source].rank, by_source[source], source))
+        for key, by_source in reported.items()
+        if key not in nested
+    }
+    told = {
+        key: Told(key[0], began[key].occurred_at_ns if key in began else 0, first_calls.get(key, ""), owner)
+        for key, owner in owners.items()
+    }
+    others = [each for each in told.values() if not catalogue.sources[each.owner].yields]
+    for key, owner in owners.items():
+        other = same_prompt(told[key], others) if catalogue.sources[owner].yields else None
         said = remote.get((*key, owner))
         found.append(
             RunClaimed(
@@ -168,6 +180,7 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
                 remote_trace_id=None if said is None else said.remote_trace_id,
                 remote_span_id=None if said is None else said.remote_span_id,
                 remote_relation=None if said is None else said.remote_relation,
+                owner=None if other is None else other.owner,
             )
         )
     return sorted(found, key=lambda claim: -catalogue.sources[claim.source].rank)

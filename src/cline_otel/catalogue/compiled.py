@@ -145,6 +145,7 @@ class Source(msgspec.Struct, frozen=True):
     knows_mode: bool
     numbers_attempts: bool
     keys_by_ids: bool
+    yields: bool
     vocabulary: SourceVocabulary
 
 

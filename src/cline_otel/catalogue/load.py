@@ -359,6 +359,7 @@ def load(
                 knows_mode=source.knows_mode,
                 numbers_attempts=source.numbers_attempts,
                 keys_by_ids=source.keys_by_ids,
+                yields=source.yields,
                 vocabulary=vocabularies[source.vocabulary or name],
             )
             for name, source in tables.sources.items()

@@ -274,6 +274,7 @@ class SourceTable(_Strict):
         numbers_attempts: where it asks the model again within an iteration it says so; what has no number is the first.
         keys_by_ids: its runs, model calls and tool calls are told apart by the ids of Cline's messages and calls, and
             not by their positions, which such a source cannot know for sure.
+        yields: of a prompt that any other source tells, it tells nothing.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
@@ -285,6 +286,7 @@ class SourceTable(_Strict):
     knows_mode: bool = False
     numbers_attempts: bool = False
     keys_by_ids: bool = False
+    yields: bool = False
 
 
 class OtherSource(_Strict):

@@ -10,14 +10,17 @@ from typing import Final
 
 import click
 
+from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.beside import Beside
 from cline_otel.cli.consent import consent_now
+from cline_otel.cli.sources import known_sources
 from cline_otel.cli.stderr_log import log_to_stderr
 from cline_otel.defects import described
-from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.ci_jobs import job_attributes
-from cline_otel.settings.pseudonyms_file import PseudonymsFileError, present_policy
+from cline_otel.settings.pseudonyms_file import PseudonymsFileError, installed_policy, present_policy
 from cline_otel.settings.variables import COMMAND_PREFIX, CommandVariables
+from cline_otel.sources.interface import StreamReader
 from cline_otel.terminal.step_summary import Work, url_of
 
 _MOST_TRACES: Final = 20
@@ -30,6 +33,18 @@ class CommandReport:
         self._work = Work(time.time_ns())
         self._trace_url: str | None = None
         self._is_off = False
+        self._settings: Settings | None = None
+
+    def stream_readers(self) -> list[StreamReader]:
+        """What reads a stream that goes through; nothing while telemetry is off, or where no bridge can be."""
+        if self._settings is None or self._is_off:
+            return []
+        try:
+            policy = installed_policy(self._settings.policy, self._settings.state_directory)
+            return known_sources().stream_readers(self._settings.places, policy)
+        except (PseudonymsFileError, CatalogueError, SettingsError) as error:
+            say(f"the stream is not read: {error}")
+            return []
 
     def bridge(self) -> Beside | None:
         """A bridge beside the command, which tells of it; None where none can be, for a reason that is said.
@@ -47,6 +62,7 @@ class CommandReport:
                 say(f"telemetry is {consent.describe()}")
             job = job_attributes(os.environ, present_policy(settings.policy, settings.state_directory))
             log_to_stderr("WARNING")
+            self._settings = settings
             return Beside(settings, job, self._work.add, say)
         except (SettingsError, PseudonymsFileError) as error:
             say(f"nothing is reported: {error}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cline_otel.catalogue.load import SourceText
     from cline_otel.events import Event
     from cline_otel.places import Places
+    from cline_otel.privacy.policy import Policy
     from cline_otel.signals import Diagnostics
 
 
@@ -326,6 +327,24 @@ class Receiver(Protocol):
         """Accept no more, let what is in progress finish within that time, then close every connection."""
 
 
+class StreamReader(ABC):
+    """Reads a stream that goes through ``pipe`` to somebody else, in a thread of its own. Nothing that it raises
+    keeps the stream from going on.
+    """
+
+    @abstractmethod
+    def take(self, line: bytes) -> None:
+        """A line, which may be anything."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """The stream has ended, or nobody takes it any more: leave what it told where the source's input finds it.
+
+        Raises:
+            OSError: that cannot be written.
+        """
+
+
 class Source(ABC):
     """A kind of place where Cline, or its plugin, says what happens.
 
@@ -390,6 +409,15 @@ class Source(ABC):
         Raises nothing: what cannot be looked at is not there.
         """
         return ()
+
+    def stream_reader(self, places: Places, policy: Policy) -> StreamReader | None:
+        """What reads a stream of it that goes through this process; None for what is no stream.
+
+        Args:
+            places: where it may leave what it reads.
+            policy: what the user lets leave, with the installation's pseudonyms.
+        """
+        return None
 
     def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver | None:
         """What listens for it, if it is sent; ``report`` takes a line about a defect, without anything that came.

@@ -18,7 +18,9 @@ from cline_otel.sources.interface import (
     Receiver,
     ReceiverRefused,
     Source,
+    StreamReader,
 )
+from cline_otel.sources.json_stream import JSON_STREAM
 from cline_otel.sources.kilo_code import KILO_CODE
 from cline_otel.sources.otlp import OTLP
 from cline_otel.sources.plugin import PLUGIN
@@ -134,6 +136,11 @@ class Registry(Mapping[str, Source]):
             )
         return next(iter(receivers.values()), None)
 
+    def stream_readers(self, places: Places, policy: Policy) -> list[StreamReader]:
+        """What reads a stream that goes through this process."""
+        readers = (source.stream_reader(places, policy) for source in self.values())
+        return [reader for reader in readers if reader is not None]
+
     def reads(self, places: Places) -> list[str]:
         """What is read, and where, for people."""
         return [f"{source.reading} {where}" for source in self.values() for where in source.where(places)]
@@ -160,4 +167,4 @@ class Registry(Mapping[str, Source]):
         return None if set(texts) == set(built_in_sources()) else texts
 
 
-SOURCES: Final = Registry((PLUGIN, SESSION_FILES, CLASSIC_TASKS, ROO_CODE, KILO_CODE, CLINE_LOG, OTLP))
+SOURCES: Final = Registry((PLUGIN, SESSION_FILES, CLASSIC_TASKS, ROO_CODE, KILO_CODE, CLINE_LOG, OTLP, JSON_STREAM))

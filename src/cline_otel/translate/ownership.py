@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Final
 
 from cline_otel.catalogue.compiled import Catalogue
-from cline_otel.events import BufferedEvent, RunClaimed
+from cline_otel.events import BufferedEvent, RunClaimed, ToolCallStarted
 from cline_otel.translate.prompts import Prompts
 from cline_otel.translate.state import Run, Session, State
+from cline_otel.translate.yielding import Told, same_prompt
 
 CLAIM_WAIT_NS: Final = 2_000_000_000
 """How long a weaker source waits for the plugin; it claims 166 to 437 ms before a run starts (captures)."""
@@ -55,7 +56,7 @@ class Ownership:
         if root.owner:
             return True
         if isinstance(event, RunClaimed):
-            self.decide(root, event.source)
+            self.decide(root, event.owner or event.source)
             return False
         if not self._sources[event.source].claims_sessions:
             self._buffer(root, event)
@@ -89,13 +90,39 @@ class Ownership:
             self._decide_among(root)
 
     def _waiting(self) -> list[Run]:
-        """The runs without an owner, as they began: what one says may depend on the one before it."""
+        """The runs without an owner, as they began: what one says may depend on the one before it. Those come last that
+        yield to others.
+        """
         runs = (self._state.runs[key] for key in self._state.awaiting_owner)
-        return sorted(runs, key=lambda run: (run.buffered[0].occurred_at_ns, run.key))
+        return sorted(runs, key=lambda run: (self._yields(run), run.buffered[0].occurred_at_ns, run.key))
+
+    def _yields(self, run: Run) -> bool:
+        return self._sources[run.buffered[0].source].yields
 
     def _decide_among(self, root: Run) -> None:
         """The run is that source's which knows most of those that spoke of it."""
-        self.decide(root, max((event.source for event in root.buffered), key=lambda name: self._sources[name].rank))
+        owner = max((event.source for event in root.buffered), key=lambda name: self._sources[name].rank)
+        other = self._told_by_another(root) if self._sources[owner].yields else None
+        if other is None or other.owner:
+            self.decide(root, owner if other is None else other.owner)
+
+    def _told_by_another(self, root: Run) -> Told | None:
+        """The same prompt as a source tells it to which this one yields."""
+        calls = (event.call_id for event in root.buffered if isinstance(event, ToolCallStarted))
+        told = Told(root.agent_id, root.buffered[0].occurred_at_ns, next(calls, ""), "")
+        return same_prompt(
+            told,
+            (
+                Told(run.agent_id, run.started_at_ns or run.last_at_ns, run.first_call_id, run.owner)
+                for run in self._state.runs.values()
+                if run.is_root and run is not root and not self._is_yielding(run)
+            ),
+        )
+
+    def _is_yielding(self, run: Run) -> bool:
+        name = run.owner or (run.buffered[0].source if run.buffered else "")
+        source = self._sources.get(name)
+        return source is not None and source.yields
 
     def _wait_ns(self, root: Run) -> int:
         session_id = root.buffered[0].session_id or self._state.agent(root.agent_id).session_id

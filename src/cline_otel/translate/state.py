@@ -108,7 +108,8 @@ class Run(msgspec.Struct, array_like=True):
     are not; ``active_ns`` is active time up to ``active_until_ns`` that is not measured yet. ``tools_requested`` is
     how many tools the last answer asked for, by iteration. ``remote_trace_id`` is the trace of somebody else, in which
     the run's spans are, empty for one of our own; ``remote_link`` is the span of somebody else that it has a link to.
-    ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own.
+    ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own. ``first_call_id`` is the
+    model's id of the first tool call, empty where there is none or its source has none.
     """
 
     agent_id: str
@@ -155,6 +156,7 @@ class Run(msgspec.Struct, array_like=True):
     remote_trace_id: bytes = b""
     remote_link: tuple[bytes, bytes] | None = None
     previous_trace_id: bytes = b""
+    first_call_id: str = ""
 
     @property
     def trace_id(self) -> bytes:

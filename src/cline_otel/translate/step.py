@@ -137,7 +137,7 @@ class Translator:
                 return run
             if run is None:
                 run = self._new_run(event)
-            if not run.joined_in and run.is_root:
+            if not run.joined_in and run.is_root and not self._sources[event.source].yields:
                 self._prompts.join(run, event)
             if type(event) is RunStarted:
                 self._tasks.adopt(run, event)

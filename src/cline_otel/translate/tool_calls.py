@@ -64,6 +64,7 @@ class ToolCalls:
         iteration, ordinal = event.iteration, event.ordinal
         if ordinal is None:
             ordinal = run.tools_started.get(iteration, 0)
+        run.first_call_id = run.first_call_id or event.call_id
         run.tools_started = {iteration: max(run.tools_started.get(iteration, ordinal), ordinal + 1)}
         run.tool_calls.append(
             ToolCall(iteration, ordinal, given.at_ns, call_id=event.call_id, attributes=dict(event.attributes))
@@ -76,6 +77,7 @@ class ToolCalls:
             count(self._spans.output.diagnostics, "late", event.source, event.name)
             return
         call = ToolCall(event.iteration, event.ordinal, event.started_at_ns, call_id=event.call_id)
+        given.run.first_call_id = given.run.first_call_id or event.call_id
         given.run.tool_calls.append(call)
         self.finish(given._replace(call=call))
 
