@@ -32,12 +32,19 @@ BUNDLED: Final = ROOT / "tests" / "data" / "captures"
 PAGE: Final = ROOT / "docs" / "fidelity.md"
 EXPECTATIONS: Final = Path(__file__).with_name("fidelity_expectations.toml")
 
-KNOWING_AGENTS: Final = frozenset({"plugin", "session-files"})
-"""Sources that know the calls of subagents and teammates."""
+STREAMS: Final = BUNDLED.parent / "streams"
+"""What ``cline --json`` wrote in those of the bundled recordings that have a stream; others have it in their folder."""
+
+KNOWING_AGENTS: Final = frozenset({"plugin", "session-files", "json-stream"})
+"""Sources that know the calls of subagents or teammates."""
 
 MOST_MEDIAN_SLACK_MS: Final = 20.0
-MOST_MEDIAN_SLACK_OF_FILES_MS: Final = {"session-files": (45.0, 20.0), "classic-tasks": (80.0, 40.0)}
-"""By source, at the start and at the end, where times are inferred from messages."""
+MOST_MEDIAN_SLACK_OF_FILES_MS: Final = {
+    "session-files": (45.0, 20.0),
+    "classic-tasks": (80.0, 40.0),
+    "json-stream": (25.0, 20.0),
+}
+"""By source, at the start and at the end, where times are inferred from messages, or written for somebody else."""
 
 MOST_OUTSIDE_MS: Final = 15.0
 MOST_OUTSIDE: Final = 0.005
@@ -46,6 +53,12 @@ MOST_OUTSIDE: Final = 0.005
 EXACT_COST_USD: Final = 1e-9
 MOST_RECORD_DELAY_MS: Final = 5.0
 """Cline notes a tool's ``startedAt`` and writes the record that a log or OTLP has of it up to some ms apart."""
+
+MOST_STREAM_DELAY_MS: Final = 25.0
+"""The same of the stream's lines, which a hub sends to the Cline that writes them."""
+
+
+_MOST_TOOL_DELAY_MS: Final = {"plugin": 0.0, "json-stream": MOST_STREAM_DELAY_MS}
 
 
 class CallCost(NamedTuple):
@@ -89,7 +102,7 @@ def expectations() -> dict[str, dict[str, list[int]]]:
 
 def measure(folder: Path, source: str, expected: Sequence[int]) -> Measured:
     """What comes of a recording when only ``source`` is heard."""
-    spans = replay_of([folder], source, AS_INSTALLED).spans
+    spans = replay_of(_paths_of(folder), source, AS_INSTALLED).spans
     truth = read_truth(folder)
     chats = [span for span in spans if span.name.startswith("chat ")]
     tools = [span for span in spans if span.name.startswith("execute_tool ")]
@@ -114,6 +127,11 @@ def measure(folder: Path, source: str, expected: Sequence[int]) -> Measured:
         cost_difference_usd=cost,
         costs=tuple(map(_cost_of, chats)),
     )
+
+
+def _paths_of(folder: Path) -> list[Path]:
+    stream = STREAMS / f"{folder.name}.jsonl"
+    return [folder, stream] if folder.parent == BUNDLED and stream.exists() else [folder]
 
 
 def _cost_of(chat: SpanRecord) -> CallCost:
@@ -236,7 +254,7 @@ def _failures_of_each(measured: Sequence[Measured]) -> Iterator[str]:
                 yield f"{where}: a chat span misses the server's interval by more than {MOST_OUTSIDE_MS:.0f} ms"
             if max(m.tool_start_ms, default=0) > MOST_RECORD_DELAY_MS or min(m.tool_end_ms, default=0) < 0:
                 yield f"{where}: a tool span does not contain the tool's time by Cline's clock"
-        elif abs(_largest(m.tool_start_ms)) > (0 if m.source == "plugin" else MOST_RECORD_DELAY_MS):
+        elif abs(_largest(m.tool_start_ms)) > _MOST_TOOL_DELAY_MS.get(m.source, MOST_RECORD_DELAY_MS):
             yield f"{where}: tool starts differ from Cline's clock by up to {_largest(m.tool_start_ms):.0f} ms"
         if m.source == "plugin" and any(m.tool_end_ms):
             yield f"{where}: tool ends differ from Cline's clock by up to {_largest(m.tool_end_ms):.0f} ms"
@@ -342,16 +360,19 @@ over the recordings that the tests bundle (`tests/data/captures`) and fails if a
 `python -m bench.fidelity --write` writes this page.
 
 - **Model calls, tool calls**: spans found, of those that the source can know (`bench/fidelity_expectations.toml`).
-  cline.log and OTLP know the calls of root runs only. Limit: all of them.
+  cline.log and OTLP know the calls of root runs only; the stream of `cline --json` knows whose a call is while one
+  agent is at work. Limit: all of them.
 - **Contain the server's**: chat spans that begin before the server got the request and end after it had answered. A
   chat span covers all attempts of a call. Limit for the plugin: all of them; for the session files 99.5 %, or all but
   one, which misses it by 15 ms at most.
 - **Slack**: how much earlier the span begins, how much later it ends; median and most. The first call of a process
   takes longest to be sent, and a call that is retried waits in between. Limit: a median of 20 ms a side; for files,
-  where a call begins with the message before it, 45 ms at the start, and for classic task files 80 and 40 ms.
+  where a call begins with the message before it, 45 ms at the start, for classic task files 80 and 40 ms, and for the
+  stream 25 ms at the start.
 - **Tool start, tool end**: the span against Cline's own `startedAt` and `endedAt`; median and most. cline.log and
   OTLP learn a tool's end only after the hooks that follow it. Limit for the plugin: both exact. For cline.log and
-  OTLP: the start as Cline's record of it has it, which Cline writes within 5 ms of `startedAt`. In the session files
+  OTLP: the start as Cline's record of it has it, which Cline writes within 5 ms of `startedAt`, in the stream of
+  `cline --json` 25 ms. In the session files
   a tool call lasts from the answer that asked for it to its result, the wait for an approval within. Limit: that it
   contains Cline's own interval.
 - **Tokens, cost**: each chat span against the messages of the session files. Limit: exact.
@@ -386,7 +407,7 @@ def measure_all(captures: Path) -> list[Measured]:
         measure(folder, source, table[folder.name][source])
         for folder in sorted(captures.iterdir())
         for source in SOURCES
-        if source in table.get(folder.name, {}) and recording_of([folder], source).read
+        if source in table.get(folder.name, {}) and recording_of(_paths_of(folder), source).read
     ]
 
 
