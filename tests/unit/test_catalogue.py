@@ -261,7 +261,7 @@ def test_a_source_may_speak_the_vocabulary_of_another() -> None:
     fork = fork._replace(text=fork.text.replace("rank = 6", 'rank = 7\nvocabulary = "plugin"'))
     tables = loading._checked_tables.__wrapped__((*loading.built_in_sources(), fork))
     assert [source.name for source in tables.speakers("plugin")] == ["fork", "plugin"]
-    assert list(tables.vocabularies) == ["plugin", "session-files", "task_files", "cline"]
+    assert list(tables.vocabularies) == ["plugin", "session-files", "task_files", "cline", "json-stream"]
     assert tables.attributes.attributes["cline.telemetry.source"].values == {"fork", *CATALOGUE.sources}
 
 
