@@ -65,7 +65,7 @@ def _in_folders(
     listed: dict[str, Listed] | None = None
     for folder in folders:
         found = within.look(folder)
-        if found is not None:
+        if found is not None and found.has_conversation:
             listed = _listed_in(tasks_list) if listed is None else listed
             yield PastTask(within, found, dialect, listed.get(folder.name, {}), is_copy=is_copy)
 
