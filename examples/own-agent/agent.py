@@ -7,6 +7,7 @@ import uuid
 
 from cline_otel import (
     AgentModelCallFinished,
+    AgentRun,
     AgentRunFinished,
     AgentRunStarted,
     AgentToolCallFinished,
@@ -24,15 +25,15 @@ def answer(asked: list[str]) -> str | None:
 
 def work(bridge: Bridge, session_id: str) -> None:
     """One prompt: model and tool take turns."""
-    ids = {"session_id": session_id, "agent_id": f"agent_{uuid.uuid4()}", "run_id": f"run_{uuid.uuid4()}"}
-    bridge.emit(AgentRunStarted(**ids, mode="act"))
+    run = AgentRun(session_id=session_id, agent_id=f"agent_{uuid.uuid4()}", run_id=f"run_{uuid.uuid4()}")
+    bridge.emit(AgentRunStarted(run=run, mode="act"))
     asked: list[str] = []
     while True:
         call_id, started_at_ns = f"msg_{uuid.uuid4()}", time.time_ns()
         name = answer(asked)
         bridge.emit(
             AgentModelCallFinished(
-                **ids,
+                run=run,
                 model_call_id=call_id,
                 started_at_ns=started_at_ns,
                 provider="anthropic",
@@ -47,11 +48,11 @@ def work(bridge: Bridge, session_id: str) -> None:
         asked.append(name)
         tool_call_id = f"call_{uuid.uuid4()}"
         bridge.emit(
-            AgentToolCallStarted(**ids, model_call_id=call_id, tool_call_id=tool_call_id, tool_name="read_files")
+            AgentToolCallStarted(run=run, model_call_id=call_id, tool_call_id=tool_call_id, tool_name="read_files")
         )
         bridge.emit(
             AgentToolCallFinished(
-                **ids,
+                run=run,
                 model_call_id=call_id,
                 tool_call_id=tool_call_id,
                 tool_name="read_files",
@@ -59,7 +60,7 @@ def work(bridge: Bridge, session_id: str) -> None:
                 output_bytes=len(FILES[name]),
             )
         )
-    bridge.emit(AgentRunFinished(**ids, outcome="completed"))
+    bridge.emit(AgentRunFinished(run=run, outcome="completed"))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from cline_otel import (
     AgentEvent,
     AgentModelCallFinished,
     AgentModelCallStarted,
+    AgentRun,
     AgentRunFinished,
     AgentRunStarted,
     AgentToolCallFinished,
@@ -40,8 +41,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLINE_OTEL_BRIDGE_STATE_DIR", str(tmp_path / "state"))
 
 
-def run_of(agent: str, run: str = "run_00000001") -> dict[str, Any]:
-    return {"session_id": "session_00000001", "agent_id": agent, "run_id": run}
+def run_of(agent: str, run: str = "run_00000001") -> AgentRun:
+    return AgentRun(session_id="session_00000001", agent_id=agent, run_id=run)
 
 
 def events() -> list[AgentEvent]:
@@ -56,25 +57,24 @@ def events() -> list[AgentEvent]:
     spawn = {**first, "tool_call_id": "call_00000001", "tool_name": "spawn_agent"}
     command = {**first, "tool_call_id": "call_00000002", "tool_name": "run_commands"}
     return [
-        AgentRunStarted(**lead, at_ns=at(0), mode="act"),
-        AgentModelCallStarted(**lead, at_ns=at(1), **first),
-        AgentModelCallFinished(**lead, at_ns=at(2), **first, **model, started_at_ns=at(1), tool_calls=2),
-        AgentToolCallStarted(**lead, at_ns=at(2), **spawn),
+        AgentRunStarted(run=lead, at_ns=at(0), mode="act"),
+        AgentModelCallStarted(run=lead, at_ns=at(1), **first),
+        AgentModelCallFinished(run=lead, at_ns=at(2), **first, **model, started_at_ns=at(1), tool_calls=2),
+        AgentToolCallStarted(run=lead, at_ns=at(2), **spawn),
         AgentRunStarted(
-            **helper,
+            run=helper,
             at_ns=at(3),
-            parent_agent_id="agent_00000001",
-            parent_run_id="run_00000001",
+            parent=lead,
             parent_model_call_id="msg_00000001",
             parent_tool_call_id="call_00000001",
         ),
-        AgentModelCallFinished(**helper, at_ns=at(5), **first, **model, started_at_ns=at(3), error_text=CONTENT),
-        AgentRunFinished(**helper, at_ns=at(6), outcome="failed", error_text=CONTENT),
-        AgentToolCallFinished(**lead, at_ns=at(7), **spawn, outcome="error", error_type="tool_error"),
-        AgentToolCallStarted(**lead, at_ns=at(7), **command),
-        AgentToolCallFinished(**lead, at_ns=at(8), **command, outcome="success", exit_code=0),
-        AgentModelCallFinished(**lead, at_ns=at(9), **second, **model, started_at_ns=at(8), tool_calls=0),
-        AgentRunFinished(**lead, at_ns=at(9), outcome="completed"),
+        AgentModelCallFinished(run=helper, at_ns=at(5), **first, **model, started_at_ns=at(3), error_text=CONTENT),
+        AgentRunFinished(run=helper, at_ns=at(6), outcome="failed", error_text=CONTENT),
+        AgentToolCallFinished(run=lead, at_ns=at(7), **spawn, outcome="error", error_type="tool_error"),
+        AgentToolCallStarted(run=lead, at_ns=at(7), **command),
+        AgentToolCallFinished(run=lead, at_ns=at(8), **command, outcome="success", exit_code=0),
+        AgentModelCallFinished(run=lead, at_ns=at(9), **second, **model, started_at_ns=at(8), tool_calls=0),
+        AgentRunFinished(run=lead, at_ns=at(9), outcome="completed"),
     ]
 
 
@@ -159,17 +159,18 @@ def test_while_the_user_s_telemetry_is_off_nothing_is_kept(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("event", "says"),
     [
-        (AgentRunStarted(**run_of("")), "AgentRunStarted.agent_id: Expected `str` of length >= 1"),
-        (AgentRunStarted(**run_of("a", 3)), "AgentRunStarted.run_id: Expected `str`, got `int`"),  # type: ignore[arg-type]
+        (AgentRunStarted(run=run_of("")), "AgentRunStarted.run.agent_id: Expected `str` of length >= 1"),
+        (AgentRunStarted(run=run_of("a", 3)), "AgentRunStarted.run.run_id: Expected `str`, got `int`"),  # type: ignore[arg-type]
         (
-            AgentRunFinished(**run_of("a"), outcome="done"),  # type: ignore[arg-type]
+            AgentRunFinished(run=run_of("a"), outcome="done"),  # type: ignore[arg-type]
             "AgentRunFinished.outcome: Invalid enum value 'done'; it is one of completed, failed, aborted",
         ),
         (
-            AgentModelCallFinished(**run_of("a"), model_call_id="m", input_tokens=-1),
+            AgentModelCallFinished(run=run_of("a"), model_call_id="m", input_tokens=-1),
             "AgentModelCallFinished.input_tokens: Expected `int` >= 0",
         ),
-        (AgentEvent(**run_of("a")), "AgentEvent: no event"),
+        (AgentRunStarted(run=run_of("a"), mode={1}), "AgentRunStarted.mode: "),  # type: ignore[arg-type]
+        (AgentEvent(run=run_of("a")), "AgentEvent: no event"),
         ("run.started", "str: no event"),
     ],
 )
@@ -181,8 +182,8 @@ def test_what_cannot_be_is_refused_by_name(event: Any, says: str) -> None:
 
 def test_events_of_several_threads_are_all_taken(tmp_path: Path) -> None:
     def work(bridge: Bridge, number: int) -> None:
-        bridge.emit(AgentRunStarted(**run_of(f"agent_0000000{number}")))
-        bridge.emit(AgentRunFinished(**run_of(f"agent_0000000{number}"), outcome="completed"))
+        bridge.emit(AgentRunStarted(run=run_of(f"agent_0000000{number}")))
+        bridge.emit(AgentRunFinished(run=run_of(f"agent_0000000{number}"), outcome="completed"))
 
     with Bridge("own-agent") as bridge:
         threads = [threading.Thread(target=work, args=(bridge, number)) for number in range(8)]

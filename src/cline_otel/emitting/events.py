@@ -21,21 +21,31 @@ class InvalidEvent(ValueError):  # noqa: N818 - named for the event's state
     """An event has a value that it can't have; the text names the event, the field and what was expected."""
 
 
+class AgentRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One prompt of an agent, with all that comes of it. The run of a prompt of the user's is a trace.
+
+    Attributes:
+        session_id: the conversation; its runs form a chain of traces.
+        agent_id: the agent.
+        run_id: the prompt; of its own within the agent.
+    """
+
+    session_id: _Id
+    agent_id: _Id
+    run_id: _Id
+
+
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What every event says.
 
     Attributes:
-        session_id: the conversation; runs of one session form a chain of traces.
-        agent_id: the agent.
-        run_id: one prompt of that agent, with all that comes of it; a root run is a trace.
+        run: whose it is.
         at_ns: when it happened, nanoseconds since the Unix epoch; None for now.
     """
 
     kind: ClassVar[str] = ""
 
-    session_id: _Id
-    agent_id: _Id
-    run_id: _Id
+    run: AgentRun
     at_ns: _Nanoseconds | None = None
 
 
@@ -44,15 +54,14 @@ class AgentRunStarted(AgentEvent, frozen=True, kw_only=True):
 
     Attributes:
         mode: how it works.
-        parent_agent_id, parent_run_id: the run that it is part of; None for a root run.
+        parent: the run that it is part of; None for a root run.
         parent_model_call_id, parent_tool_call_id: the tool call of that run which made it.
     """
 
     kind: ClassVar[str] = "run.started"
 
     mode: Literal["act", "plan", "yolo"] | None = None
-    parent_agent_id: _Id | None = None
-    parent_run_id: _Id | None = None
+    parent: AgentRun | None = None
     parent_model_call_id: _Id | None = None
     parent_tool_call_id: _Id | None = None
 
@@ -189,11 +198,17 @@ class Recorder:
         kind = type(event)
         if not isinstance(event, AgentEvent) or not kind.kind:
             raise InvalidEvent(f"{kind.__name__}: no event; emit one of cline_otel's Agent… classes")
-        given = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None}
         try:
-            msgspec.convert(given, kind)
+            said = msgspec.to_builtins(event)
+            msgspec.convert(said, kind)
         except msgspec.ValidationError as error:
             raise InvalidEvent(_described(kind, str(error))) from None
+        except (TypeError, RecursionError) as error:
+            raise InvalidEvent(f"{kind.__name__}: {error}") from None
+        given = {name: value for name, value in said.items() if value is not None}
+        given |= given.pop("run")
+        if (parent := given.pop("parent", None)) is not None:
+            given |= {"parent_agent_id": parent["agent_id"], "parent_run_id": parent["run_id"]}
         given.setdefault("at_ns", now_ns)
         record: dict[str, object] = {"event": kind.kind}
         for name, value in given.items():
@@ -201,9 +216,9 @@ class Recorder:
         return record | self._further(event, record)
 
     def _further(self, event: AgentEvent, record: dict[str, object]) -> dict[str, object]:
-        run = (event.agent_id, event.run_id)
+        run = (event.run.agent_id, event.run.run_id)
         if isinstance(event, AgentRunStarted):
-            return {"agent_kind": "root" if event.parent_agent_id is None else "subagent"}
+            return {"agent_kind": "root" if event.parent is None else "subagent"}
         if isinstance(event, AgentRunFinished):
             self._calls.pop(run, None)
             return {"status": record.pop("outcome")}

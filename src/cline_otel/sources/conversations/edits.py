@@ -123,4 +123,4 @@ def _lines_of(text: str) -> list[str] | None:
     """The lines of a text; None if it is too large to be taken apart."""
     if len(text) > _MOST_CHARACTERS or text.count("\n") >= _MOST_LINES:
         return None
-    return _LINE_BREAK.split(text)
+    return _LINE_BREAK.split(text) if "\r" in text else text.split("\n")
