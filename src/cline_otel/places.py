@@ -2,7 +2,7 @@
 
 The rules are Cline's own (its repository at commit 21cb8d25: ``resolveClineDataDir`` and its neighbours, the loggers
 of the command line and of the desktop application, ``resolveHubEventLogPath``, ``resolveProductionHubOwnerContext``);
-those of the editors are VS Code's (``getUserDataPath``).
+those of the editors are VS Code's (``getUserDataPath``, and the folders that a product's ``product.json`` names).
 """
 
 from __future__ import annotations
@@ -16,14 +16,32 @@ if TYPE_CHECKING:
 _LOG_NAMES: Final = ("cline.log", "code.log")
 """The command line's and the desktop application's."""
 
-_EDITORS: Final = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf")
-_EDITOR_SERVERS: Final = (
-    ".vscode-server",
-    ".vscode-server-insiders",
-    ".vscodium-server",
-    ".cursor-server",
-    ".windsurf-server",
+_DESKTOP_EDITORS: Final = (
+    ("VS Code", "Code", ".vscode"),
+    ("VS Code Insiders", "Code - Insiders", ".vscode-insiders"),
+    ("VSCodium", "VSCodium", ".vscode-oss"),
+    ("Cursor", "Cursor", ".cursor"),
+    ("Windsurf", "Windsurf", ".windsurf"),
+    ("Windsurf Next", "Windsurf - Next", ".windsurf-next"),
+    ("Antigravity", "Antigravity", ".antigravity"),
+    ("Kiro", "Kiro", ".kiro"),
+    ("Positron", "Positron", ".positron"),
+    ("Trae", "Trae", ".trae"),
 )
+"""What each is called, its folder where editors keep their data, and its folder in the home directory."""
+
+_EDITOR_SERVERS: Final = (
+    ("VS Code Server", ".vscode-server"),
+    ("VS Code Server Insiders", ".vscode-server-insiders"),
+    ("VSCodium Server", ".vscodium-server"),
+    ("Cursor Server", ".cursor-server"),
+    ("Windsurf Server", ".windsurf-server"),
+    ("Antigravity Server", ".antigravity-server"),
+    ("GitHub Codespaces", ".vscode-remote"),
+    ("OpenVSCode Server", ".openvscode-server"),
+)
+"""What each is called, and its folder in the home directory of a machine that is worked on from elsewhere."""
+
 _EXTENSION_STORAGE: Final = "User/globalStorage/saoudrizwan.claude-dev"
 
 
@@ -65,6 +83,32 @@ class ClinePlaces(NamedTuple):
     def global_state_files(self) -> tuple[Path, ...]:
         """Each may hold the opt-out of classic Cline and of VS Code."""
         return tuple(directory / "globalState.json" for directory in self.settings_directories)
+
+
+class EditorPlaces(NamedTuple):
+    """Where one editor of VS Code's kin keeps things. Nothing of it need be there.
+
+    Attributes:
+        name: what it is called.
+        user_data_directory: its settings and what extensions store.
+        extensions_directory: a folder for each extension.
+    """
+
+    name: str
+    user_data_directory: Path
+    extensions_directory: Path
+
+
+class JetBrainsPlaces(NamedTuple):
+    """Where the IDEs of JetBrains keep their plugins.
+
+    Attributes:
+        directory: a folder for each IDE and release.
+        pattern: of Cline's folder, from there.
+    """
+
+    directory: Path
+    pattern: str
 
 
 class Places(NamedTuple):
@@ -118,19 +162,57 @@ def cline_places(variables: Mapping[str, Path], home: Path | None, platform: str
     )
 
 
+def editor_places(variables: Mapping[str, Path], home: Path | None, platform: str) -> tuple[EditorPlaces, ...]:
+    """Every editor of VS Code's kin that there may be: on a desktop, then on a machine that one connects to.
+
+    Args:
+        variables: as for :func:`cline_places`.
+        home: the user's home directory; without one there are none.
+        platform: as ``sys.platform``.
+    """
+    if home is None:
+        return ()
+    of_editors = _application_data(variables, home, platform)
+    found = [
+        EditorPlaces(name, of_editors / user_data, home / folder / "extensions")
+        for name, user_data, folder in _DESKTOP_EDITORS
+    ]
+    found += [
+        EditorPlaces(name, home / folder / "data", home / folder / "extensions") for name, folder in _EDITOR_SERVERS
+    ]
+    if platform != "win32":
+        code_server = variables.get("XDG_DATA_HOME", home / ".local" / "share") / "code-server"
+        found.append(EditorPlaces("code-server", code_server, code_server / "extensions"))
+    return tuple(found)
+
+
+def jetbrains_places(variables: Mapping[str, Path], home: Path | None, platform: str) -> JetBrainsPlaces | None:
+    """Where Cline for JetBrains would be, by JetBrains' own rules; None without a home directory.
+
+    Args:
+        variables: as for :func:`cline_places`.
+        home: the user's home directory.
+        platform: as ``sys.platform``.
+    """
+    if home is None:
+        return None
+    if platform in ("win32", "darwin"):
+        return JetBrainsPlaces(_application_data(variables, home, platform) / "JetBrains", "*/plugins/[Cc]line*")
+    return JetBrainsPlaces(variables.get("XDG_DATA_HOME", home / ".local" / "share") / "JetBrains", "*/[Cc]line*")
+
+
 def _extension_storages(variables: Mapping[str, Path], home: Path | None, platform: str) -> Iterator[Path]:
     """Where editors let the extension of VS Code 3.x and older keep its files."""
-    if home is None:
-        return
+    for editor in editor_places(variables, home, platform):
+        yield editor.user_data_directory / _EXTENSION_STORAGE
+
+
+def _application_data(variables: Mapping[str, Path], home: Path, platform: str) -> Path:
+    """In which applications have a folder each for what the user makes with them."""
     match platform:
         case "win32":
-            of_editors = variables.get("APPDATA", home / "AppData" / "Roaming")
+            return variables.get("APPDATA", home / "AppData" / "Roaming")
         case "darwin":
-            of_editors = home / "Library" / "Application Support"
+            return home / "Library" / "Application Support"
         case _:
-            of_editors = variables.get("XDG_CONFIG_HOME", home / ".config")
-    user_data = [of_editors / editor for editor in _EDITORS]
-    user_data += [home / server / "data" for server in _EDITOR_SERVERS]
-    if platform != "win32":
-        user_data.append(variables.get("XDG_DATA_HOME", home / ".local" / "share") / "code-server")
-    yield from (directory / _EXTENSION_STORAGE for directory in user_data)
+            return variables.get("XDG_CONFIG_HOME", home / ".config")

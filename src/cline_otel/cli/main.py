@@ -122,11 +122,22 @@ def pipe(drain_seconds: float) -> None:
     type=click.Path(path_type=Path),
     help="Cline's directory.  [default: CLINE_DIR, else ~/.cline, and CLINE_OTEL_BRIDGE_CLINE_DIRS]",
 )
-def install(cline_dir: Path | None) -> None:
-    """Install the plugin into Cline: it reports every agent and call."""
+@click.option("--editors", is_flag=True, help="Also set CLINE_WRAPPER_PATH, by which the plugin loads in editors.")
+@click.option(
+    "--editor-bootstrap",
+    is_flag=True,
+    help="Also put a file into the extension's folder in editors, by which the plugin loads there.",
+)
+def install(cline_dir: Path | None, *, editors: bool, editor_bootstrap: bool) -> None:
+    """Install the plugin into Cline: it reports every agent and call.
+
+    Says which editors there are, which Cline is in each, and what reports it. There the plugin loads by what npm's
+    `cline` brings along. --editors says where that is: in the files of your login shell (bash, zsh, fish), else in
+    environment.d, on macOS by launchctl too, on Windows by setx. `uninstall` takes it all out again.
+    """
     from cline_otel.cli.plugin import install_plugin
 
-    install_plugin(cline_dir)
+    install_plugin(cline_dir, editors=editors, editor_bootstrap=editor_bootstrap)
 
 
 @main.command()
@@ -136,7 +147,7 @@ def install(cline_dir: Path | None) -> None:
     help="Cline's directory.  [default: CLINE_DIR, else ~/.cline, and CLINE_OTEL_BRIDGE_CLINE_DIRS]",
 )
 def uninstall(cline_dir: Path | None) -> None:
-    """Remove the plugin; nothing else is touched."""
+    """Remove the plugin, and what `install` wrote for editors; nothing else is touched."""
     from cline_otel.cli.plugin import uninstall_plugin
 
     uninstall_plugin(cline_dir)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from cline_otel.cli.editors import Editors
 from cline_otel.cli.errors import fail
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
-from cline_otel.plugin.install import PluginInstallError, install, that_load_plugins, uninstall
+from cline_otel.plugin.install import PluginInstallError, install, plugin_file_of, that_load_plugins, uninstall
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.places import path_of
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, ensure_pseudonyms
@@ -20,14 +22,21 @@ _SAID = {
 }
 
 
-def install_plugin(cline_directory: Path | None) -> None:
-    """Installs the plugin into each Cline that is read, or into one, and says which Cline will load it."""
+def install_plugin(cline_directory: Path | None, *, editors: bool, editor_bootstrap: bool) -> None:
+    """Installs the plugin into each Cline that is read, or into one, and says which Cline will load it.
+
+    Args:
+        cline_directory: the one.
+        editors: set the variable by which it loads in editors.
+        editor_bootstrap: put the file by which it does into their extensions.
+    """
     try:
         settings = _settings(cline_directory)
         state_directory, installations = settings.state_directory, settings.installations
         # First the key: a plugin without one may write no names.
         ensure_pseudonyms(state_directory)
         reports = [install(each, state_directory) for each in that_load_plugins(installations)]
+        in_editors = Editors(state_directory)
     except SettingsError as error:
         fail(str(error), 2)
     except (PluginInstallError, PseudonymsFileError) as error:
@@ -37,10 +46,10 @@ def install_plugin(cline_directory: Path | None) -> None:
     click.echo(
         f"It writes ids, pseudonyms of names, times, usage and status to {reports[0].spool_directory}; never content."
     )
-    versions = find_cline_versions()
+    versions = find_cline_versions(os.environ.get("PATH", ""))
     for version in versions:
-        click.echo(f"Found {_PRODUCTS[version.product]} {version.version or ''}: {version.advice}")
-    if not any(version.product == "cli" for version in versions):
+        click.echo(f"Found Cline CLI {version.version or ''}: {version.advice}")
+    if not versions:
         click.echo("Found no Cline CLI on PATH. The plugin works in the CLI, the SDK and Kanban, from version 3.")
     hub = find_hub_daemon(each.hub_discovery_file for each in installations)
     if hub is not None:
@@ -56,13 +65,20 @@ def install_plugin(cline_directory: Path | None) -> None:
             click.echo(
                 f"note: you opted out of telemetry in Cline{where} (telemetryOptOut): the plugin will write nothing"
             )
+    in_editors.install(versions, variable=editors, bootstrap=editor_bootstrap)
     click.echo("Next: cline-otel run")
+    _end(in_editors)
 
 
 def uninstall_plugin(cline_directory: Path | None) -> None:
-    """Removes the plugin's own file from each Cline that is read, or from one, and nothing else."""
+    """Removes the plugin's own file from each Cline that is read, or from one, and nothing else.
+
+    What was written for editors goes with the last of them.
+    """
     try:
         reports = [uninstall(each) for each in that_load_plugins(_settings(cline_directory).installations)]
+        settings = load_settings()
+        in_editors = Editors(settings.state_directory)
     except SettingsError as error:
         fail(str(error), 2)
     except PluginInstallError as error:
@@ -70,11 +86,19 @@ def uninstall_plugin(cline_directory: Path | None) -> None:
     for report in reports:
         removed = report.outcome == "removed"
         click.echo(f"Removed {report.plugin_file}" if removed else f"Not installed: no {report.plugin_file}")
+    if not any(plugin_file_of(each).exists() for each in settings.known_installations):
+        in_editors.uninstall()
+        _end(in_editors)
+
+
+def _end(editors: Editors) -> None:
+    """Every problem is said, and the command fails by them once all else is done."""
+    for problem in editors.problems[:-1]:
+        click.echo(click.style("error: ", fg="red") + problem, err=True)
+    for problem in editors.problems[-1:]:
+        fail(problem)
 
 
 def _settings(cline_directory: Path | None) -> Settings:
     named = None if cline_directory is None else path_of(str(cline_directory), "--cline-dir")
     return load_settings(cline_directory=named)
-
-
-_PRODUCTS = {"cli": "Cline CLI", "vscode": "Cline for VS Code"}

@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import click
@@ -22,7 +23,9 @@ from cline_otel.findings.detection import Finding
 from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.operating_system.home import home_directory
+from cline_otel.plugin.bootstrap import renew_bootstraps
 from cline_otel.settings import SettingsError, load_settings
+from cline_otel.settings.places import known_editors
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
 from cline_otel.sources.interface import ReceiverRefused
 from cline_otel.terminal.status import status_line
@@ -45,7 +48,7 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     except SettingsError as error:
         fail(str(error), 2)
     log_to_stderr(settings.log_level)
-    observer = _TerminalObserver()
+    observer = _TerminalObserver(settings.state_directory)
     try:
         bridge = Bridge(settings, observer, known_sources())
     except SettingsError as error:
@@ -73,8 +76,9 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
 class _TerminalObserver(Observer):
     """Writes to the terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, state_directory: Path) -> None:
         self.waiting = 0
+        self._state_directory = state_directory
 
     def started(self, started: Started) -> None:
         _say(f"cline-otel {__version__} runs; stop it with Ctrl-C.")
@@ -89,6 +93,7 @@ class _TerminalObserver(Observer):
         self._print("never sent", (NEVER_SENT + (", except what is also sent" if started.opt_ins else ""),))
         self._print("state directory", (str(started.state_directory),))
         self._print("note", started.notices)
+        self._renew_bootstraps()
 
     def _print(self, label: str, lines: Iterable[str]) -> None:
         for line in lines:
@@ -109,6 +114,12 @@ class _TerminalObserver(Observer):
     def status(self, status: JournalStatus, open_runs: int) -> None:
         self.waiting = sum(signal.pending_items for signal in status.signals.values())
         _say(f"{now()} {status_line(status, open_runs)}")
+        self._renew_bootstraps()
+
+    def _renew_bootstraps(self) -> None:
+        """For extensions that were updated meanwhile, if the user asked for it."""
+        for file in renew_bootstraps(self._state_directory, known_editors().like_vs_code):
+            _say(f"{now()} the extension's new folder got the plugin's bootstrap: {file}")
 
 
 def _labelled(label: str, line: str) -> str:

@@ -109,6 +109,10 @@ if sys.platform == "win32":
     def restrict_file(descriptor: int) -> None:
         """Nothing: it has the access list of its directory."""
 
+    def is_ours(found: os.stat_result) -> bool:
+        """Always: who owns it is not looked at, and the access list decides."""
+        return True
+
     def others_may_use(found: os.stat_result) -> bool:
         """Never: access lists are not looked at, and the mode says nothing."""
         return False
@@ -144,7 +148,7 @@ else:
             OSError: they cannot be kept out.
         """
         found = path.stat()
-        mode = narrowed_mode(stat.S_IMODE(found.st_mode), PRIVATE_FOLDER_MODE, is_ours=found.st_uid == os.geteuid())
+        mode = narrowed_mode(stat.S_IMODE(found.st_mode), PRIVATE_FOLDER_MODE, is_ours=is_ours(found))
         if mode is not None and not found.st_mode & stat.S_ISVTX:
             path.chmod(mode)
 
@@ -155,9 +159,13 @@ else:
             OSError: they cannot be kept out.
         """
         found = os.fstat(descriptor)
-        mode = narrowed_mode(stat.S_IMODE(found.st_mode), PRIVATE_FILE_MODE, is_ours=found.st_uid == os.geteuid())
+        mode = narrowed_mode(stat.S_IMODE(found.st_mode), PRIVATE_FILE_MODE, is_ours=is_ours(found))
         if mode is not None and stat.S_ISREG(found.st_mode):
             os.fchmod(descriptor, mode)
+
+    def is_ours(found: os.stat_result) -> bool:
+        """Whether it belongs to the user whose process this is."""
+        return found.st_uid == os.geteuid()
 
     def others_may_use(found: os.stat_result) -> bool:
         """Whether its mode lets anybody but its owner read, write or run it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -16,3 +17,23 @@ def home_directory() -> Path | None:
         return Path.home()
     except RuntimeError:
         return None
+
+
+if sys.platform == "win32":
+
+    def login_shell() -> str:
+        """None that anybody asks for the environment."""
+        return ""
+
+else:
+    import pwd
+
+    def login_shell() -> str:
+        """The name of the shell that programs ask for the user's environment, such as ``bash``; empty if unknown."""
+        shell = os.environ.get("SHELL")
+        if not shell:
+            try:
+                shell = pwd.getpwuid(os.getuid()).pw_shell
+            except KeyError:
+                return ""
+        return Path(shell).name

@@ -1,4 +1,4 @@
-"""Which Clines are on this machine, and whether a hub daemon runs.
+"""Which command lines of Cline are on this machine, and whether a hub daemon runs.
 
 Found by files and the list of processes; no Cline is ever run for it.
 """
@@ -8,48 +8,48 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from cline_otel.operating_system.home import home_directory
+from cline_otel.operating_system.home import PLATFORM
+from cline_otel.plugin.editors import BOOTSTRAP_NAME
+from cline_otel.plugin.json_files import json_object, version_in
 
-_EXTENSION_PREFIX: Final = "saoudrizwan.claude-dev-"
-_EDITOR_DIRECTORIES: Final = (
-    ".vscode",
-    ".vscode-insiders",
-    ".vscode-server",
-    ".vscode-oss",
-    ".cursor",
-    ".windsurf",
-)
 HUB_ARGUMENT: Final = "--cline-hub-daemon"
 _PLATFORM_PACKAGE_PREFIX: Final = "@cline/cli-"
+_NPM_PLATFORMS: Final = {"win32": "windows"}
 _FIRST_MAJOR_WITH_PLUGINS: Final = 3
+_SHIM: Final = re.compile(r'"(?:\$basedir|%~?dp0%?)[/\\]([^"\n]*\bnode_modules[/\\]cline[/\\]bin[/\\]cline)"')
+_LARGEST_SHIM_BYTES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class ClineVersion:
-    """One Cline that was found.
+    """One Cline command line that was found; Kanban and applications on the SDK use the same plugins.
 
     Attributes:
-        product: the command line (CLI; Kanban and apps on the SDK use the same plugins) or an editor's extension.
         version: as its ``package.json`` says; None where it does not.
-        location: the package's or the extension's directory, or the executable where no package is around it.
+        location: the package's directory, or the executable where no package is around it.
         loads_plugin: whether it loads plugins from Cline's directory; None where the version is unknown.
+        bootstrap: the file by which it runs plugins, and by which an editor's extension can run them too; None if
+            npm's package of this platform is not beside it.
     """
 
-    product: Literal["cli", "vscode"]
     version: str | None
     location: Path
     loads_plugin: bool | None
+    bootstrap: Path | None
+
+    @property
+    def wrapper(self) -> Path:
+        """What ``CLINE_WRAPPER_PATH`` must be, so that what stands around it is found by Node's rules for modules."""
+        return self.location / "bin" / "cline"
 
     @property
     def advice(self) -> str:
         """One line for the user: what will be seen of this Cline."""
-        if self.product == "vscode":
-            return "editor extensions do not load plugins: not seen by the plugin"
         if self.loads_plugin is None:
             return "version unknown: the plugin works from Cline 3 on"
         if self.loads_plugin:
@@ -72,16 +72,14 @@ class HubDaemon:
         )
 
 
-def find_cline_versions(environment: Mapping[str, str] | None = None, home: Path | None = None) -> list[ClineVersion]:
-    """Every ``cline`` on PATH and every Cline extension of a VS Code or its kin, in that order, without running any.
+def find_cline_versions(search_path: str, platform: str = PLATFORM) -> list[ClineVersion]:
+    """Every ``cline`` in the directories of ``PATH``, without running any.
 
     Args:
-        environment: where ``PATH`` is taken from; the process's own if not given.
-        home: the user's home directory; the process's own if not given. Without one, no extension is found.
+        search_path: as ``PATH`` holds it.
+        platform: as ``sys.platform``.
     """
-    environment = os.environ if environment is None else environment
-    home = home_directory() if home is None else home
-    return [*_command_lines(environment.get("PATH", "")), *(_extensions(home) if home is not None else ())]
+    return list(_command_lines(search_path, platform))
 
 
 def find_hub_daemon(discovery_files: Iterable[Path]) -> HubDaemon | None:
@@ -95,26 +93,55 @@ def find_hub_daemon(discovery_files: Iterable[Path]) -> HubDaemon | None:
     return None if pid is None else HubDaemon(pid)
 
 
-def _command_lines(search_path: str) -> Iterator[ClineVersion]:
+def _command_lines(search_path: str, platform: str) -> Iterator[ClineVersion]:
     seen: set[Path] = set()
-    for directory in search_path.split(os.pathsep):
-        executable = Path(directory, "cline") if directory else None
-        if executable is None or not os.access(executable, os.X_OK) or executable.is_dir():
-            continue
-        real = executable.resolve()
+    for executable in _executables(search_path, platform):
+        real = _behind_shim(executable).resolve()
         package = _package_around(real)
         location = real if package is None else package
         if location in seen:
             continue
         seen.add(location)
-        version = None if package is None else _version_in(package)
-        yield ClineVersion("cli", version, location, _loads_plugin(version))
+        version = None if package is None else version_in(package)
+        bootstrap = None if package is None else _bootstrap_around(package, platform)
+        yield ClineVersion(version, location, _loads_plugin(version), bootstrap)
+
+
+def _executables(search_path: str, platform: str) -> Iterator[Path]:
+    names = ("cline.exe", "cline.cmd") if platform == "win32" else ("cline",)
+    for directory in filter(None, search_path.split(os.pathsep)):
+        for name in names:
+            executable = Path(directory, name)
+            if os.access(executable, os.X_OK) and not executable.is_dir():
+                yield executable
+
+
+def _behind_shim(executable: Path) -> Path:
+    """What a script of npm's, pnpm's or yarn's runs, which they write where no symbolic link would do."""
+    try:
+        if executable.stat().st_size > _LARGEST_SHIM_BYTES:
+            return executable
+        named = _SHIM.search(executable.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return executable
+    if named is None:
+        return executable
+    return executable.parent / named[1].replace("\\", "/")
+
+
+def _bootstrap_around(package: Path, platform: str) -> Path | None:
+    """As Cline looks for it: in the package of this platform that Node finds from there."""
+    pattern = f"node_modules/{_PLATFORM_PACKAGE_PREFIX}{_NPM_PLATFORMS.get(platform, platform)}-*/extensions"
+    for directory in (package, *package.parents):
+        for found in sorted(directory.glob(f"{pattern}/{BOOTSTRAP_NAME}")):
+            return found.resolve()
+    return None
 
 
 def _package_around(executable: Path) -> Path | None:
     """The npm package that an executable belongs to: ``cline``, or the one of this platform that it depends on."""
     for directory in executable.parents:
-        name = _package_json(directory).get("name")
+        name = json_object(directory / "package.json").get("name")
         if name == "cline" or (isinstance(name, str) and name.startswith(_PLATFORM_PACKAGE_PREFIX)):
             return directory
     return None
@@ -123,27 +150,6 @@ def _package_around(executable: Path) -> Path | None:
 def _loads_plugin(version: str | None) -> bool | None:
     major = re.match(r"\d+", version or "")
     return None if major is None else int(major[0]) >= _FIRST_MAJOR_WITH_PLUGINS
-
-
-def _extensions(home: Path) -> Iterator[ClineVersion]:
-    for editor in _EDITOR_DIRECTORIES:
-        for directory in sorted(home.joinpath(editor, "extensions").glob(f"{_EXTENSION_PREFIX}*")):
-            if directory.is_dir():
-                version = _version_in(directory) or directory.name.removeprefix(_EXTENSION_PREFIX)
-                yield ClineVersion("vscode", version, directory, loads_plugin=False)
-
-
-def _version_in(package: Path) -> str | None:
-    version = _package_json(package).get("version")
-    return version if isinstance(version, str) else None
-
-
-def _package_json(directory: Path) -> dict[str, object]:
-    try:
-        package = json.loads(directory.joinpath("package.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return package if isinstance(package, dict) else {}
 
 
 def _recorded_hub_pid(record: Path) -> int | None:

@@ -17,6 +17,8 @@ from typing import Final, Literal
 from cline_otel.operating_system.files import replace
 from cline_otel.places import ClinePlaces
 from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
+from cline_otel.plugin.errors import PluginInstallError
+from cline_otel.plugin.json_files import json_object
 from cline_otel.private_files import private_directory, written_beside
 from cline_otel.state_directory import OFF_FILE_NAME, PSEUDONYMS_FILE_NAME, SPOOL_DIRECTORY_NAME
 
@@ -37,10 +39,6 @@ __all__ = [
 PLUGIN_FILE_NAME: Final = "cline-otel.js"
 MARKER: Final = b"// cline-otel plugin for Cline."
 """How the installed file begins: what does not begin so is not ours, whatever its name."""
-
-
-class PluginInstallError(Exception):
-    """The plugin could not be installed or removed. The message is one line: what, where, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ def install(cline: ClinePlaces, state_directory: Path) -> InstallReport:
         _write_atomically(plugin_file, wanted)
     for directory in (state, spool_directory):
         _make_private(directory)
-    settings = [_settings(file) for file in cline.global_settings_files]
+    settings = [json_object(file) for file in cline.global_settings_files]
     return InstallReport(
         plugin_file=plugin_file,
         outcome="installed" if present is None else "unchanged" if present == wanted else "updated",
@@ -203,12 +201,3 @@ def _write_atomically(plugin_file: Path, content: bytes) -> None:
         raise PluginInstallError(
             f"cannot write {plugin_file}: {error.strerror}; check the directory's owner and the free space"
         ) from error
-
-
-def _settings(file: Path) -> dict[str, object]:
-    """A file of Cline's global settings, or nothing where it cannot be read: then Cline takes its defaults, too."""
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 
 from cline_otel.operating_system.home import PLATFORM, home_directory
-from cline_otel.places import ClinePlaces, Places, cline_places
+from cline_otel.places import (
+    ClinePlaces,
+    EditorPlaces,
+    JetBrainsPlaces,
+    Places,
+    cline_places,
+    editor_places,
+    jetbrains_places,
+)
 from cline_otel.settings.values import SettingsError
 from cline_otel.settings.variables import (
     BRIDGE_PREFIX,
@@ -89,6 +98,34 @@ def known_installations(cline_directory: Path | None = None) -> tuple[ClinePlace
         if each is not None:
             once.setdefault((each.directory, each.data_directory), each)
     return tuple(once.values())
+
+
+class KnownEditors(NamedTuple):
+    """Where editors may be, and what is said of their environment.
+
+    Attributes:
+        like_vs_code: those of VS Code's kin; none without a home directory.
+        jetbrains: the IDEs of JetBrains; None without one.
+        home: the home directory.
+        variables: the places that variables of editors and shells name.
+    """
+
+    like_vs_code: tuple[EditorPlaces, ...]
+    jetbrains: JetBrainsPlaces | None
+    home: Path | None
+    variables: dict[str, Path]
+
+
+def known_editors() -> KnownEditors:
+    """Every editor that there may be.
+
+    Raises:
+        SettingsError: a variable that names a place begins with a home directory that there is none of.
+    """
+    home = home_directory()
+    named = _named(EditorVariables.read(), "")
+    places = editor_places(named, home, PLATFORM), jetbrains_places(named, home, PLATFORM)
+    return KnownEditors(*places, home, named)
 
 
 def _further(first: ClinePlaces | None) -> list[dict[str, Path]]:

@@ -225,10 +225,15 @@ class ClineVariables(Variables):
         "The file in which Cline's hub says that it runs; `cline-otel install` reports a hub.",
         unset="`locks/hub/production.json` where Cline keeps its data",
     )
+    wrapper_path: str | None = variable(
+        None,
+        _A_FILE,
+        "npm's `cline`, which Cline in editors needs to load plugins; `cline-otel install --editors` sets it for them.",
+    )
 
 
 class EditorVariables(Variables):
-    """Where editors keep what the Cline extension stores."""
+    """Where editors keep things, and where it is said what is in their environment."""
 
     appdata: str | None = variable(
         None, _A_DIRECTORY, "Where editors keep their data on Windows.", unset="`AppData/Roaming` in the home directory"
@@ -237,7 +242,16 @@ class EditorVariables(Variables):
         None, _A_DIRECTORY, "Where editors keep their data on Linux.", unset="`.config` in the home directory"
     )
     xdg_data_home: str | None = variable(
-        None, _A_DIRECTORY, "Where code-server keeps its data.", unset="`.local/share` in the home directory"
+        None,
+        _A_DIRECTORY,
+        "Where code-server keeps its data, and JetBrains' IDEs their plugins.",
+        unset="`.local/share` in the home directory",
+    )
+    zdotdir: str | None = variable(
+        None,
+        _A_DIRECTORY,
+        "Where zsh has its files, into which `cline-otel install --editors` writes.",
+        unset="the home directory",
     )
 
 
@@ -379,6 +393,12 @@ class OtherVariables(Variables):
     no_proxy: str | None = variable(None, "host names, separated by commas", "Hosts that are reached without a proxy.")
     path: str | None = variable(
         None, "directories", "Where `cline-otel install` looks for a Cline that will load the plugin."
+    )
+    shell: str | None = variable(
+        None,
+        "a program",
+        "The login shell, into whose files `cline-otel install --editors` writes.",
+        unset="the one that the system has for the user",
     )
     grpc_verbosity: str | None = variable(
         None, "`DEBUG`, `INFO`, `ERROR`, `NONE`", "What the gRPC library reports on stderr.", unset="`ERROR`"
