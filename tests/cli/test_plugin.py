@@ -69,12 +69,8 @@ def test_it_says_which_cline_it_found_and_what_works_where(home: Home) -> None:
     (package / "cline").write_text("#!/bin/sh\nexit 99\n")
     (package / "cline").chmod(0o755)
     (home.directory / "bin" / "cline").symlink_to(package / "cline")
-    extension = home.directory / ".vscode" / "extensions" / "saoudrizwan.claude-dev-4.1.0"
-    extension.mkdir(parents=True)
-    (extension / "package.json").write_text('{"version":"4.1.0"}')
     answer = home.run("install", environment={"PATH": str(home.directory / "bin")})
     assert "Found Cline CLI 3.0.65: loads the plugin" in answer.stdout
-    assert "Found Cline for VS Code 4.1.0: editor extensions do not load plugins" in answer.stdout
     answer = home.run("install", environment={"PATH": "/nowhere"})
     assert "Found no Cline CLI on PATH" in answer.stdout
 

@@ -122,6 +122,7 @@ def test_an_unread_line_without_a_time_of_this_world_has_no_age(home: Home, line
 
 def test_json_has_the_documented_keys_and_no_others(home: Home) -> None:
     home.cline_log.write_bytes((EXAMPLE / "cline.log").read_bytes() + b"{\n")
+    (home.directory / ".vscode" / "extensions" / "saoudrizwan.claude-dev-4.1.13" / "next").mkdir(parents=True)
     with Bridge(home) as bridge:
         wait_until(lambda: home.delivered("traces") > 0, lambda: bridge.said)
         assert keys_of(home.status()) - {"signals.*.refusals.*"} == documented_keys()

@@ -53,6 +53,7 @@ PLANTED = {
         "sources.session_files.walk",
         "sources.session_files.input",
     ),
+    "what is found importing what is put there": ("The plugin", "plugin.editors", "plugin.bootstrap"),
     "what was found importing who takes it": ("An import", "importing.found", "importing.taking"),
     "what leaves importing a preview": ("A preview", "preview.leaving", "preview.recording"),
 }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cline_otel.operating_system.home import home_directory
-from cline_otel.places import ClinePlaces, cline_places
+from cline_otel.places import ClinePlaces, cline_places, editor_places, jetbrains_places
 from cline_otel.plugin.install import plugin_file_of, that_load_plugins
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.places import find_places, find_state_directory
@@ -137,8 +137,10 @@ def test_classic_tasks_are_in_clines_data_and_in_the_storage_of_every_editor(
     places = places_of(variables, home, platform)
     assert places is not None
     found = [each.as_posix() for each in places.task_directories]
-    editors = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf")
+    editors = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf", "Windsurf - Next")
+    editors += ("Antigravity", "Kiro", "Positron", "Trae")
     servers = (".vscode-server", ".vscode-server-insiders", ".vscodium-server", ".cursor-server", ".windsurf-server")
+    servers += (".antigravity-server", ".vscode-remote", ".openvscode-server")
     assert found == [
         f"{home}/.cline/data/tasks",
         *(f"{of_editors}/{editor}/{EXTENSION}" for editor in editors),
@@ -147,6 +149,43 @@ def test_classic_tasks_are_in_clines_data_and_in_the_storage_of_every_editor(
     ]
     # Nothing else differs between platforms.
     assert shown(places)["log_files"] == [f"{home}/.cline/data/logs/{name}.log" for name in ("cline", "code")]
+
+
+@pytest.mark.parametrize(("platform", "home", "variables", "of_editors", "code_server"), ON_PLATFORMS)
+def test_extensions_are_in_the_home_directory_but_those_of_code_server(
+    platform: str, home: str, variables: dict[str, str], of_editors: str, code_server: str | None
+) -> None:
+    named = {name: Path(value) for name, value in variables.items()}
+    found = {each.name: each for each in editor_places(named, Path(home), platform)}
+    assert len({each.extensions_directory for each in found.values()}) == len(found)
+    for name, user_data, extensions in (
+        ("VS Code", f"{of_editors}/Code", f"{home}/.vscode"),
+        ("VSCodium", f"{of_editors}/VSCodium", f"{home}/.vscode-oss"),
+        ("VS Code Server", f"{home}/.vscode-server/data", f"{home}/.vscode-server"),
+        ("code-server", code_server, code_server),
+    ):
+        if user_data is None:
+            assert name not in found
+            continue
+        assert found[name].user_data_directory.as_posix() == user_data
+        assert found[name].extensions_directory.as_posix() == f"{extensions}/extensions"
+
+
+@pytest.mark.parametrize(
+    ("platform", "home", "variables", "expected"),
+    [
+        ("linux", "/home/u", {}, "/home/u/.local/share/JetBrains"),
+        ("linux", "/home/u", XDG, "/x/share/JetBrains"),
+        ("darwin", "/Users/u", XDG, "/Users/u/Library/Application Support/JetBrains"),
+        ("win32", "C:/Users/u", WINDOWS, "D:/profiles/u/Roaming/JetBrains"),
+    ],
+)
+def test_plugins_of_jetbrains_ides_are_where_applications_keep_their_data(
+    platform: str, home: str, variables: dict[str, str], expected: str
+) -> None:
+    found = jetbrains_places({name: Path(value) for name, value in variables.items()}, Path(home), platform)
+    assert found is not None
+    assert found.directory.as_posix() == expected
 
 
 @pytest.fixture

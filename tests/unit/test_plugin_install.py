@@ -235,12 +235,12 @@ def test_clines_on_path_are_found_by_their_package_and_once_each(tmp_path: Path)
     own = npm_package(tmp_path / "own", "@cline/cli-linux-x64", "3.0.65")
     path = os.pathsep.join([str(new), str(tmp_path / "missing"), "", str(old), str(new), str(own)])
 
-    found = find_cline_versions({"PATH": path}, tmp_path)
+    found = find_cline_versions(path)
 
-    assert [(cline.product, cline.version, cline.loads_plugin) for cline in found] == [
-        ("cli", "3.0.65", True),
-        ("cli", "2.18.0", False),
-        ("cli", "3.0.65", True),
+    assert [(cline.version, cline.loads_plugin, cline.bootstrap) for cline in found] == [
+        ("3.0.65", True, None),
+        ("2.18.0", False, None),
+        ("3.0.65", True, None),
     ]
     assert "loads the plugin" in found[0].advice
     assert "classic" in found[1].advice
@@ -252,21 +252,56 @@ def test_a_cline_without_a_package_has_no_version(tmp_path: Path) -> None:
     executable.write_text("", encoding="utf-8")
     executable.chmod(0o755)
 
-    [found] = find_cline_versions({"PATH": str(executable.parent)}, tmp_path)
+    [found] = find_cline_versions(str(executable.parent))
 
     assert (found.version, found.loads_plugin, found.location) == (None, None, executable)
     assert "unknown" in found.advice
 
 
-def test_editor_extensions_are_found_and_said_not_to_load_plugins(tmp_path: Path) -> None:
-    extension = tmp_path / ".vscode" / "extensions" / "saoudrizwan.claude-dev-4.1.13"
-    extension.mkdir(parents=True)
-    (tmp_path / ".vscode" / "extensions" / "someone.else-1.0.0").mkdir()
+SHIMS = {
+    "npm": '#!/bin/sh\nbasedir=$(dirname "$0")\nexec node  "$basedir/node_modules/cline/bin/cline" "$@"\n',
+    "pnpm": '#!/bin/sh\n  exec node  "$basedir/global/5/node_modules/cline/bin/cline" "$@"\nfi\n',
+    "npm.cmd": '@ECHO off\r\n"%_prog%"  "%dp0%\\node_modules\\cline\\bin\\cline" %*\r\n',
+    "old npm.cmd": '@"%~dp0\\node.exe" "%~dp0\\node_modules\\cline\\bin\\cline" %*\r\n',
+}
 
-    [found] = find_cline_versions({"PATH": ""}, tmp_path)
 
-    assert (found.product, found.version, found.loads_plugin) == ("vscode", "4.1.13", False)
-    assert "not load plugins" in found.advice
+@pytest.mark.parametrize("kind", SHIMS)
+def test_the_package_behind_a_script_that_starts_it_is_found(tmp_path: Path, kind: str) -> None:
+    on_windows = kind.endswith(".cmd")
+    script = tmp_path / ("cline.cmd" if on_windows else "cline")
+    script.write_text(SHIMS[kind], encoding="utf-8")
+    script.chmod(0o755)
+    package = npm_package(tmp_path / ("global/5" if kind == "pnpm" else "."), "cline", "3.0.65").parent / "node_modules"
+
+    [found] = find_cline_versions(str(tmp_path), "win32" if on_windows else "linux")
+
+    assert (found.version, found.wrapper) == ("3.0.65", (package / "cline" / "bin" / "cline").resolve())
+
+
+@pytest.mark.parametrize(
+    ("platform", "name"), [("linux", "linux-x64"), ("darwin", "darwin-arm64"), ("win32", "windows-x64")]
+)
+@pytest.mark.parametrize("nested", [True, False], ids=["in its dependencies", "beside it"])
+def test_the_bootstrap_is_found_where_node_would_find_the_package_of_the_platform(
+    tmp_path: Path, platform: str, name: str, *, nested: bool
+) -> None:
+    directory = npm_package(tmp_path, "cline", "3.0.65")
+    modules = tmp_path / "node_modules" / "cline" / "node_modules" if nested else tmp_path / "node_modules"
+    for each in (name, "other-x64"):
+        bootstrap = modules / "@cline" / f"cli-{each}" / "extensions" / "plugin-sandbox-bootstrap.js"
+        bootstrap.parent.mkdir(parents=True)
+        bootstrap.touch()
+    if platform == "win32":
+        (directory / "cline").rename(directory / "cline.exe")
+
+    [found] = find_cline_versions(str(directory), platform)
+
+    assert found.bootstrap == modules / "@cline" / f"cli-{name}" / "extensions" / "plugin-sandbox-bootstrap.js"
+    assert [each.bootstrap for each in find_cline_versions(str(directory), "freebsd14") if platform != "win32"] in (
+        [],
+        [None],
+    )
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from cline_otel.operating_system.home import PLATFORM, login_shell
 from cline_otel.operating_system.user_variables import has_user_variables, setting_command
@@ -27,7 +27,7 @@ from cline_otel.plugin.editor_variable import (
     EnvironmentFile,
     environment_files,
     every_environment_file,
-    has_line,
+    present_line,
     set_variable,
     take_line_out,
     unset_variable,
@@ -35,7 +35,7 @@ from cline_otel.plugin.editor_variable import (
 )
 from cline_otel.plugin.editors import FoundEditors, find_editors
 from cline_otel.plugin.errors import PluginInstallError
-from cline_otel.settings.places import KnownEditors, known_editors
+from cline_otel.settings.places import known_editors
 from cline_otel.terminal.editors import render_editors
 
 _PIPE_WIDTH: Final = 160
@@ -71,8 +71,27 @@ class Editors:
         return (
             bool(os.environ.get(WRAPPER_VARIABLE))
             or read_record(self._state_directory).variable is not None
-            or any(map(has_line, _every_file(self._known)))
+            or any(present_line(file.path) is not None for file in self._every_file())
         )
+
+    def rendered(self) -> RenderableType:
+        """A table of them."""
+        return render_editors(self.found, variable_is_set=self.variable_is_set())
+
+    def described(self) -> list[dict[str, object]]:
+        """The same for machines: each Cline, and whether its bundles load the plugin."""
+        is_set = self.variable_is_set()
+        return [
+            {
+                "editor": cline.editor,
+                "version": cline.version,
+                "bundles": [
+                    {"name": bundle, "plugin": cline.loading(bundle, variable_is_set=is_set)}
+                    for bundle in cline.bundles
+                ],
+            }
+            for cline in self.found.with_cline
+        ]
 
     def install(self, command_lines: list[ClineVersion], *, variable: bool, bootstrap: bool) -> None:
         """Makes the plugin load, as far as that was asked for, and says what else could be done.
@@ -84,58 +103,63 @@ class Editors:
         """
         npm = next((each for each in command_lines if each.bootstrap is not None and each.loads_plugin), None)
         asked = variable or bootstrap
-        for file in renew_bootstraps(self._state_directory, self._known.like_vs_code):
-            click.echo(f"Renewed {file}")
+        for path in renew_bootstraps(self._state_directory, self._known.like_vs_code):
+            click.echo(f"Renewed {path}")
         if npm is None or npm.bootstrap is None:
+            self._print()
             if asked:
                 self.problems.append(_MISSING)
-            self._show()
-            if not asked and self._lack_variable():
+            elif self._need_npm():
                 click.echo(f"note: {_MISSING}")
             return
         if variable:
             self._set_variable(str(npm.wrapper))
         if bootstrap:
             self._put_bootstraps(npm.bootstrap)
-        self._show()
+        self._print()
         if asked and not self.problems:
             click.echo("Quit editors that run and start them again: only then will they load the plugin.")
-        elif not asked and self._lack_variable():
+        elif not asked and self._need_npm() and not self._is_set_to(str(npm.wrapper)):
             self._advise(str(npm.wrapper))
 
     def uninstall(self) -> None:
         """Takes out again whatever ``install`` has written."""
-        for path in _every_file(self._known):
+        for file in self._every_file():
             with self._noting_problems():
-                if take_line_out(path):
-                    click.echo(f"Took the lines of cline-otel out of {path}")
-        for file in our_bootstraps(self._known.like_vs_code):
+                if take_line_out(file.path):
+                    click.echo(f"Took the lines of cline-otel out of {file.path}")
+        for path in our_bootstraps(self._known.like_vs_code):
             with self._noting_problems():
-                take_bootstrap_out(file)
-                click.echo(f"Removed {file}")
+                take_bootstrap_out(path)
+                click.echo(f"Removed {path}")
         with self._noting_problems():
             if unset_variable(self._state_directory, PLATFORM):
                 click.echo(f"Unset {WRAPPER_VARIABLE}")
         with self._noting_problems():
             ask_for_bootstraps(self._state_directory, None)
 
-    def _show(self) -> None:
+    def _print(self) -> None:
         if self.found == FoundEditors((), ()):
             return
         console = Console()
         if not console.is_terminal:
             console.width = max(console.width, _PIPE_WIDTH)
         click.echo()
-        console.print(render_editors(self.found, variable_is_set=self.variable_is_set()))
+        console.print(self.rendered())
         click.echo()
 
-    def _lack_variable(self) -> bool:
-        is_set = self.variable_is_set()
+    def _need_npm(self) -> bool:
+        """Whether there is a Cline that loads plugins, and only by what npm's has."""
         return any(
-            cline.loading(bundle, variable_is_set=is_set) == "lacks_variable"
+            cline.loading(bundle, variable_is_set=False) == "lacks_variable"
             for cline in self.found.with_cline
             for bundle in cline.bundles
         )
+
+    def _is_set_to(self, value: str) -> bool:
+        """As :meth:`variable_is_set`, and no line of ours says something else, as after a move of npm's packages."""
+        lines = {file: present_line(file.path) for file in self._every_file()}
+        return self.variable_is_set() and all(line in (None, file.line(value)) for file, line in lines.items())
 
     def _set_variable(self, value: str) -> None:
         said = {"written": "Wrote into", "updated": "Updated in", "unchanged": "Already in"}
@@ -176,14 +200,13 @@ class Editors:
             return []
         return environment_files(login_shell(), self._known.home, self._known.variables, PLATFORM, Path.exists)
 
+    def _every_file(self) -> Iterator[EnvironmentFile]:
+        if self._known.home is not None and PLATFORM != "win32":
+            yield from every_environment_file(self._known.home, self._known.variables)
+
     @contextmanager
     def _noting_problems(self) -> Iterator[None]:
         try:
             yield
         except PluginInstallError as error:
             self.problems.append(str(error))
-
-
-def _every_file(known: KnownEditors) -> Iterator[Path]:
-    if known.home is not None and PLATFORM != "win32":
-        yield from every_environment_file(known.home, known.variables)

@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 
 from cline_otel.cli.consent import consent_now
+from cline_otel.cli.editors import Editors
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
 from cline_otel.defects import described
@@ -40,6 +41,7 @@ def show_status(*, as_json: bool) -> None:
         sources = _sources(settings, status, running)
         consent = consent_now(settings, running)
         findings = _findings(settings, state, running) if consent.is_on else []
+        editors = Editors(settings.state_directory)
     except SettingsError as error:
         fail(str(error), 2)
     except (JournalError, ValueError) as error:
@@ -54,6 +56,7 @@ def show_status(*, as_json: bool) -> None:
             "bridge": msgspec.to_builtins(running),
             "sources": msgspec.to_builtins(sources),
             "findings": msgspec.to_builtins(findings),
+            "editors": editors.described(),
         }
         document["cursors"] = [{"key": cursor.key, "updated_at_ns": cursor.updated_at_ns} for cursor in status.cursors]
         click.echo(json.dumps(document, indent=2))
@@ -62,6 +65,8 @@ def show_status(*, as_json: bool) -> None:
     if not console.is_terminal:
         console.width = max(console.width, _PIPE_WIDTH)
     console.print(render_status(settings, status, running, consent, sources, findings), soft_wrap=False)
+    if editors.found.with_cline:
+        console.print("", editors.rendered(), sep="\n")
 
 
 def _findings(settings: Settings, state: State, running: Running | None) -> list[Finding]:

@@ -40,6 +40,9 @@ who asks for a stop     SIGINT, SIGTERM           SIGINT, SIGTERM           Ctrl
                                                                             committed is kept
 whom a signal reaches    the child of a command,   as Linux                  Ctrl-C and Ctrl-Break reach all of a
 (``child_processes``)   once, whoever sent it                               console; there are no others
+a variable for programs files that systemd reads  ``launchctl``, until the  ``setx``, for good
+that no shell starts                              user logs out
+(``user_variables``)
 ======================= ========================= ========================= ====================================
 
 Sockets need no branch: asyncio knows where an address may be reused. One bridge on a state directory is what

@@ -25,7 +25,7 @@ from cline_otel.operating_system.user_variables import (
 )
 from cline_otel.plugin.editor_record import EditorRecord, read_record, write_record
 from cline_otel.plugin.errors import PluginInstallError
-from cline_otel.plugin.marked_block import with_block, without_block
+from cline_otel.plugin.marked_block import line_in, with_block, without_block
 from cline_otel.private_files import written_beside
 
 Outcome = Literal["written", "updated", "unchanged"]
@@ -90,14 +90,15 @@ def environment_files(
     return [EnvironmentFile(path, _for_posix_shells) for path in paths]
 
 
-def every_environment_file(home: Path, variables: Mapping[str, Path]) -> Iterator[Path]:
+def every_environment_file(home: Path, variables: Mapping[str, Path]) -> Iterator[EnvironmentFile]:
     """Where a line may be that was written for whatever shell the user had."""
     directories = dict.fromkeys((home, variables.get("ZDOTDIR", home)))
     names = dict.fromkeys(name for names in _LOGIN_FILES.values() for name in names)
     for directory in directories:
-        yield from (directory / name for name in (*names, *_INTERACTIVE_FILES.values()))
-    yield _fish_file(home, variables).path
-    yield _environment_d_file(home, variables).path
+        for name in (*names, *_INTERACTIVE_FILES.values()):
+            yield EnvironmentFile(directory / name, _for_posix_shells)
+    yield _fish_file(home, variables)
+    yield _environment_d_file(home, variables)
 
 
 def _fish_file(home: Path, variables: Mapping[str, Path]) -> EnvironmentFile:
@@ -123,7 +124,8 @@ def _for_fish(value: str) -> str:
 
 
 def _for_environment_d(value: str) -> str:
-    escaped = re.sub(r'([\\"$`])', r"\\\1", value)
+    # Quotes and variables are two passes: a backslash keeps no dollar from the second.
+    escaped = re.sub(r'([\\"`])', r"\\\1", value).replace("$", "$$")
     return f'{WRAPPER_VARIABLE}="{escaped}"'
 
 
@@ -146,7 +148,7 @@ def write_line(file: EnvironmentFile, value: str) -> Outcome:
         _write(real, wanted, mode)
     except OSError as error:
         raise _not_written(file.path, error, line) from error
-    return "written" if content is None or without_block(content, _NAME) is None else "updated"
+    return "written" if content is None or line_in(content, _NAME) is None else "updated"
 
 
 def take_line_out(path: Path) -> bool:
@@ -178,12 +180,13 @@ def take_line_out(path: Path) -> bool:
     return True
 
 
-def has_line(path: Path) -> bool:
-    """Whether a line of ours is in a file."""
+def present_line(path: Path) -> str | None:
+    """The line of ours that is in a file; None if there is none."""
     try:
-        return without_block(path.read_bytes(), _NAME) is not None
+        line = line_in(path.read_bytes(), _NAME)
     except OSError:
-        return False
+        return None
+    return None if line is None else line.decode(errors="replace")
 
 
 def set_variable(state_directory: Path, value: str, platform: str) -> None:

@@ -31,7 +31,7 @@ def _blocks(name: bytes) -> re.Pattern[bytes]:
     """A block, even if its last lines were taken away; a line in it is only ours if it has the variable's name."""
     line = rb"[^\n]*\b" + re.escape(name) + rb"\b[^\n]*(?:\n|\Z)"
     return re.compile(
-        rb"^" + re.escape(_BEGIN) + rb"([^\n]*)>>>(?:\n|\Z)(?:" + line + rb")?(?:" + re.escape(_END) + rb"(?:\n|\Z))?",
+        rb"^" + re.escape(_BEGIN) + rb"([^\n]*)>>>(?:\n|\Z)(" + line + rb")?(?:" + re.escape(_END) + rb"(?:\n|\Z))?",
         re.MULTILINE,
     )
 
@@ -55,6 +55,17 @@ def with_block(content: bytes | None, line: bytes, name: bytes, new_folders: int
         notes = _ENDED_A_LINE
         content += b"\n"
     return (content or b"") + _block(notes, line)
+
+
+def line_in(content: bytes, name: bytes) -> bytes | None:
+    """The line that a block in a file has, without its end; None if there is none.
+
+    Args:
+        content: what the file holds.
+        name: of the variable that the block is about.
+    """
+    found = _blocks(name).search(content)
+    return None if found is None else (found[2] or b"").rstrip(b"\n")
 
 
 def without_block(content: bytes, name: bytes) -> Undo | None:
