@@ -228,7 +228,7 @@ class ClineVariables(Variables):
     wrapper_path: str | None = variable(
         None,
         _A_FILE,
-        "npm's `cline`, which Cline in editors needs to load plugins; `cline-otel install --editors` sets it for them.",
+        "The `cline` of npm, which editors need to load plugins; `cline-otel install --editors` sets it for them.",
     )
 
 
