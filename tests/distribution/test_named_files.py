@@ -24,8 +24,10 @@ PATH = re.compile(r"[\w.*<>-]+(?:/[\w.*<>-]+)*(?:/|\.(?:py|toml|m?js|ts|md|ya?ml
 IN_COMMENT = re.compile(r"(?<![\w/.<>*:-])[\w*<-][\w.*<>-]*(?:/[\w.*<>-]+)+\.(?:py|toml|m?js|ts|md|ya?ml|txt)\b")
 """What names a file of the project where no backticks say so: only what has a slash. Imports begin with a dot."""
 
-ELSEWHERE = frozenset({"telemetry/", "apps/cli/src/logging/adapter.ts", "directory>/plugins/*.js"})
-"""Names of what lies in the state directory, a file of Cline's own, and its folder of plugins."""
+ELSEWHERE = frozenset(
+    {"telemetry/", "apps/cli/src/logging/adapter.ts", "directory>/plugins/*.js", "plugin-sandbox-bootstrap.js"}
+)
+"""Names of what lies in the state directory, files of Cline's own, and its folder of plugins."""
 
 CODE = sorted(
     path

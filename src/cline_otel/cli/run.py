@@ -48,8 +48,8 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     except SettingsError as error:
         fail(str(error), 2)
     log_to_stderr(settings.log_level)
-    observer = _TerminalObserver(settings.state_directory)
     try:
+        observer = _TerminalObserver(settings.state_directory)
         bridge = Bridge(settings, observer, known_sources())
     except SettingsError as error:
         fail(str(error), 2)
