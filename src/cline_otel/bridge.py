@@ -29,7 +29,6 @@ from cline_otel.metric_producer import MetricProducer
 from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import SCOPE_NAME, Pipeline
 from cline_otel.plugin.install import plugin_file_of, that_load_plugins
-from cline_otel.privacy.policy import Policy
 from cline_otel.running import Running, announced
 from cline_otel.settings import Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
@@ -254,7 +253,7 @@ class Bridge:
             tasks.append(asyncio.create_task(self._report_status(journal, ingest), name="status"))
             tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
             listening_on = receiver.endpoint if receiver is not None else None
-            running = _running(control.consent, listening_on, settings.policy)
+            running = _running(control.consent, listening_on, settings)
             with announced(settings.state_directory, running) as announce:
 
                 def report(consent: Consent) -> None:
@@ -356,15 +355,16 @@ class Bridge:
         )
 
 
-def _running(consent: Consent, listening_on: str | None, policy: Policy) -> Running:
+def _running(consent: Consent, listening_on: str | None, settings: Settings) -> Running:
     return Running(
         os.getpid(),
         time.time_ns(),
         listening_on,
         consent.state,
         consent.reasons,
-        opt_ins(policy),
-        tuple(sorted(policy.excluded)),
+        opt_ins(settings.policy),
+        tuple(sorted(settings.policy.excluded)),
+        settings.service,
     )
 
 

@@ -33,6 +33,7 @@ class Running(msgspec.Struct, frozen=True):
         reasons: who decided, if it is not on.
         opt_ins: what leaves only because the user said so.
         excluded: attributes that do not leave because the user said so.
+        service: the service manager that it runs under; empty if it does not.
     """
 
     process_id: int
@@ -42,6 +43,7 @@ class Running(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     opt_ins: tuple[OptIn, ...] = ()
     excluded: tuple[str, ...] = ()
+    service: str = ""
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 from bridge.feeding import post
 from bridge.process import Bridge, Home
 from bridge.workload import EXAMPLE, WritingProcess, example_copies, log_copies, otlp_copies
+from cline_otel.service.interface import MARKER
 from waiting import wait_until
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "status.md"
@@ -123,6 +124,9 @@ def test_an_unread_line_without_a_time_of_this_world_has_no_age(home: Home, line
 def test_json_has_the_documented_keys_and_no_others(home: Home) -> None:
     home.cline_log.write_bytes((EXAMPLE / "cline.log").read_bytes() + b"{\n")
     (home.directory / ".vscode" / "extensions" / "saoudrizwan.claude-dev-4.1.13" / "next").mkdir(parents=True)
+    unit = home.directory / ".config" / "systemd" / "user" / "cline-otel.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text(f"# {MARKER}\n")
     with Bridge(home) as bridge:
         wait_until(lambda: home.delivered("traces") > 0, lambda: bridge.said)
         assert keys_of(home.status()) - {"signals.*.refusals.*"} == documented_keys()

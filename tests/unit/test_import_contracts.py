@@ -32,6 +32,7 @@ PLANTED = {
     "a table importing the journal": ("The journal", "journal.schema", "journal.store"),
     "the rule of consent importing who looks": ("Consent", "consent.decision", "consent.watch"),
     "one signal's encoding importing another's": ("Signals", "encode.logs", "encode.traces"),
+    "a service manager importing another": ("Service managers", "service.systemd", "service.launchd"),
     "one source importing another": ("No source", "sources.plugin.spool", "sources.otlp.receiver"),
     "a decoder importing what receives": ("Within a source", "sources.otlp.decode", "sources.otlp.receiver"),
     "what is remembered importing a step": ("Translation", "translate.state", "translate.step"),

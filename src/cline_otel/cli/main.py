@@ -67,7 +67,19 @@ def main() -> None:
     help="Where to receive OTLP over HTTP; port 0 is any free one.  [default: 127.0.0.1:4319]",
 )
 @click.option("--no-listen", is_flag=True, help="Receive nothing; read files only.")
-def run(listen: str | None, no_listen: bool) -> None:
+@click.option(
+    "--environment-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Lines NAME=value that go before the environment; nobody else may use the file (`chmod 600`).",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where reports go instead of stderr; what is over 1 MiB goes into FILE.1.",
+)
+def run(listen: str | None, no_listen: bool, environment_file: Path | None, log_file: Path | None) -> None:
     """Run the bridge: read Cline's events, translate, store, deliver.
 
     Reads what Cline and its plugin write, and receives what Cline sends. What was received survives a crash.
@@ -75,7 +87,7 @@ def run(listen: str | None, no_listen: bool) -> None:
     """
     from cline_otel.cli.run import run_bridge
 
-    run_bridge(listen=listen, listening=not no_listen)
+    run_bridge(listen=listen, listening=not no_listen, environment_file=environment_file, log_file=log_file)
 
 
 _DRAIN = click.option(
@@ -116,41 +128,86 @@ def pipe(drain_seconds: float) -> None:
     sys.exit(pass_on(drain_seconds))
 
 
-@main.command()
-@click.option(
+_CLINE_DIRECTORY = click.option(
     "--cline-dir",
     type=click.Path(path_type=Path),
     help="Cline's directory.  [default: CLINE_DIR, else ~/.cline, and CLINE_OTEL_BRIDGE_CLINE_DIRS]",
 )
+_SERVICE_MANAGER = click.option(
+    "--service-manager",
+    type=click.Choice(("systemd", "launchd", "task-scheduler")),
+    help="With --service: which one.  [default: this system's]",
+)
+_SERVICE_DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="With --service: only show the files and the commands, and no setting's value."
+)
+
+
+@main.command()
+@_CLINE_DIRECTORY
 @click.option("--editors", is_flag=True, help="Also set CLINE_WRAPPER_PATH, by which the plugin loads in editors.")
 @click.option(
     "--editor-bootstrap",
     is_flag=True,
     help="Also put a file into the extension's folder in editors, by which the plugin loads there.",
 )
-def install(cline_dir: Path | None, *, editors: bool, editor_bootstrap: bool) -> None:
+@click.option("--service", is_flag=True, help="Instead of the plugin: the bridge as a service, from login on.")
+@_SERVICE_MANAGER
+@_SERVICE_DRY_RUN
+def install(
+    cline_dir: Path | None,
+    *,
+    editors: bool,
+    editor_bootstrap: bool,
+    service: bool,
+    service_manager: str | None,
+    dry_run: bool,
+) -> None:
     """Install the plugin into Cline: it reports every agent and call.
 
     Says which editors there are, which Cline is in each, and what reports it. There the plugin loads by what npm's
     `cline` brings along. --editors says where that is: in the files of your login shell (bash, zsh, fish), else in
     environment.d, on macOS by launchctl too, on Windows by setx. `uninstall` takes it all out again.
+
+    With --service, install the bridge as a service of yours, with the settings that this shell has: a user's unit of
+    systemd, an agent of launchd, or a task of Windows' Task Scheduler. It starts at once and at each login, and again
+    after a failure; other settings need the command again.
     """
     from cline_otel.cli.plugin import install_plugin
+    from cline_otel.cli.service import install_service
 
-    install_plugin(cline_dir, editors=editors, editor_bootstrap=editor_bootstrap)
+    of_plugin = cline_dir is not None or editors or editor_bootstrap
+    if _is_about_service(of_plugin=of_plugin, service=service, only_service=service_manager is not None or dry_run):
+        install_service(service_manager, dry_run=dry_run)
+    else:
+        install_plugin(cline_dir, editors=editors, editor_bootstrap=editor_bootstrap)
 
 
 @main.command()
-@click.option(
-    "--cline-dir",
-    type=click.Path(path_type=Path),
-    help="Cline's directory.  [default: CLINE_DIR, else ~/.cline, and CLINE_OTEL_BRIDGE_CLINE_DIRS]",
-)
-def uninstall(cline_dir: Path | None) -> None:
-    """Remove the plugin, and what `install` wrote for editors; nothing else is touched."""
+@_CLINE_DIRECTORY
+@click.option("--service", is_flag=True, help="Instead of the plugin: the service, with its settings and reports.")
+@_SERVICE_MANAGER
+@_SERVICE_DRY_RUN
+def uninstall(cline_dir: Path | None, *, service: bool, service_manager: str | None, dry_run: bool) -> None:
+    """Remove the plugin and what `install` wrote for editors, or with --service the service; nothing else is touched."""
     from cline_otel.cli.plugin import uninstall_plugin
+    from cline_otel.cli.service import uninstall_service
 
-    uninstall_plugin(cline_dir)
+    only_service = service_manager is not None or dry_run
+    if _is_about_service(of_plugin=cline_dir is not None, service=service, only_service=only_service):
+        uninstall_service(service_manager, dry_run=dry_run)
+    else:
+        uninstall_plugin(cline_dir)
+
+
+def _is_about_service(*, of_plugin: bool, service: bool, only_service: bool) -> bool:
+    if service and of_plugin:
+        raise click.UsageError(
+            "--cline-dir and --editors are for the plugin; the service reads the Clines that the variables name"
+        )
+    if only_service and not service:
+        raise click.UsageError("--service-manager and --dry-run are for --service")
+    return service
 
 
 @main.command("import")

@@ -16,7 +16,7 @@ from cline_otel.bridge import Bridge, Observer, Started, run_until_signal
 from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
-from cline_otel.cli.stderr_log import log_to_stderr, now
+from cline_otel.cli.stderr_log import LogFile, log_to_stderr, now
 from cline_otel.consent import Consent
 from cline_otel.export.interface import ExporterError
 from cline_otel.findings.detection import Finding
@@ -24,6 +24,9 @@ from cline_otel.journal.lock import StateDirectoryBusyError
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.operating_system.home import home_directory
 from cline_otel.plugin.bootstrap import renew_bootstraps
+from cline_otel.running import find_running
+from cline_otel.service.environment import read_environment
+from cline_otel.service.interface import ServiceError
 from cline_otel.settings import SettingsError, load_settings
 from cline_otel.settings.places import known_editors
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError
@@ -37,8 +40,14 @@ _LABEL_CELLS: Final = 15
 _INDENT: Final = " " * (2 + _LABEL_CELLS + 2)
 
 
-def run_bridge(*, listen: str | None, listening: bool) -> None:
+def run_bridge(*, listen: str | None, listening: bool, environment_file: Path | None, log_file: Path | None) -> None:
     """Runs until a signal; every trouble that prevents it is one line and a non-zero exit."""
+    log = _opened(log_file)
+    if environment_file is not None:
+        try:
+            os.environ.update(read_environment(environment_file))
+        except SettingsError as error:
+            fail(str(error), 2)
     if not listening:
         os.environ["CLINE_OTEL_BRIDGE_LISTEN"] = "none"
     elif listen is not None:
@@ -49,14 +58,15 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
         fail(str(error), 2)
     log_to_stderr(settings.log_level)
     try:
-        observer = _TerminalObserver(settings.state_directory)
+        observer = _TerminalObserver(settings.state_directory, log)
         bridge = Bridge(settings, observer, known_sources())
     except SettingsError as error:
         fail(str(error), 2)
     try:
         run_until_signal(bridge)
+    except StateDirectoryBusyError as error:
+        fail(_as_service(settings.state_directory) or str(error))
     except (
-        StateDirectoryBusyError,
         JournalError,
         ReceiverRefused,
         ExporterError,
@@ -73,12 +83,40 @@ def run_bridge(*, listen: str | None, listening: bool) -> None:
     )
 
 
+def _opened(log_file: Path | None) -> LogFile | None:
+    if log_file is None:
+        return None
+    try:
+        return LogFile(log_file)
+    except OSError as error:
+        fail(f"{log_file}: cannot be written ({error.strerror}); check who owns its directory")
+
+
+def _as_service(state_directory: Path) -> str:
+    """What to say of the service that holds the state directory; empty if none does."""
+    running = find_running(state_directory)
+    if running is None or not running.service:
+        return ""
+    # Known to few starts, and this module has much in it that no start needs.
+    from cline_otel.service.install import service_of_user
+
+    try:
+        stop = service_of_user(state_directory, running.service).stop_command
+    except (ServiceError, KeyError):
+        return ""
+    return (
+        f"the service runs the bridge already (pid {running.process_id}), on state directory {state_directory}: "
+        f"`cline-otel status` shows what it does, `{stop}` stops it"
+    )
+
+
 class _TerminalObserver(Observer):
     """Writes to the terminal."""
 
-    def __init__(self, state_directory: Path) -> None:
+    def __init__(self, state_directory: Path, log: LogFile | None) -> None:
         self.waiting = 0
         self._state_directory = state_directory
+        self._log = log
 
     def started(self, started: Started) -> None:
         _say(f"cline-otel {__version__} runs; stop it with Ctrl-C.")
@@ -115,6 +153,8 @@ class _TerminalObserver(Observer):
         self.waiting = sum(signal.pending_items for signal in status.signals.values())
         _say(f"{now()} {status_line(status, open_runs)}")
         self._renew_bootstraps()
+        if self._log is not None:
+            self._log.trim()
 
     def _renew_bootstraps(self) -> None:
         """For extensions that were updated meanwhile, if the user asked for it."""

@@ -21,9 +21,11 @@ from cline_otel.findings.surroundings import look_around
 from cline_otel.journal.records import JournalError, JournalStatus
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
+from cline_otel.service.install import service_of_user
+from cline_otel.service.interface import ServiceError
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.sources.interface import Unread
-from cline_otel.terminal.status import SourceStatus, render_status
+from cline_otel.terminal.status import ServiceStatus, SourceStatus, render_status
 from cline_otel.translate.state import State
 
 _PIPE_WIDTH: Final = 160
@@ -42,6 +44,7 @@ def show_status(*, as_json: bool) -> None:
         consent = consent_now(settings, running)
         findings = _findings(settings, state, running) if consent.is_on else []
         editors = Editors(settings.state_directory)
+        service = _service(settings)
     except SettingsError as error:
         fail(str(error), 2)
     except (JournalError, ValueError) as error:
@@ -54,6 +57,7 @@ def show_status(*, as_json: bool) -> None:
             "limit_bytes": settings.journal_limit_bytes,
             "telemetry": msgspec.to_builtins(consent),
             "bridge": msgspec.to_builtins(running),
+            "service": msgspec.to_builtins(service),
             "sources": msgspec.to_builtins(sources),
             "findings": msgspec.to_builtins(findings),
             "editors": editors.described(),
@@ -64,7 +68,7 @@ def show_status(*, as_json: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _PIPE_WIDTH)
-    console.print(render_status(settings, status, running, consent, sources, findings), soft_wrap=False)
+    console.print(render_status(settings, status, running, consent, sources, findings, service), soft_wrap=False)
     if editors.found.with_cline:
         console.print("", editors.rendered(), sep="\n")
 
@@ -72,6 +76,15 @@ def show_status(*, as_json: bool) -> None:
 def _findings(settings: Settings, state: State, running: Running | None) -> list[Finding]:
     since_ns = running.started_at_ns if running is not None else 0
     return detect(state, look_around(settings.places.installations, since_ns), time.time_ns())
+
+
+def _service(settings: Settings) -> ServiceStatus | None:
+    try:
+        service = service_of_user(settings.state_directory)
+    except ServiceError:
+        return None
+    file = service.installed_file
+    return None if file is None else ServiceStatus(service.manager.name, str(file))
 
 
 def _sources(settings: Settings, status: JournalStatus, running: Running | None) -> list[SourceStatus]:

@@ -33,6 +33,7 @@ from cline_otel.settings.remote_config import RemoteConfigs, RemoteExports
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 from cline_otel.settings.variables import (
     BRIDGE_PREFIX,
+    COMMAND_PREFIX,
     OTLP_PREFIX,
     STANDARD_PREFIX,
     WITHOUT_EFFECT,
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         remote_exports: what it said of exports when the settings were read.
         notices: lines to show at the start: settings that have no effect or look mistaken.
         further_off_files: what switches telemetry off by being there, besides that of the state directory.
+        service: the service manager that the bridge runs under; empty if it does not.
     """
 
     known_state_directory: Path | None
@@ -94,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     notices: tuple[str, ...]
     further_off_files: tuple[Path, ...] = ()
+    service: str = ""
 
     def remote_configs(self) -> RemoteConfigs:
         """The files of the organization's remote config, not yet looked at."""
@@ -240,6 +243,7 @@ def load_settings(
             *notices_of_metric_attributes(bridge.metric_attributes, on_metrics),
             *_notices_of_variables(os.environ),
         ),
+        service=os.environ.get(f"{COMMAND_PREFIX}SERVICE", ""),
     )
 
 

@@ -363,6 +363,11 @@ class CommandVariables(Variables):
         "What the span in `TRACEPARENT` is to a prompt's root span: its parent, one that it has a link to, or nothing.",
         unset="`link`; in a command of `cline-otel exec` `parent`",
     )
+    service: str | None = variable(
+        None,
+        "set by `cline-otel install --service`",
+        "Which service manager the bridge runs under, so that other commands can say how it is stopped.",
+    )
     exec_id: str | None = variable(
         None,
         "set by `cline-otel exec`",

@@ -47,6 +47,18 @@ class SourceStatus(msgspec.Struct):
     problem: str = ""
 
 
+class ServiceStatus(msgspec.Struct, frozen=True):
+    """The service of the user, which is installed.
+
+    Attributes:
+        manager: the service manager.
+        file: its definition.
+    """
+
+    manager: str
+    file: str
+
+
 def status_line(status: JournalStatus, open_runs: int) -> str:
     """One line for the bridge's log: what came in, what waits, what went out. Items are spans and log records."""
     queued = [signal for name, signal in status.signals.items() if name != "metrics"]
@@ -72,6 +84,7 @@ def render_status(
     consent: Consent,
     sources: list[SourceStatus],
     findings: list[Finding],
+    service: ServiceStatus | None = None,
 ) -> RenderableType:
     """All of it, for people.
 
@@ -82,10 +95,16 @@ def render_status(
         consent: whether telemetry is on.
         sources: how far each has been read.
         findings: what is missed.
+        service: what is installed of it; None if it is not.
     """
     leaving = running.opt_ins if running is not None else opt_ins(settings.policy)
     excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
-    parts: list[RenderableType] = [_bridge_line(running), _consent_line(consent), *_opt_in_lines(leaving)]
+    parts: list[RenderableType] = [
+        _bridge_line(running),
+        _service_line(service),
+        _consent_line(consent),
+        *_opt_in_lines(leaving),
+    ]
     if excluded:
         parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
     parts += ["", _source_table(sources), "", _signal_table(status)]
@@ -106,7 +125,15 @@ def _bridge_line(running: Running | None) -> Text:
     if running is None:
         return Text.assemble(("Bridge    ", "bold"), ("does not run", "yellow"), "; start it with `cline-otel run`")
     ago = _ago(running.started_at_ns)
-    return Text.assemble(("Bridge    ", "bold"), ("runs", "green"), f" as process {running.process_id}, started {ago}")
+    under = f" under {running.service}" if running.service else ""
+    process = f"{under} as process {running.process_id}, started {ago}"
+    return Text.assemble(("Bridge    ", "bold"), ("runs", "green"), process)
+
+
+def _service_line(service: ServiceStatus | None) -> Text:
+    if service is None:
+        return Text.assemble(("Service   ", "bold"), "not installed")
+    return Text.assemble(("Service   ", "bold"), f"installed for {service.manager}: {_with_short_home(service.file)}")
 
 
 def _consent_line(consent: Consent) -> Text:

@@ -1,0 +1,31 @@
+"""Who this process belongs to, as service managers name users, and which of these managers the system has."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, Literal
+
+import psutil
+
+ServiceManagerName = Literal["systemd", "launchd", "task-scheduler"]
+
+if sys.platform == "win32":
+    SERVICE_MANAGER: Final[ServiceManagerName] = "task-scheduler"
+
+    def user_number() -> int:
+        """0: users have no numbers here."""
+        return 0
+
+else:
+    SERVICE_MANAGER: Final[ServiceManagerName] = "launchd" if sys.platform == "darwin" else "systemd"
+
+    def user_number() -> int:
+        """The id of the user."""
+        return os.getuid()
+
+
+def user_name() -> str:
+    """The user's name, on Windows with the domain; the number where the system does not know the user."""
+    name: str = psutil.Process().username()
+    return name
