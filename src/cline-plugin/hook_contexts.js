@@ -91,6 +91,13 @@
  *
  * @typedef {Foreign<{
  *   snapshot?: Snapshot,
+ *   tool?: Foreign<{ description?: unknown }>,
+ *   toolCall?: ToolCall,
+ *   input?: unknown,
+ * }>} BeforeToolContext Of `beforeTool`, whose answer may have another `input`.
+ *
+ * @typedef {Foreign<{
+ *   snapshot?: Snapshot,
  *   toolCall?: ToolCall,
  *   result?: unknown,
  *   startedAt?: unknown,

@@ -5,6 +5,7 @@ import path from "node:path";
 import { SPOOL_VERSION } from "./limits.js";
 import { watchProcess } from "./rim/process_end.js";
 import { createRecorder } from "./rim/recorder.js";
+import { tracesCommands } from "./rim/trace_context.js";
 
 /** @import { Recorder } from "./rim/recorder.js" */
 
@@ -40,16 +41,22 @@ const installed = path.isAbsolute(SPOOL_DIRECTORY);
 /**
  * @param {string} kind
  * @param {unknown} context
+ * @returns {object | undefined} what the hook answers
  */
 function receive(kind, context) {
   try {
-    if (installed) processRecorder().receive(kind, context);
+    return installed ? processRecorder().receive(kind, context) : undefined;
   } catch {
     // whatever it is, it is not the agent's concern
+    return undefined;
   }
 }
 
-// Not asked for: beforeTool. The tool-started event reports the same, and each hook costs Cline a trip with all messages.
+// Not asked for unless it has an effect: beforeTool. The tool-started event reports the same, and each hook costs Cline a
+// trip with all messages.
+/** @type {{ beforeTool?: (context: unknown) => object | undefined }} */
+const beforeTool = tracesCommands(process.env) ? { beforeTool: (context) => receive("beforeTool", context) } : {};
+
 const plugin = {
   name: "cline-otel",
   manifest: { capabilities: ["hooks"] },
@@ -69,6 +76,7 @@ const plugin = {
     beforeModel: (context) => receive("beforeModel", context),
     /** @param {unknown} context */
     afterModel: (context) => receive("afterModel", context),
+    ...beforeTool,
     /** @param {unknown} context */
     afterTool: (context) => receive("afterTool", context),
     /** @param {{ type?: unknown } | null | undefined} event */
@@ -83,9 +91,11 @@ const plugin = {
 };
 
 export { LIMITS, SPOOL_VERSION } from "./limits.js";
+export { blake2b } from "./mapping/blake2b.js";
 export { createMapping } from "./mapping/mapping.js";
 export { createPseudonyms, PATTERNS } from "./mapping/pseudonyms.js";
 export { createState } from "./mapping/state.js";
+export { createTraceContextOut } from "./mapping/trace_context_out.js";
 export { createConsent } from "./rim/consent.js";
 export { watchPseudonyms } from "./rim/pseudonyms_file.js";
 export { createSpool } from "./rim/spool.js";

@@ -240,6 +240,7 @@ def test_every_setting_that_a_bridge_goes_by_is_carried_and_nothing_of_one_comma
     assert every.keys() - carried.keys() == {
         "CLINE_OTEL_EXEC_ID",
         "CLINE_OTEL_TRACEPARENT_AS",
+        "CLINE_OTEL_TRACEPARENT_TO_COMMANDS",
         "CLINE_OTEL_TRACE_URL",
         "CLINE_PLUGIN_IMPORT_TIMEOUT_MS",
         "COLUMNS",

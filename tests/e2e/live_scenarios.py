@@ -7,7 +7,9 @@ from .importing import IMPORTED
 from .live_stage import LiveScenario
 from .resting import AT_REST
 from .switching import BRIDGE_KILLED, ERASED, OFF_AND_ON, OPTED_OUT
+from .tracing_commands import TRACED_COMMANDS
 
 LIVE_SCENARIOS: dict[str, LiveScenario] = {
-    each.name: each for each in (AT_REST, *OPTED_OUT, OFF_AND_ON, ERASED, BRIDGE_KILLED, EXECUTED, IMPORTED)
+    each.name: each
+    for each in (AT_REST, *OPTED_OUT, OFF_AND_ON, ERASED, BRIDGE_KILLED, EXECUTED, IMPORTED, TRACED_COMMANDS)
 }

@@ -67,10 +67,11 @@ def find_cues(text: str) -> list[tuple[str, str]]:
 
 
 def fill_in(value: Any, play: str, words: Mapping[str, str]) -> Any:
-    """``value``, a JSON value, with the placeholders in its strings replaced: cues for ``play``, and ``words``."""
+    """``value``, a JSON value, with the placeholders in its strings replaced: cues, ``play``, and ``words``."""
     if isinstance(value, str):
         value = _HAND_ON.sub(lambda match: cue(match["script"], play), value)
-        return _PLACEHOLDER.sub(lambda match: words.get(match["name"], match[0]), value)
+        known = {"play": play, **words}
+        return _PLACEHOLDER.sub(lambda match: known.get(match["name"], match[0]), value)
     if isinstance(value, list):
         return [fill_in(item, play, words) for item in value]
     if isinstance(value, dict):
@@ -93,6 +94,9 @@ def _edit(path: str, old: str, new: str) -> ToolRequest:
 def _spawn(role: str, task: str) -> ToolRequest:
     return ToolRequest("spawn_agent", {"systemPrompt": f"{role} Never mention {{prompt_word}}.", "task": task})
 
+
+OWN_TRACE_ID, OWN_SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+"""The span that a command names by itself."""
 
 _WRONG_EDIT = _edit("shop.py", "{prompt_word} is not here", "x")
 
@@ -235,5 +239,18 @@ SCRIPTS: dict[str, tuple[Turn, ...]] = {
         Turn("A file.", (_read("README.md"),)),
         Turn("A command.", (_run("sleep 0.2; echo brief"),)),
         Turn("That was brief."),
+    ),
+    "building": (
+        Turn("Builds.", (_run("{traced} {play}-first", "{traced} {play}-second"), _run("{traced} {play}-third"))),
+        Turn("A helper.", (_spawn("You build.", "Build it. {play:helping}"),)),
+        Turn(
+            "One of a trace of its own.",
+            (_run(f"TRACEPARENT=00-{OWN_TRACE_ID}-{OWN_SPAN_ID}-01 {{traced}} {{play}}-own; exit 3"),),
+        ),
+        Turn("It is built."),
+    ),
+    "helping": (
+        Turn("A build.", (_run("{traced} {play}-helpers"),)),
+        Turn("Built."),
     ),
 }

@@ -308,3 +308,39 @@ test("the file has no line that Cline's dependency check would take for a packag
   ].flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]));
   assert.deepEqual(named.toSorted(), ["node:crypto", "node:fs", "node:path"]);
 });
+
+/** @type {HookCall} */
+const BEFORE_TOOL = [
+  "beforeTool",
+  {
+    snapshot: {
+      ...new RunCalls().snapshot(),
+      iteration: 1,
+      messages: [{ role: "assistant", content: [{ type: "tool-call", toolCallId: "c" }] }],
+    },
+    tool: { description: "Run shell commands." },
+    toolCall: { toolCallId: "c", toolName: "run_commands" },
+    input: { commands: ["make"] },
+  },
+];
+const ASKED_FOR = { CLINE_OTEL_TRACEPARENT_TO_COMMANDS: "true" };
+
+test("a tool gets another input only if that is asked for, and nobody has switched telemetry off", async () => {
+  for (const [extra, isOff, answer] of /** @type {const} */ ([
+    [ASKED_FOR, false, "a hook answered object"],
+    [ASKED_FOR, true, "done"],
+    [{ ...ASKED_FOR, DO_NOT_TRACK: "1" }, false, "done"],
+    [{ CLINE_OTEL_TRACEPARENT_TO_COMMANDS: "1" }, false, "done"],
+    [{}, false, "done"],
+  ])) {
+    const off = path.join(root, "state", "off");
+    if (isOff) fs.writeFileSync(off, "");
+    const child = await host("sandbox", extra);
+    child.send(setup());
+    child.send(new RunCalls().started());
+    child.send(BEFORE_TOOL);
+    child.send("done");
+    assert.deepEqual(await once(child, "message"), [answer, undefined], JSON.stringify([extra, isOff]));
+    fs.rmSync(off, { force: true });
+  }
+});

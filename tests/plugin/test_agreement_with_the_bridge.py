@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import tomllib
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cline_otel import ids
 from cline_otel.consent import decide, opt_out_sources_of
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, Pseudonyms
 from cline_otel.privacy.secret_detectors import _KEY
@@ -99,3 +101,24 @@ def test_a_name_has_the_pseudonym_in_the_spool_that_the_bridge_gives_it() -> Non
         ("tool_name_hash", pseudonyms.of("tool", "crm__always_fails")),
         ("mcp_server_hash", pseudonyms.of("mcp_server", "crm")),
     }
+
+
+@needs_node
+def test_the_plugin_computes_the_ids_that_the_bridge_gives() -> None:
+    texts = ["", "a", "x" * 127, "x" * 128, "x" * 129, "y" * 1_000, "agent_ü_\U0001f600"]
+    modules = PLUGIN.parents[1] / "cline-plugin" / "mapping"
+    program = f"""
+        import {{ blake2b }} from {json.dumps(modules.joinpath("blake2b.js").as_uri())};
+        import {{ toolCallSpanId, traceId }} from {json.dumps(modules.joinpath("span_ids.js").as_uri())};
+        const texts = {json.dumps(texts)};
+        console.log(JSON.stringify(texts.map((text) => [
+          blake2b(text, 8), blake2b(text, 64), traceId(text, "run"), toolCallSpanId("agent", text, 12, 3),
+        ])));
+    """
+    for text, made in zip(texts, json.loads(node("--input-type=module", "-", given=program.encode())), strict=True):
+        assert made == [
+            blake2b(text.encode(), digest_size=8).hexdigest(),
+            blake2b(text.encode()).hexdigest(),
+            ids.trace_id(text, "run").hex(),
+            ids.tool_call_span_id("agent", text, 12, 3).hex(),
+        ]

@@ -4,14 +4,17 @@ import { createMapping } from "../mapping/mapping.js";
 import { createPseudonyms } from "../mapping/pseudonyms.js";
 import { record } from "../mapping/record.js";
 import { createState } from "../mapping/state.js";
+import { createTraceContextOut } from "../mapping/trace_context_out.js";
 import { createConsent } from "./consent.js";
 import { watchPseudonyms } from "./pseudonyms_file.js";
 import { createSpool } from "./spool.js";
-import { remoteSpan } from "./trace_context.js";
+import { remoteSpan, tracesCommands } from "./trace_context.js";
+
+/** @import { HookContext } from "../hook_contexts.js" */
 
 /**
  * @typedef {object} Recorder
- * @property {(kind: string, context: unknown) => void} receive
+ * @property {(kind: string, context: unknown) => object | undefined} receive gives what the hook is to answer
  * @property {() => void} flush
  * @property {(reason: "disconnected" | "exit" | "terminated") => void} end after which nothing is written any more
  */
@@ -31,11 +34,13 @@ export function createRecorder({ directory, offFile, pseudonymsFile, clineDirect
   const pseudonyms = createPseudonyms();
   const renewPseudonyms = watchPseudonyms(pseudonymsFile, pseudonyms, monotonicMs);
   const mapping = createMapping(createState(remoteSpan(environment)), pseudonyms);
+  const refused = createConsent({ offFile, clineDirectory, environment, monotonicMs });
+  const outgoing = tracesCommands(environment) ? createTraceContextOut(pseudonyms) : undefined;
   const spool = createSpool({
     directory,
     pid: process.pid,
     startMs: Math.round(performance.timeOrigin),
-    refused: createConsent({ offFile, clineDirectory, environment, monotonicMs }),
+    refused,
     claims: () => mapping.claims(nowMs()),
     nowMs,
     monotonicMs,
@@ -45,9 +50,16 @@ export function createRecorder({ directory, offFile, pseudonymsFile, clineDirect
   return {
     receive: (kind, context) => {
       renewPseudonyms();
-      spool.append(mapping.map(kind, context, nowMs()));
+      const whole = outgoing?.restored(/** @type {HookContext} */ (context)) ?? context;
+      const records = mapping.map(kind, whole, nowMs());
+      spool.append(records);
       if (mapping.state.errors > errors) spool.drop("internal_error", mapping.state.errors - errors);
       errors = mapping.state.errors;
+      outgoing?.note(records);
+      if (kind === "beforeTool" && !refused()) return outgoing?.before(/** @type {HookContext} */ (context));
+      // The model is to see what its command gave, and not what was put before it.
+      if (kind === "afterTool" && whole !== context) return { result: /** @type {HookContext} */ (whole)?.result };
+      return undefined;
     },
     flush: () => spool.flush(),
     end: (reason) => {

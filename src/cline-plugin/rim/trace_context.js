@@ -28,3 +28,10 @@ export function remoteSpan(environment) {
     remote_relation: relation === "parent" && isKept ? "child" : "link",
   };
 }
+
+/**
+ * Whether commands are to know the span of the tool call that runs them.
+ *
+ * @param {NodeJS.ProcessEnv} environment
+ */
+export const tracesCommands = (environment) => environment.CLINE_OTEL_TRACEPARENT_TO_COMMANDS === "true";

@@ -189,7 +189,7 @@ def install(
 @_SERVICE_MANAGER
 @_SERVICE_DRY_RUN
 def uninstall(cline_dir: Path | None, *, service: bool, service_manager: str | None, dry_run: bool) -> None:
-    """Remove the plugin and what `install` wrote for editors, or with --service the service; nothing else is touched."""
+    """Remove the plugin and what `install` wrote for editors, or with --service the service; and nothing else."""
     from cline_otel.cli.plugin import uninstall_plugin
     from cline_otel.cli.service import uninstall_service
 

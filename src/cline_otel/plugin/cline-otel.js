@@ -1506,7 +1506,7 @@ function changeOf(toolCall, { output }) {
  * @param {number} iteration
  * @param {unknown} rawCallId
  */
-const callKey = (iteration, rawCallId) => `${iteration} ${typeof rawCallId === "string" ? rawCallId : ""}`;
+const callKey$1 = (iteration, rawCallId) => `${iteration} ${typeof rawCallId === "string" ? rawCallId : ""}`;
 
 /**
  * Where a call stands in the newest answer: its ordinal when this process did not see the iteration from its start.
@@ -1534,7 +1534,7 @@ function onToolStarted(state, context, nowMs) {
   const run = runOf(state, snapshot);
   if (!run || typeof toolCall !== "object" || toolCall === null) return [];
   const iteration = integer(context?.iteration) ?? integer(snapshot?.iteration) ?? 0;
-  const key = callKey(iteration, toolCall.toolCallId);
+  const key = callKey$1(iteration, toolCall.toolCallId);
   // A tool that the provider itself runs may be announced more than once.
   if (toolCall.execution !== undefined && run.calls.get(key)?.some((call) => !call.finished)) return [];
   if (run.iteration !== iteration) {
@@ -1601,7 +1601,7 @@ function onAfterTool(state, context, nowMs) {
   if (!run) return [];
   const toolCall = context?.toolCall;
   const iteration = integer(context?.snapshot?.iteration) ?? 0;
-  const key = callKey(iteration, toolCall?.toolCallId);
+  const key = callKey$1(iteration, toolCall?.toolCallId);
   const call = run.calls.get(key)?.find((candidate) => !candidate.finished);
   const endedAtMs = instantMs(context?.endedAt) ?? nowMs;
   const startedAtMs = instantMs(context?.startedAt) ?? call?.startedAtMs;
@@ -1662,7 +1662,7 @@ function onToolFinished(state, context, nowMs) {
   if (!run) return [];
   const rawCallId = context?.toolCall?.toolCallId;
   const iteration = integer(context?.iteration) ?? integer(snapshot?.iteration) ?? 0;
-  const key = callKey(iteration, rawCallId);
+  const key = callKey$1(iteration, rawCallId);
   const held = take(run.held, key);
   // Of two calls with one id the finished one is meant: Cline reports afterTool first.
   const call = take(run.calls, key, (candidate) => candidate.finished) ?? take(run.calls, key);
@@ -1730,6 +1730,362 @@ function createMapping(state = createState(), pseudonyms = createPseudonyms()) {
     claims: (nowMs) =>
       guarded(() => [...state.sessions.values()].map((fields) => record("session.claimed", nowMs, fields))),
     drain: () => guarded(() => [...state.runs.values()].flatMap((run) => finish(state, run))),
+  };
+}
+
+// Commands that get a variable before they run, and what Cline says of them as if they had not got it.
+
+
+const OWN = /TRACEPARENT=/;
+const HERE_DOCUMENT = "<<";
+// Cline's note where it shows the beginning of a long command.
+const CUT = /^(.*)( \.\.\. \[command truncated: )(\d+)( more chars.*)$/s;
+
+/** @param {string} traceparent */
+const prefixFor = (traceparent) => `export TRACEPARENT=${traceparent}; `;
+
+/**
+ * Applies a change to the texts that a shell runs, wherever Cline takes them: programs with a list of arguments run
+ * without a shell. Gives the same input where nothing changes.
+ *
+ * @param {unknown} input of `run_commands`
+ * @param {(command: string) => string} change
+ * @returns {unknown}
+ */
+function changed(input, change) {
+  if (typeof input === "string") return change(input);
+  if (Array.isArray(input)) {
+    const commands = input.map((command) => (typeof command === "string" ? change(command) : command));
+    return commands.some((command, index) => command !== input[index]) ? commands : input;
+  }
+  if (!isObject(input)) return input;
+  const key = ["commands", "command", "cmd"].find((name) => name in input);
+  if (key === undefined || "args" in input) return input;
+  const value = changed(input[key], change);
+  return value === input[key] ? input : { ...input, [key]: value };
+}
+
+/** @param {unknown} input */
+function mayBePieces(input) {
+  const commands = isObject(input) && !Array.isArray(input) ? input.commands : input;
+  const isPiece = (/** @type {unknown} */ command) => typeof command === "string" && command.includes(HERE_DOCUMENT);
+  return Array.isArray(commands) && commands.length > 1 && commands.some(isPiece);
+}
+
+/**
+ * The input with the prefix before each command of a shell. A command that sets the variable itself is left alone, and
+ * so are several of which one has a here-document: Cline joins those that are lines of it.
+ *
+ * @param {unknown} input of `run_commands`
+ * @param {string} prefix
+ * @returns {unknown} undefined where nothing is to be changed
+ */
+function withPrefix(input, prefix) {
+  if (mayBePieces(input)) return undefined;
+  const given = changed(input, (command) => (command.trim() === "" || OWN.test(command) ? command : prefix + command));
+  return given === input ? undefined : given;
+}
+
+/**
+ * @param {unknown} input that {@link withPrefix} gave
+ * @param {string} prefix
+ */
+const withoutPrefix = (input, prefix) =>
+  changed(input, (command) => (command.startsWith(prefix) ? command.slice(prefix.length) : command));
+
+/**
+ * The text that Cline shows for a command without the prefix; of a long one it shows the beginning.
+ *
+ * @param {string} shown
+ * @param {string} prefix
+ * @param {readonly string[]} commands without it
+ */
+function shownWithout(shown, prefix, commands) {
+  const rest = shown.slice(prefix.length);
+  const [, beginning, note, , tail] = CUT.exec(shown) ?? [];
+  if (beginning === undefined) return rest;
+  const begun = commands.find((command) => command.startsWith(beginning.slice(prefix.length)));
+  if (begun === undefined) return rest;
+  const left = begun.length - beginning.length;
+  return left <= 0 ? begun : `${begun.slice(0, beginning.length)}${note}${left}${tail}`;
+}
+
+/**
+ * What commands gave, as if they had not had the prefix: it is gone from wherever it was quoted.
+ *
+ * @param {unknown} output
+ * @param {string} prefix
+ * @param {unknown} input without it
+ * @returns {unknown}
+ */
+function resultWithout(output, prefix, input) {
+  /** @type {string[]} */
+  const commands = [];
+  changed(input, (command) => {
+    commands.push(command);
+    return command;
+  });
+  /** @param {unknown} value @returns {unknown} */
+  const without = (value) => {
+    if (typeof value === "string") {
+      return (value.startsWith(prefix) ? shownWithout(value, prefix, commands) : value).replaceAll(prefix, "");
+    }
+    if (Array.isArray(value)) return value.map(without);
+    if (!isObject(value)) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, without(item)]));
+  };
+  return without(output);
+}
+
+// BLAKE2b (RFC 7693) without a key, of any digest size: Node.js offers that of 64 bytes alone, whose beginning is not
+// the digest of another size.
+
+const BLOCK_BYTES = 128;
+const MASK = (1n << 64n) - 1n;
+const INITIAL = [
+  0x6a09e667f3bcc908n,
+  0xbb67ae8584caa73bn,
+  0x3c6ef372fe94f82bn,
+  0xa54ff53a5f1d36f1n,
+  0x510e527fade682d1n,
+  0x9b05688c2b3e6c1fn,
+  0x1f83d9abfb41bd6bn,
+  0x5be0cd19137e2179n,
+];
+// The order in which each round takes the words of a block, sixteen digits a round; two more are the first two again.
+const ORDERS = [
+  "0123456789abcdef",
+  "ea489fd61c02b753",
+  "b8c052fdae367194",
+  "7931dcbe265a40f8",
+  "905724afe1bc683d",
+  "2c6a0b834d75fe19",
+  "c51fed4a0763928b",
+  "db7ec13950f4862a",
+  "6fe9b308c2d714a5",
+  "a2847615fb9e3cd0",
+  "0123456789abcdef",
+  "ea489fd61c02b753",
+].map((digits) => [...digits].map((digit) => Number.parseInt(digit, 16)));
+// Which four words are mixed: columns, then diagonals.
+const QUARTERS = [
+  [0, 4, 8, 12],
+  [1, 5, 9, 13],
+  [2, 6, 10, 14],
+  [3, 7, 11, 15],
+  [0, 5, 10, 15],
+  [1, 6, 11, 12],
+  [2, 7, 8, 13],
+  [3, 4, 9, 14],
+];
+
+/**
+ * @param {bigint} value
+ * @param {bigint} bits
+ */
+const rotated = (value, bits) => ((value >> bits) | (value << (64n - bits))) & MASK;
+
+/**
+ * @param {BigUint64Array} words
+ * @param {readonly number[]} places
+ * @param {bigint} first
+ * @param {bigint} second
+ */
+function mix(words, [a = 0, b = 0, c = 0, d = 0], first, second) {
+  const at = (/** @type {number} */ place) => words[place] ?? 0n;
+  // The array keeps 64 bits of what is put into it.
+  words[a] = at(a) + at(b) + first;
+  words[d] = rotated(at(d) ^ at(a), 32n);
+  words[c] = at(c) + at(d);
+  words[b] = rotated(at(b) ^ at(c), 24n);
+  words[a] = at(a) + at(b) + second;
+  words[d] = rotated(at(d) ^ at(a), 16n);
+  words[c] = at(c) + at(d);
+  words[b] = rotated(at(b) ^ at(c), 63n);
+}
+
+/**
+ * @param {BigUint64Array} chain
+ * @param {DataView} block
+ * @param {number} countBytes of the text up to the end of this block
+ * @param {boolean} isLast
+ */
+function compress(chain, block, countBytes, isLast) {
+  const words = BigUint64Array.from([...chain, ...INITIAL]);
+  words[12] = (words[12] ?? 0n) ^ BigInt(countBytes);
+  if (isLast) words[14] = (words[14] ?? 0n) ^ MASK;
+  const word = (/** @type {number | undefined} */ place) => block.getBigUint64((place ?? 0) * 8, true);
+  for (const order of ORDERS) {
+    for (const [index, places] of QUARTERS.entries()) {
+      mix(words, places, word(order[2 * index]), word(order[2 * index + 1]));
+    }
+  }
+  for (let index = 0; index < 8; index += 1) {
+    chain[index] = (chain[index] ?? 0n) ^ (words[index] ?? 0n) ^ (words[index + 8] ?? 0n);
+  }
+}
+
+/**
+ * The digest in hex digits.
+ *
+ * @param {string} text which is taken in UTF-8
+ * @param {number} sizeBytes from 1 to 64
+ */
+function blake2b(text, sizeBytes) {
+  const bytes = Buffer.from(text, "utf8");
+  const chain = BigUint64Array.from(INITIAL);
+  chain[0] = (chain[0] ?? 0n) ^ BigInt(0x0101_0000 | sizeBytes);
+  const blocks = Math.max(1, Math.ceil(bytes.length / BLOCK_BYTES));
+  for (let index = 0; index < blocks; index += 1) {
+    const block = new Uint8Array(BLOCK_BYTES);
+    block.set(bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES));
+    const countBytes = Math.min(bytes.length, (index + 1) * BLOCK_BYTES);
+    compress(chain, new DataView(block.buffer), countBytes, index === blocks - 1);
+  }
+  const digest = new DataView(new ArrayBuffer(64));
+  chain.forEach((word, index) => {
+    digest.setBigUint64(index * 8, word, true);
+  });
+  return Buffer.from(digest.buffer, 0, sizeBytes).toString("hex");
+}
+
+// The ids that the bridge gives to traces and tool calls, before it does: the same hashes of the same parts (ids.py).
+
+
+/**
+ * @param {number} sizeBytes
+ * @param {readonly string[]} parts
+ */
+function digest(sizeBytes, parts) {
+  const value = blake2b(parts.map((part) => `${[...part].length}:${part}`).join(""), sizeBytes);
+  // All zeros are no id (W3C Trace Context).
+  return /^0+$/.test(value) ? "01".repeat(sizeBytes) : value;
+}
+
+/**
+ * @param {string} agentId of the root, as it is published
+ * @param {string} runId
+ */
+const traceId = (agentId, runId) => digest(16, ["trace", agentId, runId]);
+
+/**
+ * @param {string} agentId as it is published
+ * @param {string} runId
+ * @param {number} iteration
+ * @param {number} ordinal
+ */
+const toolCallSpanId = (agentId, runId, iteration, ordinal) =>
+  digest(8, ["tool_call", agentId, runId, `${iteration}`, `${ordinal}`]);
+
+// Trace context for commands: which tool call's span a command is to have as its parent, told before the command runs.
+//
+// Span and trace are known by hashes of ids, and these are known when a call is prepared: the run's from its start, the
+// call's place from the answer that asks for it. Nothing of a command is remembered.
+
+
+const TOOL = "run_commands";
+// What Cline tells the model of shells that have another syntax.
+const OTHER_SHELL = /powershell|pwsh|cmd\.exe/i;
+
+/**
+ * @typedef {object} TraceContextOut
+ * @property {(records: readonly SpoolRecord[]) => void} note sees what is written of runs
+ * @property {(context: BeforeToolContext) => { input: unknown } | undefined} before gives another input for the tool
+ * @property {(context: HookContext) => HookContext} restored gives a context as it were without that; the same where it is
+ */
+
+/**
+ * Where a call stands in the answer that asks for it; undefined if that is not certain.
+ *
+ * @param {Snapshot} snapshot
+ * @param {unknown} callId
+ */
+function ordinalOf(snapshot, callId) {
+  /** @type {readonly Message[]} */
+  const messages = Array.isArray(snapshot?.messages) ? snapshot.messages : [];
+  const answer = messages.findLast((message) => message?.role === "assistant");
+  const ids = partsOf(answer?.content)
+    .filter((part) => part?.type === "tool-call")
+    .map((part) => part?.toolCallId);
+  const ordinal = ids.indexOf(callId);
+  return ordinal < 0 || ids.lastIndexOf(callId) !== ordinal ? undefined : ordinal;
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @param {unknown} callId
+ */
+const callKey = (snapshot, callId) => JSON.stringify([snapshot?.agentId, snapshot?.runId, snapshot?.iteration, callId]);
+
+/**
+ * @param {Pseudonyms} pseudonyms
+ * @returns {TraceContextOut}
+ */
+function createTraceContextOut(pseudonyms) {
+  /** @type {Map<string, string>} the trace of each run, by the ids that are written of it */
+  const traces = new Map();
+  /** @type {Map<string, string>} the newest run of each agent */
+  const newest = new Map();
+  /** @type {Map<string, string>} what each call's commands begin with */
+  const prefixes = new Map();
+
+  /** @param {SpoolRecord} entry of a run that starts */
+  const traceOf = (entry) => {
+    if (entry.parent_agent_id !== undefined) {
+      const parent = `${entry.parent_agent_id}`;
+      // Of a parent that this process has not seen nobody knows here whose it is.
+      return traces.get(`${parent} ${entry.parent_run_id ?? newest.get(parent)}`);
+    }
+    return entry.remote_relation === "child"
+      ? `${entry.remote_trace_id}`
+      : traceId(`${entry.agent_id}`, `${entry.run_id}`);
+  };
+
+  /** @param {BeforeToolContext} context */
+  const traceparentFor = (context) => {
+    const snapshot = context?.snapshot;
+    const iteration = integer(snapshot?.iteration);
+    const ordinal = ordinalOf(snapshot, context?.toolCall?.toolCallId);
+    const ids = record("tool_call.started", 0, {
+      agent_id: chosen(snapshot?.agentId),
+      run_id: chosen(snapshot?.runId),
+    });
+    const entry = published(ids, pseudonyms);
+    const trace = entry && traces.get(`${entry.agent_id} ${entry.run_id}`);
+    if (!entry || trace === undefined || iteration === undefined || ordinal === undefined) return undefined;
+    return `00-${trace}-${toolCallSpanId(`${entry.agent_id}`, `${entry.run_id}`, iteration, ordinal)}-01`;
+  };
+
+  return {
+    note: (records) => {
+      for (const entry of records) {
+        if (entry.event !== "run.started") continue;
+        const trace = traceOf(entry);
+        if (trace !== undefined) keep(traces, `${entry.agent_id} ${entry.run_id}`, trace, LIMITS.runs);
+        keep(newest, `${entry.agent_id}`, `${entry.run_id}`, LIMITS.agents);
+      }
+    },
+    before: (context) => {
+      const tool = context?.tool;
+      if (context?.toolCall?.toolName !== TOOL || OTHER_SHELL.test(`${tool?.description ?? "cmd.exe"}`))
+        return undefined;
+      const traceparent = traceparentFor(context);
+      if (traceparent === undefined) return undefined;
+      const prefix = prefixFor(traceparent);
+      const input = withPrefix(context.input, prefix);
+      if (input === undefined) return undefined;
+      keep(prefixes, callKey(context.snapshot, context.toolCall.toolCallId), prefix, LIMITS.openCalls);
+      return { input };
+    },
+    restored: (context) => {
+      const toolCall = context?.toolCall;
+      if (!context || !toolCall || prefixes.size === 0) return context;
+      const prefix = prefixes.get(callKey(context.snapshot, toolCall.toolCallId));
+      if (prefix === undefined) return context;
+      const input = withoutPrefix(toolCall.input, prefix);
+      const result = isObject(context.result) ? resultWithout(context.result, prefix, input) : context.result;
+      return /** @type {HookContext} */ ({ ...context, toolCall: { ...toolCall, input }, result });
+    },
   };
 }
 
@@ -2386,12 +2742,19 @@ function remoteSpan(environment) {
   };
 }
 
+/**
+ * Whether commands are to know the span of the tool call that runs them.
+ *
+ * @param {NodeJS.ProcessEnv} environment
+ */
+const tracesCommands = (environment) => environment.CLINE_OTEL_TRACEPARENT_TO_COMMANDS === "true";
+
 // A recorder: hooks' contexts in, spool lines out, for one process.
 
 
 /**
  * @typedef {object} Recorder
- * @property {(kind: string, context: unknown) => void} receive
+ * @property {(kind: string, context: unknown) => object | undefined} receive gives what the hook is to answer
  * @property {() => void} flush
  * @property {(reason: "disconnected" | "exit" | "terminated") => void} end after which nothing is written any more
  */
@@ -2411,11 +2774,13 @@ function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, en
   const pseudonyms = createPseudonyms();
   const renewPseudonyms = watchPseudonyms(pseudonymsFile, pseudonyms, monotonicMs);
   const mapping = createMapping(createState(remoteSpan(environment)), pseudonyms);
+  const refused = createConsent({ offFile, clineDirectory, environment, monotonicMs });
+  const outgoing = tracesCommands(environment) ? createTraceContextOut(pseudonyms) : undefined;
   const spool = createSpool({
     directory,
     pid: process.pid,
     startMs: Math.round(performance.timeOrigin),
-    refused: createConsent({ offFile, clineDirectory, environment, monotonicMs }),
+    refused,
     claims: () => mapping.claims(nowMs()),
     nowMs,
     monotonicMs,
@@ -2425,9 +2790,16 @@ function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, en
   return {
     receive: (kind, context) => {
       renewPseudonyms();
-      spool.append(mapping.map(kind, context, nowMs()));
+      const whole = outgoing?.restored(/** @type {HookContext} */ (context)) ?? context;
+      const records = mapping.map(kind, whole, nowMs());
+      spool.append(records);
       if (mapping.state.errors > errors) spool.drop("internal_error", mapping.state.errors - errors);
       errors = mapping.state.errors;
+      outgoing?.note(records);
+      if (kind === "beforeTool" && !refused()) return outgoing?.before(/** @type {HookContext} */ (context));
+      // The model is to see what its command gave, and not what was put before it.
+      if (kind === "afterTool" && whole !== context) return { result: /** @type {HookContext} */ (whole)?.result };
+      return undefined;
     },
     flush: () => spool.flush(),
     end: (reason) => {
@@ -2474,16 +2846,22 @@ const installed = path.isAbsolute(SPOOL_DIRECTORY);
 /**
  * @param {string} kind
  * @param {unknown} context
+ * @returns {object | undefined} what the hook answers
  */
 function receive(kind, context) {
   try {
-    if (installed) processRecorder().receive(kind, context);
+    return installed ? processRecorder().receive(kind, context) : undefined;
   } catch {
     // whatever it is, it is not the agent's concern
+    return undefined;
   }
 }
 
-// Not asked for: beforeTool. The tool-started event reports the same, and each hook costs Cline a trip with all messages.
+// Not asked for unless it has an effect: beforeTool. The tool-started event reports the same, and each hook costs Cline a
+// trip with all messages.
+/** @type {{ beforeTool?: (context: unknown) => object | undefined }} */
+const beforeTool = tracesCommands(process.env) ? { beforeTool: (context) => receive("beforeTool", context) } : {};
+
 const plugin = {
   name: "cline-otel",
   manifest: { capabilities: ["hooks"] },
@@ -2503,6 +2881,7 @@ const plugin = {
     beforeModel: (context) => receive("beforeModel", context),
     /** @param {unknown} context */
     afterModel: (context) => receive("afterModel", context),
+    ...beforeTool,
     /** @param {unknown} context */
     afterTool: (context) => receive("afterTool", context),
     /** @param {{ type?: unknown } | null | undefined} event */
@@ -2516,4 +2895,4 @@ const plugin = {
   },
 };
 
-export { LIMITS, PATTERNS, SPOOL_VERSION, createConsent, createMapping, createPseudonyms, createSpool, createState, plugin as default, plugin, remoteSpan, watchPseudonyms };
+export { LIMITS, PATTERNS, SPOOL_VERSION, blake2b, createConsent, createMapping, createPseudonyms, createSpool, createState, createTraceContextOut, plugin as default, plugin, remoteSpan, watchPseudonyms };

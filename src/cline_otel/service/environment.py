@@ -27,6 +27,7 @@ _OF_ONE_PROCESS: Final = frozenset(
     {
         "CLINE_OTEL_EXEC_ID",
         "CLINE_OTEL_TRACEPARENT_AS",
+        "CLINE_OTEL_TRACEPARENT_TO_COMMANDS",
         "CLINE_OTEL_TRACE_URL",
         "CLINE_PLUGIN_IMPORT_TIMEOUT_MS",
         "COLUMNS",

@@ -363,6 +363,12 @@ class CommandVariables(Variables):
         "What the span in `TRACEPARENT` is to a prompt's root span: its parent, one that it has a link to, or nothing.",
         unset="`link`; in a command of `cline-otel exec` `parent`",
     )
+    traceparent_to_commands: str | None = variable(
+        None,
+        "`true`, `false`",
+        "In Cline's environment `true` has commands that Cline runs find the span of their tool call in `TRACEPARENT`.",
+        unset="`false`",
+    )
     service: str | None = variable(
         None,
         "set by `cline-otel install --service`",
