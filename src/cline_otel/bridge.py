@@ -30,12 +30,20 @@ from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import SCOPE_NAME, Pipeline
 from cline_otel.plugin.install import plugin_file_of, that_load_plugins
 from cline_otel.running import Running, announced
-from cline_otel.settings import Settings
+from cline_otel.settings import ListenAddress, Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.signals import Attributes, SpanRecord
 from cline_otel.sources.files.polling import Poller, renewed_cursors
 from cline_otel.sources.intake import Unavailable
-from cline_otel.sources.interface import Listening, Payload, Receiver, ReceiveResult
+from cline_otel.sources.interface import (
+    Address,
+    AddressInUse,
+    Listening,
+    Payload,
+    Receiver,
+    ReceiveResult,
+    ReceiverProtocol,
+)
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.version import __version__
 
@@ -163,7 +171,7 @@ class Bridge:
         Raises:
             StateDirectoryBusyError: another bridge runs on the same state directory.
             JournalError: the journal cannot be used.
-            ReceiverRefused: the OTLP receiver cannot or must not listen.
+            ReceiverRefused: an OTLP receiver cannot or must not listen; not for an address that is in use.
             ExporterError: an exporter that was named cannot be made.
             PseudonymsFileError: the installation's key cannot be read or made.
         """
@@ -240,20 +248,18 @@ class Bridge:
             report=_logger.warning,
             wake=control.poll_now,
         )
-        receiver = self._receiver(ingest)
+        receivers = self._receivers(ingest)
         tasks: list[asyncio.Task[None]] = []
         try:
             control.begin(journal, ingest, delivery)
             delivery.start()
-            if receiver is not None:
-                await receiver.start()
+            not_listening = await _start(receivers)
             tasks.append(asyncio.create_task(delivery.run(), name="delivery"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._report_status(journal, ingest), name="status"))
             tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
-            listening_on = receiver.endpoint if receiver is not None else None
-            running = _running(control.consent, listening_on, settings)
+            running = _running(control.consent, receivers, not_listening, settings)
             with announced(settings.state_directory, running) as announce:
 
                 def report(consent: Consent) -> None:
@@ -261,15 +267,14 @@ class Bridge:
                     self._observer.consent(consent)
 
                 control.report = report
-                self._observer.started(self._started(delivery, listening_on, control.consent))
+                self._observer.started(self._started(delivery, running, control.consent))
                 try:
                     await self._until_stopped(tasks)
                 finally:
                     control.report = self._observer.consent
                 self._observer.stopping(self._grace_seconds)
         finally:
-            if receiver is not None:
-                await receiver.stop(1.0)
+            await asyncio.gather(*(receiver.stop(1.0) for receiver in receivers))
         await self._shut_down(poller, tasks, delivery)
         self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
@@ -318,17 +323,21 @@ class Bridge:
                     self._observer.resolved(finding)
             known = found
 
-    def _receiver(self, ingest: Ingest) -> Receiver | None:
+    def _receivers(self, ingest: Ingest) -> list[Receiver]:
         settings = self._settings
-        if settings.listen is None:
-            return None
+        configured: dict[ReceiverProtocol, ListenAddress | None] = {
+            "http": settings.listen,
+            "grpc": settings.listen_grpc,
+        }
+        addresses = {protocol: Address(at.host, at.port) for protocol, at in configured.items() if at is not None}
         token = settings.listen_token.value if settings.listen_token is not None else None
-        listening = Listening(settings.listen.host, settings.listen.port, token, settings.listen_hosts)
-        return self._sources.receiver(listening, ingest, _logger.warning)
+        listening = Listening(addresses, token, settings.listen_hosts)
+        return list(self._sources.receivers(listening, ingest, _logger.warning))
 
-    def _started(self, delivery: Delivery, listening_on: str | None, consent: Consent) -> Started:
+    def _started(self, delivery: Delivery, running: Running, consent: Consent) -> Started:
         settings = self._settings
-        reads = self._sources.reads(self._places._replace(listening_on=listening_on))
+        places = self._places._replace(listening_on=running.listening_on, listening_on_grpc=running.listening_on_grpc)
+        reads = self._sources.reads(places)
         notices = list(settings.notices)
         if not settings.has_endpoint:
             notices.append("no endpoint is set (OTEL_EXPORTER_OTLP_ENDPOINT): nothing leaves this machine")
@@ -355,16 +364,34 @@ class Bridge:
         )
 
 
-def _running(consent: Consent, listening_on: str | None, settings: Settings) -> Running:
+async def _start(receivers: list[Receiver]) -> tuple[str, ...]:
+    """Lets them listen; those whose address is in use are taken out. Why, in lines for people."""
+    in_use: list[str] = []
+    for receiver in tuple(receivers):
+        try:
+            await receiver.start()
+        except AddressInUse as error:
+            _logger.warning("%s", error)
+            receivers.remove(receiver)
+            in_use.append(str(error))
+    return tuple(in_use)
+
+
+def _running(
+    consent: Consent, receivers: Sequence[Receiver], not_listening: tuple[str, ...], settings: Settings
+) -> Running:
+    endpoints = {receiver.protocol: receiver.endpoint for receiver in receivers}
     return Running(
         os.getpid(),
         time.time_ns(),
-        listening_on,
+        endpoints.get("http"),
         consent.state,
         consent.reasons,
         opt_ins(settings.policy),
         tuple(sorted(settings.policy.excluded)),
         settings.service,
+        endpoints.get("grpc"),
+        not_listening,
     )
 
 

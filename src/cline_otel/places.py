@@ -117,12 +117,14 @@ class Places(NamedTuple):
     Attributes:
         state_directory: what is ours.
         installations: what is Cline's; all of them are read.
-        listening_on: the base URL on which receivers listen; None if they do not.
+        listening_on: the base URL on which OTLP is taken over HTTP; None if it is not.
+        listening_on_grpc: that over gRPC.
     """
 
     state_directory: Path
     installations: tuple[ClinePlaces, ...]
     listening_on: str | None = None
+    listening_on_grpc: str | None = None
 
 
 def cline_places(variables: Mapping[str, Path], home: Path | None, platform: str) -> ClinePlaces | None:

@@ -28,12 +28,14 @@ class Running(msgspec.Struct, frozen=True):
     Attributes:
         process_id: its process.
         started_at_ns: since when it reads, nanoseconds since the Unix epoch.
-        listening_on: the URL of its OTLP receiver; None if it has none.
+        listening_on: the URL of its OTLP/HTTP receiver; None if it has none.
         telemetry: ``on``, ``off`` or ``unknown``.
         reasons: who decided, if it is not on.
         opt_ins: what leaves only because the user said so.
         excluded: attributes that do not leave because the user said so.
         service: the service manager that it runs under; empty if it does not.
+        listening_on_grpc: the URL of its OTLP/gRPC receiver; None if it has none.
+        not_listening: why a receiver that it should have does not listen, lines for people.
     """
 
     process_id: int
@@ -44,6 +46,8 @@ class Running(msgspec.Struct, frozen=True):
     opt_ins: tuple[OptIn, ...] = ()
     excluded: tuple[str, ...] = ()
     service: str = ""
+    listening_on_grpc: str | None = None
+    not_listening: tuple[str, ...] = ()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ All are frozen and hold only allowlisted values. Times are nanoseconds since the
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,6 +16,13 @@ Attributes = tuple[tuple[str, AttributeValue], ...]
 """Name and value pairs in a fixed order, so that equal data encodes to equal bytes."""
 
 SignalName = Literal["traces", "metrics", "logs"]
+
+GRPC_METHODS: Final[dict[SignalName, str]] = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+"""What takes a signal over OTLP/gRPC (opentelemetry-proto, ``collector/*/v1/*_service.proto``)."""
 
 
 class SpanKind(IntEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import urllib.error
@@ -10,20 +11,30 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 
+import grpc
+import grpc.aio
+
+from cline_otel.export.otlp_grpc import retry_info_seconds
+from cline_otel.signals import GRPC_METHODS, SignalName
 from waiting import wait_until
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def post(
-    endpoint: str, body: bytes, *, signal: str = "logs", timeout_seconds: float = 30
+    endpoint: str,
+    body: bytes,
+    *,
+    signal: str = "logs",
+    content_type: str = "application/json",
+    timeout_seconds: float = 30,
 ) -> tuple[int, dict[str, str]]:
-    """One OTLP/JSON request; returns the status and the headers of the answer.
+    """One OTLP/HTTP request; returns the status and the headers of the answer.
 
     Raises:
         OSError, HTTPException: there was no answer.
     """
-    request = urllib.request.Request(f"{endpoint}/v1/{signal}", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{endpoint}/v1/{signal}", body, {"Content-Type": content_type})
     try:
         with _OPENER.open(request, timeout=timeout_seconds) as response:
             response.read()
@@ -31,6 +42,30 @@ def post(
     except urllib.error.HTTPError as error:
         with error:
             return error.code, dict(error.headers)
+
+
+def export(
+    endpoint: str,
+    body: bytes,
+    *,
+    signal: SignalName = "logs",
+    compression: grpc.Compression = grpc.Compression.NoCompression,
+    metadata: tuple[tuple[str, str], ...] = (),
+) -> tuple[grpc.StatusCode, float | None]:
+    """One OTLP/gRPC request; returns the status, and after how many seconds to try again if it says so."""
+
+    async def call() -> tuple[grpc.StatusCode, float | None]:
+        # Channels of a process share a connection by default, also after the server of one has gone.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(endpoint.removeprefix("http://"), options=options) as channel:
+            method = channel.unary_unary(GRPC_METHODS[signal], lambda message: message, lambda message: message)
+            try:
+                await method(body, timeout=30, compression=compression, metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                return error.code(), retry_info_seconds(error)
+            return grpc.StatusCode.OK, None
+
+    return asyncio.run(call())
 
 
 class Poster:

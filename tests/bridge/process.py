@@ -22,6 +22,7 @@ from waiting import PATIENCE_SECONDS, NotWithinTimeError, wait_until
 EXECUTABLE: Final = Path(sys.executable).with_name("cline-otel")
 
 _LISTENING: Final = re.compile(r"OTLP logs on (http://127\.0\.0\.1:\d+)/v1/logs")
+_LISTENING_GRPC: Final = re.compile(r"OTLP logs on (http://127\.0\.0\.1:\d+) \(gRPC\)")
 
 
 class Home:
@@ -43,6 +44,8 @@ class Home:
             "HOME": str(directory),
             "CLINE_OTEL_BRIDGE_STATE_DIR": str(self.state),
             "CLINE_OTEL_BRIDGE_CLAIM_WAIT_SECONDS": "0.2",
+            # Its default is one port, and many bridges run at once.
+            "CLINE_OTEL_BRIDGE_LISTEN_GRPC": "off",
             "LC_ALL": "C.UTF-8",
             "COLUMNS": "200",
             "NO_PROXY": "*",
@@ -201,8 +204,16 @@ class Bridge:
 
     @property
     def endpoint(self) -> str:
-        """Where it takes OTLP, as its last start told."""
-        found = [match[1] for line in self.lines if (match := _LISTENING.search(line))]
+        """Where it takes OTLP over HTTP, as its last start told."""
+        return self._told(_LISTENING)
+
+    @property
+    def endpoint_grpc(self) -> str:
+        """Where it takes OTLP over gRPC, as its last start told."""
+        return self._told(_LISTENING_GRPC)
+
+    def _told(self, pattern: re.Pattern[str]) -> str:
+        found = [match[1] for line in self.lines if (match := pattern.search(line))]
         assert found, self.said
         return found[-1]
 

@@ -21,40 +21,12 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 
 from cline_otel.sources.intake import Busy, Unavailable
-from cline_otel.sources.interface import MalformedPayload, Payload, ReceiveResult, ReceiverRefused
-from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
+from cline_otel.sources.interface import AddressInUse, MalformedPayload, ReceiveResult, ReceiverRefused
+from cline_otel.sources.otlp.http_receiver import OtlpHttpReceiver
+from receiving import Pipeline
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 BOTH = pytest.mark.parametrize("media_type", [JSON, PROTOBUF])
-
-
-class Pipeline:
-    """Takes what the receiver hands over, and answers as it is told."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[bytes, str]] = []
-        self.unsupported: list[str] = []
-        self.answer: Callable[[], ReceiveResult] = lambda: ReceiveResult(1)
-        self.reached = asyncio.Event()
-        self.commit = asyncio.Event()
-        self.commit.set()
-
-    async def receive(self, payload: Payload) -> ReceiveResult:
-        (body,) = payload.parts
-        self.taken.append((body, payload.encoding))
-        self.reached.set()
-        await self.commit.wait()
-        return self.answer()
-
-    async def count_unsupported(self, source: str, signal: str) -> None:
-        self.unsupported.append(signal)
-        self.answer()
-
-    def fail_with(self, error: Exception) -> None:
-        def fail() -> ReceiveResult:
-            raise error
-
-        self.answer = fail
 
 
 @pytest.fixture
@@ -289,8 +261,11 @@ async def test_a_port_in_use_is_refused_with_the_address_and_the_remedy(
     receiver: OtlpHttpReceiver, pipeline: Pipeline
 ) -> None:
     second = OtlpHttpReceiver(pipeline, "otlp", port=receiver.port)
-    expected = rf"cannot listen on 127\.0\.0\.1:{receiver.port}: the address is in use; .*choose another port"
-    with pytest.raises(ReceiverRefused, match=expected):
+    expected = (
+        rf"the OTLP/HTTP receiver cannot listen on 127\.0\.0\.1:{receiver.port}: the address is in use; "
+        r".*choose another port with CLINE_OTEL_BRIDGE_LISTEN,"
+    )
+    with pytest.raises(AddressInUse, match=expected):
         await second.start()
 
 

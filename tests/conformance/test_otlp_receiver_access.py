@@ -10,7 +10,7 @@ import pytest
 
 from cline_otel.sources.interface import Payload, ReceiveResult
 from cline_otel.sources.otlp.access import is_allowed_host, is_authorized, is_loopback
-from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
+from cline_otel.sources.otlp.http_receiver import OtlpHttpReceiver
 
 
 class Pipeline:

@@ -14,7 +14,8 @@ from functools import partial
 import pytest
 
 from cline_otel.sources.interface import Payload, ReceiveResult
-from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
+from cline_otel.sources.otlp.http_receiver import OtlpHttpReceiver
+from cline_otel.sources.otlp.limits import ReceiverLimits
 from waiting import patience
 
 zipped = partial(gzip.compress, mtime=0)

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cline_otel.sources.interface import Payload, ReceiveResult
-from cline_otel.sources.otlp.receiver import OtlpHttpReceiver, ReceiverLimits
+from cline_otel.sources.otlp.http_receiver import OtlpHttpReceiver
+from cline_otel.sources.otlp.limits import ReceiverLimits
 from waiting import patience
 
 REQUEST = b"POST /v1/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

@@ -387,12 +387,15 @@ def test_of_two_sources_that_are_sent_none_listens(home: Path) -> None:
     class Sent(ToySource):
         __module__ = ToySource.__module__
 
-        def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver:
-            return SOURCES["otlp"].receiver(listening, intake, report)
+        def receivers(
+            self, listening: Listening, intake: Intake, report: Callable[[str], None]
+        ) -> tuple[Receiver, ...]:
+            return SOURCES["otlp"].receivers(listening, intake, report)
 
-    refused = command("run", "--listen", "127.0.0.1:0", sources=Registry((*SOURCES.values(), Sent())))
+    addresses = "--listen", "127.0.0.1:0", "--listen-grpc", "localhost:0"
+    refused = command("run", *addresses, sources=Registry((*SOURCES.values(), Sent())))
     assert refused.exit_code == 1
-    assert "the sources otlp and toy would all listen on 127.0.0.1:0" in refused.output
+    assert "the sources otlp and toy would all listen on 127.0.0.1:0 and localhost:0" in refused.output
 
 
 def test_sources_stand_in_the_order_of_their_ranks() -> None:

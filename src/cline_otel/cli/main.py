@@ -66,6 +66,11 @@ def main() -> None:
     metavar="HOST:PORT",
     help="Where to receive OTLP over HTTP; port 0 is any free one.  [default: 127.0.0.1:4319]",
 )
+@click.option(
+    "--listen-grpc",
+    metavar="HOST:PORT",
+    help="Where to receive OTLP over gRPC.  [default: 127.0.0.1:4320]",
+)
 @click.option("--no-listen", is_flag=True, help="Receive nothing; read files only.")
 @click.option(
     "--environment-file",
@@ -79,7 +84,14 @@ def main() -> None:
     metavar="FILE",
     help="Where reports go instead of stderr; what is over 1 MiB goes into FILE.1.",
 )
-def run(listen: str | None, no_listen: bool, environment_file: Path | None, log_file: Path | None) -> None:
+def run(
+    listen: str | None,
+    *,
+    listen_grpc: str | None,
+    no_listen: bool,
+    environment_file: Path | None,
+    log_file: Path | None,
+) -> None:
     """Run the bridge: read Cline's events, translate, store, deliver.
 
     Reads what Cline and its plugin write, and receives what Cline sends. What was received survives a crash.
@@ -87,7 +99,13 @@ def run(listen: str | None, no_listen: bool, environment_file: Path | None, log_
     """
     from cline_otel.cli.run import run_bridge
 
-    run_bridge(listen=listen, listening=not no_listen, environment_file=environment_file, log_file=log_file)
+    run_bridge(
+        listen=listen,
+        listen_grpc=listen_grpc,
+        listening=not no_listen,
+        environment_file=environment_file,
+        log_file=log_file,
+    )
 
 
 _DRAIN = click.option(

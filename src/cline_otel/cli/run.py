@@ -40,7 +40,14 @@ _LABEL_CELLS: Final = 15
 _INDENT: Final = " " * (2 + _LABEL_CELLS + 2)
 
 
-def run_bridge(*, listen: str | None, listening: bool, environment_file: Path | None, log_file: Path | None) -> None:
+def run_bridge(
+    *,
+    listen: str | None,
+    listen_grpc: str | None,
+    listening: bool,
+    environment_file: Path | None,
+    log_file: Path | None,
+) -> None:
     """Runs until a signal; every trouble that prevents it is one line and a non-zero exit."""
     log = _opened(log_file)
     if environment_file is not None:
@@ -48,10 +55,9 @@ def run_bridge(*, listen: str | None, listening: bool, environment_file: Path | 
             os.environ.update(read_environment(environment_file))
         except SettingsError as error:
             fail(str(error), 2)
-    if not listening:
-        os.environ["CLINE_OTEL_BRIDGE_LISTEN"] = "none"
-    elif listen is not None:
-        os.environ["CLINE_OTEL_BRIDGE_LISTEN"] = listen
+    for variable, address in (("CLINE_OTEL_BRIDGE_LISTEN", listen), ("CLINE_OTEL_BRIDGE_LISTEN_GRPC", listen_grpc)):
+        if not listening or address is not None:
+            os.environ[variable] = address if listening and address is not None else "none"
     try:
         settings = load_settings()
     except SettingsError as error:

@@ -93,7 +93,7 @@ def _sources(settings: Settings, status: JournalStatus, running: Running | None)
 
     places = settings.places
     if running is not None:
-        places = places._replace(listening_on=running.listening_on)
+        places = places._replace(listening_on=running.listening_on, listening_on_grpc=running.listening_on_grpc)
     cursors = {cursor.key: cursor.position for cursor in status.cursors}
     found: list[SourceStatus] = []
     for name, source in known_sources().items():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from cline_otel.destinations import Destination, FileDestination, OtlpDestination
 from cline_otel.export.fanout import FanoutExporter
 from cline_otel.export.interface import Exporter, ExporterError
 from cline_otel.export.otlp_file import OtlpFileExporter
+from cline_otel.grpc_library import quiet_grpc
 from cline_otel.signals import SignalName
 
 
@@ -62,9 +62,9 @@ def _exporter(destination: Destination) -> Exporter:
     if isinstance(destination, OtlpDestination):
         try:
             if destination.protocol == "grpc":
-                # gRPC would write every failed handshake to stderr; the result says it once, with the remedy.
-                os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-                from cline_otel.export.otlp_grpc import OtlpGrpcExporter
+                # A failed handshake too: the result says it once, with the remedy.
+                with quiet_grpc():
+                    from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 
                 return OtlpGrpcExporter(destination)
             from cline_otel.export.otlp_http import OtlpHttpExporter

@@ -19,14 +19,9 @@ from cline_otel.destinations import OtlpDestination
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
 from cline_otel.export.tls import client_context
-from cline_otel.signals import SignalName
+from cline_otel.signals import GRPC_METHODS
 from cline_otel.version import __version__
 
-_METHODS: Final[dict[SignalName, str]] = {
-    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-}
 _RETRYABLE: Final = frozenset(
     {
         grpc.StatusCode.CANCELLED,
@@ -78,7 +73,7 @@ class OtlpGrpcExporter:
         if self._channel is None:
             self._channel = self._connect()
         call = self._channel.unary_unary(
-            _METHODS[self._destination.signal], request_serializer=_unchanged, response_deserializer=_unchanged
+            GRPC_METHODS[self._destination.signal], request_serializer=_unchanged, response_deserializer=_unchanged
         )
         try:
             answer: bytes = await call(

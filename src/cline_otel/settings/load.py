@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,7 +18,13 @@ from cline_otel.prices.library import LIBRARY
 from cline_otel.prices.own import OwnPrices
 from cline_otel.prices.table import FirstKnown, PriceTable
 from cline_otel.privacy.policy import Policy
-from cline_otel.settings.listening import listen_token, notices_of_listening
+from cline_otel.settings.listening import (
+    LISTEN_GRPC_VARIABLE,
+    LISTEN_VARIABLE,
+    clear_of_destinations,
+    listen_token,
+    notices_of_listening,
+)
 from cline_otel.settings.metric_attributes import metric_attributes, notices_of_metric_attributes
 from cline_otel.settings.otlp import OtlpSettings
 from cline_otel.settings.places import (
@@ -55,9 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         known_state_directory: journal, spool, lock and local telemetry files; None for want of a home directory.
         known_installations: the Clines that are read; none for want of a home directory.
         claim_wait_seconds: how long weaker sources wait for the plugin to claim a session.
-        listen: where the OTLP receiver listens; None if it does not.
-        listen_token: what its senders must show; None if nothing.
-        listen_hosts: names, besides its own, by which senders reach it.
+        listen: where the OTLP/HTTP receiver listens; None if it does not.
+        listen_grpc: where the OTLP/gRPC receiver listens; None if it does not.
+        listen_token: what senders to either must show; None if nothing.
+        listen_hosts: names, besides its own, by which senders reach the first.
         service_name: the resource's ``service.name``.
         resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it.
         metric_attributes: those of the resource that are on every data point of a metric too.
@@ -78,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     claim_wait_seconds: float
     journal_limit_bytes: int
     listen: ListenAddress | None
+    listen_grpc: ListenAddress | None
     listen_token: Secret | None
     listen_hosts: frozenset[str]
     service_name: str
@@ -165,8 +173,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             SettingsError: a place is not known for want of a home directory.
         """
-        listening_on = f"http://{self.listen.host}:{self.listen.port}" if self.listen is not None else None
-        return Places(self.state_directory, self.installations, listening_on)
+        return Places(
+            self.state_directory,
+            self.installations,
+            None if self.listen is None else self.listen.url,
+            None if self.listen_grpc is None else self.listen_grpc.url,
+        )
 
     @property
     def telemetry_directory(self) -> Path:
@@ -210,6 +222,9 @@ def load_settings(
             notices.append(f"{BRIDGE_PREFIX}REMOTE_CONFIG: there is no file {remote_config_path} (yet)")
     telemetry_directory = None if state_directory is None else state_directory / TELEMETRY_DIRECTORY_NAME
     destinations, remote = _destinations(standard, telemetry_directory, remote_exports)
+    listen, listen_grpc = _listening(
+        bridge, [each for of_signal in destinations.values() for each in of_signal], notices
+    )
     interval_seconds = standard.metric_export_interval
     if "metrics" in remote and "metric_export_interval" not in standard.model_fields_set:
         interval_seconds = remote_exports.metric_export_interval_seconds or interval_seconds
@@ -218,8 +233,11 @@ def load_settings(
         known_installations=installations,
         claim_wait_seconds=bridge.claim_wait_seconds,
         journal_limit_bytes=bridge.journal_limit_bytes,
-        listen=bridge.listen,
-        listen_token=listen_token(bridge.listen, bridge.listen_token, token_file),
+        listen=listen,
+        listen_grpc=listen_grpc,
+        listen_token=listen_token(
+            {LISTEN_VARIABLE: listen, LISTEN_GRPC_VARIABLE: listen_grpc}, bridge.listen_token, token_file
+        ),
         listen_hosts=frozenset(bridge.listen_hosts),
         service_name=service_name,
         resource_attributes=tuple(attributes.items()),
@@ -238,12 +256,24 @@ def load_settings(
         notices=(
             *notices,
             *_notices_of_remote_config(remote, os.environ),
-            *notices_of_listening(bridge.listen),
+            *notices_of_listening([listen, listen_grpc]),
             *_notices_of_ports(destinations),
             *notices_of_metric_attributes(bridge.metric_attributes, on_metrics),
             *_notices_of_variables(os.environ),
         ),
         service=os.environ.get(f"{COMMAND_PREFIX}SERVICE", ""),
+    )
+
+
+def _listening(
+    bridge: BridgeVariables, destinations: Sequence[Destination], notices: list[str]
+) -> tuple[ListenAddress | None, ListenAddress | None]:
+    """Where OTLP is received over HTTP and over gRPC."""
+    # `off` has been the word for no receiver at all since before there were two.
+    grpc = bridge.listen_grpc if bridge.listen is not None or "listen_grpc" in bridge.model_fields_set else None
+    return (
+        clear_of_destinations(LISTEN_VARIABLE, bridge.listen, destinations, notices),
+        clear_of_destinations(LISTEN_GRPC_VARIABLE, grpc, destinations, notices),
     )
 
 

@@ -11,7 +11,6 @@ instead of skipped. No text of this module repeats a value.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -223,7 +222,7 @@ def _otlp_destination(fields: Mapping[str, object], signal: SignalName, part: _P
             endpoint, insecure, host = _http_endpoint(text, signal)
     except ValueError as error:
         raise RemoteConfigError(f"{endpoint_key}: {error}") from None
-    if insecure and not may_be_insecure and not _is_loopback(host):
+    if insecure and not may_be_insecure and not values.is_loopback(host):
         raise RemoteConfigError(
             f"{endpoint_key}: it is an http endpoint on another machine: use https, or allow it with "
             "openTelemetryOtlpInsecure: true"
@@ -271,13 +270,6 @@ def _grpc_endpoint(text: str, may_be_insecure: bool) -> tuple[str, bool, str]:
         raise ValueError("it is not a host with a port: give one such as https://collector.example.com:4317")
     host = values.http_endpoint(f"http://{endpoint}").hostname or ""
     return endpoint, may_be_insecure if insecure is None else insecure, host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ("%" not in host and ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False
 
 
 def _headers(fields: Mapping[str, object], key: str) -> tuple[tuple[str, str], ...]:

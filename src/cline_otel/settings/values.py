@@ -65,7 +65,7 @@ class SettingsError(Exception):
 
 
 class ListenAddress(msgspec.Struct, frozen=True):
-    """Where the OTLP receiver listens."""
+    """Where an OTLP receiver listens."""
 
     host: str
     port: int
@@ -73,7 +73,30 @@ class ListenAddress(msgspec.Struct, frozen=True):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        return is_loopback(self.host)
+
+    @property
+    def is_every_address(self) -> bool:
+        """Whether it is all addresses of the machine."""
+        return self.host != "localhost" and ipaddress.ip_address(self.host).is_unspecified
+
+    @property
+    def authority(self) -> str:
+        """As it stands in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """What senders are given."""
+        return f"http://{self.authority}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, a name or an address, is this machine, and no other can reach it."""
+    try:
+        return host == "localhost" or ("%" not in host and ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        return False
 
 
 class Secret(msgspec.Struct, frozen=True):

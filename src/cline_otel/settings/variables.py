@@ -114,20 +114,26 @@ class BridgeVariables(PlaceVariables):
     listen: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = variable(
         ListenAddress("127.0.0.1", 4319),
         "`host:port`, or `off`",
-        "Where the OTLP receiver listens; port 0 is any free one, and an address that others can reach needs a token.",
+        "Where OTLP is received over HTTP; port 0 is any free one, and an address that others can reach needs a token.",
         unset="`127.0.0.1:4319`",
+    )
+    listen_grpc: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = variable(
+        ListenAddress("127.0.0.1", 4320),
+        "`host:port`, or `off`",
+        "Where OTLP is received over gRPC.",
+        unset="`127.0.0.1:4320`; `off` where `CLINE_OTEL_BRIDGE_LISTEN` is",
     )
     listen_token: Annotated[Secret | None, NoDecode, parsed(values.bearer_token)] = variable(
         None,
         "at least 16 characters",
-        "The bearer token that whoever sends to the OTLP receiver must show.",
+        "The bearer token that whoever sends OTLP to the bridge must show.",
         secret=True,
     )
     listen_token_file: str | None = variable(
         None, _A_FILE, "A file with that token, which nobody else may use (`chmod 600`)."
     )
     listen_hosts: Annotated[tuple[str, ...], NoDecode, parsed(values.host_names)] = variable(
-        (), _NAMES, "Host names by which senders reach the OTLP receiver, besides its own address."
+        (), _NAMES, "Host names by which senders reach the OTLP/HTTP receiver, besides its own address."
     )
     remote_config: str | None = variable(
         None,
@@ -412,7 +418,7 @@ class OtherVariables(Variables):
         unset="the one that the system has for the user",
     )
     grpc_verbosity: str | None = variable(
-        None, "`DEBUG`, `INFO`, `ERROR`, `NONE`", "What the gRPC library reports on stderr.", unset="`ERROR`"
+        None, "`DEBUG`, `INFO`, `ERROR`, `NONE`", "What the gRPC library reports on stderr.", unset="`NONE`"
     )
     columns: str | None = variable(
         None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,13 @@ class MalformedPayload(Exception):  # noqa: N818 - named for what is wrong with 
 
 class ReceiverRefused(Exception):  # noqa: N818 - it refuses to start
     """A receiver can't or won't listen; the text names the address, the reason and the remedy."""
+
+
+class AddressInUse(ReceiverRefused):
+    """Another program listens there: nobody's mistake, and the bridge goes on without this receiver."""
+
+
+ReceiverProtocol = Literal["http", "grpc"]
 
 
 class Payload(NamedTuple):
@@ -86,18 +93,28 @@ class Recorded(NamedTuple):
     diagnostics: Diagnostics
 
 
-class Listening(NamedTuple):
-    """Where a receiver is to listen, and whom it lets in.
+class Address(NamedTuple):
+    """Where a receiver is to listen.
 
     Attributes:
         host: a name or an address.
         port: 0 for any free one.
-        bearer_token: what senders must show; None if nothing.
-        further_hosts: names, besides its own, by which senders reach it.
     """
 
     host: str
     port: int
+
+
+class Listening(NamedTuple):
+    """Where receivers are to listen, and whom they let in.
+
+    Attributes:
+        addresses: by protocol; those that are not there are not listened for.
+        bearer_token: what senders must show; None if nothing.
+        further_hosts: names, besides their own, by which senders reach them.
+    """
+
+    addresses: Mapping[ReceiverProtocol, Address]
     bearer_token: str | None = None
     further_hosts: frozenset[str] = frozenset()
 
@@ -312,6 +329,8 @@ class Intake(Protocol):
 class Receiver(Protocol):
     """Takes what Cline sends by itself."""
 
+    protocol: ClassVar[ReceiverProtocol]
+
     @property
     def endpoint(self) -> str:
         """The base URL, with the bound port once it has started."""
@@ -320,6 +339,7 @@ class Receiver(Protocol):
         """Listen.
 
         Raises:
+            AddressInUse: another program listens there.
             ReceiverRefused: it can't, or must not.
         """
 
@@ -419,12 +439,12 @@ class Source(ABC):
         """
         return None
 
-    def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver | None:
+    def receivers(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> tuple[Receiver, ...]:
         """What listens for it, if it is sent; ``report`` takes a line about a defect, without anything that came.
 
-        There is one address to listen on, so one source of a registry may have a receiver.
+        There is one address for each protocol, so one source of a registry may have receivers.
         """
-        return None
+        return ()
 
     def catalogue_text(self) -> SourceText:
         """Its ``catalogue.toml``."""

@@ -121,20 +121,21 @@ class Registry(Mapping[str, Source]):
         """All that is to be polled, the inputs of the highest rank first."""
         return [each for source in self.values() for each in source.inputs(places)]
 
-    def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver | None:
+    def receivers(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> tuple[Receiver, ...]:
         """What listens for the one source that is sent, if there is such.
 
         Raises:
             ReceiverRefused: there are several.
         """
-        made = {name: source.receiver(listening, intake, report) for name, source in self.items()}
-        receivers = {name: receiver for name, receiver in made.items() if receiver is not None}
+        made = {name: source.receivers(listening, intake, report) for name, source in self.items()}
+        receivers = {name: of_source for name, of_source in made.items() if of_source}
         if len(receivers) > 1:
+            addresses = " and ".join(f"{each.host}:{each.port}" for each in listening.addresses.values())
             raise ReceiverRefused(
-                f"the sources {' and '.join(receivers)} would all listen on {listening.host}:{listening.port}: "
+                f"the sources {' and '.join(receivers)} would all listen on {addresses}: "
                 "one of them can; leave the others out of the registry"
             )
-        return next(iter(receivers.values()), None)
+        return next(iter(receivers.values()), ())
 
     def stream_readers(self, places: Places, policy: Policy) -> list[StreamReader]:
         """What reads a stream that goes through this process."""

@@ -108,7 +108,7 @@ def render_status(
     if excluded:
         parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
     parts += ["", _source_table(sources), "", _signal_table(status)]
-    parts += _problems(status, sources)
+    parts += _problems(running, status, sources)
     for finding in findings:
         parts += ["", Text.assemble(("Missed    ", "bold"), (finding.name, "yellow"), f": {finding.seen}")]
         parts.append(Text(f"          {finding.remedy}"))
@@ -206,10 +206,9 @@ def _alarming(number: int) -> Text:
     return Text(str(number), "red" if number else "")
 
 
-def _problems(status: JournalStatus, sources: list[SourceStatus]) -> list[RenderableType]:
-    problems: list[RenderableType] = [
-        Text(f"{source.source}: {source.problem}", "red") for source in sources if source.problem
-    ]
+def _problems(running: Running | None, status: JournalStatus, sources: list[SourceStatus]) -> list[RenderableType]:
+    problems: list[RenderableType] = [Text(line, "yellow") for line in (running.not_listening if running else ())]
+    problems += [Text(f"{source.source}: {source.problem}", "red") for source in sources if source.problem]
     for name, signal in status.signals.items():
         if signal.last_error:
             remedy = f"; {signal.last_remedy}" if signal.last_remedy else ""

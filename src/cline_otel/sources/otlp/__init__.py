@@ -1,12 +1,22 @@
-"""The OTLP source: log records that Cline sends itself, in JSON or protobuf over HTTP."""
+"""The OTLP source: log records that Cline sends itself, over HTTP, in JSON or protobuf, or over gRPC."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from cline_otel.grpc_library import quiet_grpc
 from cline_otel.places import Places
-from cline_otel.sources.interface import Intake, Listening, Payload, Receiver, Recorded, Source, UpstreamRecord
+from cline_otel.sources.interface import (
+    Intake,
+    Listening,
+    Payload,
+    Receiver,
+    ReceiverProtocol,
+    Recorded,
+    Source,
+    UpstreamRecord,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +24,7 @@ if TYPE_CHECKING:
     from cline_otel.catalogue.compiled import Catalogue
     from cline_otel.events import Event
     from cline_otel.signals import Diagnostics
+    from cline_otel.sources.otlp.receiver import OtlpReceiver
 
 
 class OtlpSource(Source):
@@ -45,20 +56,41 @@ class OtlpSource(Source):
         return recorded(self.name, content)
 
     def where(self, places: Places) -> tuple[str, ...]:
-        return (f"{places.listening_on}/v1/logs",) if places.listening_on else ()
+        http = (f"{places.listening_on}/v1/logs",) if places.listening_on else ()
+        grpc = (f"{places.listening_on_grpc} (gRPC)",) if places.listening_on_grpc else ()
+        return http + grpc
 
-    def receiver(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> Receiver:
-        from cline_otel.sources.otlp.receiver import OtlpHttpReceiver
+    def receivers(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> tuple[Receiver, ...]:
+        from cline_otel.sources.otlp.limits import MemoryBudget, ReceiverLimits
 
-        return OtlpHttpReceiver(
-            intake,
-            self.name,
-            host=listening.host,
-            port=listening.port,
-            bearer_token=listening.bearer_token,
-            further_hosts=listening.further_hosts,
-            report=report,
+        limits = ReceiverLimits()
+        budget = MemoryBudget(limits.held_bytes)
+        return tuple(
+            _receiver_of(protocol)(
+                intake,
+                self.name,
+                host=address.host,
+                port=address.port,
+                bearer_token=listening.bearer_token,
+                further_hosts=listening.further_hosts,
+                limits=limits,
+                budget=budget,
+                report=report,
+            )
+            for protocol, address in listening.addresses.items()
         )
+
+
+def _receiver_of(protocol: ReceiverProtocol) -> type[OtlpReceiver]:
+    # Each is imported only where it listens: gRPC costs time and memory.
+    if protocol == "http":
+        from cline_otel.sources.otlp.http_receiver import OtlpHttpReceiver
+
+        return OtlpHttpReceiver
+    with quiet_grpc():
+        from cline_otel.sources.otlp.grpc_receiver import OtlpGrpcReceiver
+
+    return OtlpGrpcReceiver
 
 
 OTLP: Final = OtlpSource()

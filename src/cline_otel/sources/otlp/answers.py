@@ -1,24 +1,19 @@
-"""What the OTLP/HTTP receiver answers: bodies as the OTLP specification 1.x has them, in the request's encoding.
+"""What the OTLP receivers answer: refusals, and the bodies that the OTLP specification 1.x has for them. Pure.
 
 Texts are fixed sentences of ours; nothing of a payload is ever repeated in an answer.
 """
 
 from __future__ import annotations
 
-import math
 from enum import IntEnum
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
-from aiohttp import web
 
 from cline_otel.sources.interface import ReceiveResult
 
 ContentType = Literal["json", "protobuf"]
-"""The two encodings of OTLP/HTTP (OTLP specification 1.x, "OTLP/HTTP Request")."""
-
-MEDIA_TYPES: Final[dict[str, ContentType]] = {"application/json": "json", "application/x-protobuf": "protobuf"}
-_MEDIA_TYPE_OF: Final = {content_type: media_type for media_type, content_type in MEDIA_TYPES.items()}
+"""The two encodings of OTLP (OTLP specification 1.x, "OTLP/HTTP Request"); over gRPC there is only the second."""
 
 
 class RpcCode(IntEnum):
@@ -35,63 +30,65 @@ class RpcCode(IntEnum):
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a defect
-    """A request that is answered with a 4xx or 5xx status.
+    """A request that is answered with an error.
 
     Attributes:
         status: the HTTP status.
-        code: the code of the Status body.
+        code: the code of the Status body over HTTP, and the status over gRPC.
         message: its message, a fixed sentence.
-        headers: headers to add.
-        is_final: the connection is closed, because the rest of the request is not wanted.
+        headers: HTTP headers to add.
+        retry_after_seconds: after which the sender may try again; None if it had better not.
+        is_final: over HTTP the connection is closed, because the rest of the request is not wanted.
     """
 
     def __init__(
-        self, status: int, code: RpcCode, message: str, headers: dict[str, str] | None = None, is_final: bool = False
+        self,
+        status: int,
+        code: RpcCode,
+        message: str,
+        headers: dict[str, str] | None = None,
+        retry_after_seconds: float | None = None,
+        is_final: bool = False,
     ) -> None:
         super().__init__(f"{status} {message}")
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers or {}
+        self.retry_after_seconds = retry_after_seconds
         self.is_final = is_final
 
 
 def retry_later(status: int, message: str, retry_after_seconds: float) -> Refusal:
-    """429 or 503 with Retry-After, which counts in whole seconds (RFC 9110, section 10.2.3)."""
+    """429 or 503, and the statuses that go with them over gRPC, with the time after which to try again."""
     code = RpcCode.RESOURCE_EXHAUSTED if status == 429 else RpcCode.UNAVAILABLE
-    return Refusal(status, code, message, {"Retry-After": str(max(1, math.ceil(retry_after_seconds)))})
+    return Refusal(status, code, message, retry_after_seconds=retry_after_seconds)
 
 
-def success(result: ReceiveResult, content_type: ContentType) -> web.Response:
-    """200 with an ExportLogsServiceResponse; ``partial_success`` is set only if there is something to report."""
+def too_large() -> Refusal:
+    """413; gRPC itself answers ``RESOURCE_EXHAUSTED``, which asks nobody to try again where no time stands with it."""
+    return Refusal(413, RpcCode.RESOURCE_EXHAUSTED, "The request's body is too large.", is_final=True)
+
+
+def success_body(result: ReceiveResult, content_type: ContentType) -> bytes:
+    """An ExportLogsServiceResponse; ``partial_success`` is set only if there is something to report.
+
+    Nothing to report is also the empty response of any other signal.
+    """
     is_partial = result.rejected > 0 or result.message != ""
     if content_type == "json":
         # ProtoJSON writes 64 bit integers as strings.
         partial = {"rejectedLogRecords": str(result.rejected), "errorMessage": result.message}
-        body = msgspec.json.encode({"partialSuccess": partial} if is_partial else {})
-    else:
-        partial_body = _varint_field(1, result.rejected) + _bytes_field(2, result.message.encode())
-        body = _bytes_field(1, partial_body) if is_partial else b""
-    return web.Response(body=body, content_type=_MEDIA_TYPE_OF[content_type])
+        return msgspec.json.encode({"partialSuccess": partial} if is_partial else {})
+    partial_body = _varint_field(1, result.rejected) + _bytes_field(2, result.message.encode())
+    return _bytes_field(1, partial_body) if is_partial else b""
 
 
-def accepted_and_dropped(content_type: ContentType) -> web.Response:
-    """200 with the empty response of any signal."""
-    return success(ReceiveResult(0), content_type)
-
-
-def refused(refusal: Refusal, content_type: ContentType) -> web.Response:
-    """The refusal with a ``google.rpc.Status`` as its body."""
+def status_body(refusal: Refusal, content_type: ContentType) -> bytes:
+    """The refusal as a ``google.rpc.Status``."""
     if content_type == "json":
-        body = msgspec.json.encode({"code": int(refusal.code), "message": refusal.message})
-    else:
-        body = _varint_field(1, refusal.code) + _bytes_field(2, refusal.message.encode())
-    response = web.Response(
-        status=refusal.status, body=body, content_type=_MEDIA_TYPE_OF[content_type], headers=refusal.headers
-    )
-    if refusal.is_final:
-        response.force_close()
-    return response
+        return msgspec.json.encode({"code": int(refusal.code), "message": refusal.message})
+    return _varint_field(1, refusal.code) + _bytes_field(2, refusal.message.encode())
 
 
 def _varint_field(number: int, value: int) -> bytes:

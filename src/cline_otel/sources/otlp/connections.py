@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from cline_otel.sources.otlp.answers import Refusal, RpcCode, refused
+from cline_otel.sources.otlp.answers import Refusal, RpcCode
+from cline_otel.sources.otlp.http_answers import refused
 
 _UNREAD_BYTES = 16 * 1024
 """What the system takes for a sender that does not read; more than any answer."""
@@ -106,7 +107,8 @@ class Connection(web.RequestHandler):
         if status == 400:
             refusal = Refusal(400, RpcCode.INVALID_ARGUMENT, "The request is not valid HTTP.", is_final=True)
         else:
-            refusal = Refusal(503, RpcCode.UNAVAILABLE, "The receiver failed.", {"Retry-After": "5"}, is_final=True)
+            message = "The receiver failed."
+            refusal = Refusal(503, RpcCode.UNAVAILABLE, message, retry_after_seconds=5, is_final=True)
         return refused(refusal, "json")
 
     def _start_clock(self) -> None:
