@@ -94,7 +94,8 @@
  *   tool?: Foreign<{ description?: unknown }>,
  *   toolCall?: ToolCall,
  *   input?: unknown,
- * }>} BeforeToolContext Of `beforeTool`, whose answer may have another `input`.
+ * }>} BeforeToolContext Of `beforeTool`, whose answer may have another `input`, and after which Cline asks the user
+ *   unless the settings approve the call; tools that are not offered do not reach it.
  *
  * @typedef {Foreign<{
  *   snapshot?: Snapshot,
@@ -130,8 +131,8 @@
  */
 
 /**
- * @typedef {SetupContext & RunStartedContext & BeforeModelContext & AfterModelContext & ToolStartedContext
- *   & AfterToolContext & ToolFinishedContext & StatusNoticeContext & RunEndedContext} HookContext
+ * @typedef {SetupContext & RunStartedContext & BeforeModelContext & AfterModelContext & BeforeToolContext
+ *   & ToolStartedContext & AfterToolContext & ToolFinishedContext & StatusNoticeContext & RunEndedContext} HookContext
  *   Of any hook: who gets it looks only at what his own hook has.
  */
 

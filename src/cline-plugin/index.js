@@ -5,7 +5,6 @@ import path from "node:path";
 import { SPOOL_VERSION } from "./limits.js";
 import { watchProcess } from "./rim/process_end.js";
 import { createRecorder } from "./rim/recorder.js";
-import { tracesCommands } from "./rim/trace_context.js";
 
 /** @import { Recorder } from "./rim/recorder.js" */
 
@@ -52,11 +51,6 @@ function receive(kind, context) {
   }
 }
 
-// Not asked for unless it has an effect: beforeTool. The tool-started event reports the same, and each hook costs Cline a
-// trip with all messages.
-/** @type {{ beforeTool?: (context: unknown) => object | undefined }} */
-const beforeTool = tracesCommands(process.env) ? { beforeTool: (context) => receive("beforeTool", context) } : {};
-
 const plugin = {
   name: "cline-otel",
   manifest: { capabilities: ["hooks"] },
@@ -76,7 +70,9 @@ const plugin = {
     beforeModel: (context) => receive("beforeModel", context),
     /** @param {unknown} context */
     afterModel: (context) => receive("afterModel", context),
-    ...beforeTool,
+    // Each hook costs Cline a trip with all messages. This one alone tells how long the user is asked about a tool.
+    /** @param {unknown} context */
+    beforeTool: (context) => receive("beforeTool", context),
     /** @param {unknown} context */
     afterTool: (context) => receive("afterTool", context),
     /** @param {{ type?: unknown } | null | undefined} event */

@@ -178,6 +178,12 @@ class ModelCallFinished(Event, tag="model_call.finished", frozen=True):
     requested_tool_calls: int | None = None
 
 
+class ToolCallRequested(Event, tag="tool_call.requested", frozen=True):
+    """A tool call may have to be approved from now on: Cline asks the user unless the settings approve it."""
+
+    kind: ClassVar[str] = "tool_call.requested"
+
+
 class ToolCallStarted(Event, tag="tool_call.started", frozen=True):
     """A tool call begins; ``ordinal`` is its place, from 0, among the iteration's tool starts."""
 
@@ -189,7 +195,8 @@ class ToolCallStarted(Event, tag="tool_call.started", frozen=True):
 class ToolCallFinished(Event, tag="tool_call.finished", frozen=True):
     """A tool call is over. Times are nanoseconds since the Unix epoch.
 
-    ``auto_approved`` is whether the user's settings approved it, False where somebody was asked.
+    ``auto_approved`` is whether the user's settings approved it, False where somebody was asked; ``answered_at_ns`` is
+    when that was answered.
     """
 
     kind: ClassVar[str] = "tool_call.finished"
@@ -199,6 +206,7 @@ class ToolCallFinished(Event, tag="tool_call.finished", frozen=True):
     ended_at_ns: int | None = None
     is_mcp: bool | None = None
     auto_approved: bool | None = None
+    answered_at_ns: int | None = None
 
 
 class ToolCallNamed(Event, tag="tool_call.named", frozen=True):
@@ -239,6 +247,7 @@ LifecycleEvent = (
     | ModelCallEnded
     | ModelCallUsage
     | ModelCallFinished
+    | ToolCallRequested
     | ToolCallStarted
     | ToolCallFinished
     | ToolCallNamed
@@ -266,6 +275,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
         ModelCallEnded,
         ModelCallUsage,
         ModelCallFinished,
+        ToolCallRequested,
         ToolCallStarted,
         ToolCallFinished,
         ToolCallNamed,

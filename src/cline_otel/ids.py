@@ -57,6 +57,11 @@ def asked_call_span_id(agent_id: str, run_id: str, message_id: str, call_id: str
     return _digest(8, ("asked_call", agent_id, run_id, message_id, call_id))
 
 
+def approval_span_id(tool_call: bytes) -> bytes:
+    """8 bytes for the wait until it was decided whether a tool call may run; ``tool_call`` is the id of its span."""
+    return _digest(8, ("approval", tool_call.hex()))
+
+
 def log_record_uid(*keys: str) -> str:
     """32 hex digits for a log record, from the keys of the event it reports."""
     return _digest(16, ("log", *keys)).hex()

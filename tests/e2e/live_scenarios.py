@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .executing import EXECUTED
 from .importing import IMPORTED
+from .in_an_editor import IN_AN_EDITOR
 from .live_stage import LiveScenario
 from .resting import AT_REST
 from .switching import BRIDGE_KILLED, ERASED, OFF_AND_ON, OPTED_OUT
@@ -11,5 +12,15 @@ from .tracing_commands import TRACED_COMMANDS
 
 LIVE_SCENARIOS: dict[str, LiveScenario] = {
     each.name: each
-    for each in (AT_REST, *OPTED_OUT, OFF_AND_ON, ERASED, BRIDGE_KILLED, EXECUTED, IMPORTED, TRACED_COMMANDS)
+    for each in (
+        AT_REST,
+        *OPTED_OUT,
+        OFF_AND_ON,
+        ERASED,
+        BRIDGE_KILLED,
+        EXECUTED,
+        IMPORTED,
+        IN_AN_EDITOR,
+        TRACED_COMMANDS,
+    )
 }

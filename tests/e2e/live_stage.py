@@ -70,12 +70,14 @@ class LiveStage(Stage):
     Attributes:
         home: the folders of the user whose Cline runs.
         model: the model server.
+        model_port: its port of 127.0.0.1.
         endpoint: where the bridge sends; it answers once the play lets it.
         environment: variables over those that every process gets.
     """
 
     home: IsolatedHome
     model: ModelServer
+    model_port: int
     endpoint: OtlpEndpoint
 
     def __init__(self, scenario: LiveScenario, folder: Path, programs: Programs, words: Mapping[str, str]) -> None:
@@ -95,7 +97,8 @@ class LiveStage(Stage):
         async with AsyncExitStack() as running:
             self._running = running
             self.model = ModelServer(self.folder / "model_requests.jsonl")
-            self.home = build_home(self.scenario, self.folder, self.words, await self.model.start())
+            self.model_port = await self.model.start()
+            self.home = build_home(self.scenario, self.folder, self.words, self.model_port)
             running.push_async_callback(self.model.stop)
             self.words = self.model.words = {**self.words, "workspace": str(self.home.workspace)}
             self.endpoint = OtlpEndpoint(self.folder / "endpoint")
@@ -116,6 +119,13 @@ class LiveStage(Stage):
         arguments = ["--json", *fill_in(list(run.arguments), play, self.words), prompt]
         started_at_ns = time.time_ns()
         return StartedRun(run, play, await self._start_cline(self.home, play, arguments), started_at_ns)
+
+    async def start_editor(
+        self, name: str, command: list[str], environment: Mapping[str, str]
+    ) -> asyncio.subprocess.Process:
+        """Starts what runs Cline in an editor, in the workspace; its output is kept under ``name``."""
+        variables = self._cline_environment(self.home) | environment
+        return await start_process(command, variables, self.folder / "cline" / name, directory=self.home.workspace)
 
     async def end_of(self, started: StartedRun) -> None:
         """Returns when that Cline has ended."""

@@ -253,4 +253,12 @@ SCRIPTS: dict[str, tuple[Turn, ...]] = {
         Turn("A build.", (_run("{traced} {play}-helpers"),)),
         Turn("Built."),
     ),
+    "asking_for_approval": (
+        Turn("It is approved.", (_run("sleep 0.2; echo approved"),)),
+        Turn("It is denied.", (_run("echo denied"),)),
+        Turn("It is denied with a reason.", (_run("echo denied"),)),
+        Turn("One that settings approve, and one that is asked about.", (_read("README.md"), _run("echo last"))),
+        Turn("Done."),
+    ),
+    "left_alone": (Turn("Nobody answers.", (_run("echo never"),)),),
 }

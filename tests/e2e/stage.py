@@ -136,9 +136,14 @@ class Stage:
         return FinishedRun(run.script, play, exit_code, started_at_ns, time.time_ns())
 
     async def _start_cline(self, home: IsolatedHome, name: str, arguments: list[str]) -> asyncio.subprocess.Process:
+        command = [*self.in_front, self.programs.cline, *arguments]
+        environment = self._cline_environment(home)
+        return await start_process(command, environment, self.folder / "cline" / name, directory=home.workspace)
+
+    def _cline_environment(self, home: IsolatedHome) -> dict[str, str]:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        environment = self._environment(home) | {
+        return self._environment(home) | {
             "PATH": os.pathsep.join([self.programs.node_folder, os.environ["PATH"]]),
             "TMPDIR": str(temporary),
             "SHELL": "/bin/sh",
@@ -147,8 +152,6 @@ class Stage:
             # Cline gives its plugins 4 s to load and then goes on without them: too short on a busy machine.
             "CLINE_PLUGIN_IMPORT_TIMEOUT_MS": "60000",
         }
-        command = [*self.in_front, self.programs.cline, *arguments]
-        return await start_process(command, environment, self.folder / "cline" / name, directory=home.workspace)
 
     async def _start_collector(self, running: AsyncExitStack) -> asyncio.subprocess.Process | None:
         if not self.programs.collector:

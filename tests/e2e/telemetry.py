@@ -29,8 +29,8 @@ class Span:
 
     @property
     def operation(self) -> str:
-        """``invoke_agent``, ``chat`` or ``execute_tool``."""
-        return str(self.attributes.get("gen_ai.operation.name"))
+        """``invoke_agent``, ``chat`` or ``execute_tool``; the name of a span of another kind."""
+        return str(self.attributes.get("gen_ai.operation.name", self.name))
 
     @property
     def failed(self) -> bool:

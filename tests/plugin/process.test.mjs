@@ -121,6 +121,7 @@ test("the plugin is what Cline's loader wants: a name, a manifest, hooks that ar
     "afterTool",
     "beforeModel",
     "beforeRun",
+    "beforeTool",
     "onEvent",
   ]);
 });

@@ -267,6 +267,43 @@ def test_a_tool_that_was_asked_about_was_not_approved_by_settings(
     assert result_of(tmp_path, "x", shown=shown).get("auto_approved") is approved
 
 
+@pytest.mark.parametrize(
+    ("after", "answered_ms"),
+    [
+        ([say(470, "command_output", "hello")], 470),
+        ([], 500),
+        ([say(600, "command_output", "late")], 510),
+    ],
+)
+def test_the_user_s_answer_came_before_the_next_message(
+    after: list[dict[str, Any]], answered_ms: int, tmp_path: Path
+) -> None:
+    """At the latest: what an approved tool did before it showed anything is in between. It ends with the tool."""
+    chat = [say(0, "task", "x"), request(20, 1, 1), ask(420, "command", "make"), *after]
+    chat += [request(500 if not after else 700, 1, 1)]
+    history = [user(30), answer(400, "<execute_command>\n<command>make</command>\n</execute_command>")]
+    found = records(tmp_path, chat, [*history, user(510, "[execute_command for 'make'] Result:\nhello")])
+    asked, end = only(found, "tool_call.requested"), only(found, "tool_call.finished")
+    assert asked["time_unix_ms"] == START_MS + 420
+    assert end["answered_at_ms"] == START_MS + answered_ms
+    assert asked["call_id"] == end["call_id"]
+
+
+def test_a_question_about_a_tool_that_the_task_was_left_with_has_no_answer(tmp_path: Path) -> None:
+    chat = [say(0, "task", "x"), request(20, 1, 1), ask(420, "command", "make"), ask(900_000, "resume_task")]
+    history = [user(30), answer(400, "<execute_command>\n<command>make</command>\n</execute_command>")]
+    found = records(tmp_path, chat, history)
+    assert only(found, "tool_call.requested")["time_unix_ms"] == START_MS + 420
+    assert not told(found, "tool_call.finished")
+
+
+@pytest.mark.parametrize("shown", [[say(420, "tool", '{"tool":"readFile"}')], []])
+def test_nobody_was_asked_about_a_tool_that_settings_approve(shown: list[dict[str, Any]], tmp_path: Path) -> None:
+    chat = [say(0, "task", "x"), request(20, 1, 1), *shown, request(500, 1, 1)]
+    history = [user(30), answer(400, "<read_file>\n<path>a</path>\n</read_file>"), user(510, "[read_file] Result:\nx")]
+    assert not told(records(tmp_path, chat, history), "tool_call.requested")
+
+
 def test_a_native_call_has_the_model_s_id(tmp_path: Path) -> None:
     called = answer(400, "hm")
     called["content"] += [

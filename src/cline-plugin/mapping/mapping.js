@@ -7,7 +7,7 @@ import { record } from "./record.js";
 import { finish, onAfterRun, onRunEnded, onRunStarted } from "./runs.js";
 import { onSetup } from "./sessions.js";
 import { createState } from "./state.js";
-import { onAfterTool, onToolFinished, onToolStarted } from "./tool_calls.js";
+import { onAfterTool, onBeforeTool, onToolFinished, onToolStarted } from "./tool_calls.js";
 
 /** @import { HookContext } from "../hook_contexts.js" */
 /** @import { SpoolRecord } from "./record.js" */
@@ -25,6 +25,7 @@ const MAPPERS = new Map(
     ["onEvent:assistant-text-delta", onChunk],
     ["onEvent:assistant-reasoning-delta", onChunk],
     ["afterModel", onAfterModel],
+    ["beforeTool", onBeforeTool],
     ["onEvent:tool-started", onToolStarted],
     ["afterTool", onAfterTool],
     ["onEvent:tool-finished", onToolFinished],

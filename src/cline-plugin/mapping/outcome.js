@@ -6,16 +6,22 @@ import { isObject } from "./shapes.js";
 /** @typedef {{ output?: unknown, isError?: unknown }} ToolResult */
 
 const ERROR_HEAD_CHARACTERS = 600;
+// What newer SDKs (0.0.86, not 0.0.78) put behind the reason of every denial, which may be the user's own words.
+const DENIAL_END = " -- NOT a tool or system failure. Clarify with user before proceeding.";
 const EXIT_CODE = /^Command exited with code (-?\d{1,9})\b/;
 const DENIALS = [
   /^Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request|is disabled)/,
-  /^Tool approval (?:request|callback)/,
+  /^Tool approval (?:request|callback|requires)/,
+  /^Tool was not executed/,
+  /^This tool call was rejected by the user/,
   /^Tool execution is disabled for provider /,
   /^Desktop tool approval /,
   /^User (?:rejected the tool call|denied the tool execution)/,
   /^Permission request (?:was cancelled|failed)/,
+  /^Unknown permission option: /,
   /^Denied by /,
-  /^Hub shutting down before approval/,
+  /^[A-Z][A-Za-z ]{1,60} before approval was resolved/,
+  /^No Cline Hub webview is attached/,
   /^Command not executed: /, // plan mode
 ];
 const UNKNOWN_TOOL = /^(?:Unknown tool: |Tool call \S{1,200} was rejected before execution: (?:AI_)?NoSuchTool)/;
@@ -53,6 +59,9 @@ function failureOf({ output, isError }, parts) {
   // An agent tool answers even when its agent failed; then this is all that says so.
   return Number.isInteger(output.iterations) && AGENT_FAILURES.has(output.finishReason);
 }
+
+/** @param {unknown} value */
+const isDenial = (value) => typeof value === "string" && value.endsWith(DENIAL_END);
 
 /**
  * @param {string} text the head of the error
@@ -92,6 +101,8 @@ export function outcomeOf(name, result, ran) {
   const failed = failureOf(result, parts);
   const mcp = mcpServerIn(name) !== undefined && (hasContent || (failed && ran));
   if (!failed) return { outcome: "success", is_mcp: mcp || undefined };
+  if (isDenial(output) || parts.some((part) => isDenial(part.error)))
+    return { outcome: "rejected", error_type: "denied" };
   const texts = parts.map((part) => errorText(part.error)).filter((text) => text !== "");
   const exitCode = exitCodeIn(texts);
   const text = texts[0] ?? errorText(output);

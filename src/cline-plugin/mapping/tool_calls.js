@@ -1,4 +1,4 @@
-// Tool calls: their order within an iteration, their start, and their end, which two hooks report.
+// Tool calls: when Cline asks for them, their order within an iteration, their start, and their end, which two hooks report.
 
 import { LIMITS } from "../limits.js";
 import { push, take } from "./bounded_map.js";
@@ -12,7 +12,7 @@ import { forgetTask, rememberTask } from "./tasks.js";
 
 /**
  * @import {
- *   AfterToolContext, Message, Snapshot, ToolCall, ToolFinishedContext, ToolStartedContext
+ *   AfterToolContext, BeforeToolContext, Message, Snapshot, ToolCall, ToolFinishedContext, ToolStartedContext
  * } from "../hook_contexts.js"
  */
 /** @import { ToolResult } from "./outcome.js" */
@@ -37,6 +37,27 @@ function positionIn(snapshot, rawCallId) {
   const answer = messages.findLast((message) => message?.role === "assistant");
   const calls = partsOf(answer?.content).filter((part) => part?.type === "tool-call");
   return integer(calls.findIndex((part) => part?.toolCallId === rawCallId));
+}
+
+/**
+ * @param {State} state
+ * @param {BeforeToolContext} context
+ * @param {number} nowMs
+ * @returns {SpoolRecord[]}
+ */
+export function onBeforeTool(state, context, nowMs) {
+  const toolCall = context?.toolCall;
+  const run = runOf(state, context?.snapshot);
+  if (!run || typeof toolCall !== "object" || toolCall === null) return [];
+  return [
+    record("tool_call.requested", nowMs, {
+      agent_id: run.agentId,
+      run_id: run.runId,
+      iteration: integer(context?.snapshot?.iteration) ?? 0,
+      call_id: chosen(toolCall.toolCallId),
+      tool_name: chosen(toolCall.toolName) ?? "",
+    }),
+  ];
 }
 
 /**

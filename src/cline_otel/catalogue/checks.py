@@ -123,7 +123,8 @@ def _check_spans(table: model.SpansFile, attributes: Mapping[str, model.Attribut
     for name, span in table.spans.items():
         where = f"spans.toml: {name}"
         parts = list(string.Formatter().parse(span.name))
-        if len(parts) != 1 or parts[0][0] != f"{name} " or not parts[0][1]:
+        is_own = span.convention == "cline" and span.name == name
+        if not is_own and (len(parts) != 1 or parts[0][0] != f"{name} " or not parts[0][1]):
             yield f"{where}: its name is '{name} ' and one attribute in braces: write it so"
         for parent in span.parent:
             if parent not in table.spans:

@@ -92,7 +92,7 @@ class SourceVocabulary(msgspec.Struct, frozen=True):
 
 
 class SpanDefinition(msgspec.Struct, frozen=True):
-    """A span's recipe. ``attributes`` is ordered; its name is ``operation`` and the value of ``named_by``.
+    """A span's recipe. ``attributes`` is ordered; its name is ``operation`` and the value of ``named_by``, if any.
 
     ``error_says`` has the words of an error's message, each a text and the attribute whose value follows it.
     """
@@ -107,7 +107,7 @@ class SpanDefinition(msgspec.Struct, frozen=True):
 
     def name_of(self, values: Mapping[str, AttributeValue]) -> str:
         """The name of a span with these values."""
-        return f"{self.operation} {values.get(self.named_by, OTHER)}"
+        return f"{self.operation} {values.get(self.named_by, OTHER)}" if self.named_by else self.operation
 
     def is_error(self, values: Mapping[str, AttributeValue]) -> bool:
         """Whether the status of a span with these values is ERROR."""

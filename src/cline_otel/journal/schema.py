@@ -101,7 +101,10 @@ CREATE TABLE metric_marks (
 """
 """What each destination of metrics has been told: when last, and the total of each series then."""
 
-MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _PLAIN_NAMES, _METRIC_MARKS)
+_REQUESTED_CALLS: Final = ""
+"""Stored runs may have tool calls that are requested and have not begun, and events that say so."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _PLAIN_NAMES, _METRIC_MARKS, _REQUESTED_CALLS)
 """One script per version, applied in order; the first makes an empty file a journal.
 
 A new version of any stored struct adds one too, if only an empty one, so that older releases refuse the file

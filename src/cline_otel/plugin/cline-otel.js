@@ -922,16 +922,22 @@ function published(entry, pseudonyms) {
 /** @typedef {{ output?: unknown, isError?: unknown }} ToolResult */
 
 const ERROR_HEAD_CHARACTERS = 600;
+// What newer SDKs (0.0.86, not 0.0.78) put behind the reason of every denial, which may be the user's own words.
+const DENIAL_END = " -- NOT a tool or system failure. Clarify with user before proceeding.";
 const EXIT_CODE = /^Command exited with code (-?\d{1,9})\b/;
 const DENIALS = [
   /^Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request|is disabled)/,
-  /^Tool approval (?:request|callback)/,
+  /^Tool approval (?:request|callback|requires)/,
+  /^Tool was not executed/,
+  /^This tool call was rejected by the user/,
   /^Tool execution is disabled for provider /,
   /^Desktop tool approval /,
   /^User (?:rejected the tool call|denied the tool execution)/,
   /^Permission request (?:was cancelled|failed)/,
+  /^Unknown permission option: /,
   /^Denied by /,
-  /^Hub shutting down before approval/,
+  /^[A-Z][A-Za-z ]{1,60} before approval was resolved/,
+  /^No Cline Hub webview is attached/,
   /^Command not executed: /, // plan mode
 ];
 const UNKNOWN_TOOL = /^(?:Unknown tool: |Tool call \S{1,200} was rejected before execution: (?:AI_)?NoSuchTool)/;
@@ -969,6 +975,9 @@ function failureOf({ output, isError }, parts) {
   // An agent tool answers even when its agent failed; then this is all that says so.
   return Number.isInteger(output.iterations) && AGENT_FAILURES.has(output.finishReason);
 }
+
+/** @param {unknown} value */
+const isDenial = (value) => typeof value === "string" && value.endsWith(DENIAL_END);
 
 /**
  * @param {string} text the head of the error
@@ -1008,6 +1017,8 @@ function outcomeOf(name, result, ran) {
   const failed = failureOf(result, parts);
   const mcp = mcpServerIn(name) !== undefined && (hasContent || (failed && ran));
   if (!failed) return { outcome: "success", is_mcp: mcp || undefined };
+  if (isDenial(output) || parts.some((part) => isDenial(part.error)))
+    return { outcome: "rejected", error_type: "denied" };
   const texts = parts.map((part) => errorText(part.error)).filter((text) => text !== "");
   const exitCode = exitCodeIn(texts);
   const text = texts[0] ?? errorText(output);
@@ -1499,7 +1510,7 @@ function changeOf(toolCall, { output }) {
   }
 }
 
-// Tool calls: their order within an iteration, their start, and their end, which two hooks report.
+// Tool calls: when Cline asks for them, their order within an iteration, their start, and their end, which two hooks report.
 
 
 /**
@@ -1520,6 +1531,27 @@ function positionIn(snapshot, rawCallId) {
   const answer = messages.findLast((message) => message?.role === "assistant");
   const calls = partsOf(answer?.content).filter((part) => part?.type === "tool-call");
   return integer(calls.findIndex((part) => part?.toolCallId === rawCallId));
+}
+
+/**
+ * @param {State} state
+ * @param {BeforeToolContext} context
+ * @param {number} nowMs
+ * @returns {SpoolRecord[]}
+ */
+function onBeforeTool(state, context, nowMs) {
+  const toolCall = context?.toolCall;
+  const run = runOf(state, context?.snapshot);
+  if (!run || typeof toolCall !== "object" || toolCall === null) return [];
+  return [
+    record("tool_call.requested", nowMs, {
+      agent_id: run.agentId,
+      run_id: run.runId,
+      iteration: integer(context?.snapshot?.iteration) ?? 0,
+      call_id: chosen(toolCall.toolCallId),
+      tool_name: chosen(toolCall.toolName) ?? "",
+    }),
+  ];
 }
 
 /**
@@ -1687,6 +1719,7 @@ const MAPPERS = new Map(
     ["onEvent:assistant-text-delta", onChunk],
     ["onEvent:assistant-reasoning-delta", onChunk],
     ["afterModel", onAfterModel],
+    ["beforeTool", onBeforeTool],
     ["onEvent:tool-started", onToolStarted],
     ["afterTool", onAfterTool],
     ["onEvent:tool-finished", onToolFinished],
@@ -2857,11 +2890,6 @@ function receive(kind, context) {
   }
 }
 
-// Not asked for unless it has an effect: beforeTool. The tool-started event reports the same, and each hook costs Cline a
-// trip with all messages.
-/** @type {{ beforeTool?: (context: unknown) => object | undefined }} */
-const beforeTool = tracesCommands(process.env) ? { beforeTool: (context) => receive("beforeTool", context) } : {};
-
 const plugin = {
   name: "cline-otel",
   manifest: { capabilities: ["hooks"] },
@@ -2881,7 +2909,9 @@ const plugin = {
     beforeModel: (context) => receive("beforeModel", context),
     /** @param {unknown} context */
     afterModel: (context) => receive("afterModel", context),
-    ...beforeTool,
+    // Each hook costs Cline a trip with all messages. This one alone tells how long the user is asked about a tool.
+    /** @param {unknown} context */
+    beforeTool: (context) => receive("beforeTool", context),
     /** @param {unknown} context */
     afterTool: (context) => receive("afterTool", context),
     /** @param {{ type?: unknown } | null | undefined} event */

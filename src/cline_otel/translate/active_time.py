@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from cline_otel.translate.state import Run, ToolCall
+from cline_otel.translate.state import CallState, Run, ToolCall
 
 TOOLS_THAT_ASK: Final = frozenset({"ask_question", "ask_followup_question", "plan_mode_respond"})
 """Cline's tools that wait for an answer of the user's."""
@@ -40,7 +40,9 @@ def settle(run: Run) -> None:
     if not run.active:
         return
     opened = [call.started_at_ns for call in run.model_calls.values()]
-    opened += [call.started_at_ns for call in run.tool_calls if not asks(call)]
+    opened += [
+        call.started_at_ns for call in run.tool_calls if call.state is not CallState.REQUESTED and not asks(call)
+    ]
     if opened:
         run.active = _closed_up(_joined(run.active), sorted(opened))
         return

@@ -47,7 +47,7 @@ _MACHINES: Final[tuple[tuple[str, str, Table, str, frozenset[str]], ...]] = (
     ),
     (
         "A tool call",
-        "A closed call is forgotten: what still comes for it finds it absent. Every start is that of another call.",
+        "A closed call is forgotten: what still comes for it finds it absent. Every start is that of a requested or of another call.",
         TOOL_CALL,
         CallState.ABSENT,
         frozenset({CallState.CLOSED}),

@@ -6,7 +6,7 @@ happens and which state follows:
     RUN         new ─▶ open ─▶ closed
     MODEL_CALL  absent ─▶ open ─▶ closed                  the plugin reports all at the end
                 absent ─▶ open ─▶ ended ─▶ closed         log and OTLP report the usage afterwards
-    TOOL_CALL   absent ─▶ open ─▶ closed                  the plugin knows the name and outcome
+    TOOL_CALL   absent ─▶ requested ─▶ open ─▶ closed     the plugin knows the name, the outcome and the approval
                 absent ─▶ open ─▶ ended ─▶ closed         log and OTLP name it afterwards
 
 Inputs are the kinds of events, and what an event means for a call that it does not name (``Cue``). A span
@@ -35,6 +35,7 @@ from cline_otel.events import (
     RunStarted,
     ToolCallFinished,
     ToolCallNamed,
+    ToolCallRequested,
     ToolCallStarted,
 )
 from cline_otel.signals import count
@@ -122,10 +123,10 @@ class Lifecycle:
     def _to_ended_model_call(self, run: Run, event: ModelCallUsage) -> None:
         self._model_calls.step_ended(run, event)
 
-    def _to_new_tool_call(self, run: Run, event: ToolCallStarted) -> None:
+    def _to_new_tool_call(self, run: Run, event: ToolCallRequested | ToolCallStarted) -> None:
         """A tool follows the answer of the model call; other tools may run beside it."""
         self._model_calls.step_all(run, Cue.MOVED_ON, event.occurred_at_ns)
-        self._tool_calls.step(run, None, event.kind, event.occurred_at_ns, event)
+        self._tool_calls.step_new(run, event)
 
     def _to_tool_call(self, run: Run, event: ToolCallFinished) -> None:
         self._tool_calls.step_meant(run, event)
@@ -141,6 +142,7 @@ _ROUTES: Final[Mapping[type[LifecycleEvent], Callable[[Lifecycle, Run, Any], Non
     ModelCallEnded: Lifecycle._to_model_call,
     ModelCallUsage: Lifecycle._to_ended_model_call,
     ModelCallFinished: Lifecycle._to_model_call,
+    ToolCallRequested: Lifecycle._to_new_tool_call,
     ToolCallStarted: Lifecycle._to_new_tool_call,
     ToolCallFinished: Lifecycle._to_tool_call,
     ToolCallNamed: Lifecycle._to_ended_tool_call,

@@ -13,7 +13,7 @@ from typing import Final
 from cline_otel.catalogue.values import OTHER
 from cline_otel.events import AttributeValue, LogEvent
 from cline_otel.translate.observations import was_observed
-from cline_otel.translate.state import Run, State, ToolCall
+from cline_otel.translate.state import CallState, Run, State, ToolCall
 
 _KEY: Final = "cline.mcp.called"
 """The log event, which is observed by its time alone."""
@@ -33,7 +33,7 @@ def was_counted(state: State, run: Run, call: ToolCall) -> bool:
 
 def _is_open(state: State, at_ns: int) -> bool:
     return any(
-        call.ended_at_ns is None and call.started_at_ns <= at_ns and _may_be_mcp(call.attributes)
+        call.state is CallState.OPEN and call.started_at_ns <= at_ns and _may_be_mcp(call.attributes)
         for key in state.open_runs
         for call in state.runs[key].tool_calls
     )

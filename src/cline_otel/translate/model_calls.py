@@ -108,6 +108,7 @@ class ModelCalls:
         call, event = given.call, cast(ModelCallFinished, given.event)
         if event.requested_tool_calls is not None:
             given.run.tools_requested = {given.iteration: event.requested_tool_calls}
+        given.run.answered_at_ns = given.at_ns
         call.first_chunk_at_ns = event.first_chunk_at_ns
         call.ended_at_ns = given.at_ns
         call.attributes |= event.attributes

@@ -7,6 +7,7 @@ come from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, SpanDefinition
@@ -14,7 +15,10 @@ from cline_otel.events import AttributeValue
 from cline_otel.signals import SpanEvent, SpanLink, SpanRecord, StatusCode
 from cline_otel.translate.edits import EDITING_TOOLS, measure_edit_call
 from cline_otel.translate.output import Output, pick
-from cline_otel.translate.state import ModelCall, Run, ToolCall
+from cline_otel.translate.state import CallState, ModelCall, Run, ToolCall
+
+SHORTEST_APPROVAL_NS: Final = 250_000_000
+"""A wait that is shorter was for Cline itself, and nobody was asked: that takes 1 to 49 ms (recordings)."""
 
 
 class SpanBuilder:
@@ -30,6 +34,7 @@ class SpanBuilder:
         self._run_span = catalogue.spans["invoke_agent"]
         self._model_call_span = catalogue.spans["chat"]
         self._tool_call_span = catalogue.spans["execute_tool"]
+        self._approval_span = catalogue.spans["cline.approval"]
         self._keyed_by_ids = frozenset(name for name, source in catalogue.sources.items() if source.keys_by_ids)
 
     def model_call(
@@ -103,11 +108,7 @@ class SpanBuilder:
             values.setdefault("error.type", "_OTHER")
         else:
             values.pop("error.type", None)
-        if run.owner in self._keyed_by_ids:
-            message_id = str(values.get("cline.message.id", ""))
-            span_id = ids.asked_call_span_id(run.agent_id, run.run_id, message_id, call.call_id)
-        else:
-            span_id = ids.tool_call_span_id(run.agent_id, run.run_id, call.iteration, call.ordinal)
+        span_id = self._tool_call_span_id(run, call)
         if not incomplete and "cline.timing" not in values:
             span = (run.trace_id, span_id)
             output.measure("gen_ai.execute_tool.duration", seconds, values, ended_at_ns, span)
@@ -127,6 +128,45 @@ class SpanBuilder:
             values["cline.duration_ms"] = seconds * 1e3
             uid = ids.log_record_uid("cline.tool_call.failed", span_id.hex())
             output.log(self._log_events["cline.tool_call.failed"], ended_at_ns, values, run, span_id, uid)
+
+    def approval(self, run: Run, call: ToolCall, decision: str) -> None:
+        """The wait until it was decided whether a requested tool call may run, if anybody was asked.
+
+        Beside the call's span, since the call begins after it. ``decision`` is empty where it is not known. What Cline's
+        files show of it are messages before and after, which feed no duration metric; the answer counts with the call.
+        """
+        requested_at_ns, is_inferred = call.requested_at_ns or call.started_at_ns, "cline.timing" in call.attributes
+        is_unanswered = call.answered_at_ns is None
+        until_ns = call.answered_at_ns if call.answered_at_ns is not None else call.over_at_ns
+        if call.state is not CallState.REQUESTED and not is_inferred:
+            until_ns = min(until_ns, call.started_at_ns)
+        until_ns = max(until_ns, requested_at_ns)
+        incomplete = is_unanswered and run.attributes.get("cline.outcome") == "incomplete"
+        if until_ns - requested_at_ns < SHORTEST_APPROVAL_NS and not is_inferred and not incomplete:
+            return
+        values = {**call.attributes}
+        _identify(values, run)
+        values["cline.iteration"] = call.iteration
+        if call.call_id:
+            values["gen_ai.tool.call.id"] = call.call_id
+        if incomplete:
+            values["cline.incomplete"] = True
+        output, span_id = self.output, ids.approval_span_id(self._tool_call_span_id(run, call))
+        if decision:
+            values["cline.approval.decision"] = decision
+            if decision == "unanswered" or (decision == "approved" and not is_inferred):
+                output.measure("cline.approvals", 1, values, until_ns)
+            if not incomplete and not is_inferred:
+                seconds = (until_ns - requested_at_ns) / 1e9
+                output.measure("cline.approval.duration", seconds, values, until_ns, (run.trace_id, span_id))
+        parent = ids.run_span_id(run.agent_id, run.run_id)
+        output.span(_span(self._approval_span, run, span_id, parent, requested_at_ns, until_ns, values))
+
+    def _tool_call_span_id(self, run: Run, call: ToolCall) -> bytes:
+        if run.owner in self._keyed_by_ids:
+            message_id = str(call.attributes.get("cline.message.id", ""))
+            return ids.asked_call_span_id(run.agent_id, run.run_id, message_id, call.call_id)
+        return ids.tool_call_span_id(run.agent_id, run.run_id, call.iteration, call.ordinal)
 
     def active_time(self, run: Run, occurred_at_ns: int) -> None:
         """How long an agent has worked since it was last measured, if at all."""

@@ -47,6 +47,7 @@ class CallState(StrEnum):
     OPEN = "open"
     ENDED = "ended"
     CLOSED = "closed"
+    REQUESTED = "requested"
 
 
 class ModelCall(msgspec.Struct, array_like=True):
@@ -74,7 +75,12 @@ class ModelCall(msgspec.Struct, array_like=True):
 
 
 class ToolCall(msgspec.Struct, array_like=True):
-    """A tool call that is open, or ended and waiting for its name. Times are nanoseconds since the Unix epoch."""
+    """A tool call that is requested, open, or ended and waiting for its name. Times are nanoseconds since the Unix epoch.
+
+    ``requested_at_ns`` is when Cline asked whether it may run, and ``answered_at_ns`` when that was decided; None where
+    the source does not say it, or nobody has answered yet. One that is requested has ``started_at_ns`` and ``ordinal``
+    as they would be if it began at once.
+    """
 
     iteration: int
     ordinal: int
@@ -84,6 +90,13 @@ class ToolCall(msgspec.Struct, array_like=True):
     call_id: str = ""
     is_mcp: bool = False
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
+    requested_at_ns: int | None = None
+    answered_at_ns: int | None = None
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether it waits to be told if it may run."""
+        return self.state is CallState.REQUESTED and self.answered_at_ns is None
 
     @property
     def over_at_ns(self) -> int:
@@ -109,7 +122,8 @@ class Run(msgspec.Struct, array_like=True):
     how many tools the last answer asked for, by iteration. ``remote_trace_id`` is the trace of somebody else, in which
     the run's spans are, empty for one of our own; ``remote_link`` is the span of somebody else that it has a link to.
     ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own. ``first_call_id`` is the
-    model's id of the first tool call, empty where there is none or its source has none.
+    model's id of the first tool call, empty where there is none or its source has none. ``answered_at_ns`` is the
+    end of the last model call, and ``hooks_ns`` how long it was from there to the first tool call that it asks for.
     """
 
     agent_id: str
@@ -157,6 +171,8 @@ class Run(msgspec.Struct, array_like=True):
     remote_link: tuple[bytes, bytes] | None = None
     previous_trace_id: bytes = b""
     first_call_id: str = ""
+    answered_at_ns: int = 0
+    hooks_ns: int = 0
 
     @property
     def trace_id(self) -> bytes:
@@ -172,6 +188,11 @@ class Run(msgspec.Struct, array_like=True):
     def is_root(self) -> bool:
         """Whether this is the run that the user's prompt started."""
         return self.root == (self.agent_id, self.run_id)
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether one of its tool calls waits to be told if it may run."""
+        return any(call.awaits_approval for call in self.tool_calls)
 
     @property
     def is_of_another(self) -> bool:

@@ -261,6 +261,9 @@ class Translator:
             run = self.state.runs[key]
             if run.process != event.process or run.owner != event.source:
                 continue
+            if run.awaits_approval:
+                # Nothing is reported while the user is asked, so until its end the process says that it waits.
+                run.last_at_ns = max(run.last_at_ns, event.occurred_at_ns)
             if event.exit_reason == "terminated":
                 run.process = ""
                 self.state.touch_run(run)

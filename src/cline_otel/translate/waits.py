@@ -42,7 +42,9 @@ def _wait_of(run: Run) -> tuple[WaitsFor, int]:
     tools = [call for call in run.tool_calls if call.state is CallState.OPEN]
     if working := [call.started_at_ns for call in tools if not asks(call)]:
         return "tool", min(working)
-    if asking := [call.started_at_ns for call in tools]:
+    if asking := [
+        call.started_at_ns for call in run.tool_calls if call.state is CallState.OPEN or call.awaits_approval
+    ]:
         return "user", min(asking)
     if asked := [call.started_at_ns for call in run.model_calls.values() if _is_awaited(call)]:
         return "model", min(asked)

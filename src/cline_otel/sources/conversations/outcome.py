@@ -21,16 +21,23 @@ _DENIALS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         r'Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request|is disabled)',
-        r"Tool approval (?:request|callback)",
+        r"Tool approval (?:request|callback|requires)",
+        r"Tool was not executed",
+        r"This tool call was rejected by the user",
         r"Tool execution is disabled for provider ",
         r"Desktop tool approval ",
         r"User (?:rejected the tool call|denied the tool execution)",
         r"Permission request (?:was cancelled|failed)",
+        r"Unknown permission option: ",
         r"Denied by ",
-        r"Hub shutting down before approval",
+        r"[A-Z][A-Za-z ]{1,60} before approval was resolved",
+        r"No Cline Hub webview is attached",
         r"Command not executed: ",  # plan mode
     )
 )
+_DENIAL_END: Final = " -- NOT a tool or system failure. Clarify with user before proceeding."
+"""What newer SDKs (0.0.86, not 0.0.78) put behind the reason of every denial, which may be the user's own words."""
+
 _UNKNOWN_TOOL: Final = re.compile(
     r"(?:Unknown tool: |Tool call \S{1,200} was rejected before execution: (?:AI_)?NoSuchTool)"
 )
@@ -87,11 +94,17 @@ def outcome_of(name: str, output: object, *, is_error: bool, ran: bool) -> Outco
     if not failed:
         return Outcome("success", is_mcp=mcp)
     texts = [text for part in parts if (text := _head(part.get("error")))]
-    exit_code = next((int(found[1]) for text in texts if (found := _EXIT_CODE.match(text))), None)
     text = texts[0] if texts else _head(output)
+    if _is_denial(output) or any(_is_denial(part.get("error")) for part in parts):
+        return Outcome("rejected", "denied")
+    exit_code = next((int(found[1]) for text in texts if (found := _EXIT_CODE.match(text))), None)
     error_type = _error_type_of(text, output, ran=ran, mcp=mcp, has_exit_code=exit_code is not None)
     rejected = error_type in _REJECTIONS or (error_type == "invalid_input" and not text.startswith(_REFUSED_INPUT))
     return Outcome("rejected" if rejected else "error", error_type, exit_code, mcp and not rejected)
+
+
+def _is_denial(value: object) -> bool:
+    return isinstance(value, str) and value.endswith(_DENIAL_END)
 
 
 def _head(value: object) -> str:

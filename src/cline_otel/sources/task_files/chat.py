@@ -30,11 +30,17 @@ _ERROR_CHARACTERS: Final = 2_000
 
 
 class ShownTool(msgspec.Struct):
-    """A message that shows a tool: of which kind, and whether the user was asked about it, None if it does not say."""
+    """A message that shows a tool: of which kind, and whether the user was asked about it, None if it does not say.
+
+    ``shown_at_ms`` is when, and ``answered_at_ms`` when the next message came, which the program shows after the user's
+    answer; None where there is none.
+    """
 
     kind: str
     was_asked: bool | None
     creates_file: bool = False
+    shown_at_ms: int = 0
+    answered_at_ms: int | None = None
 
 
 class ModelRequest(msgspec.Struct):
@@ -79,17 +85,23 @@ class Chat(msgspec.Struct):
 def read_chat(messages: Iterable[Message], dialect: Dialect) -> Chat:
     """The facts of what was shown, in its order."""
     chat = Chat()
+    asking: ShownTool | None = None
     for message in messages:
         at_ms = milliseconds(message.get("ts"))
         if at_ms is None:
             continue
         said, asked = word(message.get("say")), word(message.get("ask"))
+        if asking is not None and asked not in _RESUMES:
+            asking.answered_at_ms = max(at_ms, asking.shown_at_ms)
+        asking = None
         if not chat.prompts or said == "user_feedback":
             chat.prompts.append(at_ms)
         elif said == "api_req_started":
             chat.requests.append(_request(message, at_ms, dialect))
         elif chat.requests and chat.prompts[-1] < chat.requests[-1].at_ms:
             _add(chat.requests[-1], said or asked, message, at_ms, dialect, is_asked=bool(asked))
+            shown = chat.requests[-1].shown
+            asking = shown[-1] if shown and shown[-1].was_asked and shown[-1].shown_at_ms == at_ms else None
     return chat
 
 
@@ -147,7 +159,7 @@ def _add(request: ModelRequest, kind: str, message: Message, at_ms: int, dialect
         request.error_text = request.error_text or "mistake limit reached"
     if kind in SHOWS_TOOL and kind != "subagent":
         creates_file = kind == "tool" and word(json_in(message).get("tool")) == "newFileCreated"
-        request.shown = [*request.shown, ShownTool(kind, dialect.was_asked(message), creates_file)]
+        request.shown = [*request.shown, ShownTool(kind, dialect.was_asked(message), creates_file, at_ms)]
     if kind == "completion_result":
         request.completed_at_ms = at_ms
     if kind in _FROM_ANSWER:

@@ -300,6 +300,11 @@ class _Run:
             view = _claim_shown(use, shown)
             result = claim_result(use, waiting)
             fields |= {"started_at_ms": asked_ms, "timing": INFERRED}
+            if view is not None and view.was_asked:
+                requested_ms = _within(view.shown_at_ms, asked_ms, ended_ms)
+                yield self._record("tool_call.requested", requested_ms, **fields)
+                if view.answered_at_ms is not None:
+                    fields["answered_at_ms"] = _within(view.answered_at_ms, requested_ms, ended_ms)
             if view is not None and view.was_asked is not None:
                 fields["auto_approved"] = not view.was_asked
             if use.is_mcp:
@@ -378,6 +383,11 @@ def _usage(call: Exchange) -> Usage:
 
 def _fields_of(usage: Usage) -> dict[str, int | float]:
     return {name: value for name, value in usage._asdict().items() if value is not None}
+
+
+def _within(at_ms: int, first_ms: int, last_ms: int | None) -> int:
+    at_ms = max(at_ms, first_ms)
+    return at_ms if last_ms is None else max(min(at_ms, last_ms), first_ms)
 
 
 def _change(use: ToolUse, view: ShownTool | None) -> Change:
