@@ -31,7 +31,7 @@ async def _work_in_an_editor(stage: LiveStage) -> None:
     answers = _answers(
         (1_200, True, None), (800, False, None), (600, False, stage.words["prompt_word"]), (700, True, None)
     )
-    steps = [_step(stage, "plan", "brief", PLANS), _step(stage, "act", "asking_for_approval", WORKS, answers)]
+    steps = [_step(stage, "plan", "looking", PLANS), _step(stage, "act", "asking_for_approval", WORKS, answers)]
     started_at_ns = time.time_ns()
     host = await _start(stage, "first", steps)
     exit_code = await asyncio.wait_for(host.wait(), CLINE_TIMEOUT_SECONDS)

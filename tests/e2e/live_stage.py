@@ -121,7 +121,7 @@ class LiveStage(Stage):
         return StartedRun(run, play, await self._start_cline(self.home, play, arguments), started_at_ns)
 
     async def start_editor(
-        self, name: str, command: list[str], environment: Mapping[str, str]
+        self, name: str, command: list[str], environment: dict[str, str]
     ) -> asyncio.subprocess.Process:
         """Starts what runs Cline in an editor, in the workspace; its output is kept under ``name``."""
         variables = self._cline_environment(self.home) | environment

@@ -102,7 +102,7 @@ def test_a_question_that_the_host_died_with_was_never_answered(editor: Editor) -
 
 def test_the_metrics_say_the_same(editor: Editor) -> None:
     for decision, count in (("approved", 2), ("denied", 2), ("unanswered", 1)):
-        found = editor.telemetry.sum_of("cline.approvals", **{"cline.approval.decision": decision})
+        found = editor.telemetry.sum_of("cline.approvals", cline_approval_decision=decision)
         assert found == count
     spans = [
         span for span in editor.telemetry.by_operation["cline.approval"] if not span.attributes.get("cline.incomplete")

@@ -47,7 +47,7 @@ _MACHINES: Final[tuple[tuple[str, str, Table, str, frozenset[str]], ...]] = (
     ),
     (
         "A tool call",
-        "A closed call is forgotten: what still comes for it finds it absent. Every start is that of a requested or of another call.",
+        "A closed call is forgotten: what still comes for it finds it absent. A start is that of a requested call, or of one more.",
         TOOL_CALL,
         CallState.ABSENT,
         frozenset({CallState.CLOSED}),

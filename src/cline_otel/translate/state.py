@@ -75,7 +75,7 @@ class ModelCall(msgspec.Struct, array_like=True):
 
 
 class ToolCall(msgspec.Struct, array_like=True):
-    """A tool call that is requested, open, or ended and waiting for its name. Times are nanoseconds since the Unix epoch.
+    """A tool call that is requested, open, or ended and waiting for its name. Times are ns since the Unix epoch.
 
     ``requested_at_ns`` is when Cline asked whether it may run, and ``answered_at_ns`` when that was decided; None where
     the source does not say it, or nobody has answered yet. One that is requested has ``started_at_ns`` and ``ordinal``
