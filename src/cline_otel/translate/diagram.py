@@ -47,7 +47,7 @@ _MACHINES: Final[tuple[tuple[str, str, Table, str, frozenset[str]], ...]] = (
     ),
     (
         "A tool call",
-        "A closed call is forgotten: what still comes for it finds it absent. A start is that of a requested call, or of one more.",
+        "A closed call is forgotten: what still comes finds it absent. A start is of a requested call or of another.",
         TOOL_CALL,
         CallState.ABSENT,
         frozenset({CallState.CLOSED}),

@@ -133,7 +133,8 @@ class SpanBuilder:
         """The wait until it was decided whether a requested tool call may run, if anybody was asked.
 
         Beside the call's span, since the call begins after it. ``decision`` is empty where it is not known. What
-        Cline's files show of it are messages before and after, which feed no duration metric; the answer counts with the call.
+        Cline's files show of it are messages before and after: no duration metric has it; its answer counts with the
+        call.
         """
         requested_at_ns, is_inferred = call.requested_at_ns or call.started_at_ns, "cline.timing" in call.attributes
         is_unanswered = call.answered_at_ns is None
