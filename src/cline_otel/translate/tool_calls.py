@@ -217,8 +217,10 @@ class ToolCalls:
 
 
 def _placed(run: Run, event: ToolCallStarted) -> int:
-    """The ordinal of a call that starts, which the run remembers: its place among the iteration's tool starts, where its
-    source has none."""
+    """The ordinal of a call that starts: its place among the iteration's tool starts, where its source has none.
+
+    The run remembers both.
+    """
     run.first_call_id = run.first_call_id or event.call_id
     iteration, ordinal = event.iteration, event.ordinal
     if ordinal is None:
