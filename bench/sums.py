@@ -152,7 +152,7 @@ def of_spans(spans: Iterable[SpanRecord]) -> Numbers:
     costs: list[float] = []
     for span in spans:
         attributes = dict(span.attributes)
-        operation = attributes["gen_ai.operation.name"]
+        operation = attributes.get("gen_ai.operation.name")
         counted[str(operation)] += 1
         if operation == "chat":
             for kind in ("input", "output"):

@@ -85,7 +85,7 @@ def identity(span: SpanRecord) -> tuple[object, object]:
 def meaning(span: SpanRecord) -> dict[str, object]:
     left_out = IDS | KEYED | PLUGIN_ALONE | FILES_ALONE | MEASURED_OTHERWISE
     attributes = dict(span.attributes)
-    if attributes["gen_ai.operation.name"] == "execute_tool":
+    if attributes.get("gen_ai.operation.name") == "execute_tool":
         left_out |= FILES_ALONE_OF_TOOLS
     if identity(span)[0] == FAILED:
         left_out |= {"cline.message.id"}

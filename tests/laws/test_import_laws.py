@@ -40,8 +40,8 @@ def attributes_of(span: SpanRecord) -> dict[str, Any]:
 
 
 def told(spans: Sequence[dict[str, Any]]) -> Told:
-    prompts = [span for span in spans if span["gen_ai.operation.name"] == "invoke_agent" and span["is root"]]
-    chats = [span for span in spans if span["gen_ai.operation.name"] == "chat"]
+    prompts = [span for span in spans if span.get("gen_ai.operation.name") == "invoke_agent" and span["is root"]]
+    chats = [span for span in spans if span.get("gen_ai.operation.name") == "chat"]
     answers = Counter(span.get("cline.message.id") for span in chats if "error.type" not in span)
     names = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
     return len(prompts), answers, sum(span.get(name, 0) for span in chats for name in names)
