@@ -109,6 +109,9 @@ if sys.platform == "win32":
     def restrict_file(descriptor: int) -> None:
         """Nothing: it has the access list of its directory."""
 
+    def set_mode(path: Path, mode: int) -> None:
+        """Nothing: it has the access list of its directory."""
+
     def is_ours(found: os.stat_result) -> bool:
         """Always: who owns it is not looked at, and the access list decides."""
         return True
@@ -162,6 +165,14 @@ else:
         mode = narrowed_mode(stat.S_IMODE(found.st_mode), PRIVATE_FILE_MODE, is_ours=is_ours(found))
         if mode is not None and stat.S_ISREG(found.st_mode):
             os.fchmod(descriptor, mode)
+
+    def set_mode(path: Path, mode: int) -> None:
+        """Gives a file that is not private its mode.
+
+        Raises:
+            OSError: it cannot be given one.
+        """
+        path.chmod(mode)
 
     def is_ours(found: os.stat_result) -> bool:
         """Whether it belongs to the user whose process this is."""

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from cline_otel.operating_system.files import replace
+from cline_otel.operating_system.files import replace, set_mode
 from cline_otel.places import EditorPlaces
 from cline_otel.plugin.editor_record import read_record, write_record
 from cline_otel.plugin.editors import BOOTSTRAP_NAME, ClineInEditor, find_editors
@@ -44,7 +44,7 @@ def write_bootstrap(cline: ClineInEditor, bootstrap: Path) -> Literal["written",
         if present == wanted:
             return "unchanged"
         with written_beside(file, wanted) as temporary:
-            temporary.chmod(_MODE)
+            set_mode(temporary, _MODE)
             replace(temporary, file)
     except OSError as error:
         raise PluginInstallError(f"cannot write {file}: {error.strerror}; check who owns its directory") from error

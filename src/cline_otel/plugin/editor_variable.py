@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from cline_otel.operating_system.files import is_ours, replace
+from cline_otel.operating_system.files import is_ours, replace, set_mode
 from cline_otel.operating_system.user_variables import (
     has_user_variables,
     set_user_variable,
@@ -257,7 +257,7 @@ def _read(path: Path, line: str | None) -> tuple[Path, bytes | None, int]:
 
 def _write(path: Path, content: bytes, mode: int) -> None:
     with written_beside(path, content) as temporary:
-        temporary.chmod(mode)
+        set_mode(temporary, mode)
         replace(temporary, path)
 
 
