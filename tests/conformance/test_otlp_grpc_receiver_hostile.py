@@ -111,6 +111,10 @@ async def served(receiver: OtlpGrpcReceiver) -> None:
         (gzip.compress(b"x" * 5_000) + b"garbage behind it", True, INVALID_ARGUMENT),
         (gzip.compress(b"x" * 5_000)[:-8] + bytes(8), True, INVALID_ARGUMENT),
     ],
+    ids=[
+        *("as large as may be", "too large", "as large as may be once inflated", "too large once inflated"),
+        *("no gzip", "without its last byte", "cut off", "something behind it", "another checksum"),
+    ],
 )
 async def test_the_limits_hold_for_the_body_as_sent_and_as_decompressed(
     listen: Listen, pipeline: Pipeline, body: bytes, is_compressed: bool, expected: int
