@@ -228,6 +228,14 @@ class RecordsDropped(Event, tag="records.dropped", frozen=True):
     count: int | None = None
 
 
+class RecordsRewritten(Event, tag="records.rewritten", frozen=True):
+    """So many records that a source reported stand differently, or not at all, where it read them."""
+
+    kind: ClassVar[str] = "records.rewritten"
+
+    count: int | None = None
+
+
 class LogEvent(Event, tag="log_event", frozen=True):
     """Something beside the run's own life that becomes a log record."""
 
@@ -280,6 +288,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
         ToolCallFinished,
         ToolCallNamed,
         RecordsDropped,
+        RecordsRewritten,
         LogEvent,
         Tick,
     )

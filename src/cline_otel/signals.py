@@ -200,6 +200,7 @@ DiagnosticKind = Literal[
     "late",
     "unsupported_signal",
     "missing",
+    "rewritten",
     "unreadable",
     "defect",
 ]
@@ -212,6 +213,7 @@ superseded: a duplicate of the run's primary source. duplicate: seen before.
 late: it came after its run was closed. unsupported_signal: metrics and traces that Cline itself sends.
 defect: a source's decoder or the translator failed on it, which should be reported.
 missing: whoever wrote for us had no room left (the plugin's spool) and so many records were never written.
+rewritten: what was reported was changed or removed afterwards where it was read; what was sent stays as it is.
 unreadable: a stored row that is damaged, or that this release cannot read; it is deleted, and what it held is lost.
 """
 

@@ -164,7 +164,21 @@ def test_a_file_that_is_rewritten_shorter_tells_nothing_twice(tmp_path: Path) ->
     other = [user(900, text("other")), answer(950, text("way"))]
     write_session(tmp_path, [PROMPT, ANSWER, *other], "idle", changed_at_ns=followed.now_ns + SECOND_NS)
     followed.wait(SECOND_NS)
-    assert [record["run_id"] for record in followed.records[count:]] == ["msg_u0000900"] * 3
+    rewritten = [record["count"] for record in followed.told("records.rewritten")]
+    assert rewritten == [2], "the prompt that was taken back, and its answer"
+    said = [record["run_id"] for record in followed.records[count:] if record["event"] != "records.rewritten"]
+    assert said == ["msg_u0000900"] * 3
+
+
+def test_an_answer_that_is_changed_after_it_was_told_is_counted_and_not_told_again(tmp_path: Path) -> None:
+    again = [user(400, text("y")), answer(500, text("z"))]
+    followed = begun(tmp_path, PROMPT, ANSWER, *again, status="idle")
+    count = len(followed.records)
+    changed = ANSWER | {"modelInfo": {"id": "another", "provider": "anthropic"}}
+    write_session(tmp_path, [PROMPT, changed, *again], "idle", changed_at_ns=followed.now_ns + SECOND_NS)
+    followed.wait(SECOND_NS)
+    followed.wait(SECOND_NS)
+    assert [(record["event"], record["count"]) for record in followed.records[count:]] == [("records.rewritten", 1)]
 
 
 def test_an_unanswered_run_ends_when_its_process_is_gone(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_every_event_is_one_of_a_run_s_life_or_the_translator_s_own() -> None:
         "agent.described",
         "run.claimed",
         "records.dropped",
+        "records.rewritten",
         "log_event",
         "tick",
     }

@@ -33,6 +33,7 @@ MEANINGS: Final[dict[DiagnosticKind | Literal["switched_off"], Meaning]] = {
     "redacted_value": Meaning("looked like a secret", "values that look like a secret, sent as _REDACTED"),
     "superseded": Meaning("duplicates of the primary source", "duplicates of the primary source"),
     "duplicate": Meaning("seen before", "seen before"),
+    "rewritten": Meaning("changed afterwards", "changed or removed by Cline after it was told; what was sent stays"),
     "unsupported_signal": Meaning("Cline's own, not read", "Cline's own metrics and traces, not read"),
     "switched_off": Meaning("came while it was off", "came while telemetry was off, dropped unread"),
 }

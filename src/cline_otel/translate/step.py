@@ -19,6 +19,7 @@ from cline_otel.events import (
     PluginsNotLoaded,
     ProcessExited,
     RecordsDropped,
+    RecordsRewritten,
     RunClaimed,
     RunStarted,
     SessionAnnounced,
@@ -283,6 +284,9 @@ class Translator:
     def _count_dropped(self, event: RecordsDropped) -> None:
         count(self._output.diagnostics, "missing", event.source, event.name, 1 if event.count is None else event.count)
 
+    def _count_rewritten(self, event: RecordsRewritten) -> None:
+        count(self._output.diagnostics, "rewritten", event.source, event.name, event.count or 1)
+
     # --- time -------------------------------------------------------------------------------------
 
     def _tick(self, event: Tick) -> None:
@@ -348,6 +352,7 @@ _BESIDE_RUNS: Final[Mapping[type[Event], Callable[[Translator, Any], None]]] = {
     PluginsNotLoaded: Translator._hear_of_failure,
     ProcessExited: Translator._end_process,
     RecordsDropped: Translator._count_dropped,
+    RecordsRewritten: Translator._count_rewritten,
     LogEvent: Translator._take_log_event,
 }
 """Events that are about no run, or may be; all others are."""

@@ -73,8 +73,9 @@ class SessionFilesInput(FoldersInput):
             for event, at_ms in beside.items()
             if at_ms is not None
         ]
-        new = told.new([*said, *records])
-        return self._reading(folder.key, told.after(new, folder.signature, status, is_over=is_over), new)
+        at_ms = folder.changed_at_ns // 1_000_000
+        new, after = told.next([*said, *records], folder.signature, status, at_ms=at_ms, is_over=is_over)
+        return self._reading(folder.key, after, new)
 
     def is_over(self, folder: Folder) -> bool:
         """Whether nothing more comes of what was begun: the manifest says so, or its process is surely gone."""

@@ -87,8 +87,11 @@ class TaskFoldersInput(FoldersInput):
             self._goes_on[folder.key] = folder.signature
         if not is_changed and not is_over:
             return None
-        new = told.new(records_of(story, is_over=is_over))
-        return self._reading(folder.key, told.after(new, folder.signature, "", is_over=is_over), new)
+        records = records_of(story, is_over=is_over)
+        at_ms = folder.changed_at_ns // 1_000_000
+        unsettled = story.records[len(records) :]
+        new, after = told.next(records, folder.signature, "", at_ms=at_ms, is_over=is_over, unsettled=unsettled)
+        return self._reading(folder.key, after, new)
 
     def read_task(self, folder: Folder) -> tuple[Story, bool]:
         """What a task's files say so far, and whether nothing more comes of what was begun.
