@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -71,14 +70,6 @@ def test_a_variable_that_cannot_be_used_is_named_with_what_would_do(
     assert answer.returncode in {1, 2}
     assert is_one_clear_line(answer.stderr, variable, part), answer.stderr
     assert "planted-secret" not in answer.stderr
-
-
-def test_a_port_in_use_is_named(home: Home) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        answer = home.run("run", "--listen", address)
-    assert answer.returncode == 1
-    assert is_one_clear_line(answer.stderr, address, "in use", "choose another port"), answer.stderr
 
 
 def corrupt(path: Path) -> None:
