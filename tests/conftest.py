@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, settings
 from cline_otel.catalogue.compiled import Catalogue
 from surroundings import plain_surroundings
 
+# A test may fork while a server of another runs in this process; gRPC's own handling of that ends the child.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 settings.register_profile(
     "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

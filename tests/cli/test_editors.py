@@ -216,12 +216,12 @@ def test_status_shows_each_cline_in_an_editor_and_whether_the_plugin_loads(home:
         {
             "editor": "VS Code",
             "version": "4.1.13",
-            "bundles": [{"name": "next", "plugin": "lacks_variable"}, {"name": "legacy", "plugin": "never"}],
+            "bundles": [{"name": "next", "loading": "lacks_variable"}, {"name": "legacy", "loading": "never"}],
         },
-        {"editor": "Cursor", "version": "3.89.2", "bundles": [{"name": "legacy", "plugin": "never"}]},
+        {"editor": "Cursor", "version": "3.89.2", "bundles": [{"name": "legacy", "loading": "never"}]},
     ]
     assert home.status()["editors"] == editors
     assert "lacks CLINE_WRAPPER_PATH" in home.run("status").stdout
     assert home.run("install", "--editors").returncode == 0
-    assert home.status()["editors"][0]["bundles"][0]["plugin"] == "loads"
+    assert home.status()["editors"][0]["bundles"][0]["loading"] == "loads"
     assert "lacks" not in home.run("status").stdout

@@ -60,6 +60,8 @@ def _attributes(tables: Tables) -> Iterator[str]:
 
 def _spans(tables: Tables) -> Iterator[str]:
     for name, span in tables.spans.spans.items():
+        if name.startswith("cline."):
+            continue
         fact = SEMCONV["spans"][SPANS[name]]
         if fact["kind"] != span.kind.lower():
             yield f"{name}: {span.kind}, there {fact['kind']}"

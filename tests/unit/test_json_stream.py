@@ -16,7 +16,7 @@ from cline_otel.signals import SpanRecord
 from cline_otel.sources.json_stream import JSON_STREAM
 from cline_otel.sources.json_stream.inbox import PassingStream, StreamsInput
 from cline_otel.sources.json_stream.names import HiddenNames
-from cline_otel.sources.json_stream.story import Story
+from cline_otel.sources.json_stream.story import StreamStory
 from corpus import CAPTURES, DATA
 
 STREAMS = DATA / "streams"
@@ -37,7 +37,7 @@ def hook(at_seconds: float, name: str, agent: str = AGENT, parent: str | None = 
 
 
 def told(*lines: bytes) -> list[dict[str, Any]]:
-    story = Story()
+    story = StreamStory()
     for each in lines:
         story.take(each)
     return list(story.end())

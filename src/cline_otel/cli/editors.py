@@ -86,7 +86,7 @@ class Editors:
                 "editor": cline.editor,
                 "version": cline.version,
                 "bundles": [
-                    {"name": bundle, "plugin": cline.loading(bundle, variable_is_set=is_set)}
+                    {"name": bundle, "loading": cline.loading(bundle, variable_is_set=is_set)}
                     for bundle in cline.bundles
                 ],
             }

@@ -17,7 +17,7 @@ from cline_otel.private_files import private_directory, written_beside
 from cline_otel.sources.conversations.told import Record
 from cline_otel.sources.interface import Finished, Input, Payload, Reading, StreamReader, UndeletableFile, Unread
 from cline_otel.sources.json_stream.names import PlainNames
-from cline_otel.sources.json_stream.story import Story
+from cline_otel.sources.json_stream.story import StreamStory
 
 _DIRECTORY: Final = "streams"
 _READ: Final = b"read"
@@ -52,7 +52,7 @@ class PassingStream(StreamReader):
 
     def __init__(self, directory: Path, names: PlainNames) -> None:
         self._directory = directory
-        self._story = Story(names)
+        self._story = StreamStory(names)
 
     def take(self, line: bytes) -> None:
         """A line."""

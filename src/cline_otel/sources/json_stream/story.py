@@ -86,7 +86,7 @@ class _Agent:
         return self.is_answered and (beside or not self.open_tools)
 
 
-class Story:
+class StreamStory:
     """Reads a stream, line by line.
 
     Args:
@@ -423,7 +423,7 @@ class Story:
 
 def records_of(content: bytes) -> list[bytes]:
     """The records of a whole stream, a line each."""
-    story = Story()
+    story = StreamStory()
     for raw in content.split(b"\n"):
         story.take(raw)
     return [msgspec.json.encode(record) for record in story.end()]

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn, cast
@@ -25,6 +23,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
+from cline_otel.operating_system.ports import bindable_port
 from cline_otel.signals import GRPC_METHODS, SignalName
 from cline_otel.sources.otlp.answers import Refusal, RpcCode, success_body
 from cline_otel.sources.otlp.listening import authority_of, cannot_listen
@@ -61,7 +60,7 @@ class OtlpGrpcReceiver(OtlpReceiver):
         )
         try:
             for address in addresses:
-                self.port = _bindable(address, self.port)
+                self.port = bindable_port(address, self.port)
                 self._server.add_insecure_port(authority_of(address, self.port))
         except OSError as error:
             await self.stop(0)
@@ -165,20 +164,6 @@ def _details(refusal: Refusal) -> tuple[tuple[str, bytes], ...]:
     detail.Pack(RetryInfo(retry_delay=delay))
     status = Status(code=refusal.code, message=refusal.message, details=[detail])
     return (("grpc-status-details-bin", status.SerializeToString()),)
-
-
-def _bindable(address: str, port: int) -> int:
-    """The port, or a free one for 0.
-
-    Raises:
-        OSError: it cannot be listened on, which gRPC would not say why.
-    """
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        if os.name == "posix":
-            # As gRPC does, so that what closed connections leave behind is in nobody's way.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((address, port))
-        return int(probe.getsockname()[1])
 
 
 def _milliseconds(seconds: float) -> int:
