@@ -34,6 +34,11 @@ def run_span_id(agent_id: str, run_id: str) -> bytes:
     return _digest(8, ("run", agent_id, run_id))
 
 
+def mark_of_call(call_id: str) -> bytes:
+    """8 bytes that stand for the model's id of a tool call, which is not kept; empty for none."""
+    return _digest(8, ("call", call_id)) if call_id else b""
+
+
 @lru_cache(_RECENT)
 def model_call_span_id(agent_id: str, run_id: str, iteration: int, attempt: int = 1) -> bytes:
     """8 bytes for the model call ``iteration`` (from 1) of a run; after a context overflow Cline asks again."""

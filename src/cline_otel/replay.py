@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from cline_otel import ids
 from cline_otel.aggregation.history import history
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.encode.logs import encode_logs
@@ -137,7 +138,7 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
     sessions: dict[str, str] = {}
     nested: set[RunKey] = set()
     remote: dict[tuple[str, str, str], RunStarted] = {}
-    first_calls: dict[RunKey, str] = {}
+    first_calls: dict[RunKey, bytes] = {}
     for stream in streams:
         for event in stream:
             if event.agent_id and event.session_id:
@@ -147,7 +148,7 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
                 by_source = reported.setdefault(key, {})
                 by_source[event.source] = by_source.get(event.source, 0) + 1
                 if isinstance(event, ToolCallStarted | ToolCallFinished) and event.call_id:
-                    first_calls.setdefault(key, event.call_id)
+                    first_calls[key] = first_calls.get(key) or ids.mark_of_call(event.call_id)
                 if isinstance(event, RunStarted):
                     began.setdefault(key, event)
                     if event.parent_agent_id is not None:
@@ -161,7 +162,7 @@ def claims(streams: Iterable[Sequence[Event]], catalogue: Catalogue) -> list[Run
         if key not in nested
     }
     told = {
-        key: Told(key[0], began[key].occurred_at_ns if key in began else 0, first_calls.get(key, ""), owner)
+        key: Told(key[0], began[key].occurred_at_ns if key in began else 0, first_calls.get(key, b""), owner)
         for key, owner in owners.items()
     }
     others = [each for each in told.values() if not catalogue.sources[each.owner].yields]

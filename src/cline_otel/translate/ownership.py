@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import BufferedEvent, RunClaimed, ToolCallStarted
 from cline_otel.translate.prompts import Prompts
@@ -109,11 +110,11 @@ class Ownership:
     def _told_by_another(self, root: Run) -> Told | None:
         """The same prompt as a source tells it to which this one yields."""
         calls = (event.call_id for event in root.buffered if isinstance(event, ToolCallStarted))
-        told = Told(root.agent_id, root.buffered[0].occurred_at_ns, next(calls, ""), "")
+        told = Told(root.agent_id, root.buffered[0].occurred_at_ns, ids.mark_of_call(next(calls, "")), "")
         return same_prompt(
             told,
             (
-                Told(run.agent_id, run.started_at_ns or run.last_at_ns, run.first_call_id, run.owner)
+                Told(run.agent_id, run.started_at_ns or run.last_at_ns, run.first_call, run.owner)
                 for run in self._state.runs.values()
                 if run.is_root and run is not root and not self._is_yielding(run)
             ),

@@ -121,9 +121,9 @@ class Run(msgspec.Struct, array_like=True):
     are not; ``active_ns`` is active time up to ``active_until_ns`` that is not measured yet. ``tools_requested`` is
     how many tools the last answer asked for, by iteration. ``remote_trace_id`` is the trace of somebody else, in which
     the run's spans are, empty for one of our own; ``remote_link`` is the span of somebody else that it has a link to.
-    ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own. ``first_call_id`` is the
-    model's id of the first tool call, empty where there is none or its source has none. ``answered_at_ns`` is the
-    end of the last model call, and ``hooks_ns`` how long it was from there to the first tool call that it asks for.
+    ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own. ``first_call`` stands
+    for the model's id of the first tool call, empty where there is none or its source has none. ``answered_at_ns`` is
+    the end of the last model call, and ``hooks_ns`` how long it was from there to the first tool call that it asks for.
     """
 
     agent_id: str
@@ -170,7 +170,7 @@ class Run(msgspec.Struct, array_like=True):
     remote_trace_id: bytes = b""
     remote_link: tuple[bytes, bytes] | None = None
     previous_trace_id: bytes = b""
-    first_call_id: str = ""
+    first_call: bytes = b""
     answered_at_ns: int = 0
     hooks_ns: int = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, cast
 
+from cline_otel import ids
 from cline_otel.events import LifecycleEvent, ToolCallFinished, ToolCallNamed, ToolCallRequested, ToolCallStarted
 from cline_otel.signals import count
 from cline_otel.translate.active_time import asks, note_closed, settle
@@ -144,7 +145,7 @@ class ToolCalls:
             count(self._spans.output.diagnostics, "late", event.source, event.name)
             return
         call = ToolCall(event.iteration, event.ordinal, event.started_at_ns, call_id=event.call_id)
-        given.run.first_call_id = given.run.first_call_id or event.call_id
+        given.run.first_call = given.run.first_call or ids.mark_of_call(event.call_id)
         given.run.tool_calls.append(call)
         self.finish(given._replace(call=call))
 
@@ -221,7 +222,7 @@ def _placed(run: Run, event: ToolCallStarted) -> int:
 
     The run remembers both.
     """
-    run.first_call_id = run.first_call_id or event.call_id
+    run.first_call = run.first_call or ids.mark_of_call(event.call_id)
     iteration, ordinal = event.iteration, event.ordinal
     if ordinal is None:
         ordinal = run.tools_started.get(iteration, 0)

@@ -20,13 +20,13 @@ class Told(NamedTuple):
     Attributes:
         agent_id: the agent, as the source names it.
         began_at_ns: nanoseconds since the Unix epoch.
-        first_call_id: the model's id of its first tool call; empty where that is not known.
+        first_call: what stands for its first tool call; empty where that is not known.
         owner: whose it is; empty while that is not decided.
     """
 
     agent_id: str
     began_at_ns: int
-    first_call_id: str
+    first_call: bytes
     owner: str
 
 
@@ -39,6 +39,6 @@ def same_prompt(told: Told, others: Iterable[Told]) -> Told | None:
 def _is_same(told: Told, other: Told) -> bool:
     if told.agent_id == other.agent_id:
         return True
-    if told.first_call_id and other.first_call_id and told.first_call_id != other.first_call_id:
+    if told.first_call and other.first_call and told.first_call != other.first_call:
         return False
     return EARLIEST_NS <= told.began_at_ns - other.began_at_ns <= LATEST_NS
