@@ -218,7 +218,9 @@ def test_a_folder_that_is_deleted_is_forgotten(tmp_path: Path) -> None:
 
 def test_neither_a_path_nor_a_word_of_a_conversation_is_in_a_cursor(tmp_path: Path) -> None:
     secret = "the launch code is 0000"
-    followed = begun(tmp_path, user(0, text(secret)), answer(9, text(secret), ask("c", "x", a=secret)), status="idle")
+    call = ask("call_of_the_model_s", "x", a=secret)
+    followed = begun(tmp_path, user(0, text(secret)), answer(9, text(secret), call), status="idle")
     stored = repr(followed.cursors)
     assert secret not in stored
+    assert "call_of_the_model_s" not in stored, "what is erased leaves no trace"
     assert str(tmp_path) not in stored

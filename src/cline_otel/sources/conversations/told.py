@@ -7,6 +7,7 @@ Messages of an agent have ascending times; what is later than the last that was 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Final
 from zlib import crc32
 
@@ -154,7 +155,9 @@ class Told(msgspec.Struct, array_like=True):
 
 
 def _key(record: Record) -> str:
-    return " ".join(str(record.get(name, "")) for name in _KEY)
+    """What stands for a record: the model's ids of calls are not kept."""
+    said = " ".join(str(record.get(name, "")) for name in _KEY)
+    return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 _decoder = msgspec.json.Decoder(Told)
