@@ -25,7 +25,7 @@ from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.encode.profile import shown_logs, shown_points, shown_spans
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
-from cline_otel.events import Event, LogEvent, RunClaimed, RunStarted, ToolCallFinished, ToolCallStarted
+from cline_otel.events import EVENT_TYPES, Event, LogEvent, RunClaimed, RunStarted, ToolCallFinished, ToolCallStarted
 from cline_otel.export.interface import EncodedRequest
 from cline_otel.findings.detection import Finding, Surroundings, detect
 from cline_otel.pipeline import SCOPE_NAME, Pipeline
@@ -216,15 +216,13 @@ def replay(
     pipeline = Pipeline(
         catalogue, resource_and_scope, resource_and_scope, sources=sources, metric_attributes=metric_attributes
     )
+    if shift_to_ns is not None:
+        shift_ns = shift_to_ns - _last_ns(streams)
+        streams = [[_shifted(event, shift_ns) for event in stream] for stream in streams]
     pipeline.take_events(claims(streams, catalogue))
     events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
-    first_ns = events[0].occurred_at_ns if events else 0
-    last_ns = max((event.occurred_at_ns for event in events), default=0)
-    if shift_to_ns is not None and events:
-        shift_ns = shift_to_ns - last_ns
-        events = [_shifted(event, shift_ns) for event in events]
-        first_ns, last_ns = first_ns + shift_ns, last_ns + shift_ns
-    pipeline.advance_clock(first_ns)
+    last_ns = _last_ns(streams)
+    pipeline.advance_clock(events[0].occurred_at_ns if events else 0)
     pipeline.take_events(events)
     pipeline.advance_clock(last_ns + SILENCE_NS + 1)
     # What had to wait for an owner begins only now.
@@ -301,12 +299,18 @@ def write(replayed: ReplayResult, directory: Path) -> list[Path]:
     return paths
 
 
+def _last_ns(streams: Iterable[Iterable[Event]]) -> int:
+    return max((event.occurred_at_ns for stream in streams for event in stream), default=0)
+
+
 def _shifted(event: Event, shift_ns: int) -> Event:
     times = {name: value for name in _TIMES if (value := getattr(event, name, None)) is not None}
     return msgspec.structs.replace(event, **{name: value + shift_ns for name, value in times.items()})
 
 
-_TIMES: Final = ("occurred_at_ns", "started_at_ns", "ended_at_ns", "first_chunk_at_ns")
+_TIMES: Final = frozenset(
+    name for event in EVENT_TYPES.values() for name in event.__struct_fields__ if name.endswith("_at_ns")
+)
 
 
 def _parts(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:

@@ -116,8 +116,9 @@ def test_a_replay_gives_each_run_to_the_source_that_knows_it_best(path: Path) ->
             assert (owner == "plugin") == (span.trace_id in told_by_plugin)
 
 
-def test_a_shifted_replay_keeps_ids_and_durations() -> None:
-    recording = recording_of([CAPTURES / "subagents_plugin"])
+@pytest.mark.parametrize("name", ["subagents_plugin", "second_run_plugin_hub", "classic_full", "roo_code_task"])
+def test_a_shifted_replay_keeps_ids_and_durations(name: str) -> None:
+    recording = recording_of([CAPTURES / name])
     now_ns = 1_900_000_000_000_000_000
     there, shifted = replay(recording, CATALOGUE), replay(recording, CATALOGUE, shift_to_ns=now_ns)
     assert [span.span_id for span in there.spans] == [span.span_id for span in shifted.spans]
