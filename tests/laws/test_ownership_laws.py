@@ -346,3 +346,21 @@ def test_runs_that_wait_together_are_told_in_the_order_in_which_they_began() -> 
     outputs = translate([tick(start_ns), *steps], CLAIM_WAIT_NS)
     switches = [attribute(log, "cline.mode") for log in outputs.logs if log.event_name == "cline.mode.switched"]
     assert switches == ["plan", "act"]
+
+
+def test_a_run_that_waits_for_better_changes_nothing_that_is_saved_while_time_passes() -> None:
+    """The log names an agent's session apart from a run's start, and the session's files are awaited for a minute."""
+    start_ns = 1_790_000_000 * SECOND_NS
+    translator = Translator(CATALOGUE, claim_wait_ns=CLAIM_WAIT_NS)
+    for step in (
+        tick(start_ns),
+        event_of("session.announced", "session-files", start_ns, "session.announced", "s"),
+        event_of("agent.described", "cline-log", start_ns, "task.agent_created", "s", "a"),
+        event_of("run.started", "cline-log", start_ns, "agent.run-started", "", "a", "r"),
+        tick(start_ns + 1),
+    ):
+        translator.step(step)
+    translator.state.changes()
+    for seconds in range(1, 4):
+        translator.step(tick(start_ns + seconds * SECOND_NS))
+        assert translator.state.changes() == {}

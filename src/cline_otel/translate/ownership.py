@@ -82,7 +82,8 @@ class Ownership:
             if root.buffered_since_ns is None:
                 root.buffered_since_ns = now_ns
                 self._state.touch_run(root)
-            if now_ns - root.buffered_since_ns >= self._wait_ns(root):
+            waited_ns = now_ns - root.buffered_since_ns
+            if waited_ns >= self._claim_wait_ns and waited_ns >= self._wait_ns(root):
                 self._decide_among(root)
 
     def decide_all(self) -> None:
@@ -95,10 +96,7 @@ class Ownership:
         yield to others.
         """
         runs = (self._state.runs[key] for key in self._state.awaiting_owner)
-        return sorted(runs, key=lambda run: (self._yields(run), run.buffered[0].occurred_at_ns, run.key))
-
-    def _yields(self, run: Run) -> bool:
-        return self._sources[run.buffered[0].source].yields
+        return sorted(runs, key=lambda run: (self._is_yielding(run), run.buffered[0].occurred_at_ns, run.key))
 
     def _decide_among(self, root: Run) -> None:
         """The run is that source's which knows most of those that spoke of it."""
@@ -126,7 +124,7 @@ class Ownership:
         return source is not None and source.yields
 
     def _wait_ns(self, root: Run) -> int:
-        session_id = root.buffered[0].session_id or self._state.agent(root.agent_id).session_id
+        session_id = root.buffered[0].session_id or self._state.session_of(root)
         session = self._state.sessions.get(session_id)
         if session is not None and (session.claimed_by or self._is_told_later(root, session)):
             return max(self._claim_wait_ns, CLAIMED_WAIT_NS)

@@ -82,8 +82,7 @@ class Prompts:
 
     def join(self, run: Run, event: LifecycleEvent | RunClaimed) -> None:
         """A root run of which a source speaks; once its session is known it is joined with those of its prompt."""
-        agent = self._state.agents.get(run.agent_id)
-        session_id = event.session_id or run.session_id or (agent.session_id if agent is not None else "")
+        session_id = event.session_id or self._state.session_of(run)
         if not session_id:
             return
         run.joined_in = session_id

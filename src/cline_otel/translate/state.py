@@ -348,6 +348,11 @@ class State:
         """Marks a prompt for the next save."""
         self._changed_prompts[f"prompt/{prompt.session_id}/{prompt.number}"] = prompt
 
+    def session_of(self, run: Run) -> str:
+        """The session that a run is of, as far as that is known; empty if it is not."""
+        agent = self.agents.get(run.agent_id)
+        return run.session_id or run.joined_in or (agent.session_id if agent is not None else "")
+
     def agent(self, agent_id: str) -> Agent:
         """The agent, made on first mention."""
         agent = self.agents.get(agent_id)

@@ -111,7 +111,7 @@ class Translator:
             if root.owner != event.source and root.owner in entry.known_to:
                 count(self._output.diagnostics, "superseded", event.source, event.name)
             else:
-                session_id = given.joined_in if given.is_of_another else event.session_id or self._session_of(root)
+                session_id = given.joined_in if given.is_of_another else event.session_id or self.state.session_of(root)
                 self._log_events.report(event, entry.log_event, run, session_id)
         elif root.owner != event.source:
             count(self._output.diagnostics, "superseded", event.source, event.name)
@@ -121,10 +121,6 @@ class Translator:
             self._lifecycle.apply(run, event)
             if not run.has_reported_mode and self._sources[event.source].knows_mode:
                 self._report_mode(run)
-
-    def _session_of(self, root: Run) -> str:
-        agent = self.state.agents.get(root.agent_id)
-        return root.session_id or root.joined_in or (agent.session_id if agent is not None else "")
 
     def _entry(self, event: Event) -> SourceEvent:
         return self._sources[event.source].vocabulary.events[event.name]
@@ -140,12 +136,8 @@ class Translator:
                 run = self._new_run(event)
             if not run.joined_in and run.is_root and not self._sources[event.source].yields:
                 self._prompts.join(run, event)
-            if type(event) is RunStarted:
-                self._tasks.adopt(run, event)
             if type(event) in _FOLLOWED:
-                self._follow(run, event)
-            if isinstance(event, RunStarted | RunClaimed) and event.remote_relation is not None:
-                join_remote(run, event)
+                self._begin_to_follow(run, event)
             return run
         agent = state.agents.get(event.agent_id) if event.agent_id else None
         if agent is not None and event.source in agent.current_run:
@@ -177,6 +169,14 @@ class Translator:
             agent = self.state.agents.get(agent_id)
             run_id = agent.current_run.get(event.source, "") if agent is not None else ""
         return (agent_id, run_id) if (agent_id, run_id) in self.state.runs else None
+
+    def _begin_to_follow(self, run: Run, event: LifecycleEvent | RunClaimed) -> None:
+        """A source speaks of a run from here on, and says where that belongs."""
+        if type(event) is RunStarted:
+            self._tasks.adopt(run, event)
+        self._follow(run, event)
+        if isinstance(event, (RunStarted, RunClaimed)) and event.remote_relation is not None:
+            join_remote(run, event)
 
     def _follow(self, run: Run, event: LifecycleEvent | RunClaimed) -> None:
         """Remembers which run this source speaks of from here on, for its records that do not say."""
