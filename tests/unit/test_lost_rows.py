@@ -102,3 +102,19 @@ def test_a_session_that_is_lost_is_forgotten_as_late_as_any_other() -> None:
         bridge.take(tick(START_NS + after_ns), forgetting=True)
         kept.append(SESSION in bridge.rows)
     assert kept == [True, True, False]
+
+
+def test_a_prompt_that_is_lost_costs_no_other_its_row() -> None:
+    bridge = Bridge()
+    for number in range(3):
+        bridge.take(tick(START_NS), *run_of_a_session(number))
+    rows = sorted(key for key in bridge.rows if key.startswith("prompt/"))
+    assert len(rows) == 3
+    bridge.rows[rows[0]] = b"damaged"
+    bridge.restart()
+    bridge.take(*run_of_a_session(3))
+    kept = [bridge.rows[key] for key in rows[1:]]
+    bridge.restart()
+    bridge.take(*run_of_a_session(4))
+    assert [bridge.rows[key] for key in rows[1:]] == kept
+    assert sum(key.startswith("prompt/") for key in bridge.rows) == 4

@@ -25,9 +25,14 @@ LATEST_NS: Final = 2_000_000_000
 
 
 class _Index:
-    """The prompts of a session by what they are looked for; there may be thousands."""
+    """The prompts of a session by what they are looked for; there may be thousands.
+
+    Attributes:
+        next_number: one that no prompt has, also where some were lost.
+    """
 
     def __init__(self, prompts: Iterable[Prompt]) -> None:
+        self.next_number = 0
         self._by_run: dict[RunKey, Prompt] = {}
         self._by_message: dict[str, Prompt] = {}
         self._by_time: list[tuple[int, int, Prompt]] = []
@@ -36,6 +41,7 @@ class _Index:
 
     def add(self, prompt: Prompt) -> None:
         """Another prompt."""
+        self.next_number = max(self.next_number, prompt.number + 1)
         insort(self._by_time, (prompt.started_at_ns, prompt.number, prompt))
         self.note(prompt)
 
@@ -90,14 +96,11 @@ class Prompts:
         by_ids = self._keyed_by_ids[event.source]
         begins = isinstance(event, RunStarted | RunClaimed)
         message_id = str(event.attributes.get("cline.prompt.id", "")) if begins else ""
-        prompts = self._state.prompts.setdefault(session_id, [])
-        index = self._indexes.get(session_id)
-        if index is None:
-            index = self._indexes[session_id] = _Index(prompts)
+        index = self._index_of(session_id)
         prompt = self._same(index, run.key, message_id, event.occurred_at_ns, by_ids=by_ids)
         if prompt is None:
-            prompt = Prompt(session_id, len(prompts), event.occurred_at_ns, owner=run.owner)
-            prompts.append(prompt)
+            prompt = Prompt(session_id, index.next_number, event.occurred_at_ns, owner=run.owner)
+            self._state.prompts.setdefault(session_id, []).append(prompt)
             index.add(prompt)
         known = prompt.key(by_ids=self._keyed_by_ids.get(prompt.owner, not by_ids))
         prompt.message_id = prompt.message_id or message_id
@@ -112,8 +115,7 @@ class Prompts:
 
     def settle(self, root: Run, owner: str) -> Run:
         """The run that stands for a prompt now that its owner is known."""
-        prompts = self._state.prompts.get(root.joined_in, ())
-        prompt = next((each for each in reversed(prompts) if root.key in (each.run, each.run_by_ids)), None)
+        prompt = self._index_of(root.joined_in).named(root.key, "") if root.joined_in else None
         if prompt is None:
             return root
         prompt.owner = owner
@@ -126,6 +128,16 @@ class Prompts:
                 run.root = new_root.key
                 self._state.touch_run(run)
         return new_root
+
+    def forget(self) -> None:
+        """Drops what can be made again of what is remembered."""
+        self._indexes.clear()
+
+    def _index_of(self, session_id: str) -> _Index:
+        index = self._indexes.get(session_id)
+        if index is None:
+            index = self._indexes[session_id] = _Index(self._state.prompts.get(session_id, ()))
+        return index
 
     def _same(self, index: _Index, key: RunKey, message_id: str, at_ns: int, *, by_ids: bool) -> Prompt | None:
         """That of the prompts which a run is of, if it is known."""

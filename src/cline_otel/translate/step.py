@@ -324,6 +324,7 @@ class Translator:
     def forget(self) -> None:
         """Drops what had no sign of life for ``MEMORY_NS``; call it now and then, not on every tick."""
         state = self.state
+        self._prompts.forget()
         before = state.now_ns - MEMORY_NS
         idle = [k for k, run in state.runs.items() if run.state is not RunState.OPEN and run.last_at_ns < before]
         for key in idle:
