@@ -24,7 +24,7 @@ from cline_otel.export.interface import EncodedRequest
 from cline_otel.journal.records import Commit, JournalError, JournalFullError, OutboxItem, OutboxSignal
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import FlushResult, Pipeline
-from cline_otel.signals import SpanRecord
+from cline_otel.signals import SignalName, SpanRecord
 from cline_otel.sources.files.polling import INTERRUPTED_KEY
 from cline_otel.sources.intake import Batch, Busy, Unavailable
 from cline_otel.sources.interface import MalformedPayload, Payload, ReceiveResult
@@ -214,7 +214,7 @@ class Ingest:
         if self._failure is not None:
             raise self._failure
         flushed = self.pipeline.flush(self._wall_clock_ns())
-        _add_flushed(commit, flushed, self._exported)
+        add_flushed(commit, flushed, self._exported)
         if not (commit.state or commit.outbox or commit.cursors or commit.counts or commit.seen_requests):
             return
         try:
@@ -244,7 +244,8 @@ class Ingest:
         self._failure = None
 
 
-def _add_flushed(commit: Commit, flushed: FlushResult, exported: Collection[OutboxSignal]) -> None:
+def add_flushed(commit: Commit, flushed: FlushResult, exported: Collection[SignalName]) -> None:
+    """Adds what a pipeline made to a transaction; of spans and log records what has a destination."""
     requests: dict[OutboxSignal, Callable[[], EncodedRequest]] = {
         "traces": flushed.traces_request,
         "logs": flushed.logs_request,

@@ -124,9 +124,17 @@ class Pipeline:
         Raises:
             MalformedPayload: nothing of it can be decoded; nothing was taken.
         """
-        events = list(self._sources.decode(payload, self.catalogue, self._diagnostics))
+        events = self.decode(payload)
         self.take_events(self._repeats.without(events, payload.place, self._diagnostics))
         return len(events)
+
+    def decode(self, payload: Payload) -> list[Event]:
+        """The events of one payload of a source, none of which is taken yet.
+
+        Raises:
+            MalformedPayload: nothing of it can be decoded.
+        """
+        return list(self._sources.decode(payload, self.catalogue, self._diagnostics))
 
     def take_events(self, events: Iterable[Event]) -> None:
         """Events that are decoded already, none of which was reported before."""

@@ -219,10 +219,8 @@ class Importer:
 
     def _waiting(self) -> tuple[int, int]:
         """Requests that wait, and their bytes."""
-        with self._journal.reading() as connection:
-            rows, size_bytes = connection.execute(
-                "SELECT count(*), coalesce(sum(size_bytes), 0) FROM outbox WHERE signal <> 'metrics'"
-            ).fetchone()
+        waiting = [self._journal.waiting(signal) for signal in QUEUED_SIGNALS]
+        rows, size_bytes = (sum(each) for each in zip(*waiting, strict=True))
         if rows < self._last_waiting or not rows:
             self._delivered_at = time.monotonic()
         self._last_waiting = rows

@@ -180,4 +180,4 @@ def last_measured_at_ns(journal: Journal) -> int:
         JournalError: the journal cannot be read.
     """
     with journal.reading() as connection:
-        return max((each.occurred_at_ns for each in imported.in_order(connection)), default=0)
+        return imported.last_at_ns(connection)

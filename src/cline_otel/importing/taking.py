@@ -13,10 +13,11 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event, RunClaimed, RunStarted
 from cline_otel.importing.found import TAKEN_PREFIX, Span
 from cline_otel.importing.memory import memory_of, rows_for
-from cline_otel.journal.records import Commit, OutboxItem
+from cline_otel.ingest import add_flushed
+from cline_otel.journal.records import Commit
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import Pipeline
-from cline_otel.signals import Attributes, Diagnostics, MetricDelta, SignalName
+from cline_otel.signals import Attributes, MetricDelta, SignalName
 from cline_otel.sources.interface import MalformedPayload, PastPrompt, PastSession, Payload
 from cline_otel.sources.registry import Registry
 from cline_otel.translate.step import MEMORY_NS
@@ -46,7 +47,6 @@ class Taken(msgspec.Struct):
     prompts: int = 0
     spans: int = 0
     logs: int = 0
-    measurements: int = 0
     at_work: int = 0
     problem: str = ""
 
@@ -150,59 +150,50 @@ class Taking:
             kept += _OF_TRANSLATION
         commit = Commit()
         for payload in payloads({prompt.run_id for prompt in wanted}):
-            diagnostics: Diagnostics = {}
-            pipeline.take_events(self._claimed(payload, diagnostics))
-            self._add(commit, pipeline, kept, taken, diagnostics)
+            try:
+                pipeline.take_events(_claimed(pipeline.decode(payload)))
+            except MalformedPayload:
+                commit.counts["malformed", payload.source, self._catalogue.sources[payload.source].piece] = 1
+            self._add(commit, pipeline, kept, taken)
             # A prompt is told as a whole or not at all, however often this is broken off.
             if not pipeline.open_runs:
                 self._commit(commit)
                 commit = Commit()
             yield taken
         pipeline.close_open_runs()
-        self._add(commit, pipeline, kept, taken, {})
+        self._add(commit, pipeline, kept, taken)
         self._commit(commit)
 
-    def _claimed(self, payload: Payload, diagnostics: Diagnostics) -> Iterator[Event]:
-        """The events of a payload. All of the past is at hand, so each prompt that nobody has told is its source's."""
-        try:
-            for event in self._sources.decode(payload, self._catalogue, diagnostics):
-                if isinstance(event, RunStarted) and event.parent_agent_id is None:
-                    yield RunClaimed(
-                        event.source,
-                        event.occurred_at_ns,
-                        RunClaimed.kind,
-                        attributes=event.attributes,
-                        session_id=event.session_id,
-                        agent_id=event.agent_id,
-                        run_id=event.run_id,
-                    )
-                yield event
-        except MalformedPayload:
-            piece = self._catalogue.sources[payload.source].piece
-            diagnostics["malformed", payload.source, piece] = 1
-
-    def _add(
-        self, commit: Commit, pipeline: Pipeline, kept: tuple[str, ...], taken: Taken, diagnostics: Diagnostics
-    ) -> None:
+    def _add(self, commit: Commit, pipeline: Pipeline, kept: tuple[str, ...], taken: Taken) -> None:
         flushed = pipeline.flush_apart()
-        commit.state |= {key: value for key, value in flushed.state.items() if key.startswith(kept)}
-        traces, logs = flushed.traces_request(), flushed.logs_request()
-        if traces.item_count and "traces" in self._exported:
-            commit.outbox.append(OutboxItem("traces", traces.payload, traces.item_count, flushed.diagnostics))
-            taken.spans += traces.item_count
-        if logs.item_count and "logs" in self._exported:
-            commit.outbox.append(OutboxItem("logs", logs.payload, logs.item_count, flushed.diagnostics))
-            taken.logs += logs.item_count
+        flushed.state = {key: value for key, value in flushed.state.items() if key.startswith(kept)}
+        before = len(commit.outbox)
+        add_flushed(commit, flushed, self._exported)
+        made = {item.signal: item.item_count for item in commit.outbox[before:]}
+        taken.spans += made.get("traces", 0)
+        taken.logs += made.get("logs", 0)
         if "metrics" in self._exported:
             commit.imported += flushed.metrics
-            taken.measurements += len(flushed.metrics)
-        for counted in (diagnostics, flushed.diagnostics):
-            for key, times in counted.items():
-                commit.counts[key] = commit.counts.get(key, 0) + times
 
     def _commit(self, commit: Commit) -> None:
         commit.imported.sort(key=_occurred_at_ns)
         self._journal.commit(commit)
+
+
+def _claimed(events: Iterable[Event]) -> Iterator[Event]:
+    """All of the past is at hand, so each prompt that nobody has told is its source's."""
+    for event in events:
+        if isinstance(event, RunStarted) and event.parent_agent_id is None:
+            yield RunClaimed(
+                event.source,
+                event.occurred_at_ns,
+                RunClaimed.kind,
+                attributes=event.attributes,
+                session_id=event.session_id,
+                agent_id=event.agent_id,
+                run_id=event.run_id,
+            )
+        yield event
 
 
 def _occurred_at_ns(measurement: MetricDelta) -> int:

@@ -54,6 +54,17 @@ def in_order(connection: sqlite3.Connection) -> Iterator[MetricDelta]:
         yield _next(begun)
 
 
+def last_at_ns(connection: sqlite3.Connection) -> int:
+    """When the last of them was made, nanoseconds since the Unix epoch; 0 without any."""
+    latest_ns = 0
+    for (payload,) in connection.execute(
+        "SELECT payload FROM outbox WHERE signal = 'metrics' AND destination = ?", (_DESTINATION,)
+    ):
+        with suppress(UnreadableRow):
+            latest_ns = max(latest_ns, MEASUREMENTS.decode(payload)[-1].occurred_at_ns)
+    return latest_ns
+
+
 def _next(begun: list[tuple[int, int, int, list[MetricDelta]]]) -> MetricDelta:
     _, row_id, position, measurements = heappop(begun)
     if position + 1 < len(measurements):

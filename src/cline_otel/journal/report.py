@@ -43,6 +43,16 @@ def read(connection: sqlite3.Connection, path: str, instance_id: str, started_at
         connection.execute("ROLLBACK")
 
 
+def pending(connection: sqlite3.Connection, signal: SignalName) -> tuple[int, int, int, int | None]:
+    """Of a signal's requests that wait: how many, their bytes, their items, and when the oldest was made."""
+    rows, size_bytes, items, oldest_at_ns = connection.execute(
+        "SELECT count(*), coalesce(sum(size_bytes), 0), coalesce(sum(item_count), 0), min(created_at_ns)"
+        " FROM outbox WHERE signal = ?",
+        (signal,),
+    ).fetchone()
+    return rows, size_bytes, items, oldest_at_ns
+
+
 def _signals(connection: sqlite3.Connection) -> dict[SignalName, SignalStatus]:
     signals: dict[SignalName, SignalStatus] = {}
     for name in ("traces", "metrics", "logs"):
@@ -52,21 +62,17 @@ def _signals(connection: sqlite3.Connection) -> dict[SignalName, SignalStatus]:
             " FROM delivery WHERE signal = ?",
             (name,),
         ).fetchone()
-        pending = connection.execute(
-            "SELECT count(*), coalesce(sum(size_bytes), 0), coalesce(sum(item_count), 0), min(created_at_ns)"
-            " FROM outbox WHERE signal = ?",
-            (name,),
-        ).fetchone()
+        pending_rows, pending_bytes, pending_items, oldest_pending_at_ns = pending(connection, name)
         dead = connection.execute(
             "SELECT reason, sum(item_count), count(*), sum(size_bytes) FROM dead_letters"
             " WHERE signal = ? GROUP BY reason ORDER BY reason",
             (name,),
         ).fetchall()
         signals[name] = SignalStatus(
-            pending_rows=pending[0],
-            pending_bytes=pending[1],
-            pending_items=pending[2],
-            oldest_pending_at_ns=pending[3],
+            pending_rows=pending_rows,
+            pending_bytes=pending_bytes,
+            pending_items=pending_items,
+            oldest_pending_at_ns=oldest_pending_at_ns,
             delivered_items=row[0],
             rejected_items=row[1],
             refused_items=row[2],

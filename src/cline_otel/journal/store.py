@@ -367,6 +367,16 @@ class Journal:
                 # execute() would step this pragma once, which is one page.
                 self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
+    def waiting(self, signal: SignalName) -> tuple[int, int]:
+        """How many requests of a signal wait, and their bytes.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        with self._guard():
+            rows, size_bytes, _, _ = report.pending(self._connection, signal)
+            return rows, size_bytes
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A block that reads, for the modules of this package; what fails in it is a JournalError."""
