@@ -98,12 +98,8 @@ class SpanBuilder:
         values["gen_ai.tool.type"] = "extension" if call.is_mcp else "function"
         if call.is_mcp:
             values["mcp.method.name"] = "tools/call"
-        _identify(values, run)
-        values["cline.iteration"] = call.iteration
-        if call.call_id:
-            values["gen_ai.tool.call.id"] = call.call_id
+        _identify_call(values, run, call, incomplete=incomplete)
         if incomplete:
-            values["cline.incomplete"] = True
             values["cline.outcome"] = "incomplete"
         values.setdefault("cline.outcome", "unverified")
         is_error = self._tool_call_span.is_error(values)
@@ -149,12 +145,7 @@ class SpanBuilder:
         if until_ns - requested_at_ns < SHORTEST_APPROVAL_NS and not is_inferred and not incomplete:
             return
         values = {**call.attributes}
-        _identify(values, run)
-        values["cline.iteration"] = call.iteration
-        if call.call_id:
-            values["gen_ai.tool.call.id"] = call.call_id
-        if incomplete:
-            values["cline.incomplete"] = True
+        _identify_call(values, run, call, incomplete=incomplete)
         output, span_id = self.output, ids.approval_span_id(self._tool_call_span_id(run, call))
         if decision:
             values["cline.approval.decision"] = decision
@@ -302,6 +293,15 @@ def _identify(values: dict[str, AttributeValue], run: Run) -> None:
     values["cline.run.id"] = run.run_id
     if run.session_id:
         values["gen_ai.conversation.id"] = run.session_id
+
+
+def _identify_call(values: dict[str, AttributeValue], run: Run, call: ToolCall, *, incomplete: bool) -> None:
+    _identify(values, run)
+    values["cline.iteration"] = call.iteration
+    if call.call_id:
+        values["gen_ai.tool.call.id"] = call.call_id
+    if incomplete:
+        values["cline.incomplete"] = True
 
 
 def _links(run: Run) -> Iterator[SpanLink]:

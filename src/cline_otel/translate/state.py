@@ -204,9 +204,13 @@ class Run(msgspec.Struct, array_like=True):
         """Whether it is a task that is told as a whole, without its calls (``tasks``)."""
         return self.agent_id == self.run_id
 
+    def note_call(self, call_id: str) -> None:
+        """Remembers what stands for the first of its tool calls."""
+        self.first_call = self.first_call or ids.mark_of_call(call_id)
+
     def count_usage(self, values: Mapping[str, AttributeValue], unpriced_tokens: int, calls: int) -> None:
         """So many model calls for the prompt of this root run, with their usage and cost."""
-        self.prompt_model_call_count += 0 if self.is_whole_task else calls
+        self.prompt_model_call_count += calls
         self.prompt_input_tokens += number(values.get("gen_ai.usage.input_tokens"))
         self.prompt_output_tokens += number(values.get("gen_ai.usage.output_tokens"))
         self.prompt_unpriced_tokens += unpriced_tokens

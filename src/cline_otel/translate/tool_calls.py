@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, cast
 
-from cline_otel import ids
 from cline_otel.events import LifecycleEvent, ToolCallFinished, ToolCallNamed, ToolCallRequested, ToolCallStarted
 from cline_otel.signals import count
 from cline_otel.translate.active_time import asks, note_closed, settle
@@ -145,13 +144,13 @@ class ToolCalls:
             count(self._spans.output.diagnostics, "late", event.source, event.name)
             return
         call = ToolCall(event.iteration, event.ordinal, event.started_at_ns, call_id=event.call_id)
-        given.run.first_call = given.run.first_call or ids.mark_of_call(event.call_id)
         given.run.tool_calls.append(call)
         self.finish(given._replace(call=call))
 
     def finish(self, given: ToolCallInput) -> None:
         """closes the call if its name is known; else remembers the end and waits for the name"""
         call, event = given.call, cast(ToolCallFinished, given.event)
+        given.run.note_call(event.call_id)
         if event.started_at_ns is not None:
             call.started_at_ns = event.started_at_ns
         call.ended_at_ns = given.at_ns if event.ended_at_ns is None else event.ended_at_ns
@@ -218,11 +217,8 @@ class ToolCalls:
 
 
 def _placed(run: Run, event: ToolCallStarted) -> int:
-    """The ordinal of a call that starts: its place among the iteration's tool starts, where its source has none.
-
-    The run remembers both.
-    """
-    run.first_call = run.first_call or ids.mark_of_call(event.call_id)
+    """The ordinal of a call that starts: its place among the iteration's tool starts, where its source has none."""
+    run.note_call(event.call_id)
     iteration, ordinal = event.iteration, event.ordinal
     if ordinal is None:
         ordinal = run.tools_started.get(iteration, 0)
