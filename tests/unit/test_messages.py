@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.sources.conversations import messages as reading
-from cline_otel.sources.conversations.messages import TornFile, messages_in, size_of, word
+from cline_otel.sources.conversations.messages import TornFile, first_message, messages_in, size_of, word
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+AT_ONCE = st.just(1 << 20)
 MESSAGES = st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), max_size=5)
 
 
@@ -43,7 +44,7 @@ def whole_and_torn(content: bytes, size_bytes: int = 1 << 20) -> tuple[list[Any]
     return found, False
 
 
-@given(MESSAGES, VALUES, st.integers(1, 40), st.sampled_from([None, 2]), st.booleans())
+@given(MESSAGES, VALUES, st.integers(1, 40) | AT_ONCE, st.sampled_from([None, 2]), st.booleans())
 def test_every_message_is_read_as_it_was_written_however_the_file_comes(
     messages: list[dict[str, Any]], beside: Any, size_bytes: int, indent: int | None, is_ascii: bool
 ) -> None:
@@ -70,6 +71,33 @@ def test_of_a_file_that_is_cut_off_every_whole_message_is_read(
 )
 def test_what_is_no_json_object_is_torn(content: bytes) -> None:
     assert whole_and_torn(content)[1]
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        rb'{"a": "\ud83d", "b": 1}',
+        b'{"a": "\xc3(", "b": 1}',
+        b'{"a": 1e999}',
+        b'{"a": 123456789012345678901234567890}',
+        b'{"a": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'["no message"]',
+        b'{"a": 1, "a": 2}',
+    ],
+    ids=["half a character", "no UTF-8", "too large", "a long number", "deep", "no object", "twice"],
+)
+def test_what_is_unusual_is_read_alike_at_once_and_piece_by_piece(unusual: bytes) -> None:
+    content = b'{"messages": [{"id": "before"}, %b, {"id": "after"}]}' % unusual
+    at_once, is_torn = whole_and_torn(content)
+    assert (at_once, is_torn) == whole_and_torn(content, 7)
+    assert not is_torn
+    assert [each["id"] for each in (at_once[0], at_once[-1])] == ["before", "after"]
+
+
+def test_the_first_message_is_read_without_what_follows_it() -> None:
+    assert first_message(io.BytesIO(b'{"messages": [{"id": "a"}, {"torn')) == {"id": "a"}
+    assert first_message(io.BytesIO(b'{"messages": []}')) is None
+    assert first_message(io.BytesIO(b'{"mess')) is None
 
 
 @pytest.mark.parametrize("size_bytes", [1 << 20, 30_000])

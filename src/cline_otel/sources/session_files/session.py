@@ -17,6 +17,7 @@ import msgspec
 from cline_otel.sources.conversations.messages import (
     Message,
     TornFile,
+    first_message,
     messages_in,
     milliseconds,
     table,
@@ -192,9 +193,11 @@ class _Session:
         return manifest.ended_at_ms or manifest.started_at_ms
 
     def _first_ms(self, name: str) -> int | None:
-        for message in self._messages(name):
-            return milliseconds(message.get("ts"))
-        return None
+        path = self._files.get(name)
+        if path is None:
+            return None
+        with path.open("rb") as file:
+            return milliseconds((first_message(file) or {}).get("ts"))
 
     def _messages(self, name: str) -> Iterator[Message]:
         path = self._files.get(name)
