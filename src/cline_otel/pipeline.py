@@ -84,6 +84,7 @@ class Pipeline:
         started_at_ns: since when stored totals count that do not say so themselves, nanoseconds since the Unix epoch.
         histogram_aggregation: how histograms keep their values.
         metric_attributes: what every measurement has besides its own attributes.
+        measures: whether anybody wants measurements; else none are made.
 
     Attributes:
         metric_totals: the totals of all metrics as of the last flush.
@@ -101,13 +102,14 @@ class Pipeline:
         started_at_ns: int = 0,
         histogram_aggregation: HistogramAggregation = "explicit_bucket_histogram",
         metric_attributes: Attributes = (),
+        measures: bool = True,
     ) -> None:
         rows = list(rows)
         self._sources = sources
         self.catalogue = catalogue
         self._resource_and_scope = resource_and_scope
         self._metric_resource_and_scope = metric_resource_and_scope
-        self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns)
+        self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns, measures=measures)
         self._repeats = Repeats(self._translator.state.seen, catalogue)
         self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
         self._metric_attributes = metric_attributes

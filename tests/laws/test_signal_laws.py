@@ -56,6 +56,20 @@ def test_every_attribute_is_catalogued_and_serves_its_signal(path: Path) -> None
 
 
 @each
+def test_spans_and_log_records_are_the_same_where_nobody_wants_measurements(path: Path) -> None:
+    for stream in streams_of(path):
+        events = [tick(1), *stream.events]
+        measuring, others = Translator(CATALOGUE), Translator(CATALOGUE, measures=False)
+        for event in events:
+            measuring.step(event)
+            others.step(event)
+        expected, made = measuring.take(), others.take()
+        assert (made.spans, made.logs, made.diagnostics) == (expected.spans, expected.logs, expected.diagnostics)
+        assert made.metrics == []
+        assert others.state.changes() == measuring.state.changes()
+
+
+@each
 def test_every_metric_attribute_is_one_of_the_metric_s(path: Path) -> None:
     for outputs in alone(path):
         for delta in outputs.metrics:

@@ -7,6 +7,7 @@ from typing import Final
 
 from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
 from cline_otel.events import AttributeValue, ToolCallFinished, ToolCallNamed
+from cline_otel.prices.table import Tokens
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, add_cost, disjoint_tokens
@@ -19,9 +20,13 @@ NO_SPAN: Final[SpanReference] = (b"", b"")
 
 
 class Output:
-    """Collects signals. Of the values that are handed in, the catalogue says which each signal carries."""
+    """Collects signals. Of the values that are handed in, the catalogue says which each signal carries.
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    Where nobody wants measurements (``measures``), none are made: most of what a call becomes are such.
+    """
+
+    def __init__(self, catalogue: Catalogue, *, measures: bool = True) -> None:
+        self._measures = measures
         self._metric_attributes = catalogue.metric_attributes
         self._prices = catalogue.prices
         # Most of what a call's usage becomes has the same attributes, so they are picked once for all of it.
@@ -67,8 +72,9 @@ class Output:
         span: SpanReference = NO_SPAN,
     ) -> None:
         """One measurement, and the span that it is of; of ``values``, the metric's own attributes are taken."""
-        attributes = pick(self._metric_attributes[metric], values)
-        self._outputs.metrics.append(MetricDelta(metric, value, attributes, occurred_at_ns, *span))
+        if self._measures:
+            attributes = pick(self._metric_attributes[metric], values)
+            self._outputs.metrics.append(MetricDelta(metric, value, attributes, occurred_at_ns, *span))
 
     def usage(
         self,
@@ -84,6 +90,19 @@ class Output:
         counted = disjoint_tokens(values)
         # Without the amount that Cline reports, a computed one would pass for the only one.
         unpriced_tokens = add_cost(values, counted, self._prices, occurred_at_ns) if self._leaves_cost else 0
+        if self._measures:
+            self._measure_usage(values, prompt, occurred_at_ns, span, counted, unpriced_tokens)
+        return unpriced_tokens
+
+    def _measure_usage(
+        self,
+        values: Mapping[str, AttributeValue],
+        prompt: Mapping[str, AttributeValue],
+        occurred_at_ns: int,
+        span: SpanReference,
+        counted: Tokens,
+        unpriced_tokens: int,
+    ) -> None:
         measured = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "_OTHER", **values}
         metrics = self._outputs.metrics
         usage = pick(self._usage_attributes, measured)
@@ -106,7 +125,6 @@ class Output:
             metrics.append(MetricDelta("cline.cost", cost, model + of_cost, occurred_at_ns))
         if isinstance(computed, float):
             metrics.append(MetricDelta("cline.cost.computed", computed, model, occurred_at_ns))
-        return unpriced_tokens
 
     def session(self, session: Session, occurred_at_ns: int) -> None:
         """A session is there; it counts once."""

@@ -52,12 +52,22 @@ _LOOK_EVERY_NS: Final = 60_000_000_000
 
 
 class Translator:
-    """Events to signals. All memory is in ``state``; what was made since the last ``take`` is in the output."""
+    """Events to signals. All memory is in ``state``; what was made since the last ``take`` is in the output.
 
-    def __init__(self, catalogue: Catalogue, state: State | None = None, claim_wait_ns: int = CLAIM_WAIT_NS) -> None:
+    ``measures`` is whether anybody wants measurements.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        state: State | None = None,
+        claim_wait_ns: int = CLAIM_WAIT_NS,
+        *,
+        measures: bool = True,
+    ) -> None:
         self.state = state if state is not None else State()
         self._sources = catalogue.sources
-        self._output = Output(catalogue)
+        self._output = Output(catalogue, measures=measures)
         self._lifecycle = Lifecycle(self.state, SpanBuilder(self._output, catalogue), catalogue)
         self._log_events = LogEvents(self.state, self._output, catalogue)
         self._prompts = Prompts(self.state, catalogue)
