@@ -141,16 +141,20 @@ class Told(msgspec.Struct, array_like=True):
         agents = {
             agent_id: ToldAgent(each.until_ms, [*each.keys], each.ended) for agent_id, each in self.agents.items()
         }
+        newest: dict[str, list[Record]] = {}
         for record in records:
             if record["event"] in (ANNOUNCED, UNTOLD):
                 continue
-            told = agents.setdefault(str(record["agent_id"]), ToldAgent())
-            at_ms = int(record["time_unix_ms"])
+            agent_id, at_ms = str(record["agent_id"]), int(record["time_unix_ms"])
+            told = agents.setdefault(agent_id, ToldAgent())
             if at_ms > told.until_ms:
-                told.until_ms, told.keys = at_ms, []
-            told.keys.append(_key(record))
+                told.until_ms, told.keys, newest[agent_id] = at_ms, [], []
+            if at_ms == told.until_ms:
+                newest.setdefault(agent_id, []).append(record)
             if record["event"] == "run.finished":
                 told.ended = str(record["run_id"])
+        for agent_id, last in newest.items():
+            agents[agent_id].keys += [_key(record) for record in last]
         return Told(signature, is_over, self.since_ms, agents, status)
 
 
