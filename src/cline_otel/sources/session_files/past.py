@@ -14,7 +14,7 @@ from cline_otel.operating_system.process_interface import Processes
 from cline_otel.sources.conversations.folders_input import TORN_FOR_NS, Folder
 from cline_otel.sources.conversations.messages import amount, table
 from cline_otel.sources.conversations.past import PastRecords
-from cline_otel.sources.conversations.told import Told, decode_told, encode_told
+from cline_otel.sources.conversations.told import Record, Told, decode_told, encode_told
 from cline_otel.sources.interface import PastReading, PastSession
 from cline_otel.sources.session_files.input import SessionFilesInput
 from cline_otel.sources.session_files.session import (
@@ -93,7 +93,7 @@ class PastSessionFolder(PastSession):
         session_id, status, records, torn, _ = read_session(self._found.path, is_over=is_over)
         if torn and not self._is_copy and self._within.unchanged_ns(self._found) < TORN_FOR_NS:
             return PastReading(session_id, (), lambda run_ids: iter(()), cursor)
-        past = PastRecords(records)
+        past = PastRecords(_by_ends(records))
         over = [record for record in records if past.is_over(record)]
         goes_on = len(over) < len(records)
         told = told.after(over, "" if goes_on else self.signature, status, is_over=is_over)
@@ -106,6 +106,23 @@ class PastSessionFolder(PastSession):
             encode_told(told) if over else cursor,
             problem if torn else "",
         )
+
+
+def _by_ends(records: Iterable[Record]) -> list[Record]:
+    """The records of calls that are over as one each: the end says when a call began, so the start has little more."""
+    told: dict[int, Record] = {}
+    started: dict[tuple[object, ...], int] = {}
+    for place, record in enumerate(records):
+        told[place] = record
+        if record["event"] == "tool_call.started":
+            started[_call_of(record)] = place
+        elif record["event"] == "tool_call.finished" and (at := started.pop(_call_of(record), None)) is not None:
+            told[place] = {**told.pop(at), **record}
+    return list(told.values())
+
+
+def _call_of(record: Record) -> tuple[object, ...]:
+    return record["agent_id"], record["run_id"], record["message_id"], record["call_id"]
 
 
 def _content(path: Path) -> bytes:

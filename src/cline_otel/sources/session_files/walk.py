@@ -247,7 +247,9 @@ class Walk:
 
     def _record(self, event: str, at_ms: int, **fields: str | float | None) -> Record:
         record: Record = {"event": event, "time_unix_ms": at_ms, "agent_id": self.agent_id, "run_id": self.run_id}
-        record |= {name: value for name, value in fields.items() if value is not None}
+        for name, value in fields.items():
+            if value is not None:
+                record[name] = value
         return record
 
 
