@@ -75,9 +75,7 @@ class Stage:
 
     def spans(self) -> list[Any]:
         rows = self.journal.pending("traces", limit_bytes=1 << 40, limit_rows=1 << 20)
-        requests = [ExportTraceServiceRequest.FromString(row.payload) for row in rows]
-        scopes = [scope for request in requests for part in request.resource_spans for scope in part.scope_spans]
-        return [span for scope in scopes for span in scope.spans]
+        return [span for row in rows for span in spans_in(row.payload)]
 
     def input(self, source: str, directory: Path, *_: object) -> SessionFilesInput:
         """By the stage's clock."""
@@ -134,3 +132,9 @@ def staged(directory: Path) -> Iterator[Stage]:
         patch.setattr("cline_otel.sources.session_files.past.SessionFilesInput", stage.input)
         patch.setattr("cline_otel.sources.task_files.past.TaskFoldersInput", stage.tasks_input)
         yield stage
+
+
+def spans_in(request: bytes) -> list[Any]:
+    """The spans of an OTLP request."""
+    parts = ExportTraceServiceRequest.FromString(request).resource_spans
+    return [span for part in parts for scope in part.scope_spans for span in scope.spans]

@@ -13,6 +13,8 @@ import pytest
 from bench.fixed_key import CATALOGUE, recording_of
 
 import tasks
+from cline_otel.encode.resource_and_scope import ResourceAndScope
+from cline_otel.encode.traces import encode_traces
 from cline_otel.importing.found import Found, Span
 from cline_otel.importing.taking import Outcome
 from cline_otel.journal.records import Commit
@@ -23,7 +25,7 @@ from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES
 from conversations import SESSION, START_MS, Message, answer, ask, gave, text, user, write_session
 from corpus import capture_paths
-from import_stage import HOUR_MS, Stage, staged
+from import_stage import HOUR_MS, Stage, spans_in, staged
 
 WITH_SESSIONS: Final = [path for path in capture_paths() if any(path.glob("sessions/*"))]
 OF_FILES: Final = [
@@ -68,9 +70,8 @@ def test_every_prompt_is_told_once_and_a_second_import_tells_nothing(stage: Stag
 def test_an_import_tells_of_a_recording_what_its_replay_tells(path: Path, source: str, stage: Stage) -> None:
     stage.take(Span(), path)
     replayed = replay(recording_of([path], source), CATALOGUE)
-    expected = {span.span_id: (span.name, span.started_at_ns, span.ended_at_ns) for span in replayed.spans}
-    told = {span.span_id: (span.name, span.start_time_unix_nano, span.end_time_unix_nano) for span in stage.spans()}
-    assert told == expected
+    expected = spans_in(encode_traces(replayed.spans, ResourceAndScope((), "", "", "")))
+    assert sorted(map(str, stage.spans())) == sorted(map(str, expected))
     assert len(stage.spans()) == len(expected)
     sums = dict.fromkeys(("cline.tokens", "cline.cost", "cline.sessions", "cline.tool.calls"), 0.0)
     for measured, signed in ((stage.measurements(), 1), (replayed.measurements, -1)):
@@ -324,3 +325,15 @@ def test_a_task_that_is_no_json_is_said_once_it_is_not_being_written(stage: Stag
     assert stage.take() == {}
     (problem,) = [taken.problem for taken in stage.takes]
     assert "ui_messages.json are no JSON" in problem
+
+
+def test_what_is_kept_of_a_session_does_not_grow_with_it(stage: Stage) -> None:
+    sizes_bytes = []
+    for prompts in (1, 40):
+        write_session(
+            stage.directory, [each for at in range(prompts) for each in prompt(at * 1_000)], changed_at_ns=old(stage)
+        )
+        (session,) = stage.find().wanted
+        stage.take()
+        sizes_bytes.append(len(stage.journal.cursor(session.key) or b""))
+    assert 0 < sizes_bytes[1] <= sizes_bytes[0]

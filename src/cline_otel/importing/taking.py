@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -116,13 +116,14 @@ class Taking:
             began_at_ns = wanted[0].began_at_ns
             rows = rows_for(memory, reading.session_id, (reading.session_id, wanted[0].run_id), began_at_ns)
             is_newest = memory.newest_at_ns is None or began_at_ns >= memory.newest_at_ns
-            yield from self._take(session, reading.payloads, wanted, rows, taken, keeps_session=is_newest)
-        last = Commit()
+            commit = yield from self._take(session, reading.payloads, wanted, rows, taken, keeps_session=is_newest)
+        else:
+            commit = Commit()
         if reading.cursor != cursor:
-            last.cursors[session.key] = reading.cursor
+            commit.cursors[session.key] = reading.cursor
         if len(wanted) == len(prompts) and not taken.at_work:
-            last.cursors[TAKEN_PREFIX + session.key] = session.signature.encode()
-        self._journal.commit(last)
+            commit.cursors[TAKEN_PREFIX + session.key] = session.signature.encode()
+        self._commit(commit)
         taken.prompts = len(wanted)
         yield taken
 
@@ -135,7 +136,8 @@ class Taking:
         taken: Taken,
         *,
         keeps_session: bool,
-    ) -> Iterator[Taken]:
+    ) -> Generator[Taken, None, Commit]:
+        """Takes what is wanted; returns the last of it, which is not committed yet."""
         pipeline = Pipeline(
             self._catalogue,
             self._resource_and_scope,
@@ -143,26 +145,28 @@ class Taking:
             rows,
             sources=self._sources,
             metric_attributes=self._metric_attributes,
+            measures="metrics" in self._exported,
         )
         pipeline.advance_clock(wanted[0].began_at_ns)
         kept: tuple[str, ...] = _OF_SESSIONS if keeps_session else _OF_SESSIONS[:1]
         if session.ended_at_ns >= self._remembered_from_ns:
             kept += _OF_TRANSLATION
         commit = Commit()
-        for payload in payloads({prompt.run_id for prompt in wanted}):
+        for place, payload in enumerate(payloads({prompt.run_id for prompt in wanted})):
+            if place:
+                # A prompt is told as a whole or not at all, however often this is broken off.
+                if not pipeline.open_runs:
+                    self._commit(commit)
+                    commit = Commit()
+                yield taken
             try:
                 pipeline.take_events(_claimed(pipeline.decode(payload)))
             except MalformedPayload:
                 commit.counts["malformed", payload.source, self._catalogue.sources[payload.source].piece] = 1
             self._add(commit, pipeline, kept, taken)
-            # A prompt is told as a whole or not at all, however often this is broken off.
-            if not pipeline.open_runs:
-                self._commit(commit)
-                commit = Commit()
-            yield taken
         pipeline.close_open_runs()
         self._add(commit, pipeline, kept, taken)
-        self._commit(commit)
+        return commit
 
     def _add(self, commit: Commit, pipeline: Pipeline, kept: tuple[str, ...], taken: Taken) -> None:
         flushed = pipeline.flush_apart()
@@ -172,8 +176,7 @@ class Taking:
         made = {item.signal: item.item_count for item in commit.outbox[before:]}
         taken.spans += made.get("traces", 0)
         taken.logs += made.get("logs", 0)
-        if "metrics" in self._exported:
-            commit.imported += flushed.metrics
+        commit.imported += flushed.metrics
 
     def _commit(self, commit: Commit) -> None:
         commit.imported.sort(key=_occurred_at_ns)

@@ -10,10 +10,10 @@ import msgspec
 
 from cline_otel.sources.interface import PastPrompt, Payload
 
-RECORDS_PER_PAYLOAD: Final = 512
+RECORDS_PER_PAYLOAD: Final = 2_048
 """A payload has at least so many where more come, and goes on to the end of a prompt."""
 
-MOST_RECORDS_PER_PAYLOAD: Final = 2_048
+MOST_RECORDS_PER_PAYLOAD: Final = 4_096
 """However long the prompt is."""
 
 _Run = tuple[str, str]
