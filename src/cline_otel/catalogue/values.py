@@ -47,7 +47,7 @@ _PATH: Final = re.compile(r"[\w.@~:-]*(?:[/\\][\w.@-]+)+")
 _LAST_WORD: Final = re.compile(r"\S+\Z")
 _MEMORY: Final = 8_192
 _LONGEST_REMEMBERED: Final = 256
-_INT64: Final = 1 << 63
+_MOST_MS: Final = (1 << 63) / 1e6
 _ABSENT: Final = frozenset({"", "undefined", "null"})
 """Classic Cline writes a missing value as the string "undefined"."""
 
@@ -245,7 +245,7 @@ def boolean(value: object) -> bool | None:
 def milliseconds(value: object) -> int | None:
     """Milliseconds since the epoch as nanoseconds; None for what is no time between 1970 and 2262."""
     if type(value) is int:
-        return value * 1_000_000 if 0 <= value < _INT64 / 1e6 else None
-    if type(value) is not float or not 0 <= value < _INT64 / 1e6:
+        return value * 1_000_000 if 0 <= value < _MOST_MS else None
+    if type(value) is not float or not 0 <= value < _MOST_MS:
         return None
     return int(value) * 1_000_000 + round(value % 1 * 1_000_000)

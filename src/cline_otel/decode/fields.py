@@ -50,7 +50,7 @@ def to_event(
     entry: SourceEvent,
     source: str,
     occurred_at_ns: int,
-    fields: Iterable[tuple[str, object]],
+    fields: Mapping[str, object],
     diagnostics: Diagnostics,
     process: str = "",
 ) -> Event | None:
@@ -59,20 +59,13 @@ def to_event(
     Fields that the entry does not list are dropped and counted by name; values that a gate refuses
     become ``_OTHER`` or ``_REDACTED`` and are counted by the attribute's name.
     """
-    if entry.when:
-        fields = list(fields)
-        if not meets_conditions(entry, dict(fields)):
-            return None
-    known: list[Answer] = []
-    handlers = entry.handlers
-    for key, value in fields:
-        read = handlers.get(key)
-        if read is None:
-            count_dropped(entry, source, key, diagnostics)
-        else:
-            for handler in read:
-                known.append((handler, handler[2](value)))  # noqa: PERF401 - a comprehension is a call in Python 3.11
-    return build_event(entry, source, occurred_at_ns, known, diagnostics, process)
+    if entry.when and not meets_conditions(entry, fields):
+        return None
+    read, unlisted = entry.plan(tuple(fields))
+    for key in unlisted:
+        count_dropped(entry, source, key, diagnostics)
+    answers: list[Answer] = [(handler, handler[2](fields[key])) for key, handler in read]
+    return build_event(entry, source, occurred_at_ns, answers, diagnostics, process)
 
 
 def meets_conditions(entry: SourceEvent, present: Mapping[str, object]) -> bool:

@@ -54,6 +54,8 @@ def settle(run: Run) -> None:
 
 def _joined(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same time without overlaps, in the order of time."""
+    if len(intervals) == 1:
+        return intervals
     joined: list[tuple[int, int]] = []
     for started_at_ns, ended_at_ns in sorted(intervals):
         if joined and started_at_ns <= joined[-1][1]:

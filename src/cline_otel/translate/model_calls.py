@@ -101,7 +101,7 @@ class ModelCalls:
         event = cast(ModelCallFinished, given.event)
         attempt = self._number(given.run, given.iteration, event.attempt)
         call = given.run.model_calls[given.iteration] = ModelCall(event.started_at_ns or given.at_ns, attempt=attempt)
-        self.finish(given._replace(call=call))
+        self.finish(ModelCallInput(given.run, given.iteration, call, given.at_ns, event))
 
     def finish(self, given: ModelCallInput) -> None:
         """closes the call with its usage or its error"""

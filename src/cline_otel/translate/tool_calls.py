@@ -145,7 +145,7 @@ class ToolCalls:
             return
         call = ToolCall(event.iteration, event.ordinal, event.started_at_ns, call_id=event.call_id)
         given.run.tool_calls.append(call)
-        self.finish(given._replace(call=call))
+        self.finish(ToolCallInput(given.run, call, given.at_ns, event))
 
     def finish(self, given: ToolCallInput) -> None:
         """closes the call if its name is known; else remembers the end and waits for the name"""

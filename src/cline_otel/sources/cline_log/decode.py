@@ -64,7 +64,7 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         except _UNREADABLE:
             count(diagnostics, "malformed", source, "properties")
             continue
-        event = to_event(entry, source, occurred_at_ns, properties.items(), diagnostics)
+        event = to_event(entry, source, occurred_at_ns, properties, diagnostics)
         if event is not None:
             yield event
 

@@ -45,7 +45,7 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         entry = look_up(find, name, source, diagnostics)
         if entry is None:
             continue
-        event = to_event(entry, source, occurred_at_ns, record.items(), diagnostics, payload.writer)
+        event = to_event(entry, source, occurred_at_ns, record, diagnostics, payload.writer)
         if event is not None:
             yield event
     if payload.ended_at_ns is not None and (entry := find(EXIT)) is not None:
