@@ -4,7 +4,7 @@
 
 For each recording and source: model calls and tool calls found and expected (``fidelity_expectations.toml``),
 whether each chat span contains the server's interval and by how much, tool times against Cline's own clock,
-tokens and cost against Cline's session files. Exits with 1 if a limit is not met.
+tokens and cost against Cline's session files. Then the same of each mix of sources. Exits with 1 if a limit is not met.
 """
 
 from __future__ import annotations
@@ -12,31 +12,20 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final
 
-import msgspec
-
-from bench.fixed_key import AS_INSTALLED, CATALOGUE, recording_of, replay_of
+from bench.fixed_key import AS_INSTALLED, recording_of, replay_of
+from bench.measured import BUNDLED, KNOWING_AGENTS, ROOT, CallCost, Measured, judge, paths_of
+from bench.mixes import WAYS, Mixed, measure_mixes
 from bench.tables import as_markdown, as_text
-from bench.truth import ModelCallTruth, ToolCallTruth, Truth, UsageTruth, read_truth
-from cline_otel.events import AttributeValue
-from cline_otel.signals import SpanRecord
+from bench.truth import read_truth
 from cline_otel.sources.registry import SOURCES
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-BUNDLED: Final = ROOT / "tests" / "data" / "captures"
 PAGE: Final = ROOT / "docs" / "fidelity.md"
 EXPECTATIONS: Final = Path(__file__).with_name("fidelity_expectations.toml")
-
-STREAMS: Final = BUNDLED.parent / "streams"
-"""What ``cline --json`` wrote in those of the bundled recordings that have a stream; others have it in their folder."""
-
-KNOWING_AGENTS: Final = frozenset({"plugin", "session-files", "json-stream"})
-"""Sources that know the calls of subagents or teammates."""
 
 MOST_MEDIAN_SLACK_MS: Final = 20.0
 MOST_MEDIAN_SLACK_OF_FILES_MS: Final = {
@@ -61,39 +50,6 @@ MOST_STREAM_DELAY_MS: Final = 25.0
 _MOST_TOOL_DELAY_MS: Final = {"plugin": 0.0, "json-stream": MOST_STREAM_DELAY_MS}
 
 
-class CallCost(NamedTuple):
-    """What a model call cost, US dollars, as Cline reports it and by the price list; None where either does not say."""
-
-    reported_usd: float | None
-    computed_usd: float | None
-
-
-class Measured(msgspec.Struct, frozen=True):
-    """One recording as one source tells it. Slack and differences are milliseconds; positive slack is outside."""
-
-    recording: str
-    source: str
-    model_calls: int
-    expected_model_calls: int
-    tool_calls: int
-    expected_tool_calls: int
-    unmatched: int
-    start_slack_ms: tuple[float, ...]
-    end_slack_ms: tuple[float, ...]
-    tool_start_ms: tuple[float, ...]
-    tool_end_ms: tuple[float, ...]
-    misnamed_tools: int
-    usage_differences: int
-    cost_difference_usd: float
-    costs: tuple[CallCost, ...] = ()
-
-    @property
-    def containing(self) -> int:
-        """How many chat spans contain the server's interval."""
-        pairs = zip(self.start_slack_ms, self.end_slack_ms, strict=True)
-        return sum(start >= 0 and end >= 0 for start, end in pairs)
-
-
 def expectations() -> dict[str, dict[str, list[int]]]:
     """Model calls and tool calls by recording and source."""
     table: dict[str, dict[str, list[int]]] = tomllib.loads(EXPECTATIONS.read_text(encoding="utf-8"))["recordings"]
@@ -102,130 +58,8 @@ def expectations() -> dict[str, dict[str, list[int]]]:
 
 def measure(folder: Path, source: str, expected: Sequence[int]) -> Measured:
     """What comes of a recording when only ``source`` is heard."""
-    spans = replay_of(_paths_of(folder), source, AS_INSTALLED).spans
-    truth = read_truth(folder)
-    chats = [span for span in spans if span.name.startswith("chat ")]
-    tools = [span for span in spans if span.name.startswith("execute_tool ")]
-    matched = _match_model_calls(chats, truth.model_calls)
-    tool_pairs = list(_match_tool_calls(tools, truth.tool_calls))
-    differences, cost = _usage_differences(chats, _known_usage(truth, source))
-    whole = [(tool, call) for tool, call in tool_pairs if "cline.incomplete" not in dict(tool.attributes)]
-    return Measured(
-        recording=folder.name,
-        source=source,
-        model_calls=len(chats),
-        expected_model_calls=expected[0],
-        tool_calls=len(tools),
-        expected_tool_calls=expected[1],
-        unmatched=sum(_ended_normally(chat) for chat in chats) - len(matched),
-        start_slack_ms=tuple((call.started_at_ns - chat.started_at_ns) / 1e6 for chat, call in matched),
-        end_slack_ms=tuple((chat.ended_at_ns - call.ended_at_ns) / 1e6 for chat, call in matched),
-        tool_start_ms=tuple((tool.started_at_ns - call.started_at_ns) / 1e6 for tool, call in tool_pairs),
-        tool_end_ms=tuple((tool.ended_at_ns - call.ended_at_ns) / 1e6 for tool, call in whole),
-        misnamed_tools=sum(not _has_its_name(tool, call) for tool, call in whole),
-        usage_differences=differences,
-        cost_difference_usd=cost,
-        costs=tuple(map(_cost_of, chats)),
-    )
-
-
-def _paths_of(folder: Path) -> list[Path]:
-    stream = STREAMS / f"{folder.name}.jsonl"
-    return [folder, stream] if folder.parent == BUNDLED and stream.exists() else [folder]
-
-
-def _cost_of(chat: SpanRecord) -> CallCost:
-    attributes = dict(chat.attributes)
-    cost, computed = attributes.get("cline.cost_usd"), attributes.get("cline.cost.computed_usd")
-    if attributes.get("cline.cost.basis") == "computed":
-        cost, computed = None, cost
-    return CallCost(cost if isinstance(cost, float) else None, computed if isinstance(computed, float) else None)
-
-
-def _ended_normally(span: SpanRecord) -> bool:
-    return "cline.incomplete" not in dict(span.attributes)
-
-
-def _match_model_calls(
-    chats: Iterable[SpanRecord], calls: Iterable[ModelCallTruth]
-) -> list[tuple[SpanRecord, ModelCallTruth]]:
-    """Each finished chat span with the server's call of the same response id, else with the one nearest in time."""
-    waiting = list(calls)
-    by_id = {call.response_id: call for call in waiting}
-    pairs: list[tuple[SpanRecord, ModelCallTruth]] = []
-    others: list[SpanRecord] = []
-    for chat in chats:
-        call = by_id.get(str(dict(chat.attributes).get("gen_ai.response.id")))
-        if call is not None and call in waiting:
-            waiting.remove(call)
-            pairs.append((chat, call))
-        elif _ended_normally(chat):
-            others.append(chat)
-    for chat in sorted(others, key=lambda span: span.started_at_ns):
-        nearest = min(waiting, key=lambda call: _distance_ns(chat, call), default=None)
-        if nearest is not None:
-            waiting.remove(nearest)
-            pairs.append((chat, nearest))
-    return pairs
-
-
-def _distance_ns(chat: SpanRecord, call: ModelCallTruth) -> int:
-    return abs(chat.started_at_ns - call.started_at_ns) + abs(chat.ended_at_ns - call.ended_at_ns)
-
-
-def _match_tool_calls(
-    tools: Iterable[SpanRecord], calls: Iterable[ToolCallTruth]
-) -> Iterator[tuple[SpanRecord, ToolCallTruth]]:
-    """Each call on Cline's clock with the tool span of the same agent and iteration, by call id or nearest start."""
-    waiting = list(tools)
-    for call in calls:
-        same = [tool for tool in waiting if _is_of(dict(tool.attributes), call)]
-        nearest = min(same, key=lambda tool: abs(tool.started_at_ns - call.started_at_ns), default=None)
-        if nearest is not None:
-            waiting.remove(nearest)
-            yield nearest, call
-
-
-def _is_of(attributes: dict[str, AttributeValue], call: ToolCallTruth) -> bool:
-    """Cline's files know neither the root agent's id nor, for sure, the iteration; what they have is the call's id."""
-    known_id = attributes.get("gen_ai.tool.call.id", call.call_id) == call.call_id
-    if attributes.get("cline.timing") == "inferred":
-        return known_id
-    same_place = (attributes["cline.agent.id"], attributes["cline.iteration"]) == (call.agent_id, call.iteration)
-    return known_id and same_place
-
-
-def _has_its_name(tool: SpanRecord, call: ToolCallTruth) -> bool:
-    """Names that users choose are ``_OTHER``."""
-    known = CATALOGUE.vocabularies["cline"].events["task.tool_used"].handlers["tool"][0].gate(call.tool_name)
-    return dict(tool.attributes)["gen_ai.tool.name"] == known
-
-
-def _known_usage(truth: Truth, source: str) -> list[UsageTruth]:
-    return [usage for usage in truth.usage if source in KNOWING_AGENTS or usage.is_root]
-
-
-def _usage_differences(chats: Iterable[SpanRecord], usage: Sequence[UsageTruth]) -> tuple[int, float]:
-    """Chat spans whose tokens no message of the session files has, and by how much the cost of the others differs."""
-    known = Counter((item.input_tokens, item.output_tokens) for item in usage)
-    costs = Counter((item.input_tokens, item.output_tokens, round(item.cost_usd, 12)) for item in usage)
-    differences, cost_difference = 0, 0.0
-    for chat in chats:
-        attributes = dict(chat.attributes)
-        tokens = (attributes.get("gen_ai.usage.input_tokens"), attributes.get("gen_ai.usage.output_tokens"))
-        if tokens == (None, None):
-            continue
-        cost = _cost_of(chat).reported_usd or 0.0
-        if known[tokens] <= 0:  # type: ignore[index]
-            differences += 1
-            continue
-        known[tokens] -= 1  # type: ignore[index]
-        if costs[*tokens, round(cost, 12)] > 0:  # type: ignore[index]
-            costs[*tokens, round(cost, 12)] -= 1  # type: ignore[index]
-        else:
-            nearest = min((abs(cost - price) for i, o, price in costs if (i, o) == tokens), default=cost)
-            cost_difference = max(cost_difference, nearest)
-    return differences, cost_difference
+    spans = replay_of(paths_of(folder), source, AS_INSTALLED).spans
+    return judge(folder.name, source, spans, read_truth(folder), expected, source in KNOWING_AGENTS)
 
 
 # --- limits -----------------------------------------------------------------------------------------------
@@ -287,6 +121,29 @@ def _largest(values: Iterable[float]) -> float:
     return max(values, key=abs, default=0.0)
 
 
+def failures_of_mixes(mixed: Sequence[Mixed]) -> Iterator[str]:
+    """Every mix that is not told as its owners tell it alone, as a sentence for each difference."""
+    for m in mixed:
+        where = f"{m.measured.recording} ({' + '.join(m.mix)}, {m.way})"
+        for what, found, expected in (
+            ("prompts", m.prompts, m.expected_prompts),
+            ("model calls", m.measured.model_calls, m.owned.model_calls),
+            ("answered model calls", m.answered, m.expected_answered),
+            ("tool calls", m.measured.tool_calls, m.owned.tool_calls),
+        ):
+            if found != expected:
+                yield f"{where}: {found} {what}, the owners tell {expected}"
+        if m.measured.unmatched > m.owned.unmatched:
+            yield f"{where}: {m.measured.unmatched} chat spans have no call of the server"
+        if m.measured.times_ms != m.owned.times_ms:
+            yield f"{where}: calls begin or end at other times than their owners tell"
+        if m.measured.usage_differences > m.owned.usage_differences:
+            yield f"{where}: {m.measured.usage_differences} chat spans have other tokens than the session files"
+        if m.measured.cost_difference_usd > max(EXACT_COST_USD, m.owned.cost_difference_usd):
+            yield f"{where}: cost differs by {m.measured.cost_difference_usd:.9f} USD"
+        yield from (f"{where}: {sentence}" for sentence in m.sums)
+
+
 # --- output -----------------------------------------------------------------------------------------------
 
 HEADER: Final = (
@@ -301,6 +158,38 @@ def rows(measured: Sequence[Measured]) -> list[tuple[str, ...]]:
     made = [_row(m.recording, m.source, [m]) for m in measured]
     by_source = {source: [m for m in measured if m.source == source] for source in SOURCES}
     return made + [_row("**all**", source, group) for source, group in by_source.items() if group]
+
+
+MIX_HEADER: Final = (
+    "Mix", "How", "Recordings", "Prompts", "Model calls", "Answered", "Tool calls", "Contain the server's",
+    "Slack at start, ms", "Slack at end, ms", "Tokens", "Cost", "Another knows", "Told twice",
+)  # fmt: skip
+
+
+def mix_rows(mixed: Sequence[Mixed]) -> list[tuple[str, ...]]:
+    """A row for each mix and way; ways that come to the same share one."""
+    by_mix: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for mix in sorted({m.mix for m in mixed}, key=lambda mix: (len(mix), [list(SOURCES).index(name) for name in mix])):
+        for way in WAYS:
+            if group := [m for m in mixed if (m.mix, m.way) == (mix, way)]:
+                by_mix.setdefault((mix, _mix_cells(group)), []).append(way)
+    return [(" + ".join(mix), ", ".join(ways), *cells) for (mix, cells), ways in by_mix.items()]
+
+
+def _mix_cells(group: Sequence[Mixed]) -> tuple[str, ...]:
+    measured = _row("", "", [m.measured for m in group if not m.twice])
+    numbers = _row("", "", [m.measured for m in group])
+    return (
+        str(len(group)),
+        f"{sum(m.prompts for m in group)} of {sum(m.expected_prompts for m in group)}",
+        numbers[2],
+        f"{sum(m.answered for m in group)} of {sum(m.expected_answered for m in group)}",
+        numbers[3],
+        *measured[4:7],
+        *measured[9:11],
+        str(sum(m.left_out for m in group) or "-"),
+        str(sum(m.twice for m in group) or "-"),
+    )
 
 
 def _row(name: str, source: str, group: Sequence[Measured]) -> tuple[str, ...]:
@@ -347,9 +236,9 @@ def _median_and_most(values: Sequence[float]) -> str:
     return "0" if not any(values) else f"{median(values):.0f} (most {_largest(values):.0f})"
 
 
-def as_page(table: Sequence[tuple[str, ...]]) -> str:
-    """The table as ``docs/fidelity.md``."""
-    return PREFACE + as_markdown(HEADER, table)
+def as_page(table: Sequence[tuple[str, ...]], mixes: Sequence[tuple[str, ...]]) -> str:
+    """The tables as ``docs/fidelity.md``."""
+    return PREFACE + as_markdown(HEADER, table) + MIXES + as_markdown(MIX_HEADER, mixes)
 
 
 PREFACE: Final = """# Fidelity
@@ -382,6 +271,27 @@ over the recordings that the tests bundle (`tests/data/captures`) and fails if a
 
 """
 
+MIXES: Final = """
+## Mixes
+
+Where several sources tell of the same runs, each run has one owner ([sources.md](sources.md)) and is told once. Each
+set of sources that the recordings allow is put together in three ways: **replayed**, all of it at once; **live**, each
+record when it was made; **then imported**, all but Cline's files live, these afterwards by an import, from which a
+bridge goes on. Limit, for each recording: prompts, calls and their times are those that the owners tell alone, tokens
+and cost of each call are exact, and the sums of tokens, cost and tool calls in the metrics are the owners' (not looked
+at after an import).
+
+- **Prompts, model calls, tool calls**: told, of those that the owners tell. **Answered**: calls of the model server,
+  each told by a span of its own, of those that the owners tell.
+- **Another knows**: answered calls that another source of the mix knows and the owner does not. `cline.log` and OTLP
+  know no call of a subagent, classic OTLP none at all; a run that they told live is not told again by an import, nor by
+  a stream. Where the files are followed live, they own it.
+- **Told twice**: runs that nobody but a stream of `cline --json` told live, and an import of the files tells again: a
+  stream names no session, by which an import would know it ([sources.md](sources.md#the-stream-of---json)). Where the
+  bridge follows the files, too, there is none. Slack, tokens and cost in the row are those of the other recordings.
+
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns 1 if a limit is not met."""
@@ -392,9 +302,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured = measure_all(options.captures)
     table = rows(measured)
     print(as_text(HEADER, table))
+    mixed = mix_all(options.captures)
+    mixes = mix_rows(mixed)
+    print("\n" + as_text(MIX_HEADER, mixes))
     if options.write:
-        PAGE.write_text(as_page(table), encoding="utf-8")
-    problems = failures(measured)
+        PAGE.write_text(as_page(table, mixes), encoding="utf-8")
+    problems = [*failures(measured), *failures_of_mixes(mixed)]
     for problem in problems:
         print(f"not met: {problem}", file=sys.stderr)
     return 1 if problems else 0
@@ -407,9 +320,17 @@ def measure_all(captures: Path) -> list[Measured]:
         measure(folder, source, table[folder.name][source])
         for folder in sorted(captures.iterdir())
         for source in SOURCES
-        if source in table.get(folder.name, {}) and recording_of(_paths_of(folder), source).read
+        if source in table.get(folder.name, {}) and recording_of(paths_of(folder), source).read
     ]
 
 
+def mix_all(captures: Path) -> list[Mixed]:
+    """Every recording that has two sources and more."""
+    table = expectations()
+    return [mixed for folder in sorted(captures.iterdir()) if folder.name in table for mixed in measure_mixes(folder)]
+
+
 if __name__ == "__main__":
+    # There lies what an import is tried on.
+    sys.path.append(str(ROOT / "tests"))
     sys.exit(main())

@@ -24,8 +24,8 @@ import msgspec
 from backends.prometheus import FINDER
 from backends.source import is_equal
 from bench.at_backends import BACKENDS
-from bench.fidelity import BUNDLED, ROOT
 from bench.fixed_key import CATALOGUE
+from bench.measured import BUNDLED, ROOT
 from bench.sums import METRICS, SOURCE, SPANS, STAGES, Measured, Numbers, Row, measure_all
 from bench.tables import Cells, as_markdown, as_text
 from cline_otel.aggregation.totals import MAX_SERIES

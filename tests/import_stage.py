@@ -20,7 +20,7 @@ from cline_otel.journal.records import Commit, OutboxItem
 from cline_otel.journal.store import Journal
 from cline_otel.pipeline import Pipeline
 from cline_otel.places import Places, cline_places
-from cline_otel.signals import MetricDelta
+from cline_otel.signals import MetricDelta, SignalName
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES
 from cline_otel.sources.session_files.input import SessionFilesInput
@@ -33,7 +33,7 @@ RESOURCE: Final = ResourceAndScope(
     (("service.name", "cline"), ("service.instance.id", "i")), "cline-otel", "1", CATALOGUE.profile.schema_url
 )
 HOUR_MS: Final = 3_600_000
-_ALL: Final = frozenset({"traces", "logs", "metrics"})
+_ALL: Final[frozenset[SignalName]] = frozenset({"traces", "logs", "metrics"})
 
 
 @dataclass

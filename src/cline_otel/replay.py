@@ -28,7 +28,7 @@ from cline_otel.encode.traces import encode_traces
 from cline_otel.events import EVENT_TYPES, Event, LogEvent, RunClaimed, RunStarted, ToolCallFinished, ToolCallStarted
 from cline_otel.export.interface import EncodedRequest
 from cline_otel.findings.detection import Finding, Surroundings, detect
-from cline_otel.pipeline import SCOPE_NAME, Pipeline
+from cline_otel.pipeline import SCOPE_NAME, FlushResult, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import (
     Attributes,
@@ -219,15 +219,8 @@ def replay(
     if shift_to_ns is not None:
         shift_ns = shift_to_ns - _last_ns(streams)
         streams = [[_shifted(event, shift_ns) for event in stream] for stream in streams]
-    pipeline.take_events(claims(streams, catalogue))
-    events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
     last_ns = _last_ns(streams)
-    pipeline.advance_clock(events[0].occurred_at_ns if events else 0)
-    pipeline.take_events(events)
-    pipeline.advance_clock(last_ns + SILENCE_NS + 1)
-    # What had to wait for an owner begins only now.
-    pipeline.advance_clock(last_ns + 2 * (SILENCE_NS + 1))
-    flushed = pipeline.flush()
+    flushed = take_streams(pipeline, streams)
     add(diagnostics, flushed.diagnostics)
     return ReplayResult(
         spans=flushed.spans,
@@ -235,7 +228,7 @@ def replay(
         measurements=flushed.metrics,
         totals=pipeline.totals,
         diagnostics=diagnostics,
-        events=len(events),
+        events=sum(map(len, streams)),
         ended_at_ns=last_ns,
         resource_and_scope=resource_and_scope,
         requests={
@@ -251,6 +244,19 @@ def replay(
         },
         findings=detect(pipeline.state, Surroundings(), pipeline.state.now_ns),
     )
+
+
+def take_streams(pipeline: Pipeline, streams: Sequence[Sequence[Event]]) -> FlushResult:
+    """All that comes of the streams of a recording, which are over: what is open in them is closed."""
+    pipeline.take_events(claims(streams, pipeline.catalogue))
+    events = list(merge(*streams, key=lambda event: event.occurred_at_ns))
+    last_ns = _last_ns(streams)
+    pipeline.advance_clock(events[0].occurred_at_ns if events else 0)
+    pipeline.take_events(events)
+    pipeline.advance_clock(last_ns + SILENCE_NS + 1)
+    # What had to wait for an owner begins only now.
+    pipeline.advance_clock(last_ns + 2 * (SILENCE_NS + 1))
+    return pipeline.flush()
 
 
 def metric_requests(

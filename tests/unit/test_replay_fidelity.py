@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from bench import fidelity
 from bench.fixed_key import replay_of
+from bench.mixes import IMPORTED, LIVE, WAYS, Mixed
 from bench.truth import ModelCallTruth, UsageTruth, read_truth
 
 from cline_otel.sources.registry import SOURCES
@@ -17,13 +20,39 @@ MEASURED = fidelity.measure_all(CAPTURES)
 PLUGIN = next(measured for measured in MEASURED if measured.recording == "plugin_basic" and measured.source == "plugin")
 
 
+@cache
+def mixed() -> list[Mixed]:
+    """It takes some time, so whoever needs none of it does not wait for it."""
+    return fidelity.mix_all(CAPTURES)
+
+
 def test_every_limit_is_met() -> None:
     assert fidelity.failures(MEASURED) == []
 
 
+def test_each_mix_is_told_as_its_owners_tell_it_alone() -> None:
+    assert list(fidelity.failures_of_mixes(mixed())) == []
+
+
+def test_every_recording_with_two_sources_is_measured_in_each_way() -> None:
+    """The sources of the bundled recordings that no mix has are those of folders of their own."""
+    assert {name for m in mixed() for name in m.mix} == SOURCES.keys() - {"roo-code", "kilo-code"}
+    assert {m.way for m in mixed()} == set(WAYS)
+    assert {m.measured.recording for m in mixed() if len(m.mix) == 5} >= {"plugin_basic", "subagents_plugin"}
+
+
+def test_only_what_a_stream_alone_told_live_is_told_twice() -> None:
+    """``docs/sources.md`` says so."""
+    twice = [m for m in mixed() if m.twice]
+    assert {m.way for m in twice} == {IMPORTED}
+    assert all("json-stream" in m.mix and "plugin" not in m.mix for m in twice)
+    assert all(m.twice <= m.prompts / 2 for m in twice)
+
+
 def test_the_page_is_up_to_date() -> None:
     """Else: ``python -m bench.fidelity --write``."""
-    assert fidelity.PAGE.read_text(encoding="utf-8") == fidelity.as_page(fidelity.rows(MEASURED))
+    page = fidelity.as_page(fidelity.rows(MEASURED), fidelity.mix_rows(mixed()))
+    assert fidelity.PAGE.read_text(encoding="utf-8") == page
 
 
 def test_every_bundled_recording_that_has_runs_is_measured() -> None:
@@ -60,6 +89,27 @@ def test_the_plugin_is_expected_to_see_all_that_the_server_saw(recording: str) -
 )
 def test_a_limit_that_is_not_met_is_said(changes: dict[str, object], sentence: str) -> None:
     assert any(sentence in problem for problem in fidelity.failures([msgspec.structs.replace(PLUGIN, **changes)]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prompts": 2}, "2 prompts, the owners tell 1"),
+        ({"answered": 7}, "7 answered model calls, the owners tell 8"),
+        ({"measured": {"model_calls": 16}}, "16 model calls, the owners tell 8"),
+        ({"measured": {"tool_calls": 14}}, "14 tool calls, the owners tell 7"),
+        ({"measured": {"unmatched": 8}}, "8 chat spans have no call of the server"),
+        ({"measured": {"end_slack_ms": (0.0,) * 8}}, "calls begin or end at other times than their owners tell"),
+        ({"measured": {"usage_differences": 1}}, "1 chat spans have other tokens"),
+        ({"measured": {"cost_difference_usd": 0.01}}, "cost differs by 0.010000000 USD"),
+        ({"sums": ("cline.cost is 2, of the owners 1",)}, "cline.cost is 2, of the owners 1"),
+    ],
+)
+def test_a_mix_that_is_not_told_as_its_owners_tell_it_is_said(changes: dict[str, Any], sentence: str) -> None:
+    (m, *_) = (m for m in mixed() if m.measured.recording == "plugin_basic" and m.way == LIVE)
+    measured = msgspec.structs.replace(m.measured, **changes.get("measured", {}))
+    changed = msgspec.structs.replace(m, **{**changes, "measured": measured})
+    assert any(sentence in problem for problem in fidelity.failures_of_mixes([changed]))
 
 
 @pytest.mark.parametrize("source", ["plugin", "cline-log", "otlp"])

@@ -189,21 +189,25 @@ class Beside(Observer):
             kept = journal.newest(_NEWEST_ITEMS)
         for request in kept:
             if request.signal == "traces":
-                message = ExportTraceServiceRequest.FromString(request.payload)
-                for resource in message.resource_spans:
-                    for scope in resource.scope_spans:
-                        for span in scope.spans:
-                            yield SpanRecord(
-                                span.trace_id,
-                                span.span_id,
-                                span.parent_span_id,
-                                span.name,
-                                SpanKind(span.kind),
-                                span.start_time_unix_nano,
-                                span.end_time_unix_nano,
-                                tuple((pair.key, _value_of(pair.value)) for pair in span.attributes),
-                                status=StatusCode(span.status.code),
-                            )
+                yield from spans_of(request.payload)
+
+
+def spans_of(request: bytes) -> Iterator[SpanRecord]:
+    """The spans of an OTLP request of traces, without their events and links."""
+    for resource in ExportTraceServiceRequest.FromString(request).resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                yield SpanRecord(
+                    span.trace_id,
+                    span.span_id,
+                    span.parent_span_id,
+                    span.name,
+                    SpanKind(span.kind),
+                    span.start_time_unix_nano,
+                    span.end_time_unix_nano,
+                    tuple((pair.key, _value_of(pair.value)) for pair in span.attributes),
+                    status=StatusCode(span.status.code),
+                )
 
 
 def _value_of(value: object) -> AttributeValue:
