@@ -1,7 +1,7 @@
-"""Installs the pinned Cline release from the npm registry into a cache outside the checkout.
+"""Installs the pinned Cline releases from the npm registry into a cache outside the checkout.
 
-The lock file names no registry. To move to another release, change ``cline/package.json`` and run
-``npm install --package-lock-only --omit-lockfile-registry-resolved`` there.
+The lock files name no registry. To move to another release, change ``package.json`` in ``cline`` or ``classic_cline``
+and run ``npm install --package-lock-only --omit-lockfile-registry-resolved`` there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -20,7 +21,10 @@ from platformdirs import user_cache_path
 
 from .node_runtime import NodeRuntime
 
-MANIFEST_DIRECTORY = Path(__file__).parent / "cline"
+CURRENT = Path(__file__).parent / "cline"
+CLASSIC = Path(__file__).parent / "classic_cline"
+"""Folders with the ``package.json`` and lock file of a release."""
+
 INSTALL_TIMEOUT_SECONDS = 600
 _NPM_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -29,38 +33,54 @@ class ClineUnavailableError(RuntimeError):
     """Cline could not be installed; the message says why."""
 
 
-def pinned_version() -> str:
+def pinned_version(release: Path = CURRENT) -> str:
     """The Cline version of the committed ``package.json``, for example ``3.0.65``."""
-    manifest = json.loads((MANIFEST_DIRECTORY / "package.json").read_text())
+    manifest = json.loads((release / "package.json").read_text())
     return str(manifest["dependencies"]["cline"])
 
 
 def install_cline(node: NodeRuntime) -> Path:
     """The ``cline`` executable of the pinned release, installed on first use.
 
-    The folder is keyed by version and lock file, filled aside and renamed, so that it is whole or
-    absent, and two processes that want it at once install it once.
-
     Raises:
         ClineUnavailableError: npm failed, or the release has no binary for this platform.
     """
-    lock_digest = hashlib.sha256((MANIFEST_DIRECTORY / "package-lock.json").read_bytes()).hexdigest()[:12]
-    home = user_cache_path("cline-otel") / "cline" / f"{pinned_version()}-{lock_digest}"
+    return _installed(node, CURRENT, _executable)
+
+
+def install_classic_cline(node: NodeRuntime) -> Path:
+    """The JavaScript that is the classic command line, for ``node`` to run, installed on first use.
+
+    Raises:
+        ClineUnavailableError: npm failed.
+    """
+    return _installed(node, CLASSIC, lambda home: home / "node_modules" / "cline" / "dist" / "cli.mjs")
+
+
+def _installed(node: NodeRuntime, release: Path, program_in: Callable[[Path], Path]) -> Path:
+    """What is to be run of a release.
+
+    Its folder is keyed by version and lock file, filled aside and renamed, so that it is whole or absent, and two
+    processes that want it at once install it once.
+    """
+    lock_digest = hashlib.sha256((release / "package-lock.json").read_bytes()).hexdigest()[:12]
+    home = user_cache_path("cline-otel") / "cline" / f"{pinned_version(release)}-{lock_digest}"
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(home.with_name(f"{home.name}.lock")):
         if not home.is_dir():
             for abandoned in home.parent.glob(f"{home.name}-incomplete-*"):
                 shutil.rmtree(abandoned)
             with tempfile.TemporaryDirectory(dir=home.parent, prefix=f"{home.name}-incomplete-") as scratch:
-                _npm_install(node, Path(scratch) / "release")
+                _npm_install(node, release, Path(scratch) / "release")
+                program_in(Path(scratch) / "release")
                 (Path(scratch) / "release").rename(home)
-    return _executable(home)
+    return program_in(home)
 
 
-def _npm_install(node: NodeRuntime, target: Path) -> None:
+def _npm_install(node: NodeRuntime, release: Path, target: Path) -> None:
     target.mkdir()
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(MANIFEST_DIRECTORY / name, target / name)
+        shutil.copyfile(release / name, target / name)
     # Not `npm ci`: it refuses a lock file that lacks another platform's optional binary, and a registry
     # need not carry them all. Versions and integrity come from the lock file here too.
     command = [*node.npm, "install", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"]
@@ -76,8 +96,8 @@ def _npm_install(node: NodeRuntime, target: Path) -> None:
         timeout=INSTALL_TIMEOUT_SECONDS,
     )
     if answer.returncode != 0:
-        raise ClineUnavailableError(f"npm could not install cline {pinned_version()}: {answer.stderr.strip()[:600]}")
-    _executable(target)
+        version = pinned_version(release)
+        raise ClineUnavailableError(f"npm could not install cline {version}: {answer.stderr.strip()[:600]}")
 
 
 def _executable(home: Path) -> Path:

@@ -16,7 +16,7 @@ import pytest
 
 from surroundings import variables_as_found
 
-from .cline_release import install_cline
+from .cline_release import install_classic_cline, install_cline
 from .evidence import Evidence
 from .launcher import SCENARIO_TIMEOUT_SECONDS
 from .live_evidence import LiveEvidence
@@ -92,6 +92,7 @@ def programs(request: pytest.FixtureRequest) -> Programs:
         node = find_node()
         return Programs(
             cline=str(install_cline(node)),
+            classic_cline=str(install_classic_cline(node)),
             node_folder=str(node.node.parent),
             bridge=str(Path(sys.executable).with_name("cline-otel")),
             collector=_find_collector(),

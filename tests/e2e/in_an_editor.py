@@ -66,7 +66,7 @@ async def _start(stage: LiveStage, name: str, steps: list[dict[str, Any]]) -> as
     # In an editor this variable is what makes the plugin load; it names the bootstrap that the SDK starts plugins with.
     environment = {"CLINE_WRAPPER_PATH": str(modules / "cline" / "bin" / "cline")}
     node = str(Path(stage.programs.node_folder) / "node")
-    return await stage.start_editor(name, [node, str(_HOST), json.dumps(settings)], environment)
+    return await stage.start_another_cline(name, [node, str(_HOST), json.dumps(settings)], environment)
 
 
 def witness_of(folder: Path, name: str) -> Path:

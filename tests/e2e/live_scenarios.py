@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .classic_over_grpc import CLASSIC_OVER_GRPC
 from .executing import EXECUTED
 from .importing import IMPORTED
 from .in_an_editor import IN_AN_EDITOR
@@ -18,6 +19,7 @@ LIVE_SCENARIOS: dict[str, LiveScenario] = {
         OFF_AND_ON,
         ERASED,
         BRIDGE_KILLED,
+        CLASSIC_OVER_GRPC,
         EXECUTED,
         IMPORTED,
         IN_AN_EDITOR,

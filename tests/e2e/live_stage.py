@@ -120,10 +120,10 @@ class LiveStage(Stage):
         started_at_ns = time.time_ns()
         return StartedRun(run, play, await self._start_cline(self.home, play, arguments), started_at_ns)
 
-    async def start_editor(
+    async def start_another_cline(
         self, name: str, command: list[str], environment: dict[str, str]
     ) -> asyncio.subprocess.Process:
-        """Starts what runs Cline in an editor, in the workspace; its output is kept under ``name``."""
+        """Starts what runs Cline but is not the command of the pinned release; its output is kept under ``name``."""
         variables = self._cline_environment(self.home) | environment
         return await start_process(command, variables, self.folder / "cline" / name, directory=self.home.workspace)
 

@@ -260,5 +260,15 @@ SCRIPTS: dict[str, tuple[Turn, ...]] = {
         Turn("One that settings approve, and one that is asked about.", (_read("README.md"), _run("echo last"))),
         Turn("Done."),
     ),
+    "classic": (
+        Turn("A file. <read_file> <path>README.md</path> </read_file>"),
+        Turn("A list. <list_files> <path>.</path> <recursive>false</recursive> </list_files>"),
+        Turn("A new file. <write_to_file> <path>NEW.md</path> <content>{prompt_word}</content> </write_to_file>"),
+        Turn(
+            "A command. <execute_command> <command>echo {prompt_word}</command>"
+            " <requires_approval>false</requires_approval> </execute_command>"
+        ),
+        Turn("Over. <attempt_completion> <result>Over, with {prompt_word}.</result> </attempt_completion>", held=True),
+    ),
     "left_alone": (Turn("Nobody answers.", (_run("echo never"),)),),
 }

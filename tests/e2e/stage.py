@@ -33,11 +33,13 @@ _POLL_SECONDS = 0.05
 class Programs:
     """The programs that a scenario runs; paths as strings.
 
-    ``node_folder`` holds ``node``. Without ``bridge`` Cline runs alone, to look at what it does.
+    ``node_folder`` holds ``node``, which runs ``classic_cline``. Without ``bridge`` Cline runs alone, to look at what
+    it does.
     """
 
     cline: str
     node_folder: str
+    classic_cline: str = ""
     bridge: str = ""
     collector: str = ""
     collector_config: str = ""
