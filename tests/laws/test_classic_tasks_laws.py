@@ -238,6 +238,25 @@ def test_a_task_that_is_no_json_is_said_and_costs_itself_alone(followed: Followe
     assert len(followed.told("run.finished")) == 1
 
 
+def test_a_torn_task_that_does_not_change_is_read_no_more_and_said_all_the_same(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+    read_task = followed.input.read_task
+    monkeypatch.setattr(followed.input, "read_task", lambda folder: (reads.append(folder.path), read_task(folder))[1])
+    folder = followed.directory / "tasks" / TASK
+    folder.mkdir()
+    write_file(folder / CHAT, '[{"ts": 1795717412470, "type": "say", "say": "task"}, ', followed.now_ns)
+    for _ in range(60):
+        followed.wait(SECOND_NS // 2)
+    assert len(reads) == 2, "when it is found, and when nobody writes it any more"
+    assert len(followed.input.problems) == 1
+    followed.write(*COMPLETED)
+    followed.wait(SETTLED_AFTER_NS)
+    assert len(followed.told("run.finished")) == 1
+    assert not followed.input.problems
+
+
 def test_a_folder_that_is_deleted_is_forgotten(followed: Followed) -> None:
     followed.write(*COMPLETED)
     folder = followed.directory / "tasks" / TASK

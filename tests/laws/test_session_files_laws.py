@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -203,6 +204,19 @@ def test_a_torn_file_is_waited_for_and_then_told_as_far_as_it_goes(tmp_path: Pat
     followed.wait(1)
     assert len(followed.told("run.started")) == 2
     assert any(SESSION in problem for problem in followed.input.problems.values())
+
+
+def test_a_torn_session_that_does_not_change_is_read_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Mock(wraps=read_session)
+    monkeypatch.setattr("cline_otel.sources.session_files.input.read_session", reading)
+    followed = begun(tmp_path, PROMPT, ANSWER)
+    path = tmp_path / SESSION / f"{SESSION}{MESSAGES}"
+    path.write_bytes(path.read_bytes()[:-40])
+    os.utime(path, ns=(followed.now_ns, followed.now_ns))
+    reading.reset_mock()
+    for _ in range(60):
+        followed.wait(SECOND_NS // 2)
+    assert reading.call_count == 2, "when it is torn, and when nobody writes it any more"
 
 
 def test_a_folder_that_is_deleted_is_forgotten(tmp_path: Path) -> None:

@@ -52,6 +52,16 @@ class Folder(NamedTuple):
     has_conversation: bool
 
 
+class _Torn(NamedTuple):
+    """Files that could not be read to the end: of which signature, since when, and what is said of them once nobody
+    writes them any more; empty before, and where what could be read is told.
+    """
+
+    signature: str
+    since_ns: int
+    problem: str = ""
+
+
 class FoldersInput(Input):
     """Follows the folders of one directory.
 
@@ -81,7 +91,7 @@ class FoldersInput(Input):
         self._wall_clock_ns = wall_clock_ns
         self._monotonic_ns = monotonic_ns
         self._next_look_ns: dict[str, int] = {}
-        self._torn: dict[str, tuple[str, int]] = {}
+        self._torn: dict[str, _Torn] = {}
 
     # --- what a kind of folder has of its own -----------------------------------------------------
 
@@ -230,6 +240,12 @@ class FoldersInput(Input):
             yield folder
 
     def _read(self, folder: Folder, told: Told) -> Reading | None:
+        torn = self._torn.get(folder.key)
+        if torn is not None and torn.signature == folder.signature:
+            if torn.problem:
+                self.problems[folder.key] = torn.problem
+            if torn.problem or self._monotonic_ns() - torn.since_ns < TORN_FOR_NS:
+                return None
         try:
             return self.read_folder(folder, told)
         except FileNotFoundError:
@@ -242,13 +258,21 @@ class FoldersInput(Input):
             return None
 
     def _is_torn_for_good(self, folder: Folder) -> bool:
-        """Whether files that are torn have been as they are for so long that nobody writes them."""
+        """Whether files that are torn have been as they are for so long that nobody writes them.
+
+        Before that, and until they change, the folder is not read again.
+        """
         now_ns = self._monotonic_ns()
-        signature, since_ns = self._torn.get(folder.key, ("", now_ns))
-        if signature != folder.signature:
-            self._torn[folder.key] = (folder.signature, now_ns)
+        torn = self._torn.get(folder.key)
+        if torn is None or torn.signature != folder.signature:
+            self._torn[folder.key] = _Torn(folder.signature, now_ns)
             return False
-        return now_ns - since_ns >= TORN_FOR_NS
+        return now_ns - torn.since_ns >= TORN_FOR_NS
+
+    def _leave(self, folder: Folder, problem: str) -> None:
+        """Says at each look what is torn for good, and reads it no more before it changes."""
+        self._torn[folder.key] = _Torn(folder.signature, self._monotonic_ns(), problem)
+        self.problems[folder.key] = problem
 
     def _is_whole(self, folder: Folder) -> None:
         self._torn.pop(folder.key, None)

@@ -78,9 +78,9 @@ class TaskFoldersInput(FoldersInput):
             story, is_over = self.read_task(folder)
         except TornTask as torn:
             if self._is_torn_for_good(folder):
-                self.problems[folder.key] = (
-                    f"{folder.path}: {', '.join(torn.names)} are no JSON; no more is told of this task, others are read"
-                )
+                names = ", ".join(torn.names)
+                problem = f"{folder.path}: {names} are no JSON; no more is told of this task, others are read"
+                self._leave(folder, problem)
             return None
         self._is_whole(folder)
         if not is_over and unchanged_ns >= SETTLED_AFTER_NS:
