@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -266,6 +267,26 @@ def test_a_folder_that_is_deleted_is_forgotten(followed: Followed) -> None:
     folder.rmdir()
     (missing,) = followed.input.missing(followed.cursors)
     assert followed.input.owns(missing)
+
+
+def test_a_directory_that_is_away_costs_no_folder_its_cursor(followed: Followed) -> None:
+    followed.write(*COMPLETED)
+    (followed.directory / "tasks").rename(followed.directory / "elsewhere")
+    assert followed.input.missing(followed.cursors) == []
+
+
+def test_the_name_of_a_folder_that_stays_is_hashed_once(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed.write(*COMPLETED)
+    hashed: list[bytes] = []
+    monkeypatch.setattr(
+        "cline_otel.sources.conversations.folders_input.blake2b",
+        lambda content, digest_size: (hashed.append(content), blake2b(content, digest_size=digest_size))[1],
+    )
+    for _ in range(3):
+        followed.wait(SECOND_NS)
+        followed.input.missing(followed.cursors)
+    assert hashed, "what the files look like"
+    assert TASK.encode() not in hashed
 
 
 def test_what_is_unread_is_the_size_of_tasks_that_have_changed(followed: Followed) -> None:

@@ -90,6 +90,7 @@ class FoldersInput(Input):
         self._prefix = f"{source}/{_digest(str(directory.absolute()))}"
         self._wall_clock_ns = wall_clock_ns
         self._monotonic_ns = monotonic_ns
+        self._keys: dict[str, str] = {}
         self._next_look_ns: dict[str, int] = {}
         self._torn: dict[str, _Torn] = {}
 
@@ -161,28 +162,39 @@ class FoldersInput(Input):
 
     def missing(self, cursors: Iterable[str]) -> list[str]:
         """Folders that were deleted."""
-        keys = [key for key in cursors if key.startswith(f"{self._prefix}/")]
-        if not keys or not self.directory.is_dir():
+        if not self.directory.is_dir():
             return []
-        present = {self.key(path) for path in self.folders()}
+        below = f"{self._prefix}/"
+        keys = [key for key in cursors if key.startswith(below)]
+        present = set(self._keys_by_name().values()) if keys else set()
         return [key for key in keys if key not in present] if not self.problems else []
 
     # --- folders ----------------------------------------------------------------------------------
 
     def key(self, path: Path) -> str:
         """The cursor key of a folder."""
-        return f"{self._prefix}/{_digest(path.name)}"
+        return self._key(path.name)
 
     def folders(self) -> list[Path]:
         """Whatever may be a folder with conversations."""
+        return [self.directory / name for name in self._keys_by_name()]
+
+    def _key(self, name: str) -> str:
+        return self._keys.get(name) or f"{self._prefix}/{_digest(name)}"
+
+    def _keys_by_name(self) -> dict[str, str]:
+        """The cursor keys of whatever may be a folder with conversations, by its name, ascending."""
+        names: list[str] = []
         try:
             with os.scandir(self.directory) as entries:
-                return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+                names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            pass
         except OSError as error:
             self.problems[self._prefix] = f"{self.directory}: cannot be read ({error.strerror}); check its permissions"
-            return []
+        # Most folders stay, and are asked for at each poll.
+        self._keys = {name: self._key(name) for name in names}
+        return self._keys
 
     def look(self, path: Path) -> Folder | None:
         """A folder as it stands; None for one with nothing to read in it, or that cannot be looked at."""
@@ -226,11 +238,10 @@ class FoldersInput(Input):
     def _due(self) -> Iterator[Folder]:
         """The folders that are worth a look now."""
         now_ns = self._monotonic_ns()
-        for path in self.folders():
-            key = self.key(path)
+        for name, key in self._keys_by_name().items():
             if now_ns < self._next_look_ns.get(key, now_ns):
                 continue
-            folder = self.look(path)
+            folder = self.look(self.directory / name)
             if folder is None:
                 continue
             if self.unchanged_ns(folder) > OLD_AFTER_NS:
