@@ -15,6 +15,7 @@ from bench.fixed_key import CATALOGUE
 from cline_otel.catalogue import load as loading
 from cline_otel.catalogue import model
 from cline_otel.catalogue.load import CatalogueError
+from cline_otel.sources.conversations.edits import change_of
 
 FINDING = re.compile(r"[\w/]+\.toml: [^:]+: .+: (?:add|take|write|raise|rename) ")
 """The file, the entry, what is wrong, and what to do about it."""
@@ -282,6 +283,13 @@ def test_every_fact_is_told_by_something() -> None:
     told = {entry.log_event for vocabulary in CATALOGUE.vocabularies.values() for entry in vocabulary.events.values()}
     own = {"cline.run.started", "cline.run.finished", "cline.model_call.failed", "cline.tool_call.failed"}
     assert CATALOGUE.log_events.keys() == told - {""} | own
+
+
+@pytest.mark.parametrize("vocabulary", ["plugin", "json-stream", "session-files", "task_files"])
+def test_all_that_an_edit_changes_is_read_of_each_source_that_counts_it(vocabulary: str) -> None:
+    patch = "*** Add File: a\n*** Update File: b\n*** Update File: c\n*** Move to: d\n*** Delete File: e"
+    fields = loading.read_tables().vocabularies[vocabulary].events["tool_call.finished"].fields
+    assert change_of("apply_patch", patch, None).keys() <= fields.keys()
 
 
 def test_never_a_session_run_call_or_user_on_a_metric() -> None:

@@ -367,6 +367,39 @@ def test_edits_count_lines_and_files(tmp_path: Path) -> None:
     assert (created["lines_added"], created["lines_removed"], created["files_created"]) == (2, 0, 1)
 
 
+def test_a_patch_says_what_became_of_each_file(tmp_path: Path) -> None:
+    patch = "\n".join(
+        [
+            "*** Begin Patch",
+            "*** Add File: a",
+            "+one",
+            "*** Update File: b",
+            "*** Move to: c",
+            "-two",
+            "+three",
+            "*** Update File: d",
+            "*** Delete File: e",
+            "*** End Patch",
+        ]
+    )
+    history = [
+        user(30),
+        answer(400, f"<apply_patch>\n<input>\n{patch}\n</input>\n</apply_patch>"),
+        user(510, "[apply_patch for 'a'] Result:\nSuccessfully applied patch."),
+    ]
+    chat = [say(0, "task", "x"), request(20, 1, 1), say(420, "tool", '{"tool": "editedExistingFile"}')]
+    finished = only(records(tmp_path, chat, history), "tool_call.finished")
+    changed = {name: finished[name] for name in finished if name.startswith(("lines_", "files_"))}
+    assert changed == {
+        "lines_added": 2,
+        "lines_removed": 1,
+        "files_created": 1,
+        "files_modified": 1,
+        "files_moved": 1,
+        "files_deleted": 1,
+    }
+
+
 # --- what may be anything --------------------------------------------------------------------------------
 
 
