@@ -12,15 +12,8 @@ from cline_otel.sources.conversations.told import Record, Told
 from cline_otel.sources.interface import Reading
 from cline_otel.sources.task_files.dialect import Dialect
 from cline_otel.sources.task_files.story import Story
-from cline_otel.sources.task_files.task import (
-    CHAT,
-    HISTORY,
-    METADATA,
-    TornTask,
-    read_task,
-    tasks_list_of,
-    ulids_in,
-)
+from cline_otel.sources.task_files.task import CHAT, HISTORY, METADATA, TornTask, read_task
+from cline_otel.sources.task_files.tasks_list import TasksList
 
 _CONVERSATIONS: Final = frozenset({CHAT, HISTORY})
 
@@ -34,6 +27,9 @@ class TaskFoldersInput(FoldersInput):
         dialect: which program's they are.
         wall_clock_ns: nanoseconds since the Unix epoch.
         monotonic_ns: nanoseconds of a clock that nobody moves.
+
+    Attributes:
+        tasks_list: the program's list of them.
     """
 
     of_what = "tasks"
@@ -48,7 +44,7 @@ class TaskFoldersInput(FoldersInput):
     ) -> None:
         super().__init__(source, directory, wall_clock_ns, monotonic_ns)
         self._dialect = dialect
-        self._ulids = _Ulids(tasks_list_of(directory))
+        self.tasks_list = TasksList(directory)
         self._goes_on: dict[str, str] = {}
 
     def is_conversation(self, name: str) -> bool:
@@ -100,29 +96,9 @@ class TaskFoldersInput(FoldersInput):
             OSError: a file cannot be read.
             TornTask: a file is torn, or being written.
         """
-        story = read_task(folder.path, "", self._dialect, self._ulids.of)
+        story = read_task(folder.path, "", self._dialect, self.tasks_list.ulid_of)
         unchanged_ns = self.unchanged_ns(folder)
         return story, unchanged_ns >= OLD_AFTER_NS or (unchanged_ns >= SETTLED_AFTER_NS and story.is_at_rest)
-
-
-class _Ulids:
-    """What the program's own telemetry calls a task; its list of tasks is read again when it has changed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_as: tuple[int, int] = (0, 0)
-        self._known: dict[str, str] = {}
-
-    def of(self, task_id: str) -> str:
-        """A task's; empty where that is not known."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            return self._known.get(task_id, "")
-        if (status.st_size, status.st_mtime_ns) != self._read_as:
-            self._read_as = (status.st_size, status.st_mtime_ns)
-            self._known |= ulids_in(self._path)
-        return self._known.get(task_id, "")
 
 
 def records_of(story: Story, *, is_over: bool) -> list[Record]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from cline_otel.sources.conversations.folders_input import TORN_FOR_NS, Folder
-from cline_otel.sources.conversations.messages import TornFile, amount, messages_in, word
+from cline_otel.sources.conversations.messages import amount
 from cline_otel.sources.conversations.past import PastRecords
 from cline_otel.sources.conversations.told import Told, decode_told, encode_told
 from cline_otel.sources.interface import PastReading, PastSession
 from cline_otel.sources.task_files.dialect import Dialect
 from cline_otel.sources.task_files.folders_input import TaskFoldersInput, records_of
 from cline_otel.sources.task_files.recordings import program_of
-from cline_otel.sources.task_files.task import CHAT, HISTORY, TornTask, tasks_list_of
+from cline_otel.sources.task_files.task import CHAT, HISTORY, TornTask
+from cline_otel.sources.task_files.tasks_list import Listed
 
 _BEGAN: Final = re.compile(r"\d{13}")
 """Cline names a task by when it began, ms since the Unix epoch; Roo Code and Kilo Code by a UUID."""
@@ -26,9 +27,6 @@ _HEAD_BYTES: Final = 1_048_576
 
 _EDITORS_STORAGE: Final = "globalStorage"
 _COMMAND_LINE: Final = "cline-cli"
-
-Listed = Mapping[str, object]
-"""What the program's list says of a task."""
 
 
 def past_tasks(
@@ -41,7 +39,8 @@ def past_tasks(
     own = list(directories)
     if path is None:
         for directory in own:
-            yield from _in_directory(TaskFoldersInput(source, directory, dialect), dialect, is_copy=False)
+            within = TaskFoldersInput(source, directory, dialect)
+            yield from _in_folders(within, dialect, within.folders(), is_copy=False)
         return
     named = path.absolute()
     if any((named / name).is_file() for name in (CHAT, HISTORY)):
@@ -52,22 +51,16 @@ def past_tasks(
     for directory, folders in candidates:
         theirs = [folder for folder in folders if _program_of(folder) == program]
         within = TaskFoldersInput(source, directory, dialect)
-        yield from _in_folders(within, dialect, theirs, tasks_list_of(directory), is_copy=directory not in own)
-
-
-def _in_directory(within: TaskFoldersInput, dialect: Dialect, *, is_copy: bool) -> Iterator[PastSession]:
-    return _in_folders(within, dialect, within.folders(), tasks_list_of(within.directory), is_copy=is_copy)
+        yield from _in_folders(within, dialect, theirs, is_copy=directory not in own)
 
 
 def _in_folders(
-    within: TaskFoldersInput, dialect: Dialect, folders: Iterable[Path], tasks_list: Path, *, is_copy: bool
+    within: TaskFoldersInput, dialect: Dialect, folders: Iterable[Path], *, is_copy: bool
 ) -> Iterator[PastSession]:
-    listed: dict[str, Listed] | None = None
     for folder in folders:
         found = within.look(folder)
         if found is not None and found.has_conversation:
-            listed = _listed_in(tasks_list) if listed is None else listed
-            yield PastTask(within, found, dialect, listed.get(folder.name, {}), is_copy=is_copy)
+            yield PastTask(within, found, dialect, within.tasks_list.of(folder.name), is_copy=is_copy)
 
 
 def _program_of(folder: Path) -> str:
@@ -78,21 +71,6 @@ def _program_of(folder: Path) -> str:
         except OSError:
             continue
     return ""
-
-
-def _listed_in(path: Path) -> dict[str, Listed]:
-    """What the list says, by task; nothing where it is not there or cannot be read."""
-    found: dict[str, Listed] = {}
-    try:
-        with path.open("rb") as file:
-            for item in messages_in(file, ""):
-                found[word(item.get("id"))] = {name: item.get(name) for name in _LISTED}
-    except (OSError, TornFile):
-        return found
-    return found
-
-
-_LISTED: Final = ("ts", "tokensIn", "tokensOut", "cacheReads", "cacheWrites", "totalCost")
 
 
 class PastTask(PastSession):

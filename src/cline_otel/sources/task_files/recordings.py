@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,8 @@ from cline_otel.sources.conversations.messages import Message, TornFile, message
 from cline_otel.sources.interface import Payload, Recorded
 from cline_otel.sources.task_files.chat import json_in
 from cline_otel.sources.task_files.dialect import Dialect
-from cline_otel.sources.task_files.task import CHAT, HISTORY, TornTask, read_task, tasks_list_of, ulids_in
+from cline_otel.sources.task_files.task import CHAT, HISTORY, TornTask, read_task
+from cline_otel.sources.task_files.tasks_list import TasksList
 
 _MOST_MESSAGES: Final = 400
 _ROO_FIELDS: Final = frozenset({"isAnswered", "autoApprovalDecision", "isProtected", "apiProtocol"})
@@ -70,16 +71,10 @@ def recorded(source: str, path: Path, dialect: Dialect) -> Recorded:
     if not name or (name == HISTORY and (path.parent / f"{prefix}{CHAT}").exists()):
         return Recorded([], {})
     diagnostics: Diagnostics = {}
-    ulid_of = _ulid_of(tasks_list_of(path.parent.parent))
     try:
-        story = read_task(path.parent, prefix, dialect, ulid_of)
+        story = read_task(path.parent, prefix, dialect, TasksList(path.parent.parent).ulid_of)
     except TornTask:
         count(diagnostics, "malformed", source, "file")
         return Recorded([], diagnostics)
     parts = [msgspec.json.encode(record) for record in (*story.records, *story.end)]
     return Recorded([Payload(source, parts, place=str(path))], diagnostics)
-
-
-def _ulid_of(path: Path) -> Callable[[str], str]:
-    known = ulids_in(path)
-    return lambda task_id: known.get(task_id, "")

@@ -64,27 +64,6 @@ def read_task(folder: Path, prefix: str, dialect: Dialect, ulid_of: Callable[[st
     return tell(Task(task_id, ulid_of(task_id), clients, models), chat, history)
 
 
-def tasks_list_of(directory: Path) -> Path:
-    """The program's list of all tasks whose folders are in a directory."""
-    return directory.parent / "state" / "taskHistory.json"
-
-
-def ulids_in(path: Path) -> dict[str, str]:
-    """What the program's own telemetry calls each task, by its id, as the list of all tasks has it.
-
-    Nothing where that is not there or cannot be read: then nothing is known of it.
-    """
-    found: dict[str, str] = {}
-    try:
-        with path.open("rb") as file:
-            for item in messages_in(file, ""):
-                if word(item.get("id")) and word(item.get("ulid")):
-                    found[word(item.get("id"))] = word(item.get("ulid"))
-    except (OSError, TornFile):
-        return found
-    return found
-
-
 def _is_id(name: str) -> bool:
     return name.isascii() and name.replace("-", "").isalnum() and len(name) >= 8
 

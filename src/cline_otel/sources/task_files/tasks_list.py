@@ -1,0 +1,56 @@
+"""The list that a program keeps of all its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from cline_otel.sources.conversations.messages import TornFile, messages_in, word
+
+Listed = Mapping[str, object]
+"""What the list says of a task: when it was last worked on, tokens and cost."""
+
+_LISTED: Final = ("ts", "tokensIn", "tokensOut", "cacheReads", "cacheWrites", "totalCost")
+
+
+class TasksList:
+    """The list, read again when it has changed. What is not there or cannot be read says nothing.
+
+    Args:
+        directory: where the tasks' folders are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory.parent / "state" / "taskHistory.json"
+        self._read_as: tuple[int, int] = (0, 0)
+        self._ulids: dict[str, str] = {}
+        self._listed: dict[str, Listed] = {}
+
+    def ulid_of(self, task_id: str) -> str:
+        """What the program's own telemetry calls a task; empty where that is not known."""
+        self._read()
+        return self._ulids.get(task_id, "")
+
+    def of(self, task_id: str) -> Listed:
+        """What it says of a task; nothing of one that is not in it."""
+        self._read()
+        return self._listed.get(task_id, {})
+
+    def _read(self) -> None:
+        try:
+            status = self._path.stat()
+            if (status.st_size, status.st_mtime_ns) == self._read_as:
+                return
+            self._read_as = (status.st_size, status.st_mtime_ns)
+            with self._path.open("rb") as file:
+                for item in messages_in(file, ""):
+                    self._add(item)
+        except (OSError, TornFile):
+            return
+
+    def _add(self, item: Mapping[str, object]) -> None:
+        task_id, ulid = word(item.get("id")), word(item.get("ulid"))
+        self._listed[task_id] = {name: item.get(name) for name in _LISTED}
+        if task_id and ulid:
+            self._ulids[task_id] = ulid
