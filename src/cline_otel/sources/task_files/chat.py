@@ -120,12 +120,13 @@ def _request(message: Message, at_ms: int, dialect: Dialect) -> ModelRequest:
         dialect.usage(given),
         error_text,
         reason == "user_cancelled",
-        _model(message, around, dialect),
+        model_of(message, around, dialect),
         last_at_ms=at_ms,
     )
 
 
-def _model(message: Message, around: str, dialect: Dialect) -> tuple[str, str, str]:
+def model_of(message: Message, around: str, dialect: Dialect) -> tuple[str, str, str]:
+    """The model, its provider and the mode, as a message says or else the text around its prompt; each may be empty."""
     info = table(message.get("modelInfo"))
     model, provider = dialect.model(around)
     return (

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from cline_otel.sources.conversations.messages import Message, amount, blocks_of, milliseconds, table, text_of, word
-from cline_otel.sources.task_files.chat import environment_in, mode_in
+from cline_otel.sources.conversations.messages import Message, amount, blocks_of, milliseconds, table, text_of
+from cline_otel.sources.task_files.chat import environment_in, model_of
 from cline_otel.sources.task_files.dialect import Dialect, Usage
 from cline_otel.sources.task_files.tool_uses import Result, ToolUse, is_interrupted, results, tool_uses
 
@@ -69,19 +69,14 @@ def read_history(messages: Iterable[Message], dialect: Dialect) -> History:
 def _answer(
     message: Message, index: int, at_ms: int | None, before_ms: int | None, around: str, dialect: Dialect
 ) -> Answer:
-    tokens, info = table(table(message.get("metrics")).get("tokens")), table(message.get("modelInfo"))
+    tokens = table(table(message.get("metrics")).get("tokens"))
     prompt, cached = amount(tokens.get("prompt")), amount(tokens.get("cached"))
-    model, provider = dialect.model(around)
     return Answer(
         index,
         at_ms,
         before_ms,
         Usage(None if prompt is None else prompt + (cached or 0), amount(tokens.get("completion"))),
-        (
-            word(info.get("modelId")) or model,
-            word(info.get("providerId")) or provider,
-            word(info.get("mode")) or mode_in(around),
-        ),
+        model_of(message, around, dialect),
         tool_uses(message, dialect.tools),
         is_interrupted(message),
     )
