@@ -153,14 +153,14 @@ def _add(request: ModelRequest, kind: str, message: Message, at_ms: int, dialect
         request.rested_at_ms = request.rested_at_ms or at_ms
         return
     if kind == "subagent_usage":
-        request.subagents = [*request.subagents, (at_ms, dialect.usage(json_in(message)))]
+        request.subagents.append((at_ms, dialect.usage(json_in(message))))
     elif kind == "api_req_failed" and is_asked:
         request.error_text = request.error_text or word(message.get("text"))[:_ERROR_CHARACTERS] or "error"
     elif kind == "mistake_limit_reached" or (kind == "error" and "consecutive mistakes" in word(message.get("text"))):
         request.error_text = request.error_text or "mistake limit reached"
     if kind in SHOWS_TOOL and kind != "subagent":
         creates_file = kind == "tool" and word(json_in(message).get("tool")) == "newFileCreated"
-        request.shown = [*request.shown, ShownTool(kind, dialect.was_asked(message), creates_file, at_ms)]
+        request.shown.append(ShownTool(kind, dialect.was_asked(message), creates_file, at_ms))
     if kind == "completion_result":
         request.completed_at_ms = at_ms
     if kind in _FROM_ANSWER:
