@@ -339,3 +339,11 @@ def size_of(value: object) -> int | None:
 def table(value: object) -> Mapping[str, object]:
     """An object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
+
+
+def table_in(content: bytes | str) -> Mapping[str, object]:
+    """The object that a text of JSON is; an empty one for anything else."""
+    try:
+        return table(msgspec.json.decode(content))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {}

@@ -9,6 +9,7 @@ from typing import Final
 
 from cline_otel.operating_system.process_interface import Processes
 from cline_otel.sources.conversations.folders_input import SETTLED_AFTER_NS, Folder, FoldersInput
+from cline_otel.sources.conversations.messages import table_in
 from cline_otel.sources.conversations.told import ANNOUNCED, RUNNING, UNTOLD, Record, Told
 from cline_otel.sources.interface import Reading
 from cline_otel.sources.session_files.session import MESSAGES, read_manifest, read_session
@@ -84,7 +85,7 @@ class SessionFilesInput(FoldersInput):
             return False
         name = folder.path.name
         try:
-            manifest = read_manifest((folder.path / f"{name}.json").read_bytes(), name)
+            manifest = read_manifest(table_in((folder.path / f"{name}.json").read_bytes()), name)
         except OSError:
             return False
         if manifest.is_over or manifest.pid is None or unchanged_ns < GONE_FOR_NS:

@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from cline_otel.operating_system.process_interface import Processes
 from cline_otel.sources.conversations.folders_input import TORN_FOR_NS, Folder
-from cline_otel.sources.conversations.messages import amount, table
+from cline_otel.sources.conversations.messages import amount, table, table_in
 from cline_otel.sources.conversations.past import PastRecords
 from cline_otel.sources.conversations.told import Record, Told, decode_told, encode_told
 from cline_otel.sources.interface import PastReading, PastSession
@@ -20,7 +18,6 @@ from cline_otel.sources.session_files.input import SessionFilesInput
 from cline_otel.sources.session_files.session import (
     MESSAGES,
     Manifest,
-    instant_ms,
     read_manifest,
     read_session,
     surface_of,
@@ -75,13 +72,13 @@ class PastSessionFolder(PastSession):
         self._found = found
         self._is_copy = is_copy
         name = found.path.name
-        content = _content(found.path / f"{name}.json")
-        manifest, given = read_manifest(content, name), _given(content)
+        given = table_in(_content(found.path / f"{name}.json"))
+        manifest = read_manifest(given, name)
         self.source = within.source
         self.key = found.key
         self.signature = found.signature
         self.surface = surface_of(manifest) or "other"
-        self.began_at_ns = _began_ms(given, found) * 1_000_000
+        self.began_at_ns = _began_ms(manifest, found) * 1_000_000
         self.ended_at_ns = max(_ended_ms(manifest, found) * 1_000_000, self.began_at_ns)
         self.size_bytes = found.size_bytes
         self.tokens, self.cost_usd = _usage(given)
@@ -132,17 +129,9 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _given(content: bytes) -> Mapping[str, object]:
-    try:
-        return table(msgspec.json.decode(content))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-
-
-def _began_ms(given: Mapping[str, object], found: Folder) -> int:
-    said = instant_ms(given.get("started_at"))
-    if said is not None:
-        return said
+def _began_ms(manifest: Manifest, found: Folder) -> int:
+    if manifest.started_at_ms is not None:
+        return manifest.started_at_ms
     named = _BEGAN.match(found.path.name)
     return int(named[1]) if named is not None else found.changed_at_ns // 1_000_000
 

@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
-
-import msgspec
 
 from cline_otel.sources.conversations.messages import (
     Message,
@@ -21,6 +19,7 @@ from cline_otel.sources.conversations.messages import (
     messages_in,
     milliseconds,
     table,
+    table_in,
     word,
 )
 from cline_otel.sources.conversations.told import Record
@@ -70,12 +69,8 @@ class Manifest(NamedTuple):
         return self.status in _OUTCOMES
 
 
-def read_manifest(content: bytes, session_id: str) -> Manifest:
-    """The manifest of a session; one that cannot be read says nothing."""
-    try:
-        given = table(msgspec.json.decode(content))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Manifest(session_id)
+def read_manifest(given: Mapping[str, object], session_id: str) -> Manifest:
+    """The manifest of a session, of the object that its file holds."""
     pid = given.get("pid")
     return Manifest(
         session_id,
@@ -129,7 +124,7 @@ def read_session(folder: Path, *, is_over: bool) -> SessionRecords:
     """
     session_id, files = conversations_of(folder)
     try:
-        manifest = read_manifest((folder / f"{session_id}.json").read_bytes(), session_id)
+        manifest = read_manifest(table_in((folder / f"{session_id}.json").read_bytes()), session_id)
     except FileNotFoundError:
         manifest = Manifest(session_id)
     return _Session(manifest, files, is_over=is_over).read()

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.sources.conversations.messages import Message, milliseconds, table, word
+from cline_otel.sources.conversations.messages import Message, milliseconds, table, table_in, word
 from cline_otel.sources.task_files.dialect import Dialect, Usage
 
 SHOWS_TOOL: Final = frozenset(
@@ -170,7 +170,4 @@ def _add(request: ModelRequest, kind: str, message: Message, at_ms: int, dialect
 
 def json_in(message: Message) -> Mapping[str, object]:
     """The JSON that the program wrote as a message's text; nothing of what is none."""
-    try:
-        return table(msgspec.json.decode(word(message.get("text"))))
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return {}
+    return table_in(word(message.get("text")))

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from cline_otel.sources.conversations.messages import TornFile, messages_in, milliseconds, table, word
+from cline_otel.sources.conversations.messages import TornFile, messages_in, milliseconds, table_in, word
 from cline_otel.sources.task_files.chat import Chat, read_chat
 from cline_otel.sources.task_files.dialect import Client, Dialect
 from cline_otel.sources.task_files.history import History, read_history
@@ -78,8 +76,8 @@ def _read_metadata(
 ) -> tuple[list[tuple[int, Client]], list[tuple[int, tuple[str, str, str]]]]:
     """What ran the agent, and the models, each from which time on, ms since the Unix epoch."""
     try:
-        given = table(msgspec.json.decode(path.read_bytes()))
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        given = table_in(path.read_bytes())
+    except OSError:
         given = {}
     clients = [
         (at_ms, Client(_client(word(each.get("host_name")), dialect), word(each.get("cline_version"))))
