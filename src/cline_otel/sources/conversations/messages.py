@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import IO, Any, Final
 
 import msgspec
@@ -313,6 +314,16 @@ def milliseconds(value: object) -> int | None:
     if (type(value) is int or type(value) is float) and 0 < value < 1e14:
         return int(value)
     return None
+
+
+def instant_ms(value: object) -> int | None:
+    """A time in ISO 8601, as ms since the Unix epoch; None for what is no such."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return int(datetime.fromisoformat(value).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
 
 
 def amount(value: object) -> int | float | None:

@@ -7,11 +7,11 @@ agent begins, ends, uses a tool; with its id), ``team_event`` (of a teammate, by
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from cline_otel.sources.conversations.messages import instant_ms
 from cline_otel.sources.files.lines import first_object
 
 _TYPES: Final = frozenset({"agent_event", "hook_event", "team_event", "run_result", "run_aborted"})
@@ -76,10 +76,7 @@ class Line(msgspec.Struct, gc=False, rename="camel"):
     @property
     def at_ms(self) -> int | None:
         """When it was written, ms since the Unix epoch; None where it does not say."""
-        try:
-            return int(datetime.fromisoformat(self.ts).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            return None
+        return instant_ms(self.ts)
 
 
 _line = msgspec.json.Decoder(Line)

@@ -14,7 +14,9 @@ from typing import Final
 import msgspec
 
 from cline_otel.sources.conversations.edits import change_of
+from cline_otel.sources.conversations.messages import size_of
 from cline_otel.sources.conversations.outcome import mcp_server_in, outcome_of
+from cline_otel.sources.conversations.records import INFERRED, record_of
 from cline_otel.sources.conversations.told import Record
 from cline_otel.sources.json_stream.lines import AgentEvent, Line, Model, read_line
 from cline_otel.sources.json_stream.names import PlainNames
@@ -31,7 +33,6 @@ _OUTCOMES: Final = {
     "error": "failed",
     "failed": "failed",
 }
-_INFERRED: Final = "inferred"
 
 
 @dataclass(slots=True)
@@ -217,7 +218,7 @@ class StreamStory:
     def _apply(self, agent: _Agent | None, event: AgentEvent, at_ms: int) -> None:
         if not self._agents:
             self._agents.append(
-                _Agent(f"agent_{at_ms:013}", f"run_{at_ms:013}", "root", at_ms, timing=_INFERRED),
+                _Agent(f"agent_{at_ms:013}", f"run_{at_ms:013}", "root", at_ms, timing=INFERRED),
             )
         match event.type, event.content_type:
             case "iteration_start", _:
@@ -306,7 +307,7 @@ class StreamStory:
                 at_ms,
                 **_key_of(tool),
                 **self._names.tool(tool.name),
-                input_bytes=_size_of(given),
+                input_bytes=size_of(given),
             )
         )
 
@@ -335,7 +336,7 @@ class StreamStory:
                     outcome=outcome.outcome,
                     error_type=outcome.error_type,
                     exit_code=outcome.exit_code,
-                    output_bytes=_size_of(output),
+                    output_bytes=size_of(output),
                     **(self._names.server(server) if server is not None else {}),
                     **change,
                 ),
@@ -416,9 +417,7 @@ class StreamStory:
         return model | ({"provider": agent.model.provider} if agent.model.provider else {})
 
     def _record(self, agent: _Agent, event: str, at_ms: int, **fields: str | int | float | None) -> Record:
-        record: Record = {"event": event, "time_unix_ms": at_ms, "agent_id": agent.agent_id, "run_id": agent.run_id}
-        record |= {name: value for name, value in fields.items() if value is not None}
-        return record
+        return record_of(event, at_ms, agent.agent_id, agent.run_id, **fields)
 
 
 def records_of(content: bytes) -> list[bytes]:
@@ -455,9 +454,3 @@ def _value_of(raw: msgspec.Raw) -> object:
         return msgspec.json.decode(raw) if bytes(raw) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _size_of(value: object) -> int | None:
-    if value is None:
-        return None
-    return len(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else msgspec.json.encode(value))

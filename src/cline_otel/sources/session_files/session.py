@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +15,7 @@ from cline_otel.sources.conversations.messages import (
     Message,
     TornFile,
     first_message,
+    instant_ms,
     messages_in,
     milliseconds,
     table,
@@ -287,16 +287,6 @@ class _Session:
 
     def _outcome(self) -> str:
         return _OUTCOMES.get(self._manifest.status, "incomplete")
-
-
-def instant_ms(value: object) -> int | None:
-    """A time as the manifest writes it, ms since the Unix epoch; None for what is no such."""
-    if not isinstance(value, str):
-        return None
-    try:
-        return int(datetime.fromisoformat(value).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _major(version: str) -> int:

@@ -23,12 +23,11 @@ from cline_otel.sources.conversations.messages import (
     word,
 )
 from cline_otel.sources.conversations.outcome import mcp_server_in, outcome_of, output_of
+from cline_otel.sources.conversations.records import INFERRED
 from cline_otel.sources.conversations.told import Record
 
 Fields = Mapping[str, str | int | None]
 """Fields of a record; what is None is left out."""
-
-INFERRED: Final = "inferred"
 
 _MODE: Final = re.compile(r'\s{0,20}<user_input mode="(act|plan|yolo)"')
 _WRAPPED: Final = re.compile(r"\s{0,20}<user_input [^>]{0,80}>")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from cline_otel.sources.conversations.edits import Change
+from cline_otel.sources.conversations.records import INFERRED, record_of
 from cline_otel.sources.conversations.told import Record
 from cline_otel.sources.task_files.chat import Chat, ModelRequest, ShownTool
 from cline_otel.sources.task_files.dialect import Client, Usage
@@ -18,8 +19,6 @@ from cline_otel.sources.task_files.history import Answer, History
 from cline_otel.sources.task_files.tool_uses import ToolUse, claim_result
 
 _Value = TypeVar("_Value")
-
-INFERRED: Final = "inferred"
 
 LONGEST_WAIT_MS: Final = 600_000
 """The question whether to go on ends a run if it comes so soon after the last that was shown; else it came later, when
@@ -358,14 +357,7 @@ class _Run:
         return ended_ms, "aborted" if request is not None and request.is_cancelled else "", ""
 
     def _record(self, event: str, at_ms: int, **fields: str | float | None) -> Record:
-        record: Record = {
-            "event": event,
-            "time_unix_ms": at_ms,
-            "agent_id": self._task.task_id,
-            "run_id": str(self._began_ms),
-        }
-        record |= {name: value for name, value in fields.items() if value is not None}
-        return record
+        return record_of(event, at_ms, self._task.task_id, str(self._began_ms), **fields)
 
 
 def _mode(call: Exchange) -> str | None:
