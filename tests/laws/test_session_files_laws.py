@@ -11,6 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from cline_otel.operating_system.process_interface import LivingProcess
 from cline_otel.sources.conversations.folders_input import FIRST_LOOK_BACK_NS, TORN_FOR_NS
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.session_files.input import GONE_FOR_NS, SessionFilesInput
@@ -189,6 +190,23 @@ def test_an_unanswered_run_ends_when_its_process_is_gone(tmp_path: Path) -> None
     followed.wait(1)
     assert [record["status"] for record in followed.told("run.finished")] == ["incomplete"]
     followed.wait(GONE_FOR_NS)
+    assert len(followed.told("run.finished")) == 1
+
+
+def test_whether_a_container_still_bears_a_process_is_looked_for_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bearers: list[LivingProcess] = [LivingProcess(7_000, 1, 0)]
+    looking = Mock(side_effect=lambda _: bearers)
+    monkeypatch.setattr(NoProcesses, "bearers", looking)
+    followed = begun(tmp_path, PROMPT)
+    followed.wait(GONE_FOR_NS)
+    for _ in range(59):
+        followed.wait(SECOND_NS)
+    assert looking.call_count == 1
+    bearers.clear()
+    followed.wait(SECOND_NS)
+    assert looking.call_count == 2
     assert len(followed.told("run.finished")) == 1
 
 

@@ -20,8 +20,9 @@ close its runs, so that is said only where it is sure. In this order:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from enum import Enum
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -31,6 +32,8 @@ from cline_otel.operating_system.processes import system_processes
 
 _START_TOLERANCE_MS = 10_000
 _RETRY_UNKNOWN_NS = 60 * 10**9
+
+_Asked = TypeVar("_Asked", bound=Hashable)
 
 
 class ProcessKey(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -53,6 +56,27 @@ class Presence(Enum):
     UNKNOWN = "unknown"
 
 
+class Unanswered(Generic[_Asked]):
+    """What a look at all processes could not answer, which costs much: it is looked for again after 60 s.
+
+    Args:
+        clock_ns: nanoseconds of a clock that nobody moves.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int]) -> None:
+        self._clock_ns = clock_ns
+        self._until_ns: dict[_Asked, int] = {}
+
+    def __contains__(self, asked: _Asked) -> bool:
+        return self._clock_ns() < self._until_ns.get(asked, 0)
+
+    def add(self, asked: _Asked) -> None:
+        """Has it wait."""
+        now_ns = self._clock_ns()
+        self._until_ns = {each: until_ns for each, until_ns in self._until_ns.items() if now_ns < until_ns}
+        self._until_ns[asked] = now_ns + _RETRY_UNKNOWN_NS
+
+
 class ProcessTable:
     """Answers whether processes live, remembering those it recognised.
 
@@ -69,9 +93,8 @@ class ProcessTable:
         boot_clock_ns: Callable[[], int] = since_boot_ns,
     ) -> None:
         self._processes = system_processes(wall_clock_ns) if processes is None else processes
-        self._boot_clock_ns = boot_clock_ns
         self._recognised: dict[ProcessKey, LivingProcess] = {}
-        self._unknown_until_ns: dict[ProcessKey, int] = {}
+        self._unanswered: Unanswered[ProcessKey] = Unanswered(boot_clock_ns)
 
     def presences(self, processes: Iterable[ProcessKey]) -> dict[ProcessKey, Presence]:
         """Whether each process lives. Call it after listing what they wrote, not before.
@@ -80,9 +103,6 @@ class ProcessTable:
         """
         wanted = set(processes)
         self._recognised = {process: seen for process, seen in self._recognised.items() if process in wanted}
-        self._unknown_until_ns = {
-            process: until_ns for process, until_ns in self._unknown_until_ns.items() if process in wanted
-        }
         look = self._processes.look()
         return {process: self._presence(process, look) for process in wanted}
 
@@ -95,7 +115,7 @@ class ProcessTable:
         if living is not None and _agrees(process, living):
             self._recognised[process] = living
             return Presence.ALIVE
-        if self._boot_clock_ns() < self._unknown_until_ns.get(process, 0):
+        if process in self._unanswered:
             return Presence.UNKNOWN
         bearers = look.bearers(process.pid)
         # Each namespace has a pid 1, and several may have begun within the tolerance.
@@ -105,7 +125,7 @@ class ProcessTable:
             return Presence.ALIVE
         if not bearers and living is None and look.shows_every_process:
             return Presence.GONE
-        self._unknown_until_ns[process] = self._boot_clock_ns() + _RETRY_UNKNOWN_NS
+        self._unanswered.add(process)
         return Presence.UNKNOWN
 
 

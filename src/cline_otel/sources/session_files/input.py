@@ -11,6 +11,7 @@ from cline_otel.operating_system.process_interface import Processes
 from cline_otel.sources.conversations.folders_input import SETTLED_AFTER_NS, Folder, FoldersInput
 from cline_otel.sources.conversations.messages import table_in
 from cline_otel.sources.conversations.told import ANNOUNCED, RUNNING, UNTOLD, Record, Told
+from cline_otel.sources.files.processes import Unanswered
 from cline_otel.sources.interface import Reading
 from cline_otel.sources.session_files.session import MESSAGES, read_manifest, read_session
 
@@ -41,6 +42,7 @@ class SessionFilesInput(FoldersInput):
     ) -> None:
         super().__init__(source, directory, wall_clock_ns, monotonic_ns)
         self._processes = processes
+        self._unanswered: Unanswered[int] = Unanswered(monotonic_ns)
 
     def is_conversation(self, name: str) -> bool:
         """An agent's messages."""
@@ -90,7 +92,10 @@ class SessionFilesInput(FoldersInput):
             return False
         if manifest.is_over or manifest.pid is None or unchanged_ns < GONE_FOR_NS:
             return manifest.is_over
-        if self._processes.living(manifest.pid) is not None:
+        if self._processes.living(manifest.pid) is not None or manifest.pid in self._unanswered:
             return False
         look = self._processes.look()
-        return look.shows_every_process and not look.bearers(manifest.pid)
+        if look.shows_every_process and not look.bearers(manifest.pid):
+            return True
+        self._unanswered.add(manifest.pid)
+        return False
