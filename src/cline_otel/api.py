@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,7 @@ from cline_otel.signals import (
     StatusCode,
 )
 from cline_otel.sources.recording import UnreadableRecording, read_recording
+from cline_otel.terminal.span_tree import Tree, tree_of
 
 __all__ = [
     "AgentEvent",
@@ -83,7 +85,7 @@ Row = dict[str, AttributeValue | datetime | None]
 """A span as one row of a table: what all spans have, and its attributes by their names."""
 
 
-class Trace(msgspec.Struct, frozen=True):
+class Trace(msgspec.Struct, frozen=True, dict=True):
     """One prompt, and all that came of it. As a text it is the tree of its spans.
 
     Attributes:
@@ -97,16 +99,24 @@ class Trace(msgspec.Struct, frozen=True):
     @property
     def root(self) -> SpanRecord:
         """The span that is part of no other here: the prompt's."""
-        return self._below(None)[0]
+        return self.spans[self._tree.roots[0]]
 
     def children(self, span: SpanRecord) -> tuple[SpanRecord, ...]:
         """The spans that are part of one, in the order in which they began."""
-        return self._below(span)
+        places = self._places.get(span.span_id, [])
+        place = next((place for place in places if self.spans[place] == span), next(iter(places), -1))
+        return tuple(self.spans[below] for below in self._tree.below(place))
 
-    def _below(self, span: SpanRecord | None) -> tuple[SpanRecord, ...]:
-        ids = {each.span_id for each in self.spans}
-        of = None if span is None else span.span_id
-        return tuple(each for each in self.spans if (each.parent_span_id if each.parent_span_id in ids else None) == of)
+    @cached_property
+    def _tree(self) -> Tree:
+        return tree_of(self.spans)
+
+    @cached_property
+    def _places(self) -> dict[bytes, list[int]]:
+        places: dict[bytes, list[int]] = {}
+        for place, span in enumerate(self.spans):
+            places.setdefault(span.span_id, []).append(place)
+        return places
 
     @property
     def started_at(self) -> datetime:
@@ -141,13 +151,16 @@ class Trace(msgspec.Struct, frozen=True):
         )
 
     def __str__(self) -> str:
-        return "\n".join(self._lines(None, ""))
+        return "\n".join(self._lines())
 
-    def _lines(self, span: SpanRecord | None, indent: str) -> Iterator[str]:
-        for each in self._below(span):
-            failed = f" {each.status_message or 'error'}" if each.status is StatusCode.ERROR else ""
-            yield f"{indent}{each.name} {(each.ended_at_ns - each.started_at_ns) / 1e9:.3f} s{failed}"
-            yield from self._lines(each, f"{indent}  ")
+    def _lines(self) -> Iterator[str]:
+        pending = [(place, "") for place in reversed(self._tree.roots)]
+        while pending:
+            place, indent = pending.pop()
+            span = self.spans[place]
+            failed = f" {span.status_message or 'error'}" if span.status is StatusCode.ERROR else ""
+            yield f"{indent}{span.name} {(span.ended_at_ns - span.started_at_ns) / 1e9:.3f} s{failed}"
+            pending += [(below, f"{indent}  ") for below in reversed(self._tree.below(place))]
 
 
 class Telemetry(msgspec.Struct, frozen=True):

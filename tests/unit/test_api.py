@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 import cline_otel
@@ -72,6 +73,59 @@ def test_a_trace_is_a_tree_of_its_spans() -> None:
     assert len(lines) == len(telemetry.spans)
     assert lines[0].startswith("invoke_agent cline 5.1")
     assert [line for line in lines if not line.startswith(" ")] == lines[:1]
+
+
+def of_parents(*parents: tuple[int, int]) -> cline_otel.Trace:
+    """A trace of spans, each given as its id and its parent's, 0 for none."""
+    spans = [
+        signals.SpanRecord(
+            b"t" * 16,
+            bytes([span_id]) * 8,
+            bytes([parent_id]) * 8 if parent_id else b"",
+            f"span {place}",
+            signals.SpanKind.INTERNAL,
+            place,
+            place + 1,
+        )
+        for place, (span_id, parent_id) in enumerate(parents)
+    ]
+    return cline_otel.Trace("74" * 16, tuple(spans))
+
+
+@pytest.mark.parametrize(
+    ("parents", "indents"),
+    [
+        ([(1, 0), (2, 1), (3, 2), (4, 1)], [(0, 0), (1, 1), (2, 2), (3, 1)]),
+        ([(2, 1), (3, 2), (4, 9)], [(0, 0), (1, 1), (2, 0)]),
+        ([(1, 1)], [(0, 0)]),
+        ([(1, 0), (1, 1)], [(0, 0), (1, 1)]),
+        ([(1, 2), (2, 1)], [(0, 0), (1, 1)]),
+        ([(3, 1), (1, 2), (2, 1), (4, 0)], [(3, 0), (0, 0), (1, 0), (2, 1)]),
+    ],
+    ids=["a tree", "parents are missing", "its own parent", "one id", "a circle", "below a circle"],
+)
+def test_every_span_stands_in_its_trace_once(parents: list[tuple[int, int]], indents: list[tuple[int, int]]) -> None:
+    trace = of_parents(*parents)
+    lines = str(trace).splitlines()
+    shown = [(int(line.split()[1]), (len(line) - len(line.lstrip())) // 2) for line in lines]
+    assert shown == indents
+    assert trace.root == trace.spans[indents[0][0]]
+    below = [each for span in trace.spans for each in trace.children(span)]
+    beside = [trace.spans[place] for place, depth in indents if depth == 0]
+    assert sorted([*beside, *below], key=lambda span: span.name) == list(trace.spans)
+
+
+def test_a_trace_is_walked_however_deep_it_is() -> None:
+    one = of_parents((1, 0)).spans[0]
+    ids = [number.to_bytes(8, "big") for number in range(1, 20_001)]
+    above = [b"", *ids[:-1]]
+    spans = (msgspec.structs.replace(one, span_id=each, parent_span_id=up) for each, up in zip(ids, above, strict=True))
+    trace = cline_otel.Trace("74" * 16, tuple(spans))
+    span, depth = trace.root, 1
+    while below := trace.children(span):
+        (span,) = below
+        depth += 1
+    assert depth == 20_000
 
 
 def test_what_a_trace_used_is_the_sum_of_its_calls() -> None:

@@ -70,34 +70,66 @@ def _order(span: SpanRecord) -> tuple[int, int, str, bytes]:
     return span.started_at_ns, -span.ended_at_ns, span.name, span.span_id
 
 
-def rows_of(trace: Sequence[SpanRecord], glyphs: Glyphs) -> Iterator[Row]:
-    """Every span of a trace once, parents before children; ``trace`` as ``traces_of`` orders it.
+class Tree(msgspec.Struct, frozen=True):
+    """Who is under whom, by their places in a trace: those below none, and who is right below each."""
 
-    Spans whose parent is not there stand beside the root. Spans that are each other's ancestors, or
-    that share an id, are not lost either.
+    roots: list[int]
+    children: dict[int, list[int]]
+
+    def below(self, index: int) -> list[int]:
+        """Those right below one."""
+        return self.children.get(index, [])
+
+
+def tree_of(trace: Sequence[SpanRecord]) -> Tree:
+    """The tree of a trace's spans, each of which stands in it once, in their order.
+
+    A span whose parent is not there is below none. Of spans with one id the first has those below it. Of spans that
+    are each other's ancestors the first is below none.
     """
     first_of_id: dict[bytes, int] = {}
     for index, span in enumerate(trace):
         first_of_id.setdefault(span.span_id, index)
-    children: dict[int, list[int]] = {}
-    roots: list[int] = []
-    for index, span in enumerate(trace):
-        parent = first_of_id.get(span.parent_span_id) if span.parent_span_id else None
-        if parent is None:
-            roots.append(index)
-        else:
-            children.setdefault(parent, []).append(index)
-    told = bytearray(len(trace))
+    parents = [first_of_id.get(span.parent_span_id) if span.parent_span_id else None for span in trace]
+    children = _children_of(parents)
+    roots = [index for index, parent in enumerate(parents) if parent is None]
+    reached = bytearray(len(trace))
     for top in (*roots, *range(len(trace))):
+        if reached[top]:
+            continue
+        if parents[top] is not None:
+            roots.append(top)
+            parents[top] = None
+        pending = [top]
+        while pending:
+            index = pending.pop()
+            if not reached[index]:
+                reached[index] = 1
+                pending += children.get(index, ())
+    return Tree(roots, _children_of(parents))
+
+
+def _children_of(parents: Sequence[int | None]) -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for index, parent in enumerate(parents):
+        if parent is not None:
+            children.setdefault(parent, []).append(index)
+    return children
+
+
+def rows_of(trace: Sequence[SpanRecord], glyphs: Glyphs) -> Iterator[Row]:
+    """Every span of a trace once, parents before children; ``trace`` as ``traces_of`` orders it.
+
+    Those of ``tree_of`` that are below none stand beside the root.
+    """
+    tree = tree_of(trace)
+    for top in tree.roots:
         pending = [(top, "", "")]
         while pending:
             index, guides, inherited = pending.pop()
-            if told[index]:
-                continue
-            told[index] = 1
             span = trace[index]
             yield Row(span, guides, is_orphan=index == top and bool(span.parent_span_id))
-            below = [child for child in children.get(index, ()) if not told[child]]
+            below = tree.below(index)
             for child in reversed(below):
                 is_last = child == below[-1]
                 pending.append(
