@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from cline_otel.operating_system.files import open_file, others_may_use
 from cline_otel.service.interface import MARKER, ServiceError
 from cline_otel.settings.places import path_of
 from cline_otel.settings.reference import variables
+from cline_otel.settings.secret_files import read_secret_file
 from cline_otel.settings.values import SettingsError
 from cline_otel.settings.variables import STANDARD_PREFIX
 
@@ -93,18 +92,14 @@ def read_environment(file: Path) -> dict[str, str]:
     Raises:
         SettingsError: it cannot be read, others may use it, or a line of it is none of these.
     """
-    try:
-        with os.fdopen(open_file(file, os.O_RDONLY, follow_links=True), "rb") as opened:
-            found = os.fstat(opened.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise SettingsError(f"{file}: is not a regular file: name one with lines NAME=value")
-            if others_may_use(found):
-                raise SettingsError(f"{file}: others may use it, and it may hold secrets: `chmod 600` it")
-            text = opened.read(_LARGEST_BYTES).decode("utf-8", "surrogateescape")
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise SettingsError(f"{file}: cannot be read ({reason}): name a file with lines NAME=value") from None
-    return parse_environment(text, file)
+    content = read_secret_file(
+        file,
+        _LARGEST_BYTES,
+        not_regular=f"{file}: is not a regular file: name one with lines NAME=value",
+        open_to_others=f"{file}: others may use it, and it may hold secrets: `chmod 600` it",
+        unreadable=lambda reason: f"{file}: cannot be read ({reason}): name a file with lines NAME=value",
+    )
+    return parse_environment(content.decode("utf-8", "surrogateescape"), file)
 
 
 def parse_environment(text: str, file: Path) -> dict[str, str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from cline_otel.destinations import Destination, OtlpDestination
-from cline_otel.operating_system.files import open_file, others_may_use
 from cline_otel.settings import values
+from cline_otel.settings.secret_files import read_secret_file
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 
 LISTEN_VARIABLE: Final = "CLINE_OTEL_BRIDGE_LISTEN"
@@ -89,20 +87,16 @@ def _is_at(listen: ListenAddress, destination: Destination) -> bool:
 
 
 def _token_in(path: Path) -> Secret:
-    try:
-        with os.fdopen(open_file(path, os.O_RDONLY, follow_links=True), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise SettingsError(f"{TOKEN_FILE_VARIABLE}: {path} is not a regular file: name one with the token")
-            if others_may_use(found):
-                raise SettingsError(f"{TOKEN_FILE_VARIABLE}: others may use {path}: `chmod 600` it")
-            text = file.read(_TOKEN_FILE_BYTES).decode("ascii", "replace")
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise SettingsError(
+    content = read_secret_file(
+        path,
+        _TOKEN_FILE_BYTES,
+        not_regular=f"{TOKEN_FILE_VARIABLE}: {path} is not a regular file: name one with the token",
+        open_to_others=f"{TOKEN_FILE_VARIABLE}: others may use {path}: `chmod 600` it",
+        unreadable=lambda reason: (
             f"{TOKEN_FILE_VARIABLE}: {path} cannot be read ({reason}): name a file that holds the token"
-        ) from None
+        ),
+    )
     try:
-        return values.bearer_token(text)
+        return values.bearer_token(content.decode("ascii", "replace"))
     except ValueError as error:
         raise SettingsError(f"{TOKEN_FILE_VARIABLE}: {error}") from None
