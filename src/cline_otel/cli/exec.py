@@ -20,7 +20,6 @@ from cline_otel.operating_system.child_processes import (
     start_child,
     take_stdout,
 )
-from cline_otel.operating_system.psutil_processes import end_processes
 from cline_otel.plugin.discovery import HUB_ARGUMENT
 
 _MARK: Final = "CLINE_OTEL_EXEC_ID"
@@ -92,6 +91,8 @@ class _Exec:
 
     async def _end_hub(self) -> None:
         """Ends the hub that the command left behind, which would hold the job up; no other one."""
+        from cline_otel.operating_system.psutil_processes import end_processes
+
         seconds = min(_HUB_ENDS_WITHIN_SECONDS, self._drain_seconds)
         try:
             _, left = await asyncio.to_thread(end_processes, HUB_ARGUMENT, _MARK, self._mark, seconds)

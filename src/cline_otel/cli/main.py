@@ -191,13 +191,14 @@ def install(
     systemd, an agent of launchd, or a task of Windows' Task Scheduler. It starts at once and at each login, and again
     after a failure; other settings need the command again.
     """
-    from cline_otel.cli.plugin import install_plugin
-    from cline_otel.cli.service import install_service
-
     of_plugin = cline_dir is not None or editors or editor_bootstrap
     if _is_about_service(of_plugin=of_plugin, service=service, only_service=service_manager is not None or dry_run):
+        from cline_otel.cli.service import install_service
+
         install_service(service_manager, dry_run=dry_run)
     else:
+        from cline_otel.cli.plugin import install_plugin
+
         install_plugin(cline_dir, editors=editors, editor_bootstrap=editor_bootstrap)
 
 
@@ -208,13 +209,14 @@ def install(
 @_SERVICE_DRY_RUN
 def uninstall(cline_dir: Path | None, *, service: bool, service_manager: str | None, dry_run: bool) -> None:
     """Remove the plugin and what `install` wrote for editors, or with --service the service; and nothing else."""
-    from cline_otel.cli.plugin import uninstall_plugin
-    from cline_otel.cli.service import uninstall_service
-
     only_service = service_manager is not None or dry_run
     if _is_about_service(of_plugin=cline_dir is not None, service=service, only_service=only_service):
+        from cline_otel.cli.service import uninstall_service
+
         uninstall_service(service_manager, dry_run=dry_run)
     else:
+        from cline_otel.cli.plugin import uninstall_plugin
+
         uninstall_plugin(cline_dir)
 
 

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import Final, Literal
 
-import psutil
-
 ServiceManagerName = Literal["systemd", "launchd", "task-scheduler"]
 
 if sys.platform == "win32":
@@ -27,5 +25,7 @@ else:
 
 def user_name() -> str:
     """The user's name, on Windows with the domain; the number where the system does not know the user."""
+    import psutil
+
     name: str = psutil.Process().username()
     return name

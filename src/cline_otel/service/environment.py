@@ -14,7 +14,6 @@ from typing import Final
 
 from cline_otel.service.interface import MARKER, ServiceError
 from cline_otel.settings.places import path_of
-from cline_otel.settings.reference import variables
 from cline_otel.settings.secret_files import read_secret_file
 from cline_otel.settings.values import SettingsError
 from cline_otel.settings.variables import STANDARD_PREFIX
@@ -59,6 +58,8 @@ def service_variables(environment: Mapping[str, str], state_directory: Path, man
         ServiceError: a value does not fit into a line.
         SettingsError: a path begins with a home directory that there is none of.
     """
+    from cline_otel.settings.reference import variables
+
     taken = {each.name: each.takes for each in variables() if each.name not in _OF_ONE_PROCESS}
     found: dict[str, str] = {}
     for name in sorted(environment):
