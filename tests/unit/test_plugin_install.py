@@ -16,7 +16,8 @@ import pytest
 from cline_otel.places import ClinePlaces, cline_places
 from cline_otel.plugin import install as installer
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
-from cline_otel.plugin.install import PluginInstallError, install, plugin_file_of, uninstall
+from cline_otel.plugin.errors import PluginInstallError
+from cline_otel.plugin.install import install, plugin_file_of, uninstall
 from waiting import PATIENCE_SECONDS
 
 

@@ -10,7 +10,8 @@ import click
 from cline_otel.cli.editors import Editors
 from cline_otel.cli.errors import fail
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
-from cline_otel.plugin.install import PluginInstallError, install, plugin_file_of, that_load_plugins, uninstall
+from cline_otel.plugin.errors import PluginInstallError
+from cline_otel.plugin.install import install, plugin_file_of, that_load_plugins, uninstall
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.places import path_of
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, ensure_pseudonyms

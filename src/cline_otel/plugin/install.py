@@ -16,25 +16,10 @@ from typing import Final, Literal
 
 from cline_otel.operating_system.files import replace
 from cline_otel.places import ClinePlaces
-from cline_otel.plugin.discovery import ClineVersion, HubDaemon, find_cline_versions, find_hub_daemon
 from cline_otel.plugin.errors import PluginInstallError
 from cline_otel.plugin.json_files import json_object
 from cline_otel.private_files import private_directory, written_beside
 from cline_otel.state_directory import OFF_FILE_NAME, PSEUDONYMS_FILE_NAME, SPOOL_DIRECTORY_NAME
-
-__all__ = [
-    "ClineVersion",
-    "HubDaemon",
-    "InstallReport",
-    "PluginInstallError",
-    "UninstallReport",
-    "find_cline_versions",
-    "find_hub_daemon",
-    "install",
-    "plugin_file_of",
-    "that_load_plugins",
-    "uninstall",
-]
 
 PLUGIN_FILE_NAME: Final = "cline-otel.js"
 MARKER: Final = b"// cline-otel plugin for Cline."
