@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cline_otel.operating_system.files import replace
+from cline_otel.own_files import read_own
 from cline_otel.places import ClinePlaces
 from cline_otel.plugin.errors import PluginInstallError
 from cline_otel.plugin.json_files import json_object
@@ -143,18 +144,7 @@ def uninstall(cline: ClinePlaces) -> UninstallReport:
 
 
 def _read_own(plugin_file: Path) -> bytes | None:
-    """The bytes of our installed file, or None if there is no file of that name."""
-    if plugin_file.is_symlink():
-        raise PluginInstallError(f"{plugin_file} is a symbolic link that cline-otel did not make; move it away first")
-    try:
-        content = plugin_file.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise PluginInstallError(f"cannot read {plugin_file}: {error.strerror}; check who owns it") from error
-    if not content.startswith(MARKER):
-        raise PluginInstallError(f"{plugin_file} is not a file that cline-otel wrote; move it away first")
-    return content
+    return read_own(plugin_file, lambda content: content.startswith(MARKER), PluginInstallError)
 
 
 def _make_directory(directory: Path) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from cline_otel.operating_system.files import replace
 from cline_otel.operating_system.home import home_directory
 from cline_otel.operating_system.users import SERVICE_MANAGER, user_name, user_number
+from cline_otel.own_files import read_own
 from cline_otel.private_files import private_directory, written_beside
 from cline_otel.service.environment import environment_text, parse_environment, service_variables
 from cline_otel.service.interface import (
@@ -222,17 +223,11 @@ def _reason_of_failure(arguments: tuple[str, ...]) -> str:
 
 
 def _read_own(path: Path) -> bytes | None:
-    if path.is_symlink():
-        raise ServiceError(f"{path} is a symbolic link that cline-otel did not make; move it away first")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ServiceError(f"{path}: cannot be read ({error.strerror}); check who owns it") from error
-    if MARKER.encode() not in content and MARKER.encode("utf-16-le") not in content:
-        raise ServiceError(f"{path} is not a file that cline-otel wrote; move it away first")
-    return content
+    return read_own(path, _is_ours, ServiceError)
+
+
+def _is_ours(content: bytes) -> bool:
+    return MARKER.encode() in content or MARKER.encode("utf-16-le") in content
 
 
 def _write(path: Path, content: bytes, *, is_private: bool) -> None:
