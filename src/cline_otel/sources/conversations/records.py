@@ -21,5 +21,7 @@ def record_of(event: str, at_ms: int, agent_id: str, run_id: str, **fields: str 
         fields: what is said of it; what is None is left out.
     """
     record: Record = {"event": event, "time_unix_ms": at_ms, "agent_id": agent_id, "run_id": run_id}
-    record |= {name: value for name, value in fields.items() if value is not None}
+    for name, value in fields.items():
+        if value is not None:
+            record[name] = value
     return record

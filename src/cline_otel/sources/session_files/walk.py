@@ -23,7 +23,7 @@ from cline_otel.sources.conversations.messages import (
     word,
 )
 from cline_otel.sources.conversations.outcome import mcp_server_in, outcome_of, output_of
-from cline_otel.sources.conversations.records import INFERRED
+from cline_otel.sources.conversations.records import INFERRED, record_of
 from cline_otel.sources.conversations.told import Record
 
 Fields = Mapping[str, str | int | None]
@@ -245,11 +245,7 @@ class Walk:
             self.tasks.setdefault(text.strip(), []).append(call)
 
     def _record(self, event: str, at_ms: int, **fields: str | float | None) -> Record:
-        record: Record = {"event": event, "time_unix_ms": at_ms, "agent_id": self.agent_id, "run_id": self.run_id}
-        for name, value in fields.items():
-            if value is not None:
-                record[name] = value
-        return record
+        return record_of(event, at_ms, self.agent_id, self.run_id, **fields)
 
 
 def _fields_of(call: Call) -> dict[str, str | int]:
