@@ -191,7 +191,9 @@ class Bridge:
         self._erased = erase_if_less_is_allowed(journal, control.policy)
 
         def new_pipeline() -> Pipeline:
-            catalogue = self._sources.catalogue(control.policy, settings.prices, settings.profile)
+            catalogue = self._sources.catalogue(
+                control.policy, settings.prices, settings.profile, settings.service_name
+            )
             pipeline = Pipeline(
                 catalogue,
                 *resources_and_scopes(settings, journal.instance_id, self._job, catalogue.profile.schema_url),

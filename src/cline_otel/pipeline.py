@@ -33,6 +33,7 @@ from cline_otel.signals import (
     SpanRecord,
     Temporality,
     add,
+    attributes_of,
     count,
     with_attributes,
 )
@@ -186,10 +187,13 @@ class Pipeline:
             profile=self.catalogue.profile,
         )
 
-    def _may_grow(self, metric: str, attributes: Attributes) -> bool:
-        """Whether all that a series has besides its metric's own attributes is what measurements have now."""
-        own = self.catalogue.metric_attributes[metric]
-        return tuple(pair for pair in attributes if pair[0] not in own) == self._metric_attributes
+    def _may_grow(self, total: MetricTotal) -> bool:
+        """Whether a series has a service, and attributes besides its metric's own, that measurements have now."""
+        if total.service and total.service not in self.catalogue.services.values():
+            return False
+        own = self.catalogue.metric_attributes[total.metric]
+        besides = tuple(pair for pair in total.attributes if pair[0] not in own)
+        return besides == attributes_of(total.service, self._metric_attributes)
 
     def _bounded(self, name: str) -> str:
         """Names come from upstream; past the first thousand they are counted together."""
@@ -224,13 +228,15 @@ class Pipeline:
     def gauges(self, at_ns: int) -> list[MetricPoint]:
         """What is so now, nanoseconds since the Unix epoch: prompts that are worked on, by what they wait for."""
         points: list[MetricPoint] = []
-        for waits_for, waiting in waiting_runs(self._translator.state, at_ns).items():
-            attributes = (("cline.run.waits_for", waits_for), *self._metric_attributes)
-            for metric, value in (
-                ("cline.run.open", waiting.runs),
-                ("cline.run.longest_wait", waiting.longest_ns / 1e9),
-            ):
-                points.append(MetricPoint(MetricTotal(metric, attributes, value), 0, at_ns))
+        for service, by_wait in waiting_runs(self._translator.state, at_ns, self.catalogue.services).items():
+            besides = attributes_of(service, self._metric_attributes)
+            for waits_for, waiting in by_wait.items():
+                attributes = (("cline.run.waits_for", waits_for), *besides)
+                for metric, value in (
+                    ("cline.run.open", waiting.runs),
+                    ("cline.run.longest_wait", waiting.longest_ns / 1e9),
+                ):
+                    points.append(MetricPoint(MetricTotal(metric, attributes, value, service=service), 0, at_ns))
         return points
 
     def metrics_request(self, points: Iterable[MetricPoint], temporality: Temporality) -> bytes:

@@ -15,6 +15,9 @@ from cline_otel.events import AttributeValue
 Attributes = tuple[tuple[str, AttributeValue], ...]
 """Name and value pairs in a fixed order, so that equal data encodes to equal bytes."""
 
+SERVICE_NAME: Final = "service.name"
+"""The attribute of a resource that says which service it is (OpenTelemetry semantic conventions, Service)."""
+
 SignalName = Literal["traces", "metrics", "logs"]
 
 GRPC_METHODS: Final[dict[SignalName, str]] = {
@@ -69,7 +72,8 @@ class SpanLink(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class SpanRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A finished span. ``trace_id`` is 16 bytes, ``span_id`` and ``parent_span_id`` are 8 (parent may be empty).
 
-    ``status_message`` is for an error, and empty else.
+    ``status_message`` is for an error, and empty else. ``service`` is the ``service.name`` of a source that has one of
+    its own, and empty for everything else.
     """
 
     trace_id: bytes
@@ -84,10 +88,11 @@ class SpanRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     links: tuple[SpanLink, ...] = ()
     status: StatusCode = StatusCode.UNSET
     status_message: str = ""
+    service: str = ""
 
 
 class LogRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A log record. ``trace_id`` and ``span_id`` are empty where it belongs to no span."""
+    """A log record. ``trace_id`` and ``span_id`` are empty where it belongs to no span; ``service`` is as of a span."""
 
     occurred_at_ns: int
     event_name: str
@@ -96,12 +101,14 @@ class LogRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     attributes: Attributes = ()
     trace_id: bytes = b""
     span_id: bytes = b""
+    service: str = ""
 
 
 class MetricDelta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One measurement: what a counter grows by, or one recorded value of a histogram, in the metric's unit.
 
     ``occurred_at_ns`` is when that was; ``trace_id`` and ``span_id`` are of the span that it is of, or empty.
+    ``service`` is as of a span.
     """
 
     metric: str
@@ -110,13 +117,24 @@ class MetricDelta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     occurred_at_ns: int = 0
     trace_id: bytes = b""
     span_id: bytes = b""
+    service: str = ""
 
 
 def with_attributes(measurements: list[MetricDelta], attributes: Attributes) -> list[MetricDelta]:
-    """The measurements with further attributes behind their own."""
+    """The measurements with further attributes, which are the resource's, behind their own."""
     if not attributes:
         return measurements
-    return [msgspec.structs.replace(each, attributes=each.attributes + attributes) for each in measurements]
+    return [
+        msgspec.structs.replace(each, attributes=each.attributes + attributes_of(each.service, attributes))
+        for each in measurements
+    ]
+
+
+def attributes_of(service: str, attributes: Attributes) -> Attributes:
+    """Attributes of the resource, as they are for a service of its own; unchanged where it is none."""
+    if not service:
+        return attributes
+    return tuple([(name, service if name == SERVICE_NAME else value) for name, value in attributes])
 
 
 class MetricDefinition(msgspec.Struct, frozen=True, gc=False):
@@ -157,6 +175,7 @@ class MetricTotal(msgspec.Struct, array_like=True):
     """The cumulative total of one series since ``started_at_ns``, which is before its first measurement.
 
     A counter uses ``sum`` alone. A histogram has a ``count``, and either ``bucket_counts`` or ``exponential``.
+    ``service`` is as of a span: services have series of their own.
     """
 
     metric: str
@@ -166,6 +185,7 @@ class MetricTotal(msgspec.Struct, array_like=True):
     bucket_counts: list[int] = msgspec.field(default_factory=list)
     started_at_ns: int = 0
     exponential: ExponentialBuckets | None = None
+    service: str = ""
 
 
 class Exemplar(msgspec.Struct, frozen=True, gc=False):
@@ -240,3 +260,11 @@ class StepOutput(msgspec.Struct):
     logs: list[LogRecord] = msgspec.field(default_factory=list)
     metrics: list[MetricDelta] = msgspec.field(default_factory=list)
     diagnostics: Diagnostics = msgspec.field(default_factory=dict)
+
+    def add(self, more: StepOutput, service: str) -> None:
+        """Adds what another produced, as of a service."""
+        replace = msgspec.structs.replace
+        self.spans += [replace(each, service=service) for each in more.spans]
+        self.logs += [replace(each, service=service) for each in more.logs]
+        self.metrics += [replace(each, service=service) for each in more.metrics]
+        add(self.diagnostics, more.diagnostics)

@@ -134,7 +134,8 @@ def test_defaults_are_those_of_the_specification_and_the_documentation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load(monkeypatch)
-    assert settings.service_name == "cline"
+    assert settings.resource("i") == (("service.name", "cline"), ("service.instance.id", "i"))
+    assert settings.service_name == ""
     assert settings.resource_attributes == ()
     assert settings.metric_export_interval_seconds == 60
     assert settings.metric_export_timeout_seconds == 30

@@ -89,7 +89,7 @@ def test_resource_attributes_resolve_as_officially(
     monkeypatch.setenv("OTEL_SERVICE_NAME", service_name)
     official = dict(OTELResourceDetector().detect().attributes)
     settings = load_settings()
-    assert settings.service_name == official.pop("service.name", "cline")
+    assert settings.service_name == official.pop("service.name", "")
     assert dict(settings.resource_attributes) == official
 
 

@@ -68,6 +68,7 @@ def readable_span(span: SpanRecord) -> dict[str, Any]:
         "attributes": dict(span.attributes),
         "events": [readable_event(event) for event in span.events],
         "links": [{"trace": link.trace_id.hex(), "span": link.span_id.hex()} for link in span.links],
+        **({"service": span.service} if span.service else {}),
     }
 
 
@@ -80,6 +81,7 @@ def readable_log(log: LogRecord) -> dict[str, Any]:
         "trace": log.trace_id.hex(),
         "span": log.span_id.hex(),
         "attributes": dict(log.attributes),
+        **({"service": log.service} if log.service else {}),
     }
 
 

@@ -34,6 +34,7 @@ def told() -> Iterator[tuple[Path, str]]:
 
 def readable_total(total: MetricTotal) -> dict[str, Any]:
     readable = {"metric": total.metric, "attributes": dict(total.attributes), "sum": round(total.sum, 9)}
+    readable |= {"service": total.service}
     return readable | ({"count": total.count, "buckets": total.bucket_counts} if total.bucket_counts else {})
 
 

@@ -274,7 +274,7 @@ def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_home_directory_settings_are_read_and_what_lacks_a_place_names_the_variable() -> None:
     assert home_directory() is None
     settings = load_settings()
-    assert settings.service_name == "cline"
+    assert dict(settings.resource("i"))["service.name"] == "cline"
     # No local file may come to be in a directory that nobody named.
     assert settings.destinations == {"traces": (), "metrics": (), "logs": ()}
     for lacks_it in (lambda: settings.state_directory, lambda: settings.places, find_state_directory, find_places):

@@ -24,7 +24,7 @@ from cline_otel.catalogue.load import load
 from cline_otel.catalogue.profiles import DEFAULT_PROFILE, profile_names
 from cline_otel.cli.preview import _step_document, _summary_document
 from cline_otel.encode.profile import shown_points
-from cline_otel.preview import Item, Preview, Step, Summary, items_of, sender_of
+from cline_otel.preview import Item, Preview, Step, Summary, items_of
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.replay import ReplayResult, replay
@@ -215,14 +215,14 @@ def test_many_spans_and_log_records_make_the_requests_of_a_replay() -> None:
 
 def test_a_request_says_of_whom_it_is_and_what_is_none_is_refused() -> None:
     request = replay_of([CAPTURES / "plugin_basic"]).requests["traces"][0].payload
-    sender = sender_of("traces", request)
+    sender = items_of("traces", request)[0].sender
     assert [pair["key"] for pair in sender.resource["attributes"]] == ["service.name", "service.instance.id"]
     assert sender.scope["name"] == "cline-otel"
     for broken in (b"\xff\xff", b"\x0a\x05"):
         with pytest.raises(ValueError, match="not an OTLP"):
             items_of("traces", broken)
     with pytest.raises(ValueError, match="no resource"):
-        sender_of("logs", b"")
+        items_of("logs", b"")
 
 
 # --- each event, each field ---------------------------------------------------------------------------------

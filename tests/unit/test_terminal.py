@@ -20,7 +20,6 @@ from rich.console import Console, RenderableType
 from cline_otel.aggregation.totals import Totals
 from cline_otel.events import AttributeValue
 from cline_otel.journal.records import KeptRequest, SignalStatus
-from cline_otel.preview import Sender
 from cline_otel.signals import (
     Attributes,
     DiagnosticKind,
@@ -611,7 +610,7 @@ def test_every_kind_of_diagnostic_means_something_and_is_shown_by_every_view() -
     view = PreviewView(Console(file=preview, width=200))
     kept = KeptRequest("traces", "waits", b"", 0, 1, None, "", "", diagnostics)
     delivery = SignalStatus(1, 1, 1, None, 0, 0, 0, 0, 0, 0, 0, {}, None, "", "", "", None)
-    view.print_request(kept, Sender({}, {}, ""), [], "", delivery)
+    view.print_request(kept, [], "", delivery)
     for kind in get_args(DiagnosticKind):
         assert f"1 {kind}: {MEANINGS[kind].text}" in summary
         assert f"name of {kind}" in summary

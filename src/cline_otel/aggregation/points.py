@@ -85,6 +85,7 @@ def growth_of(total: MetricTotal, mark: MetricTotal | None) -> MetricTotal:
         [now - then for now, then in zip(total.bucket_counts, _padded(mark, total), strict=True)],
         total.started_at_ns,
         buckets,
+        total.service,
     )
 
 
@@ -113,6 +114,7 @@ def nothing_of(total: MetricTotal) -> MetricTotal:
         [0] * len(total.bucket_counts),
         total.started_at_ns,
         ExponentialBuckets(buckets.scale) if buckets is not None else None,
+        total.service,
     )
 
 
@@ -129,4 +131,5 @@ def copy_of(total: MetricTotal) -> MetricTotal:
         ExponentialBuckets(buckets.scale, buckets.zero_count, buckets.offset, list(buckets.counts))
         if buckets is not None
         else None,
+        total.service,
     )

@@ -1,7 +1,7 @@
 """Cumulative totals: what the measurements add up to, per series.
 
-Keys of the stored form are ``total/`` and a hash of the metric and its attributes. A metric that would
-exceed its budget of series collects the rest in one series with ``otel.metric.overflow`` (metrics SDK
+Keys of the stored form are ``total/`` and a hash of the metric, its attributes and its service. A metric that would
+exceed its budget of series collects the rest in one series of each service with ``otel.metric.overflow`` (metrics SDK
 specification, cardinality limits). Names that people choose are known to a metric up to half of its budget; what
 has a new one then counts without it.
 """
@@ -64,7 +64,7 @@ class Totals:
         self._definitions = definitions
         self._max_series = max_series
         self._is_exponential = aggregation == "base2_exponential_bucket_histogram"
-        self._keys: dict[tuple[str, Attributes], str] = {}
+        self._keys: dict[tuple[str, Attributes, str], str] = {}
         self._series_count: dict[str, int] = {}
         self._changed: set[str] = set()
         self._deleted: set[str] = set()
@@ -73,7 +73,7 @@ class Totals:
 
     def add(self, delta: MetricDelta, now_ns: int | None = None) -> None:
         """One measurement; ``now_ns`` is the time at which it is taken in, None where that is when it was made."""
-        key = self._keys.get((delta.metric, delta.attributes))
+        key = self._keys.get((delta.metric, delta.attributes, delta.service))
         if key is None:
             key = self._new_series(delta, now_ns)
         total = self.by_key[key]
@@ -93,27 +93,27 @@ class Totals:
         self._changed.add(key)
 
     def _new_series(self, delta: MetricDelta, now_ns: int | None) -> str:
-        metric, attributes = delta.metric, delta.attributes
+        metric, attributes, service = delta.metric, delta.attributes, delta.service
         known = self._series_count.get(metric, 0)
         names = self._definitions[metric].names
         if names and known >= self._max_series // 2:
             attributes = tuple(pair for pair in attributes if pair[0] not in names)
-            if (key := self._keys.get((metric, attributes))) is not None:
+            if (key := self._keys.get((metric, attributes, service))) is not None:
                 return key
         if known >= self._max_series - 1:
             attributes = OVERFLOW
-            if (key := self._keys.get((metric, OVERFLOW))) is not None:
+            if (key := self._keys.get((metric, OVERFLOW, service))) is not None:
                 return key
         self._series_count[metric] = known + 1
         definition = self._definitions[metric]
-        key = stored_key(metric, attributes)
-        total = MetricTotal(metric, attributes, 0 if definition.value_type == "int" else 0.0)
+        key = stored_key(metric, attributes, service)
+        total = MetricTotal(metric, attributes, 0 if definition.value_type == "int" else 0.0, service=service)
         total.started_at_ns = _start_ns(delta.occurred_at_ns, now_ns)
         if definition.boundaries and self._is_exponential:
             total.exponential = ExponentialBuckets(exponential.MAX_SCALE)
         elif definition.boundaries:
             total.bucket_counts = [0] * (len(definition.boundaries) + 1)
-        self._keys[metric, attributes] = key
+        self._keys[metric, attributes, service] = key
         self.by_key[key] = total
         return key
 
@@ -131,7 +131,7 @@ class Totals:
 
     def all(self) -> list[MetricTotal]:
         """Every series that destinations are told of, in a fixed order."""
-        return sorted(self.told.values(), key=lambda total: (total.metric, repr(total.attributes)))
+        return sorted(self.told.values(), key=lambda total: (total.metric, repr(total.attributes), total.service))
 
     def exemplars(self, key: str, after: int = 0) -> tuple[Exemplar, ...]:
         """A histogram's newest measurement in each bucket, of those after so many measurements; oldest first."""
@@ -149,7 +149,7 @@ class Totals:
         self,
         rows: Iterable[tuple[str, bytes]],
         started_at_ns: int = 0,
-        may_grow: Callable[[str, Attributes], bool] = lambda metric, attributes: True,
+        may_grow: Callable[[MetricTotal], bool] = lambda total: True,
     ) -> int:
         """Takes over stored totals; returns how many could not be read, which the next save deletes.
 
@@ -159,7 +159,7 @@ class Totals:
         Args:
             rows: stored keys and values.
             started_at_ns: since when those count that do not say so themselves.
-            may_grow: whether a metric's measurements may still have such attributes.
+            may_grow: whether measurements may still be of such a series.
         """
         unreadable = 0
         for key, value in rows:
@@ -181,18 +181,18 @@ class Totals:
                 continue
             if definition.boundaries and total.exponential is None and not _refit(total, definition):
                 continue
-            if total.attributes != OVERFLOW and not may_grow(total.metric, total.attributes):
+            if total.attributes != OVERFLOW and not may_grow(total):
                 self.ended[key] = total
                 continue
             self.by_key[key] = total
-            self._keys[total.metric, total.attributes] = key
+            self._keys[total.metric, total.attributes, total.service] = key
             self._series_count[total.metric] = self._series_count.get(total.metric, 0) + 1
         return unreadable
 
 
-def stored_key(metric: str, attributes: Attributes) -> str:
+def stored_key(metric: str, attributes: Attributes, service: str = "") -> str:
     """Under which a series is stored."""
-    return TOTAL_PREFIX + ids.log_record_uid(metric, repr(attributes))
+    return TOTAL_PREFIX + ids.log_record_uid(metric, repr(attributes), *([service] if service else []))
 
 
 def _start_ns(occurred_at_ns: int, now_ns: int | None) -> int:

@@ -202,7 +202,8 @@ class Catalogue(msgspec.Struct, frozen=True):
     """Everything the product knows of names, compiled.
 
     ``sources`` has the highest rank first. ``identity`` are the attributes that say who an agent works for.
-    ``prices`` is what calls are priced by. ``shown_metrics`` are ours and those of the profile.
+    ``prices`` is what calls are priced by. ``shown_metrics`` are ours and those of the profile. ``services`` has the
+    ``service.name`` of those sources that have one of their own.
     """
 
     attributes: dict[str, model.Attribute]
@@ -218,3 +219,4 @@ class Catalogue(msgspec.Struct, frozen=True):
     prices: PriceTable
     profile: Profile
     shown_metrics: dict[str, MetricDefinition]
+    services: dict[str, str]

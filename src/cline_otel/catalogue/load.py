@@ -304,6 +304,7 @@ def load(
     sources: tuple[SourceText, ...] | None = None,
     prices: PriceTable = NoPrices(),  # noqa: B008 - immutable
     profile: str = profiles.DEFAULT_PROFILE,
+    service_name: str = "",
 ) -> Catalogue:
     """The catalogue as the user's decisions make it. The files are read and checked once per process.
 
@@ -312,6 +313,7 @@ def load(
         sources: the sources that there are; None for the built-in ones.
         prices: what calls are priced by; without any, no cost is computed.
         profile: the one whose names are exported.
+        service_name: what the user calls all that is exported; empty where sources may have services of their own.
 
     Raises:
         CatalogueError: a file does not fit its model or contradicts another; all findings are named.
@@ -370,6 +372,9 @@ def load(
         prices=prices.as_exported(_naming(gates.of("gen_ai.provider.name")), _naming(gates.of("gen_ai.request.model"))),
         profile=shown,
         shown_metrics=metrics | shown.definitions,
+        services={}
+        if service_name
+        else {name: source.service for name, source in tables.sources.items() if source.service is not None},
     )
 
 

@@ -275,6 +275,7 @@ class SourceTable(_Strict):
         keys_by_ids: its runs, model calls and tool calls are told apart by the ids of Cline's messages and calls, and
             not by their positions, which such a source cannot know for sure.
         yields: of a prompt that any other source tells, it tells nothing.
+        service: the ``service.name`` of what it tells, where that is another program than Cline.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
@@ -287,6 +288,7 @@ class SourceTable(_Strict):
     numbers_attempts: bool = False
     keys_by_ids: bool = False
     yields: bool = False
+    service: Annotated[str, Field(min_length=1)] | None = None
 
 
 class OtherSource(_Strict):

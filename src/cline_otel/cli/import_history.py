@@ -121,7 +121,7 @@ def _import(settings: Settings, found: Found, span: Span, *, metrics: bool) -> I
         ):
             policy = installed_policy(settings.policy, settings.state_directory)
             erase_if_less_is_allowed(journal, policy)
-            catalogue = sources.catalogue(policy, settings.prices, settings.profile)
+            catalogue = sources.catalogue(policy, settings.prices, settings.profile, settings.service_name)
             size_bytes = sum(session.size_bytes for session in found.wanted)
             with showing_progress(console, size_bytes) as report:
                 importer = Importer(

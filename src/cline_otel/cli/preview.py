@@ -17,7 +17,7 @@ from cline_otel.cli.sources import known_sources
 from cline_otel.consent import Consent
 from cline_otel.journal.records import JournalError, JournalStatus, KeptRequest
 from cline_otel.journal.store import Journal
-from cline_otel.preview import Item, Preview, Sender, Step, Summary, items_of, sender_of
+from cline_otel.preview import Item, Preview, Sender, Step, Summary, items_of
 from cline_otel.replay import instance_id_of
 from cline_otel.running import find_running
 from cline_otel.settings import SettingsError, load_settings
@@ -38,7 +38,6 @@ class ShownRequest(msgspec.Struct, frozen=True):
     """
 
     kept: KeptRequest
-    sender: Sender
     items: list[Item]
     problem: str = ""
 
@@ -49,7 +48,7 @@ def preview_paths(paths: list[Path], only: str | None, *, as_json: bool) -> None
     sources = known_sources()
     preview = Preview(
         recording,
-        sources.catalogue(policy, settings.prices, settings.profile),
+        sources.catalogue(policy, settings.prices, settings.profile, settings.service_name),
         policy,
         settings.resource(instance_id_of(recording)),
         sources,
@@ -95,7 +94,7 @@ def preview_last(items: int, *, as_json: bool) -> None:
     view = PreviewView()
     for request in requests:
         trouble = status.signals[request.kept.signal]
-        view.print_request(request.kept, request.sender, request.items, request.problem, trouble)
+        view.print_request(request.kept, request.items, request.problem, trouble)
     for note in _notes(requests, status, consent):
         view.print_note(note)
 
@@ -106,9 +105,9 @@ def _opened(kept: list[KeptRequest], items: int) -> Iterator[ShownRequest]:
     for request in kept:
         try:
             found = items_of(request.signal, request.payload)
-            yield ShownRequest(request, sender_of(request.signal, request.payload), found[surplus:])
+            yield ShownRequest(request, found[surplus:])
         except ValueError as error:
-            yield ShownRequest(request, Sender({}, {}, ""), [], str(error))
+            yield ShownRequest(request, [], str(error))
         surplus = 0
 
 
@@ -173,6 +172,7 @@ def _summary_document(summary: Summary) -> dict[str, Any]:
         "requests": summary.requests,
         "request_bytes": summary.request_bytes,
         "not_sent": _diagnostics_document(summary.diagnostics),
+        "services": summary.services,
     }
 
 
@@ -184,8 +184,14 @@ def _diagnostics_document(diagnostics: Diagnostics) -> list[dict[str, Any]]:
 
 
 def _request_documents(request: ShownRequest) -> Iterator[dict[str, Any]]:
-    kept = request.kept
-    of_request = {
+    if request.problem:
+        yield {**_request_document(request.kept, Sender()), "problem": request.problem}
+    for item in request.items:
+        yield {**_request_document(request.kept, item.sender), **_item_document(item)}
+
+
+def _request_document(kept: KeptRequest, sender: Sender) -> dict[str, Any]:
+    return {
         "signal": kept.signal,
         "state": kept.state,
         "made_at_ns": kept.created_at_ns,
@@ -195,13 +201,9 @@ def _request_documents(request: ShownRequest) -> Iterator[dict[str, Any]]:
         "request": {
             "bytes": len(kept.payload),
             "items": kept.item_count,
-            "resource": request.sender.resource,
-            "scope": request.sender.scope,
-            "schema_url": request.sender.schema_url,
+            "resource": sender.resource,
+            "scope": sender.scope,
+            "schema_url": sender.schema_url,
             "not_sent": _diagnostics_document(kept.diagnostics),
         },
     }
-    if request.problem:
-        yield {**of_request, "problem": request.problem}
-    for item in request.items:
-        yield {**of_request, **_item_document(item)}

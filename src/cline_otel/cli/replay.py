@@ -19,8 +19,9 @@ def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, se
         fail("--metrics says what --send sends; add --send", 2)
     recording, policy, settings = read_paths(paths, only, purpose="replay")
     sources = known_sources()
-    catalogue = sources.catalogue(policy, settings.prices, settings.profile)
     # What is only shown or written depends on the recording alone.
+    service_name = settings.service_name if send else ""
+    catalogue = sources.catalogue(policy, settings.prices, settings.profile, service_name)
     resource = settings.resource(instance_id_of(recording)) if send else None
     metric_attributes = settings.metric_attributes if send else ()
     replayed = replay(recording, catalogue, resource, sources=sources, metric_attributes=metric_attributes)

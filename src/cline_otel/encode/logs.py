@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from cline_otel.bounded_cache import BoundedCache
@@ -46,7 +47,7 @@ _LENGTHS: Final[BoundedCache[int, bytes]] = encoded_once(varint, max_entries=819
 def encode_logs(
     records: Sequence[LogRecord], resource_and_scope: ResourceAndScope, observed_at_ns: int | None = None
 ) -> bytes:
-    """An ``ExportLogsServiceRequest`` with all records, in their order, under one resource and scope.
+    """An ``ExportLogsServiceRequest`` with all records, in their order, under one resource and scope for each service.
 
     Requests merge by concatenation. No records give no bytes. Times (nanoseconds) beyond 64 bits are
     clamped, strings that are no valid Unicode are repaired.
@@ -61,6 +62,10 @@ def encode_logs(
         ValueError: an id is neither empty nor of the length that OTLP demands, 16 bytes for a trace
             and 8 for a span.
     """
+    return resource_and_scope.request_of(records, partial(_items, observed_at_ns=observed_at_ns))
+
+
+def _items(records: Sequence[LogRecord], observed_at_ns: int | None) -> list[bytes]:
     lengths = _LENGTHS
     given_observed_time = None if observed_at_ns is None else pack_uint64(observed_at_ns)
     items: list[bytes] = []
@@ -94,4 +99,4 @@ def encode_logs(
             )
         )
         extend((ITEM_TAG, lengths[len(message)], message))
-    return resource_and_scope.request(items)
+    return items

@@ -73,6 +73,7 @@ def encode_metrics(
 ) -> bytes:
     """An ``ExportMetricsServiceRequest``: counters are monotonic sums, histograms have explicit or exponential buckets.
 
+    Each service has a resource of its own.
     Equal points give equal bytes in whatever order they come: metrics stand in the order of
     ``definitions``, the series of a metric in that of their encoded attributes, the points of a series in that of their
     times. A point whose metric is not defined (a journal may be older than the catalogue) is left out; one whose
@@ -85,16 +86,27 @@ def encode_metrics(
         resource_and_scope: of whom the request is.
         temporality: whether the points are totals or growth; gauges have none.
     """
-    by_metric: dict[str, list[MetricPoint]] = {}
+    by_service: dict[str, dict[str, list[MetricPoint]]] = {}
     for point in points:
-        by_metric.setdefault(point.total.metric, []).append(point)
+        by_service.setdefault(point.total.service, {}).setdefault(point.total.metric, []).append(point)
+    return b"".join(
+        [
+            resource_and_scope.of(service).request(_items(by_service[service], definitions, temporality))
+            for service in sorted(by_service)
+        ]
+    )
+
+
+def _items(
+    by_metric: Mapping[str, list[MetricPoint]], definitions: Mapping[str, MetricDefinition], temporality: Temporality
+) -> list[bytes]:
     items: list[bytes] = []
     for name, definition in definitions.items():
         points_of_metric = by_metric.get(name)
         if points_of_metric:
             message = _encode_metric(definition, points_of_metric, _TEMPORALITY[temporality])
             items += (ITEM_TAG, varint(len(message)), message)
-    return resource_and_scope.request(items)
+    return items
 
 
 def _encode_metric(definition: MetricDefinition, points: list[MetricPoint], temporality: bytes) -> bytes:

@@ -125,6 +125,7 @@ def _logs_of(spans: Sequence[SpanRecord], profile: Profile) -> Iterator[LogRecor
                 tuple(attributes),
                 span.trace_id,
                 span.span_id,
+                span.service,
             )
 
 

@@ -60,7 +60,7 @@ _ITEM_PREFIXES: Final[BoundedCache[int, bytes]] = encoded_once(
 
 
 def encode_traces(spans: Sequence[SpanRecord], resource_and_scope: ResourceAndScope) -> bytes:
-    """An ``ExportTraceServiceRequest`` with all spans, in their order, under one resource and scope.
+    """An ``ExportTraceServiceRequest`` with all spans, in their order, under one resource and scope for each service.
 
     Requests merge by concatenation. No spans give no bytes. Times (nanoseconds) beyond 64 bits are
     clamped, strings that are no valid Unicode are repaired.
@@ -68,6 +68,10 @@ def encode_traces(spans: Sequence[SpanRecord], resource_and_scope: ResourceAndSc
     Raises:
         ValueError: an id has not the length that OTLP demands, 16 bytes for a trace and 8 for a span.
     """
+    return resource_and_scope.request_of(spans, _items)
+
+
+def _items(spans: Sequence[SpanRecord]) -> list[bytes]:
     items: list[bytes] = []
     append = items.append
     for span in spans:
@@ -97,7 +101,7 @@ def encode_traces(spans: Sequence[SpanRecord], resource_and_scope: ResourceAndSc
         )
         append(_ITEM_PREFIXES[len(message)])
         append(message)
-    return resource_and_scope.request(items)
+    return items
 
 
 def _encode_events(events: Sequence[SpanEvent]) -> bytes:

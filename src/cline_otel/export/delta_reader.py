@@ -112,7 +112,6 @@ def as_of(payload: bytes, at_ns: int) -> bytes:
     A gauge holds for its own time only, so it is left out; of nothing but gauges nothing is left, and no bytes.
     """
     request = ExportMetricsServiceRequest.FromString(payload)
-    left = False
     for resource_metrics in request.resource_metrics:
         for scope_metrics in resource_metrics.scope_metrics:
             lasting = [metric for metric in scope_metrics.metrics if not metric.HasField("gauge")]
@@ -120,10 +119,10 @@ def as_of(payload: bytes, at_ns: int) -> bytes:
                 del scope_metrics.metrics[:]
                 scope_metrics.metrics.extend(lasting)
             for metric in scope_metrics.metrics:
-                left = True
                 for point in getattr(metric, metric.WhichOneof("data") or "").data_points:
                     point.time_unix_nano = at_ns
-    return request.SerializeToString(deterministic=True) if left else b""
+    left = [each for each in request.resource_metrics if any(scope.metrics for scope in each.scope_metrics)]
+    return ExportMetricsServiceRequest(resource_metrics=left).SerializeToString(deterministic=True)
 
 
 class DeltaMetricReader:

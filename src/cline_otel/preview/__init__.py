@@ -5,7 +5,7 @@ judges a value: what a decoder says of a record with one field alone is what bec
 """
 
 from cline_otel.preview.fields import ExportedField, Reason, WithheldField
-from cline_otel.preview.leaving import Item, Measurement, Sender, items_of, sender_of
+from cline_otel.preview.leaving import Item, Measurement, Sender, items_of
 from cline_otel.preview.recording import Outcome, Preview, Step, Summary
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "Summary",
     "WithheldField",
     "items_of",
-    "sender_of",
 ]

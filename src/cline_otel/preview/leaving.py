@@ -34,12 +34,21 @@ _PARTS: Final[dict[str, tuple[type[Any], tuple[str, str, str], tuple[str, str, s
 """The levels of a request, as protobuf and JSON name them."""
 
 
+class Sender(msgspec.Struct, frozen=True):
+    """Of whom a request says that it is: resource, scope and the conventions that name their attributes."""
+
+    resource: dict[str, Any] = {}
+    scope: dict[str, Any] = {}
+    schema_url: str = ""
+
+
 class Item(msgspec.Struct, frozen=True):
-    """A span or log record: its own bytes in its request, and all of it as OTLP JSON has it."""
+    """A span or log record: its own bytes in its request, all of it as OTLP JSON has it, and whose it is."""
 
     signal: SignalName
     size_bytes: int
     content: dict[str, Any]
+    sender: Sender = Sender()
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -55,19 +64,11 @@ class Measurement(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class Sender(msgspec.Struct, frozen=True):
-    """Of whom a request says that it is: resource, scope and the conventions that name their attributes."""
-
-    resource: dict[str, Any]
-    scope: dict[str, Any]
-    schema_url: str
-
-
 def items_of(signal: SignalName, request: bytes) -> list[Item]:
-    """The spans or log records of an export request, in their order.
+    """The spans or log records of an export request, in their order, each with its resource and scope.
 
     Raises:
-        ValueError: the bytes are no such request.
+        ValueError: the bytes are no such request, or one without a resource; all that the journal keeps have one.
     """
     message_type, of_message, of_json = _PARTS[signal]
     message = message_type()
@@ -82,25 +83,15 @@ def items_of(signal: SignalName, request: bytes) -> list[Item]:
         for item in getattr(scope, of_message[2])
     ]
     resources = msgspec.json.decode(to_json_line(signal, request)).get(of_json[0], ())
+    if not resources:
+        raise ValueError(f"{signal} request of {len(request)} bytes: it names no resource and scope")
     contents = [
-        item for resource in resources for scope in resource.get(of_json[1], ()) for item in scope.get(of_json[2], ())
+        (item, Sender(resource.get("resource", {}), scope.get("scope", {}), resource.get("schemaUrl", "")))
+        for resource in resources
+        for scope in resource.get(of_json[1], ())
+        for item in scope.get(of_json[2], ())
     ]
-    return [Item(signal, size_bytes, content) for size_bytes, content in zip(sizes, contents, strict=True)]
-
-
-def sender_of(signal: SignalName, request: bytes) -> Sender:
-    """Of whom an export request says that it is; all that the journal keeps have one.
-
-    Raises:
-        ValueError: the bytes are no such request, or one without a resource.
-    """
-    _, _, of_json = _PARTS[signal]
-    try:
-        resource = msgspec.json.decode(to_json_line(signal, request))[of_json[0]][0]
-        scope = resource[of_json[1]][0]
-    except (KeyError, IndexError):
-        raise ValueError(f"{signal} request of {len(request)} bytes: it names no resource and scope") from None
-    return Sender(resource.get("resource", {}), scope.get("scope", {}), resource.get("schemaUrl", ""))
+    return [Item(signal, size_bytes, *content) for size_bytes, content in zip(sizes, contents, strict=True)]
 
 
 def measurements_of(

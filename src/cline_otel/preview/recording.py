@@ -100,6 +100,7 @@ class Summary(msgspec.Struct):
         taken: fields that are read.
         withheld: fields that do not leave, by reason.
         diagnostics: every reason for which something did not become telemetry, as a replay counts them.
+        services: what the resource says instead where it is another service's, sorted.
     """
 
     events: dict[Outcome, int] = {}
@@ -112,6 +113,7 @@ class Summary(msgspec.Struct):
     taken: int = 0
     withheld: dict[Reason, int] = {}
     diagnostics: Diagnostics = {}
+    services: list[str] = []
 
 
 class Preview:
@@ -236,6 +238,10 @@ class Preview:
         for item in (*step.spans, *step.logs):
             summary.items[item.signal] = summary.items.get(item.signal, 0) + 1
             summary.item_bytes[item.signal] = summary.item_bytes.get(item.signal, 0) + item.size_bytes
+        made = {each.service for each in outputs.spans}
+        made.update(each.service for each in outputs.logs)
+        made.update(each.service for each in outputs.metrics)
+        summary.services = sorted((made - {""}).union(summary.services))
         summary.items["metrics"] = summary.items.get("metrics", 0) + len(step.measurements)
 
     def _count_requests(self, items: int = 1) -> None:

@@ -47,7 +47,7 @@ from cline_otel.settings.variables import (
     OtlpVariables,
     StandardVariables,
 )
-from cline_otel.signals import Attributes, HistogramAggregation, SignalName
+from cline_otel.signals import SERVICE_NAME, Attributes, HistogramAggregation, SignalName
 from cline_otel.state_directory import JOURNAL_FILE_NAME, TELEMETRY_DIRECTORY_NAME
 
 SIGNALS: Final[tuple[SignalName, ...]] = ("traces", "metrics", "logs")
@@ -65,7 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen_grpc: where the OTLP/gRPC receiver listens; None if it does not.
         listen_token: what senders to either must show; None if nothing.
         listen_hosts: names, besides its own, by which senders reach the first.
-        service_name: the resource's ``service.name``.
+        service_name: what the user calls all that is exported; empty for the default, beside which sources may have
+            services of their own.
         resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it.
         metric_attributes: those of the resource that are on every data point of a metric too.
         sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a destination then.
@@ -113,7 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def resource(self, instance_id: str) -> Attributes:
         """Of all that is exported: what reports it, and what ``OTEL_RESOURCE_ATTRIBUTES`` adds."""
         named = {
-            "service.name": self.service_name,
+            SERVICE_NAME: self.service_name or DEFAULT_SERVICE_NAME,
             "service.instance.id": instance_id,
             **dict(self.resource_attributes),
         }
@@ -202,12 +203,12 @@ def load_settings(
     state_directory = state_directory or known_state_directory()
     installations = known_installations(cline_directory)
     attributes = dict(standard.resource_attributes)
-    service_name = standard.service_name or attributes.pop("service.name", "") or DEFAULT_SERVICE_NAME
-    attributes.pop("service.name", None)
+    service_name = standard.service_name or attributes.pop(SERVICE_NAME, "")
+    attributes.pop(SERVICE_NAME, None)
     profile = _profile(bridge.profile)
     on_metrics = metric_attributes(
         bridge.metric_attributes,
-        {"service.name": service_name, **attributes},
+        {SERVICE_NAME: service_name or DEFAULT_SERVICE_NAME, **attributes},
         {*read_tables().attributes.attributes, *metric_attribute_names(read_profile(profile))},
     )
     remote_config_path = path_of(bridge.remote_config, f"{BRIDGE_PREFIX}REMOTE_CONFIG")

@@ -78,13 +78,20 @@ class Registry(Mapping[str, Source]):
 
             count(diagnostics, "defect", payload.source, catalogue.sources[payload.source].piece)
 
-    def catalogue(self, policy: Policy | None = None, prices: PriceTable | None = None, profile: str = "") -> Catalogue:
+    def catalogue(
+        self,
+        policy: Policy | None = None,
+        prices: PriceTable | None = None,
+        profile: str = "",
+        service_name: str = "",
+    ) -> Catalogue:
         """The catalogue with these sources, as the user's decisions make it, and what calls are priced by.
 
         Args:
             policy: the user's decisions; without any, nothing leaves but what is safe or bounded.
             prices: what calls are priced by; without any, no cost is computed.
             profile: the one whose names are exported; empty for the default one.
+            service_name: what the user calls all that is exported; empty where sources may have services of their own.
 
         Raises:
             CatalogueError: a file contradicts itself, another or the order of the sources.
@@ -100,6 +107,7 @@ class Registry(Mapping[str, Source]):
             self._texts,
             NoPrices() if prices is None else prices,
             profile or DEFAULT_PROFILE,
+            service_name,
         )
 
     @property

@@ -13,7 +13,7 @@ from rich.text import Text
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.journal.records import KeptRequest, SignalStatus
 from cline_otel.preview import ExportedField, Item, Measurement, Outcome, Reason, Sender, Step, Summary, WithheldField
-from cline_otel.signals import Diagnostics, SignalName, SpanKind, StatusCode
+from cline_otel.signals import SERVICE_NAME, Diagnostics, SignalName, SpanKind, StatusCode
 from cline_otel.terminal.diagnostics import MEANINGS
 from cline_otel.terminal.formatting import glyphs_for, printable
 
@@ -171,12 +171,13 @@ class PreviewView:
         ]
         said = ", ".join(f"{name} {_plain(value)}" for name, value in named)
         self._print_row(2, Text("resource and scope", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
+        for service in summary.services:
+            of_service = Text(self._safe(f"the same with {SERVICE_NAME} {service}"), "dim")
+            self._print_row(2, Text("and", "dim"), of_service, _LABEL_CELLS)
 
     # --- the journal ------------------------------------------------------------------------------------
 
-    def print_request(
-        self, kept: KeptRequest, sender: Sender, items: Sequence[Item], problem: str, delivery: SignalStatus
-    ) -> None:
+    def print_request(self, kept: KeptRequest, items: Sequence[Item], problem: str, delivery: SignalStatus) -> None:
         """A request that left, was refused or waits, and its items."""
         heading = Text(f"{kept.signal}: {_many(kept.item_count, *_NOUNS[kept.signal])} in one request", "bold")
         self._print(0, heading.append(f" of {len(kept.payload):,} bytes"))
@@ -193,20 +194,27 @@ class PreviewView:
         else:
             why = Text(f"{_moment(kept.left_at_ns)}: {self._safe(kept.reason)}")
             self._print_row(2, Text("sent, and refused", "red"), why, _LABEL_CELLS)
-        if sender != self._last_sender and not problem:
-            self._last_sender = sender
-            named = [(pair["key"], _any_value(pair.get("value", {}))) for pair in sender.resource.get("attributes", ())]
-            named.append(("scope", f"{sender.scope.get('name', '')} {sender.scope.get('version', '')}"))
-            said = ", ".join(f"{name} {value}" for name, value in named)
-            self._print_row(2, Text("resource and scope", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
+        for item in items[:1]:
+            self._print_sender(item.sender)
         self._print_diagnostics(kept.diagnostics)
         if problem:
             self._print(2, Text(self._safe(problem), "red"))
         elif len(items) < kept.item_count:
             self._print(2, Text(f"the last {len(items)} of its {kept.item_count}:", "dim"))
         for item in items:
+            self._print_sender(item.sender)
             self._print_item(item)
         self._console.print()
+
+    def _print_sender(self, sender: Sender) -> None:
+        """Says whose the next items are, where the last ones were another's."""
+        if sender == self._last_sender:
+            return
+        self._last_sender = sender
+        named = [(pair["key"], _any_value(pair.get("value", {}))) for pair in sender.resource.get("attributes", ())]
+        named.append(("scope", f"{sender.scope.get('name', '')} {sender.scope.get('version', '')}"))
+        said = ", ".join(f"{name} {value}" for name, value in named)
+        self._print_row(2, Text("resource and scope", "dim"), Text(self._safe(said), "dim"), _LABEL_CELLS)
 
     def _print_diagnostics(self, diagnostics: Diagnostics) -> None:
         if not diagnostics:

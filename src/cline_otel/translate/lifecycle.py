@@ -65,6 +65,7 @@ class Lifecycle:
         """The end of an open run will not be reported: it ends at the last sign of life."""
         run.attributes["cline.outcome"] = "incomplete"
         root = self._state.runs.get(run.root, run)
+        self._spans.output.turn_to(root.owner)
         self._close(run, max(run.last_at_ns, root.last_at_ns))
 
     # --- actions of the run -----------------------------------------------------------------------

@@ -22,7 +22,8 @@ NO_SPAN: Final[SpanReference] = (b"", b"")
 class Output:
     """Collects signals. Of the values that are handed in, the catalogue says which each signal carries.
 
-    Where nobody wants measurements (``measures``), none are made: most of what a call becomes are such.
+    Where nobody wants measurements (``measures``), none are made: most of what a call becomes are such. What is of a
+    service of its own is collected apart, so that nobody else's need be looked at for it.
     """
 
     def __init__(self, catalogue: Catalogue, *, measures: bool = True) -> None:
@@ -47,12 +48,26 @@ class Output:
             for metric in ("cline.tokens", "cline.cost")
         )
         self._leaves_cost = "cline.cost_usd" not in catalogue.excluded
+        self._services = catalogue.services
+        self._service = ""
         self._outputs = StepOutput()
+        self._by_service = {"": self._outputs}
 
     def take(self) -> StepOutput:
         """Everything since the last call."""
-        outputs, self._outputs = self._outputs, StepOutput()
+        made, self._service, self._outputs = self._by_service, "", StepOutput()
+        self._by_service = {"": self._outputs}
+        outputs = made.pop("")
+        for service, of_service in made.items():
+            outputs.add(of_service, service)
         return outputs
+
+    def turn_to(self, source: str) -> None:
+        """What comes next is of a run that this source owns, or of no run and reported by it."""
+        service = self._services.get(source, "")
+        if service != self._service:
+            self._service = service
+            self._outputs = self._by_service.setdefault(service, StepOutput())
 
     @property
     def diagnostics(self) -> Diagnostics:

@@ -115,6 +115,7 @@ class Translator:
     def _deliver(self, root: Run, run: Run, event: BufferedEvent) -> None:
         if isinstance(event, RunClaimed):
             return
+        self._output.turn_to(root.owner)
         given, run = run, root if run.is_of_another else run
         if isinstance(event, LogEvent):
             entry = self._entry(event)
@@ -201,6 +202,7 @@ class Translator:
 
     def _without_run(self, event: BufferedEvent) -> None:
         """Log events need no run. What classic Cline says of no task counts in the metrics."""
+        self._output.turn_to(event.source)
         if isinstance(event, LogEvent):
             log_event = self._entry(event).log_event
             if mcp_calls.is_superseded(self.state, log_event, event):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -21,15 +22,25 @@ class Waiting(msgspec.Struct):
     longest_ns: int = 0
 
 
-def waiting_runs(state: State, now_ns: int) -> dict[WaitsFor, Waiting]:
-    """Every prompt that is worked on, by what it waits for; its subagents are a tool that it waits for."""
-    waiting = {waits_for: Waiting() for waits_for in WAITS}
+def waiting_runs(state: State, now_ns: int, services: Mapping[str, str]) -> dict[str, dict[WaitsFor, Waiting]]:
+    """Every prompt that is worked on, by its service and what it waits for; its subagents are a tool that it waits for.
+
+    A service of its own is there as long as a run of it is remembered, so that it is told when none is open any more.
+
+    Args:
+        state: the translator's memory.
+        now_ns: nanoseconds since the Unix epoch.
+        services: those of the sources that have one of their own, by the source's name.
+    """
+    known = {services[run.owner] for run in state.runs.values() if run.owner in services}
+    waiting = {service: {waits_for: Waiting() for waits_for in WAITS} for service in ("", *sorted(known))}
     for key in state.open_runs:
         run = state.runs[key]
         if run.is_root:
             waits_for, since_ns = _wait_of(run)
-            waiting[waits_for].runs += 1
-            waiting[waits_for].longest_ns = max(waiting[waits_for].longest_ns, now_ns - since_ns)
+            of_service = waiting[services.get(run.owner, "")][waits_for]
+            of_service.runs += 1
+            of_service.longest_ns = max(of_service.longest_ns, now_ns - since_ns)
     return waiting
 
 
