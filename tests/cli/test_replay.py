@@ -150,6 +150,39 @@ def test_an_endpoint_for_one_signal_gets_that_signal_and_local_files_get_none(ho
     assert not home.telemetry.exists()
 
 
+@pytest.mark.parametrize(
+    ("environment", "services"),
+    [
+        ({}, {"cline", "roo-code"}),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "team.id=payments"}, {"cline", "roo-code"}),
+        ({"OTEL_SERVICE_NAME": "agents"}, {"agents"}),
+        ({"OTEL_SERVICE_NAME": "cline"}, {"cline"}),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=agents"}, {"agents"}),
+    ],
+)
+def test_a_fork_has_a_service_of_its_own_unless_the_user_names_one_for_everything(
+    home: Home, environment: dict[str, str], services: set[str]
+) -> None:
+    with Endpoint() as endpoint:
+        to_endpoint = environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.listen().url}
+        recordings = [EXAMPLE, CAPTURES / "roo_code_task"]
+        answer = home.run("replay", *recordings, "--send", "--metrics", environment=to_endpoint)
+        assert answer.returncode == 0, answer.stderr
+        for requests in (endpoint.traces(), endpoint.metrics(), endpoint.logs()):
+            named = [
+                {pair.key: pair.value.string_value for pair in each.resource.attributes}
+                for request in requests
+                for field in request.DESCRIPTOR.fields
+                for each in getattr(request, field.name)
+            ]
+            assert {each["service.name"] for each in named} == services
+            assert len({each["service.instance.id"] for each in named}) == 1
+    shown = home.run("preview", *recordings, "--json", environment=environment).stdout
+    assert json.loads(shown.splitlines()[-1])["summary"]["services"] == sorted(services & {"roo-code"})
+    shown = home.run("preview", *recordings, environment=environment).stdout
+    assert ("the same with service.name roo-code" in shown) == ("roo-code" in services)
+
+
 def test_what_the_resource_variables_say_is_on_what_a_replay_sends_and_what_a_preview_shows(home: Home) -> None:
     environment = {
         "OTEL_SERVICE_NAME": "agents",

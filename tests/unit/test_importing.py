@@ -73,11 +73,13 @@ def test_an_import_tells_of_a_recording_what_its_replay_tells(path: Path, source
     expected = spans_in(encode_traces(replayed.spans, ResourceAndScope((), "", "", "")))
     assert sorted(map(str, stage.spans())) == sorted(map(str, expected))
     assert len(stage.spans()) == len(expected)
-    sums = dict.fromkeys(("cline.tokens", "cline.cost", "cline.sessions", "cline.tool.calls"), 0.0)
+    summed = {"cline.tokens", "cline.cost", "cline.sessions", "cline.tool.calls"}
+    sums: dict[tuple[str, str], float] = {}
     for measured, signed in ((stage.measurements(), 1), (replayed.measurements, -1)):
         for each in measured:
-            if each.metric in sums:
-                sums[each.metric] += signed * each.value
+            if each.metric in summed:
+                series = (each.metric, each.service)
+                sums[series] = sums.get(series, 0.0) + signed * each.value
     assert sums == pytest.approx(dict.fromkeys(sums, 0.0))
 
 

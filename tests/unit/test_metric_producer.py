@@ -70,10 +70,10 @@ class Bridge:
         self.journal.close()
         self.open(aggregation, catalogue, metric_attributes)
 
-    def measure(self, metric: str, value: float, **attributes: str) -> None:
+    def measure(self, metric: str, value: float, service: str = "", **attributes: str) -> None:
         self.now_ns += SECOND_NS
         pairs = tuple((name.replace("__", "."), text) for name, text in attributes.items())
-        self.pipeline.metric_totals.add(MetricDelta(metric, value, pairs, self.now_ns), self.now_ns)
+        self.pipeline.metric_totals.add(MetricDelta(metric, value, pairs, self.now_ns, service=service), self.now_ns)
         self.journal.commit(Commit(state=self.pipeline.flush(self.now_ns).state))
 
     def formed(self, destination: str = "d") -> list[bytes]:
@@ -133,6 +133,45 @@ def test_growth_is_formed_once_across_restarts(bridge: Bridge) -> None:
     windows = [point[:2] for payload in sent for point in points_of(payload, COST)]
     assert all(start < end for start, end in windows)
     assert all(former[1] <= later[0] for former, later in pairwise(windows))
+
+
+@pytest.mark.parametrize("aggregation", ["explicit_bucket_histogram", EXPONENTIAL])
+@pytest.mark.parametrize("temporality", ["cumulative", "delta"])
+def test_each_service_is_told_its_own_across_restarts(
+    tmp_path: Path, temporality: Temporality, aggregation: HistogramAggregation
+) -> None:
+    bridge = Bridge(tmp_path / "journal.db", aggregation)
+    bridge.producer.begin({"d": temporality})
+    sent: list[bytes] = []
+    for number in range(3):
+        bridge.measure(DURATION, 1.0)
+        bridge.measure(DURATION, 10.0, "roo-code")
+        if number:
+            bridge.measure(DURATION, 100.0, "kilo-code")
+        if temporality == "delta":
+            sent += bridge.formed()
+        elif (snapshot := bridge.snapshot()) is not None:
+            sent = [request.payload for request in snapshot.requests]
+            bridge.producer.confirm("d", snapshot.at_ns, snapshot.changed)
+        bridge.restart(aggregation)
+        bridge.producer.begin({"d": temporality})
+    bridge.journal.close()
+    assert {name: sums(payloads, DURATION) for name, payloads in by_service(sent).items()} == {
+        "": 3.0,
+        "roo-code": 30.0,
+        "kilo-code": 200.0,
+    }
+
+
+def by_service(payloads: list[bytes]) -> dict[str, list[bytes]]:
+    """The requests apart, by the ``service.name`` of their resources; empty for none."""
+    apart: dict[str, list[bytes]] = {}
+    for payload in payloads:
+        for each in ExportMetricsServiceRequest.FromString(payload).resource_metrics:
+            named = {pair.key: pair.value.string_value for pair in each.resource.attributes}
+            alone = ExportMetricsServiceRequest(resource_metrics=[each]).SerializeToString()
+            apart.setdefault(named.get("service.name", ""), []).append(alone)
+    return apart
 
 
 def test_while_a_request_waits_nothing_else_is_formed_and_nothing_of_it_is_lost(bridge: Bridge) -> None:
@@ -428,6 +467,10 @@ def test_growth_that_is_formed_again_says_nothing_of_what_held_then(bridge: Brid
     assert [point[2] for point in points_of(again, COST)] == [1.0]
     (only_gauges,) = bridge.formed()
     assert as_of(only_gauges, bridge.now_ns) == b""
+    bridge.measure(COST, 1.0, "roo-code")
+    (of_both,) = bridge.formed()
+    assert by_service([of_both]).keys() == {"", "roo-code"}
+    assert by_service([as_of(of_both, bridge.now_ns)]).keys() == {"roo-code"}
 
 
 def test_growth_of_many_series_is_several_requests_that_hold_each_once(bridge: Bridge) -> None:

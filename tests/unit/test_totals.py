@@ -51,6 +51,20 @@ def test_what_exceeds_the_budget_is_collected_in_one_series() -> None:
     assert sum(by_attributes.values()) == 10
 
 
+def test_what_exceeds_it_is_collected_for_each_service_apart_across_restarts() -> None:
+    totals = new(max_series=3)
+    stored: dict[str, bytes] = {}
+    for restarts in range(3):
+        for number in range(10):
+            service = "roo-code" if number % 2 else ""
+            totals.add(MetricDelta("c", 1, (("cline.mode", f"{restarts} {number}"),), service=service))
+        stored |= rows(totals)
+        totals = new(max_series=3)
+        assert totals.restore(stored.items()) == 0
+        overflow = {total.service: total.sum for total in totals.all() if total.attributes == OVERFLOW}
+        assert overflow == {"": 5 * (restarts + 1) - 1, "roo-code": 5 * (restarts + 1) - 1}
+
+
 def test_names_use_up_half_of_the_budget_and_what_has_a_new_one_then_counts_without_it() -> None:
     totals = new(max_series=8)
     for number in range(20):

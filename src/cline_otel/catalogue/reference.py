@@ -51,7 +51,7 @@ def telemetry_document(tables: Tables) -> str:
             (_attribute(name, each, tables.attributes) for name, each in sorted(tables.attributes.attributes.items())),
         ),
         "## Resource and scope",
-        _RESOURCE,
+        _RESOURCE.format(services=", ".join(_services(tables)) or "no source"),
         markdown.table(
             ("Attribute", "Example", "On", "What it says", "Since"),
             (
@@ -208,6 +208,13 @@ def _shown_log_records(profile: model.ProfileFile) -> Iterator[tuple[Cell, Cell]
         yield " ".join(parts), f"log record `{name}`{verb}, in which {', '.join(shown)}"
 
 
+def _services(tables: Tables) -> Iterator[str]:
+    """The sources that have a service of their own."""
+    for source in tables.sources.values():
+        if source.service is not None:
+            yield f"{source.title} (`{source.service}`)"
+
+
 def _less(others: Iterable[str]) -> str:
     return "".join(f" less `{own}`" for own in others)
 
@@ -253,8 +260,9 @@ _ATTRIBUTES: Final = """\
 All that may be on a span, span event, log record or metric, and nothing else may."""
 
 _RESOURCE: Final = """\
-`OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` replace and add attributes. The scope is `cline-otel`, on spans and
-log records with its version; on metrics a version would split the totals at each upgrade."""
+`OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` replace and add attributes. Unless one of them says `service.name`,
+what these tell has one of its own, under a resource of its own in the same request: {services}. The scope is
+`cline-otel`, on spans and log records with its version; on metrics a version would split the totals at each upgrade."""
 
 _PROFILES: Final = """\
 `CLINE_OTEL_BRIDGE_PROFILE` says under which names telemetry is exported. Names are given where requests are made: what

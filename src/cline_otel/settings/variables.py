@@ -277,8 +277,8 @@ class StandardVariables(Variables):
     service_name: str | None = variable(
         None,
         "a text",
-        "The resource's `service.name`; it goes before one in `OTEL_RESOURCE_ATTRIBUTES`.",
-        unset="`cline`",
+        "The resource's `service.name`; it goes before one in `OTEL_RESOURCE_ATTRIBUTES`. Either names everything.",
+        unset="`cline`; forks of Cline have [their own](telemetry.md#resource-and-scope)",
     )
     resource_attributes: Annotated[tuple[tuple[str, str], ...], NoDecode, parsed(values.resource_attributes)] = (
         variable((), "`key=value,key=value`, percent-encoded", "What is added to the resource of all that is exported.")
