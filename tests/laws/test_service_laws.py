@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from cline_otel.catalogue.compiled import Catalogue
+from cline_otel.catalogue.profiles import profile_names
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.export.interface import EncodedRequest
 from cline_otel.pipeline import FlushResult, Pipeline
@@ -82,9 +83,11 @@ def services_in(signal: SignalName, requests: Iterable[EncodedRequest]) -> dict[
     return found
 
 
+@pytest.mark.parametrize("profile", profile_names())
 @pytest.mark.parametrize("service", RECORDED)
-def test_all_that_comes_of_a_recording_has_its_service(service: str) -> None:
-    for signal, requests in replayed(RECORDED[service]).requests.items():
+def test_all_that_comes_of_a_recording_has_its_service_under_whatever_names(service: str, profile: str) -> None:
+    catalogue = SOURCES.catalogue(profile=profile)
+    for signal, requests in replayed(RECORDED[service], catalogue=catalogue).requests.items():
         assert services_in(signal, requests).keys() == {service}, signal
 
 
