@@ -22,7 +22,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 # What the targets call; options go into ARGUMENTS, for example: make demo ARGUMENTS=--help
 ARGUMENTS ?=
 DEMO := $(BIN)/cline-otel demo
-BENCH := $(BIN)/python -m bench
+BENCH := PYTHONPATH=tests:. $(BIN)/python -m bench
 BENCH_IMPORT := PYTHONPATH=tests:. $(BIN)/python -m bench.imports
 MUTANTS := $(BIN)/python -m bench.mutants
 FIDELITY := $(BIN)/python -m bench.fidelity
@@ -108,7 +108,7 @@ test-backends: setup bytecode collector prometheus ## see that every number adds
 e2e: setup bytecode collector ## run a real Cline against the bridge and a collector
 	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)
 
-bench: setup ## measure speed, memory and start-up (beside a commit: ARGUMENTS='--against REF')
+bench: setup collector ## measure speed, memory and start-up (beside a commit: ARGUMENTS='--against REF')
 	@$(BENCH) $(ARGUMENTS)
 
 bench-import: setup ## measure how fast history is imported, and in how much memory (ARGUMENTS='--megabytes 1000')

@@ -19,10 +19,10 @@ from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
+from bench import sockets
 from bench.against import PAIRS, NotComparableError, compare, report
 from bench.fixed_key import CATALOGUE, KEY
-from bench.plain_sdk import PlainSdkBridge, decode
-from bench.workload import records_per_run, requests
+from bench.workload import record_count, requests
 from cline_otel.catalogue import values
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.load import load
@@ -35,6 +35,7 @@ from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from cline_otel.signals import MetricPoint
 from cline_otel.sources.interface import Payload
+from cline_otel.sources.registry import SOURCES
 
 ROUNDS = 5
 RUNS = 60
@@ -80,25 +81,6 @@ def _bridge(bodies: list[bytes], directory: Path) -> float:
     return elapsed
 
 
-def _sdk_calls_alone(bodies: list[bytes]) -> float:
-    decoded = [decode(body) for body in bodies]
-    bridge = PlainSdkBridge()
-    started = time.process_time()
-    for events in decoded:
-        bridge.take_decoded(events)
-    bridge.metrics()
-    return time.process_time() - started
-
-
-def _plain(bodies: list[bytes]) -> float:
-    bridge = PlainSdkBridge()
-    started = time.process_time()
-    for body in bodies:
-        bridge.take(body)
-    bridge.metrics()
-    return time.process_time() - started
-
-
 def _bridge_in_new_directory(bodies: list[bytes]) -> float:
     with tempfile.TemporaryDirectory() as directory:
         return _bridge(bodies, Path(directory))
@@ -126,15 +108,11 @@ def _paired(
 
 
 def throughput() -> None:
-    """Events a second, durable, beside the same events through plain SDK calls that keep nothing."""
-    events = RUNS * records_per_run()
-    ours, theirs, ratio = _paired(_bridge_in_new_directory, _plain)
-    print(f"OTLP logs in to OTLP bytes, {events} events in requests of 512, by CPU time:")
-    for name, seconds in (("cline-otel, in the journal, durable", ours), ("plain SDK, in memory", theirs)):
-        print(f"  {name:<38}{events / seconds:>9,.0f} events/s  {seconds / events * 1e6:6.1f} us each")
-    print(f"  {'ratio':<38}{ratio:>9.1f} times")
-    _, _, alone = _paired(_bridge_in_new_directory, _sdk_calls_alone)
-    print(f"  {'ratio to the SDK calls alone, decoded':<38}{alone:>9.1f} times")
+    """What an event costs from socket to socket, beside the plain SDK and a collector that passes logs on."""
+    catalogue = load()
+    bodies = requests(sockets.RUNS)
+    events = sum(len(list(SOURCES.decode(Payload("otlp", [body], "protobuf"), catalogue, {}))) for body in bodies)
+    print(sockets.report(sockets.measure(), events, record_count(sockets.RUNS)))
 
 
 def second_line() -> None:

@@ -1,26 +1,30 @@
 """What a straightforward bridge on the OpenTelemetry SDK does with the same events, as the measure.
 
-It decodes requests with the official messages, calls start_span, end, counters, histograms and the
-logger, batches, and encodes with the official encoder. It keeps nothing durably, hides nothing,
-knows one source and no restart.
+It decodes requests with the official messages and calls start_span, end, counters, histograms and the logger; the
+SDK's own processors batch, and the official exporters encode and send. It keeps nothing durably, hides nothing, knows
+one source and no restart. ``python -m bench.plain_sdk`` serves it over HTTP: it prints its port, and takes everything
+else from the variables that the SDK knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import gzip
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 _COMMON = (
     "cline_type",
@@ -53,43 +57,17 @@ def decode(body: bytes) -> list[tuple[str, int, dict[str, Any]]]:
     ]
 
 
-class _Spans(SpanProcessor):
-    def __init__(self) -> None:
-        self.ended: list[ReadableSpan] = []
-
-    def on_end(self, span: ReadableSpan) -> None:
-        self.ended.append(span)
-
-
-class _Logs(LogRecordProcessor):
-    def __init__(self) -> None:
-        self.emitted: list[ReadableLogRecord] = []
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        self.emitted.append(
-            ReadableLogRecord(
-                log_record.log_record, log_record.resource or Resource({}), log_record.instrumentation_scope
-            )
-        )
-
-    def shutdown(self) -> None:
-        pass
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return True
-
-
 class PlainSdkBridge:
-    """One request in, encoded requests out; ``take`` returns how many bytes it made."""
+    """Requests in; what the exporters' variables say is where it goes."""
 
     def __init__(self) -> None:
         resource = Resource.create({"service.name": "cline"})
-        self._spans, self._logs, self._reader = _Spans(), _Logs(), InMemoryMetricReader()
         tracers = TracerProvider(resource=resource)
-        tracers.add_span_processor(self._spans)
+        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         loggers = LoggerProvider(resource=resource)
-        loggers.add_log_record_processor(self._logs)
-        meter = MeterProvider(resource=resource, metric_readers=[self._reader]).get_meter("plain")
+        loggers.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+        meter = MeterProvider(resource=resource, metric_readers=[reader]).get_meter("plain")
         self._tracer, self._logger = tracers.get_tracer("plain"), loggers.get_logger("plain")
         self._tokens = meter.create_histogram("gen_ai.client.token.usage", "{token}")
         self._duration = meter.create_histogram("gen_ai.client.operation.duration", "s")
@@ -104,27 +82,10 @@ class PlainSdkBridge:
         self._chats: dict[str, tuple[Any, int, int]] = {}
         self._tools: dict[str, list[tuple[Any, int, int]]] = {}
 
-    def take(self, body: bytes) -> int:
-        """Decodes one request, translates it by SDK calls and encodes what came of it."""
-        return self.take_decoded(decode(body))
-
-    def take_decoded(self, events: Iterable[tuple[str, int, dict[str, Any]]]) -> int:
-        """Translates events by SDK calls and encodes what came of them."""
-        for name, time_ns, attributes in events:
+    def take(self, body: bytes) -> None:
+        """Decodes one request and translates it by SDK calls."""
+        for name, time_ns, attributes in decode(body):
             self._event(name, time_ns, attributes)
-        return self._flush()
-
-    def metrics(self) -> int:
-        """One collection of all metrics, encoded; its size in bytes."""
-        data = self._reader.get_metrics_data()
-        return len(encode_metrics(data).SerializeToString()) if data else 0
-
-    def _flush(self) -> int:
-        ended: Sequence[ReadableSpan]
-        ended, self._spans.ended = self._spans.ended, []
-        emitted, self._logs.emitted = self._logs.emitted, []
-        size = len(encode_spans(ended).SerializeToString()) if ended else 0
-        return size + (len(encode_logs(emitted).SerializeToString()) if emitted else 0)
 
     def _event(self, name: str, time_ns: int, a: dict[str, Any]) -> None:
         agent = a.get("agentId", "")
@@ -137,12 +98,13 @@ class PlainSdkBridge:
             self._runs_started.add(1, {"cline.mode": "act"})
             self._emit("cline.run.started", time_ns, a)
         elif name == "task.provider_request_started":
-            span = self._start(agent, f"chat {a['model']}", trace.SpanKind.CLIENT, time_ns)
+            span = self._start(agent, f"chat {a.get('model')}", trace.SpanKind.CLIENT, time_ns)
             self._chats[agent] = (span, time_ns, 0)
         elif name == "task.first_chunk_received":
-            span, started, _ = self._chats[agent]
-            self._first_chunk.record((time_ns - started) / 1e9, _model(a))
-            span.set_attribute("gen_ai.response.time_to_first_chunk", (time_ns - started) / 1e9)
+            if agent in self._chats:
+                span, started, _ = self._chats[agent]
+                self._first_chunk.record((time_ns - started) / 1e9, _model(a))
+                span.set_attribute("gen_ai.response.time_to_first_chunk", (time_ns - started) / 1e9)
         elif name == "agent.usage-updated":
             if agent in self._chats:
                 span, started, _ = self._chats[agent]
@@ -162,6 +124,10 @@ class PlainSdkBridge:
         elif name == "task.tool_used":
             self._tool(agent, a)
         elif name in ("agent.run-finished", "agent.run-failed"):
+            for open_span, _, _ in (*self._tools.pop(agent, ()), *filter(None, [self._chats.pop(agent, None)])):
+                open_span.end(time_ns)
+            if agent not in self._runs:
+                return
             span, started = self._runs.pop(agent)
             span.set_attributes({"cline.outcome": a["status"], "cline.telemetry.source": "otlp"})
             span.end(time_ns)
@@ -177,10 +143,10 @@ class PlainSdkBridge:
         return self._tracer.start_span(name, context, kind, start_time=time_ns)
 
     def _usage(self, agent: str, a: dict[str, Any]) -> None:
-        inclusive = a["tokensIn"] + a.get("cacheReadTokens", 0) + a.get("cacheWriteTokens", 0)
+        inclusive = a.get("tokensIn", 0) + a.get("cacheReadTokens", 0) + a.get("cacheWriteTokens", 0)
         model = _model(a)
         self._tokens.record(inclusive, {**model, "gen_ai.token.type": "input"})
-        self._tokens.record(a["tokensOut"], {**model, "gen_ai.token.type": "output"})
+        self._tokens.record(a.get("tokensOut", 0), {**model, "gen_ai.token.type": "output"})
         if "totalCost" in a:
             self._cost.add(a["totalCost"], {k: v for k, v in model.items() if k != "gen_ai.operation.name"})
         chat = self._chats.get(agent)
@@ -190,10 +156,10 @@ class PlainSdkBridge:
                 {
                     **model,
                     "gen_ai.agent.id": agent,
-                    "gen_ai.conversation.id": a["ulid"],
+                    "gen_ai.conversation.id": a.get("ulid", ""),
                     "gen_ai.agent.name": "cline",
                     "gen_ai.usage.input_tokens": inclusive,
-                    "gen_ai.usage.output_tokens": a["tokensOut"],
+                    "gen_ai.usage.output_tokens": a.get("tokensOut", 0),
                     "gen_ai.usage.cache_read.input_tokens": a.get("cacheReadTokens", 0),
                     "gen_ai.usage.cache_creation.input_tokens": a.get("cacheWriteTokens", 0),
                     "cline.cost_usd": a.get("totalCost", 0.0),
@@ -214,7 +180,7 @@ class PlainSdkBridge:
                     "gen_ai.tool.name": a["tool"],
                     "gen_ai.tool.type": "function",
                     "gen_ai.agent.id": agent,
-                    "gen_ai.conversation.id": a["ulid"],
+                    "gen_ai.conversation.id": a.get("ulid", ""),
                     "cline.outcome": "unverified",
                 }
             )
@@ -234,4 +200,34 @@ class PlainSdkBridge:
 
 
 def _model(a: dict[str, Any]) -> dict[str, Any]:
-    return {"gen_ai.operation.name": "chat", "gen_ai.provider.name": a["provider"], "gen_ai.request.model": a["model"]}
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": a.get("provider", ""),
+        "gen_ai.request.model": a.get("model", ""),
+    }
+
+
+def main() -> None:
+    """Serves one bridge on a port of its own, until it is ended."""
+    bridge = PlainSdkBridge()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            bridge.take(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from bench.workload import records_per_run, requests, write_recording
+from bench.workload import record_count, requests, write_recording
 
 _ENTRY_POINTS: Final = {
     "decode": ("cline_otel.sources.otlp.decode:decode_request", "cline_otel.decode.otlp:decode_request"),
@@ -143,7 +143,7 @@ def _feed(port: int) -> NoReturn:
             for body in bodies:
                 _post(connection, body)
             seconds = time.process_time() - time.thread_time() - started
-            _answer({"bridge": Spent(order.runs * records_per_run(), seconds)})
+            _answer({"bridge": Spent(record_count(order.runs, order.first), seconds)})
     except (OSError, http.client.HTTPException, NotMeasurableError) as error:
         print(f"not measured: {error}", file=sys.stderr)
     finally:
@@ -181,7 +181,7 @@ def parts() -> None:
         spent: dict[str, Spent] = {}
         try:
             for stage, seconds in _parts(requests(order.runs, order.first), Path(f"journal-{order.first}")):
-                spent[stage] = Spent(order.runs * records_per_run(), seconds)
+                spent[stage] = Spent(record_count(order.runs, order.first), seconds)
         except (NotMeasurableError, ImportError, AttributeError, TypeError) as error:
             print(f"not measured: {type(error).__name__}: {error}", file=sys.stderr)
         _answer(spent)

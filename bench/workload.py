@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -22,8 +23,10 @@ RECORDS_PER_REQUEST = 512
 
 _APART_NS = 7_000_000_000
 
-_EXAMPLE = Path(__file__).parents[1] / "examples" / "delegated-run"
+_ROOT = Path(__file__).parents[1]
+_EXAMPLE = _ROOT / "examples" / "delegated-run"
 _LOG = _EXAMPLE / "cline.log"
+_CAPTURES = _ROOT / "tests" / "data" / "captures"
 _COMMON = {
     "os_version": "unknown",
     "distinct_id": "0" * 64,
@@ -34,20 +37,35 @@ _COMMON = {
 """What the bundled log leaves out and every record of Cline's has."""
 
 
+_Records = list[tuple[int, str, dict[str, object]]]
+"""Time in nanoseconds, event name, attributes."""
+
+
 @lru_cache(1)
-def _run() -> list[tuple[int, str, dict[str, object]]]:
-    """One recorded run: time in nanoseconds, event name, attributes."""
-    records: list[tuple[int, str, dict[str, object]]] = []
-    for line in _LOG.read_text(encoding="utf-8").splitlines():
+def _recordings() -> list[_Records]:
+    """What Cline told in each recording that has its log: of agents and teams, tools, failures and what was cut off."""
+    return [_records_of(log) for log in (_LOG, *sorted(_CAPTURES.glob("*/cline.log")))]
+
+
+def _records_of(log: Path) -> _Records:
+    records: _Records = []
+    for line in log.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        time_ns = round(datetime.fromisoformat(record["time"]).timestamp() * 1_000) * 1_000_000
-        records.append((time_ns, record["event"], {**_COMMON, **record["properties"]}))
+        if "event" in record:
+            time_ns = round(datetime.fromisoformat(record["time"]).timestamp() * 1_000) * 1_000_000
+            records.append((time_ns, record["event"], {**_COMMON, **record["properties"]}))
     return records
 
 
-def records_per_run() -> int:
-    """Log records of one run."""
-    return len(_run())
+def _recording(number: int) -> _Records:
+    """Runs take turns in being copies of the recordings."""
+    recordings = _recordings()
+    return recordings[number % len(recordings)]
+
+
+def record_count(runs: int, first: int = 0) -> int:
+    """Log records of so many runs, numbered from ``first``."""
+    return sum(len(_recording(number)) for number in range(first, first + runs))
 
 
 def requests(runs: int, first: int = 0) -> list[bytes]:
@@ -58,7 +76,7 @@ def requests(runs: int, first: int = 0) -> list[bytes]:
     bodies: list[bytes] = []
     waiting: list[LogRecord] = []
     for number in range(first, first + runs):
-        for time_ns, name, attributes in _run():
+        for time_ns, name, attributes in _recording(number):
             waiting.append(_log_record(time_ns + number * _APART_NS, name, _renamed(attributes, number)))
             if len(waiting) == RECORDS_PER_REQUEST:
                 bodies.append(_request(waiting))
@@ -106,10 +124,22 @@ def _id(value: str, number: int) -> str:
     return value[:-4] + digits
 
 
+_SCRUBBED: Final = {
+    "agentId": "agent_1795000000000_aa0000",
+    "conversationId": "conv_1795000000000_aa0000",
+    "runId": "run_aaaa0000",
+    "ulid": "1795000000000_a0000",
+}
+"""What stands for ids that the recordings do not have any more."""
+
+
 def _renamed(attributes: dict[str, object], number: int) -> dict[str, object]:
+    told = {
+        key: _SCRUBBED[key] if value == "scrubbed" and key in _SCRUBBED else value for key, value in attributes.items()
+    }
     return {
         key: _id(value, number) if isinstance(value, str) and _ID.fullmatch(value) else value
-        for key, value in attributes.items()
+        for key, value in told.items()
     }
 
 

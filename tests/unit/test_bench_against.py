@@ -6,7 +6,7 @@ import pytest
 from bench.against import Comparison, NotComparableError, compare
 from bench.plain_sdk import decode
 from bench.stages import Spent
-from bench.workload import records_per_run, requests
+from bench.workload import record_count, requests
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +46,7 @@ IDS = ("agentId", "runId", "conversationId", "ulid")
 def test_no_two_runs_of_the_workload_share_an_id(first: int, second: int) -> None:
     def told(number: int) -> set[str]:
         records = [record for body in requests(1, number) for record in decode(body)]
-        assert len(records) == records_per_run()
+        assert len(records) == record_count(1, number)
         return {attributes[name] for _, _, attributes in records for name in IDS if name in attributes}
 
     ours, theirs = told(first), told(second)

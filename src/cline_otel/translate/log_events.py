@@ -17,7 +17,7 @@ from cline_otel.events import AttributeValue, LogEvent
 from cline_otel.signals import SpanEvent, count
 from cline_otel.translate.edits import measure_change
 from cline_otel.translate.observations import REMEMBERED_NS, number_at, was_observed
-from cline_otel.translate.output import Output
+from cline_otel.translate.output import Output, pick
 from cline_otel.translate.state import Run, RunState, State
 
 _LOOK_EVERY_NS: Final = 60_000_000_000
@@ -34,16 +34,21 @@ class LogEvents:
         self._output = output
         self._catalogue = catalogue
         self._compared_not = frozenset({"cline.duration_ms", "cline.version", *catalogue.identity})
-        self._on_the_span = frozenset(
-            {
-                "cline.agent.id",
-                "cline.run.id",
-                "gen_ai.conversation.id",
-                "cline.telemetry.source",
-                "cline.version",
-                *catalogue.identity,
-            }
-        )
+        on_the_span = {
+            "cline.agent.id",
+            "cline.run.id",
+            "gen_ai.conversation.id",
+            "cline.telemetry.source",
+            "cline.version",
+            *catalogue.identity,
+        }
+        self._on_span_events = {
+            each.name: tuple(
+                name for name in each.carries if "span" in catalogue.attributes[name].serves and name not in on_the_span
+            )
+            for each in catalogue.log_events.values()
+            if each.span_event
+        }
         self._forget_again_at_ns = 0
 
     def report(self, event: LogEvent, log_event_name: str, run: Run | None, session_id: str) -> None:
@@ -79,11 +84,7 @@ class LogEvents:
     ) -> None:
         if len(run.span_events) >= MAX_SPAN_EVENTS:
             return
-        shown = tuple(
-            (name, values[name])
-            for name in log_event.carries
-            if name in values and "span" in self._catalogue.attributes[name].serves and name not in self._on_the_span
-        )
+        shown = pick(self._on_span_events[log_event.name], values)
         run.span_events.append(SpanEvent(log_event.name, occurred_at_ns, shown))
         self._state.touch_run(run)
 
