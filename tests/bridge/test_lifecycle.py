@@ -77,7 +77,7 @@ def test_a_second_bridge_on_the_same_state_directory_is_refused(tmp_path: Path) 
         assert third.stop() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_it_with_0_when_all_is_sent(tmp_path: Path, number: signal.Signals) -> None:
     recording = log_copies(2)
     with Endpoint() as endpoint:
@@ -95,6 +95,8 @@ def test_a_signal_ends_it_with_0_when_all_is_sent(tmp_path: Path, number: signal
             assert asked.wait(PATIENCE_SECONDS)
             bridge.signal(number)
             bridge.wait_for_line("stopping: sends what waits, 5 s at most")
+            # A terminal that closes sends another, which is nobody's impatience.
+            bridge.signal(signal.SIGHUP)
             go.set()
             assert bridge.wait() == 0
             assert "Traceback" not in bridge.said
@@ -105,14 +107,14 @@ def test_a_signal_ends_it_with_0_when_all_is_sent(tmp_path: Path, number: signal
         assert home.pending() == 0
 
 
-@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM])
-def test_started_to_ignore_it_a_bridge_ignores_ctrl_c_and_still_ends_by_sigterm(
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
+def test_started_to_ignore_a_signal_a_bridge_ignores_it_and_still_ends_by_sigterm(
     tmp_path: Path, ignored: signal.Signals
 ) -> None:
     home = Home(tmp_path)
     with Bridge(home, before_exec=lambda: signal.signal(ignored, signal.SIG_IGN)) as bridge:
-        if ignored == signal.SIGINT:
-            bridge.signal(signal.SIGINT)
+        if ignored != signal.SIGTERM:
+            bridge.signal(ignored)
         # If it had heeded the first signal, this would be the second, which ends it with 130.
         assert bridge.stop() == 0
 

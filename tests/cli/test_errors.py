@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 
 from bridge.endpoint import Endpoint
 from bridge.process import Bridge, Home, command, is_one_clear_line, without_file_override
-from bridge.workload import EXAMPLE
+from bridge.received import Received
+from bridge.test_lifecycle import give_log
+from bridge.workload import EXAMPLE, log_copies
 from cline_otel.journal import Journal
-from waiting import PATIENCE_SECONDS
+from waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -218,6 +221,36 @@ def test_a_bridge_goes_on_when_nobody_reads_its_words_any_more(home: Home) -> No
         with os.fdopen(read_end, "rb") as said:
             while b"state directory" not in said.readline():
                 pass
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("arguments", [[], ["key"]], ids=["cline-otel", "cline-otel key"])
+def test_without_a_command_the_help_is_shown_as_it_is_and_the_exit_code_says_that_none_was_given(
+    home: Home, arguments: list[str]
+) -> None:
+    answer = home.run(*arguments)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr == home.run(*arguments, "--help").stdout
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_a_bridge_runs_as_well_when_it_was_started_without_standard_streams(
+    home: Home, closed: tuple[int, ...]
+) -> None:
+    redirections = " ".join(f"{number}>&-" for number in closed)
+    process = subprocess.Popen(
+        ["sh", "-c", f'exec "$0" "$@" {redirections}', *command("run", "--listen", "127.0.0.1:0")], env=home.environment
+    )
+    try:
+        give_log(home, log_copies(1))
+        wait_until(lambda: len(Received.in_files(home.telemetry).spans) > 0, lambda: f"{process.poll()}")
+        for descriptor in Path(f"/proc/{process.pid}/fd").glob("[012]") if sys.platform == "linux" else ():
+            assert home.directory not in descriptor.resolve().parents
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
     finally:

@@ -183,8 +183,8 @@ def test_a_process_is_found_by_one_of_its_arguments_and_not_by_a_part_of_one() -
         process.communicate()
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_program_is_asked_to_stop_by_either_signal(name: str) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"])
+def test_a_program_is_asked_to_stop_by_each_signal_that_means_it(name: str) -> None:
     with subprocess.Popen([sys.executable, "-c", _STOPS_WHEN_ASKED], stdout=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == b"ready\n"

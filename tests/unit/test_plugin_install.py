@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -305,11 +306,14 @@ def test_the_bootstrap_is_found_where_node_would_find_the_package_of_the_platfor
     )
 
 
-@pytest.fixture
-def hub() -> Iterator[subprocess.Popen[bytes]]:
+@contextmanager
+def running_hub(*options: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     program = "import sys; print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", program, "--cline-hub-daemon"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program, "--cline-hub-daemon", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=variables,
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()  # now it has become what its arguments say
@@ -317,12 +321,18 @@ def hub() -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
+@pytest.fixture
+def hub(cline: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with running_hub(CLINE_DIR=str(cline)) as process:
+        yield process
+
+
 def test_the_hub_that_clines_record_names_is_found(cline: Path, hub: subprocess.Popen[bytes]) -> None:
     record = cline / "data" / "locks" / "hub" / "production.json"
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"pid": hub.pid}), encoding="utf-8")
 
-    found = find_hub_daemon([record])
+    found = find_hub_daemon([at(cline)])
 
     assert found is not None
     assert found.pid == hub.pid
@@ -335,8 +345,41 @@ def test_a_hub_is_found_without_a_usable_record(cline: Path, hub: subprocess.Pop
     record.parent.mkdir(parents=True)
     record.write_text(text, encoding="utf-8")
 
-    assert hub.poll() is None
-    assert find_hub_daemon([record]) is not None
+    found = find_hub_daemon([at(cline)])
+
+    assert found is not None
+    assert found.pid == hub.pid
+
+
+def test_a_hub_of_another_home_is_not_taken_for_this_one_even_if_its_pid_is_in_our_record(
+    cline: Path, tmp_path: Path
+) -> None:
+    with running_hub(HOME=str(tmp_path / "another")) as other:
+        record = cline / "data" / "locks" / "hub" / "production.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"pid": other.pid}), encoding="utf-8")
+
+        assert find_hub_daemon([at(cline)]) is None
+
+
+@pytest.mark.parametrize("by", ["CLINE_DIR", "--config", "CLINE_DATA_DIR", "CLINE_HUB_DISCOVERY_PATH", "no home"])
+def test_whose_a_hub_is_follows_from_what_it_was_started_with(cline: Path, tmp_path: Path, by: str) -> None:
+    record = cline / "data" / "locks" / "hub" / "production.json"
+    options = ["--config", str(cline)] if by == "--config" else []
+    given = {"CLINE_DIR": cline, "CLINE_DATA_DIR": cline / "data", "CLINE_HUB_DISCOVERY_PATH": record}
+    variables = {by: str(given[by])} if by in given else {}
+    if by != "no home":
+        variables["HOME"] = str(tmp_path / "another")
+    with running_hub(*options, **variables) as hub:
+        if by == "no home":
+            assert find_hub_daemon([at(cline)]) is None
+            record.parent.mkdir(parents=True)
+            record.write_text(json.dumps({"pid": hub.pid}), encoding="utf-8")
+
+        found = find_hub_daemon([at(cline)])
+
+    assert found is not None
+    assert found.pid == hub.pid
 
 
 def test_a_record_of_a_process_that_is_no_hub_names_none(cline: Path) -> None:
@@ -344,6 +387,4 @@ def test_a_record_of_a_process_that_is_no_hub_names_none(cline: Path) -> None:
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
 
-    found = find_hub_daemon([record])
-
-    assert found is None or found.pid != os.getpid()
+    assert find_hub_daemon([at(cline)]) is None

@@ -12,6 +12,7 @@ import click
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import CommandOnRecordings, SourceName
 from cline_otel.defects import described
+from cline_otel.operating_system.standard_streams import open_missing_streams
 from cline_otel.version import __version__
 
 _TIMES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
@@ -23,8 +24,12 @@ class _OneLineErrors(click.Group):
     """Every error is one line on stderr and a non-zero exit; a defect of ours names its place, never its data."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        open_missing_streams()
         try:
             return super().main(*args, **{**extra, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx is not None else "cline-otel"
             fail(f"{_sentence(error.format_message())} (see `{command} --help`)", error.exit_code)

@@ -52,7 +52,7 @@ def install_plugin(cline_directory: Path | None, *, editors: bool, editor_bootst
         click.echo(f"Found Cline CLI {version.version or ''}: {version.advice}")
     if not versions:
         click.echo("Found no Cline CLI on PATH. The plugin works in the CLI, the SDK and Kanban, from version 3.")
-    hub = find_hub_daemon(each.hub_discovery_file for each in installations)
+    hub = find_hub_daemon(installations)
     if hub is not None:
         click.echo(f"note: {hub.advice}")
     for report in reports:

@@ -11,14 +11,13 @@ from typing import Final
 from cline_otel.findings.detection import Surroundings
 from cline_otel.operating_system.home import PLATFORM, home_directory
 from cline_otel.places import ClinePlaces, cline_places
+from cline_otel.plugin.discovery import PLACE_OPTIONS
 from cline_otel.plugin.install import plugin_file_of, that_load_plugins
 
 _USED_WITHIN_SECONDS: Final = 24 * 3_600.0
 """A directory that Cline has written to so recently is in use."""
 
 _PROGRAM: Final = "cline"
-_OPTIONS: Final = {"--config": "CLINE_DIR", "--data-dir": "CLINE_DATA_DIR"}
-"""Options that say what a variable says."""
 
 
 def look_around(installations: Iterable[ClinePlaces], reading_since_ns: int = 0) -> Surroundings:
@@ -56,7 +55,7 @@ def _further() -> Iterator[ClinePlaces]:
     from cline_otel.operating_system.psutil_processes import directories_given_to
 
     home = home_directory()
-    for variables in ({}, *directories_given_to(_PROGRAM, _OPTIONS)):
+    for variables in ({}, *directories_given_to(_PROGRAM, PLACE_OPTIONS)):
         place = cline_places(variables, home, PLATFORM)
         if place is not None:
             yield place

@@ -34,8 +34,8 @@ whether a process lives by ``/proc``, through pid by psutil; one of a       by p
                                                   as gone
 a clock that is not set with the time asleep      as the system chooses     as the system chooses
 (``clocks``)
-who asks for a stop     SIGINT, SIGTERM           SIGINT, SIGTERM           Ctrl-C, Ctrl-Break; nobody is asked when
-(``stop_signals``)                                                          the console is closed or the process
+who asks for a stop     SIGINT, SIGQUIT, SIGTERM, as Linux                  Ctrl-C, Ctrl-Break; nobody is asked when
+(``stop_signals``)      SIGHUP                                              the console is closed or the process
                                                                             ended: as with a crash, what was
                                                                             committed is kept
 whom a signal reaches    the child of a command,   as Linux                  Ctrl-C and Ctrl-Break reach all of a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,11 +67,31 @@ def directories_given_to(program: str, options: Mapping[str, str]) -> list[dict[
                 continue
             with suppress(psutil.Error, OSError):
                 if process.username() == ours:
-                    directory, environment = Path(process.cwd()), process.environ()
-                    given = {name: environment[name] for name in options.values() if environment.get(name)}
-                    given |= _values_of(arguments, options)
-                    found.append({name: directory / value for name, value in given.items()})
+                    found.append(_given_to(process, arguments, options, options.values()))
     return found
+
+
+def places_given_to(pid: int, names: Iterable[str], options: Mapping[str, str]) -> dict[str, Path] | None:
+    """Which places a process was given, by the names of variables, absolute; None if that is not shown.
+
+    Args:
+        pid: the process.
+        names: of the variables.
+        options: as for :func:`directories_given_to`.
+    """
+    with suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        return _given_to(process, process.cmdline(), options, names)
+    return None
+
+
+def _given_to(
+    process: psutil.Process, arguments: Sequence[str], options: Mapping[str, str], names: Iterable[str]
+) -> dict[str, Path]:
+    directory, environment = Path(process.cwd()), process.environ()
+    given = {name: environment[name] for name in names if environment.get(name)}
+    given |= _values_of(arguments, options)
+    return {name: directory / value for name, value in given.items()}
 
 
 def _values_of(arguments: Sequence[str], options: Mapping[str, str]) -> dict[str, str]:

@@ -25,12 +25,26 @@ if sys.platform == "win32":
 else:
 
     def on_stop_signal(loop: asyncio.AbstractEventLoop, called: Callable[[], None]) -> None:
-        """Has ``loop`` call ``called`` whenever this process is asked to stop: at SIGINT and SIGTERM.
+        """Has ``loop`` call ``called`` whenever this process is asked to stop: at SIGINT, SIGQUIT, SIGTERM and SIGHUP.
 
-        SIGINT stays ignored where the process was started to ignore it: a shell without job control does so to what
-        it starts in the background (POSIX, 2.11 "Signals and Error Handling"), so that Ctrl-C ends only what runs in
-        front. To be called in the main thread.
+        All but SIGTERM stay ignored where the process was started to ignore them: a shell without job control does so
+        with SIGINT and SIGQUIT to what it starts in the background (POSIX, 2.11 "Signals and Error Handling"), so that
+        Ctrl-C ends only what runs in front, and ``nohup`` with SIGHUP. A SIGHUP asks only if nothing asked before it:
+        a terminal that is closed sends it more than once, as may a service manager after SIGTERM, and nobody presses
+        for the end by that. To be called in the main thread.
         """
-        loop.add_signal_handler(signal.SIGTERM, called)
-        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-            loop.add_signal_handler(signal.SIGINT, called)
+        was_asked = False
+
+        def asked() -> None:
+            nonlocal was_asked
+            was_asked = True
+            called()
+
+        def hung_up() -> None:
+            if not was_asked:
+                asked()
+
+        loop.add_signal_handler(signal.SIGTERM, asked)
+        for number, handle in ((signal.SIGINT, asked), (signal.SIGQUIT, asked), (signal.SIGHUP, hung_up)):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                loop.add_signal_handler(number, handle)

@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from cline_otel.operating_system.home import PLATFORM
+from cline_otel.places import ClinePlaces, cline_places
 from cline_otel.plugin.editors import BOOTSTRAP_NAME
 from cline_otel.plugin.json_files import json_object, version_in
 
 HUB_ARGUMENT: Final = "--cline-hub-daemon"
+PLACE_OPTIONS: Final = {"--config": "CLINE_DIR", "--data-dir": "CLINE_DATA_DIR"}
+"""Options of Cline that say what a variable says."""
+
+_PLACE_VARIABLES: Final = ("CLINE_DIR", "CLINE_DATA_DIR", "CLINE_HUB_DISCOVERY_PATH")
 _PLATFORM_PACKAGE_PREFIX: Final = "@cline/cli-"
 _NPM_PLATFORMS: Final = {"win32": "windows"}
 _FIRST_MAJOR_WITH_PLUGINS: Final = 3
@@ -82,15 +87,34 @@ def find_cline_versions(search_path: str, platform: str = PLATFORM) -> list[Clin
     return list(_command_lines(search_path, platform))
 
 
-def find_hub_daemon(discovery_files: Iterable[Path]) -> HubDaemon | None:
-    """The user's running hub daemon: one that Cline's own records name, else any in the list of processes."""
+def find_hub_daemon(installations: Iterable[ClinePlaces]) -> HubDaemon | None:
+    """The running hub daemon of one of these installations.
+
+    A process whose environment says that it is another's is not taken, whatever a record says: pids are used again.
+    Where its environment is not shown the record decides.
+    """
     # Imported here: every command imports this module, and few look for processes.
     from cline_otel.operating_system.psutil_processes import processes_with_argument
 
-    running = processes_with_argument(HUB_ARGUMENT)
-    recorded = [pid for file in discovery_files if (pid := _recorded_hub_pid(file)) in running]
-    pid = next(iter(recorded), min(running, default=None))
-    return None if pid is None else HubDaemon(pid)
+    records = {each.hub_discovery_file.resolve() for each in installations}
+    recorded = {_recorded_hub_pid(record) for record in records}
+    for pid in sorted(processes_with_argument(HUB_ARGUMENT), key=lambda pid: (pid not in recorded, pid)):
+        own_record = _own_record_of_hub(pid)
+        if own_record in records or (own_record is None and pid in recorded):
+            return HubDaemon(pid)
+    return None
+
+
+def _own_record_of_hub(pid: int) -> Path | None:
+    """Where a hub says that it runs, by the environment and options that it was started with; None if not known."""
+    from cline_otel.operating_system.psutil_processes import places_given_to
+
+    home = "USERPROFILE" if PLATFORM == "win32" else "HOME"
+    given = places_given_to(pid, (*_PLACE_VARIABLES, home), PLACE_OPTIONS)
+    if given is None:
+        return None
+    places = cline_places(given, given.get(home), PLATFORM)
+    return None if places is None else places.hub_discovery_file.resolve()
 
 
 def _command_lines(search_path: str, platform: str) -> Iterator[ClineVersion]:
