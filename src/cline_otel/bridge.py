@@ -23,8 +23,9 @@ from cline_otel.findings.surroundings import look_around
 from cline_otel.ingest import Ingest
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.journal.metric_marks import MetricMarks
-from cline_otel.journal.records import Commit, JournalStatus
+from cline_otel.journal.records import Commit, JournalError, JournalStatus, JournalUnavailableError
 from cline_otel.journal.store import Journal
+from cline_otel.journal_watch import watch
 from cline_otel.metric_producer import MetricProducer
 from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import SCOPE_NAME, Pipeline
@@ -33,7 +34,7 @@ from cline_otel.running import Running, announced
 from cline_otel.settings import ListenAddress, Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.signals import Attributes, SpanRecord
-from cline_otel.sources.files.polling import Poller, renewed_cursors
+from cline_otel.sources.files.polling import POLL_INTERVAL_SECONDS, Poller, renewed_cursors
 from cline_otel.sources.intake import Unavailable
 from cline_otel.sources.interface import (
     Address,
@@ -260,6 +261,7 @@ class Bridge:
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
             tasks.append(asyncio.create_task(self._report_status(journal, ingest), name="status"))
+            tasks.append(asyncio.create_task(watch(journal, POLL_INTERVAL_SECONDS), name="watch-journal"))
             tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
             running = _running(control.consent, receivers, not_listening, settings)
             with announced(settings.state_directory, running) as announce:
@@ -307,7 +309,9 @@ class Bridge:
     async def _report_status(self, journal: Journal, ingest: Ingest) -> None:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            self._observer.status(journal.status(), ingest.pipeline.open_runs)
+            # It says itself what keeps it from being read.
+            with suppress(JournalUnavailableError):
+                self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
     async def _report_findings(self, ingest: Ingest, control: Control) -> None:
         known: dict[str, Finding] = {}
@@ -406,8 +410,12 @@ class _Room:
         self._say_again_at = 0.0
 
     def __call__(self) -> bool:
-        if not self._journal.is_full():
-            return True
+        try:
+            if not self._journal.is_full():
+                return True
+        except JournalError:
+            # Said by the journal; if it is damaged, that ends the bridge.
+            return False
         if time.monotonic() >= self._say_again_at:
             _logger.warning(
                 "the journal is full (limit %d bytes): reading files is paused and OTLP senders are asked to retry; "

@@ -96,6 +96,7 @@ class Ingest:
             return
         if batch.payloads and self._consent() != "on":
             raise Busy()
+        self._require_journal()
         commit = Commit(cursors=dict(batch.cursors))
         for source, requests in dropped.items():
             _count(commit, "switched_off", source, "requests", requests)
@@ -119,7 +120,8 @@ class Ingest:
         """One request; returns after the commit. A request seen before is acknowledged and not taken again."""
         if self._drops(payload.source):
             return ReceiveResult(accepted=0)
-        if len(self._waiting) >= MAX_WAITING_REQUESTS or self._journal.is_full():
+        self._require_journal()
+        if len(self._waiting) >= MAX_WAITING_REQUESTS or self._is_full():
             raise Busy()
         answered: asyncio.Future[ReceiveResult] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Request(payload, _digest(payload), answered))
@@ -156,7 +158,7 @@ class Ingest:
                 if not isinstance(error, Busy | Unavailable):
                     with suppress(Unavailable):
                         self.reload_from_journal()
-                answers = [error] * len(requests)
+                answers = [Unavailable() if isinstance(error, JournalError) else error] * len(requests)
             for request, answer in zip(requests, answers, strict=True):
                 if request.answered.done():
                     continue
@@ -210,9 +212,31 @@ class Ingest:
 
     # --- the transaction --------------------------------------------------------------------------------
 
+    def _require_journal(self) -> None:
+        """Before anything is taken in: what cannot be written need not be decoded, nor read back again.
+
+        Raises:
+            Unavailable: the journal cannot be used.
+        """
+        try:
+            if self._journal.trouble is not None:
+                self._journal.probe()
+        except JournalError as error:
+            raise Unavailable() from error
+        if self._failure is not None:
+            self.reload_from_journal()
+
+    def _is_full(self) -> bool:
+        try:
+            return self._journal.is_full()
+        except JournalError as error:
+            raise Unavailable() from error
+
     def _commit(self, commit: Commit) -> None:
         if self._failure is not None:
-            raise self._failure
+            # What was taken in went to a pipeline that is not what the journal holds.
+            self.reload_from_journal()
+            raise Unavailable()
         flushed = self.pipeline.flush(self._wall_clock_ns())
         add_flushed(commit, flushed, self._exported)
         if not (commit.state or commit.outbox or commit.cursors or commit.counts or commit.seen_requests):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -102,17 +103,29 @@ def test_a_journal_that_cannot_be_used_is_refused_and_left_as_it_is(
     home.state.mkdir()
     spoil(home.journal)
     before = home.journal.read_bytes()
-    for arguments in (["run", "--listen", "127.0.0.1:0"], ["status"]):
+    for arguments in (["run", "--listen", "127.0.0.1:0"], ["status"], ["status", "--json"]):
         answer = home.run(*arguments)
         assert answer.returncode == 1
         assert is_one_clear_line(answer.stderr, str(home.journal), part), answer.stderr
+        assert ("elemetry" in answer.stdout) == (arguments[0] == "status")
     assert home.journal.read_bytes() == before
 
 
-def test_status_without_a_journal_says_how_one_comes_to_be(home: Home) -> None:
+def test_status_without_a_journal_answers_what_it_can(home: Home) -> None:
+    give_log(home, log_copies(1))
+    assert home.run("off").returncode == 0
     answer = home.run("status")
-    assert answer.returncode == 1
-    assert is_one_clear_line(answer.stderr, str(home.journal), "cline-otel run"), answer.stderr
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "does not run; start it with `cline-otel run`" in answer.stdout
+    assert re.search(r"Telemetry +off: .*cline-otel off", answer.stdout)
+    assert str(home.cline_log) in answer.stdout.replace("~", str(home.directory))
+    document = home.status()
+    assert document["telemetry"]["state"] == "off"
+    assert (document["path"], document["instance_id"], document["signals"]) == (str(home.journal), None, {})
+    assert "cline-otel run" in document["problem"]
+    log = next(each for each in document["sources"] if each["source"] == "cline-log")
+    assert log["unread_bytes"] == home.cline_log.stat().st_size
+    assert not home.journal.exists()
 
 
 @pytest.mark.parametrize("arguments", [["run", "--no-listen"], ["demo"], ["status"], ["install"]], ids=" ".join)

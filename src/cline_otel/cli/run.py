@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -182,7 +183,10 @@ def _without_state(consent: Consent) -> str:
 def _say(line: str) -> None:
     try:
         click.echo(line, err=True)
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            # A file, which has room again later.
+            return
         # The bridge goes on when whoever read its words is gone, as with `| head`.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
 

@@ -18,7 +18,7 @@ from cline_otel.cli.sources import known_sources
 from cline_otel.defects import described
 from cline_otel.findings.detection import STATE_PREFIXES, Finding, detect
 from cline_otel.findings.surroundings import look_around
-from cline_otel.journal.records import JournalError, JournalStatus
+from cline_otel.journal.records import JournalError, JournalStatus, NoJournalError
 from cline_otel.journal.store import Journal
 from cline_otel.running import Running, find_running
 from cline_otel.service.install import service_of_user
@@ -33,27 +33,26 @@ _PIPE_WIDTH: Final = 160
 
 
 def show_status(*, as_json: bool) -> None:
-    """Prints the status; a bridge may run meanwhile."""
+    """Prints the status, without what only the journal knows if there is none; a bridge may run meanwhile."""
     try:
         settings = load_settings()
-        with Journal.open_read_only(settings.journal_path) as journal:
-            status = journal.status()
-            state = State.restore(row for prefix in STATE_PREFIXES for row in journal.load_state(prefix))
+        status, state, problem = _journal(settings)
         running = find_running(settings.state_directory)
         sources = _sources(settings, status, running)
         consent = consent_now(settings, running)
-        findings = _findings(settings, state, running) if consent.is_on else []
+        findings = _findings(settings, state, running) if consent.is_on and state is not None else []
         editors = Editors(settings.state_directory)
         service = _service(settings)
     except SettingsError as error:
         fail(str(error), 2)
-    except (JournalError, ValueError) as error:
+    except ValueError as error:
         fail(str(error))
     except OSError as error:
         fail(f"{settings.state_directory}: cannot be read ({error.strerror}); check who owns it")
     if as_json:
         document = {
-            **msgspec.to_builtins(status, builtin_types=(bytes,)),
+            **_journal_document(settings, status),
+            "problem": "" if problem is None else str(problem),
             "limit_bytes": settings.journal_limit_bytes,
             "telemetry": msgspec.to_builtins(consent),
             "bridge": msgspec.to_builtins(running),
@@ -62,15 +61,38 @@ def show_status(*, as_json: bool) -> None:
             "findings": msgspec.to_builtins(findings),
             "editors": editors.described(),
         }
-        document["cursors"] = [{"key": cursor.key, "updated_at_ns": cursor.updated_at_ns} for cursor in status.cursors]
         click.echo(json.dumps(document, indent=2))
-        return
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, _PIPE_WIDTH)
-    console.print(render_status(settings, status, running, consent, sources, findings, service), soft_wrap=False)
-    if editors.found.with_cline:
-        console.print("", editors.rendered(), sep="\n")
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console.width = max(console.width, _PIPE_WIDTH)
+        console.print(render_status(settings, status, running, consent, sources, findings, service), soft_wrap=False)
+        if editors.found.with_cline:
+            console.print("", editors.rendered(), sep="\n")
+    if problem is not None and not isinstance(problem, NoJournalError):
+        fail(str(problem))
+
+
+def _journal(settings: Settings) -> tuple[JournalStatus | None, State | None, JournalError | None]:
+    """What the journal holds, and of its state what findings go by; or why it cannot be read."""
+    try:
+        with Journal.open_read_only(settings.journal_path) as journal:
+            status = journal.status()
+            return (
+                status,
+                State.restore(row for prefix in STATE_PREFIXES for row in journal.load_state(prefix)),
+                None,
+            )
+    except JournalError as error:
+        return None, None, error
+
+
+def _journal_document(settings: Settings, status: JournalStatus | None) -> dict[str, object]:
+    if status is None:
+        unknown = dict.fromkeys(JournalStatus.__struct_fields__)
+        return {**unknown, "path": str(settings.journal_path), "signals": {}, "cursors": [], "counts": []}
+    cursors = [{"key": cursor.key, "updated_at_ns": cursor.updated_at_ns} for cursor in status.cursors]
+    return {**msgspec.to_builtins(status, builtin_types=(bytes,)), "cursors": cursors}
 
 
 def _findings(settings: Settings, state: State, running: Running | None) -> list[Finding]:
@@ -87,14 +109,16 @@ def _service(settings: Settings) -> ServiceStatus | None:
     return None if file is None else ServiceStatus(service.manager.name, str(file))
 
 
-def _sources(settings: Settings, status: JournalStatus, running: Running | None) -> list[SourceStatus]:
+def _sources(settings: Settings, status: JournalStatus | None, running: Running | None) -> list[SourceStatus]:
+    counts, known_cursors = ([], []) if status is None else (status.counts, status.cursors)
+
     def counted(kind: str, source: str) -> int:
-        return sum(count.count for count in status.counts if (count.kind, count.source) == (kind, source))
+        return sum(count.count for count in counts if (count.kind, count.source) == (kind, source))
 
     places = settings.places
     if running is not None:
         places = places._replace(listening_on=running.listening_on, listening_on_grpc=running.listening_on_grpc)
-    cursors = {cursor.key: cursor.position for cursor in status.cursors}
+    cursors = {cursor.key: cursor.position for cursor in known_cursors}
     found: list[SourceStatus] = []
     for name, source in known_sources().items():
         of_source = SourceStatus(name, source.where(places), counted("received", name), counted("events", name))
@@ -107,7 +131,7 @@ def _sources(settings: Settings, status: JournalStatus, running: Running | None)
                 of_source.unread_bytes, of_source.unread_lines = unread.size_bytes, unread.records
                 of_source.oldest_unread_at_ns = unread.oldest_at_ns
             read_at = [
-                cursor.updated_at_ns for cursor in status.cursors if any(each.owns(cursor.key) for each in inputs)
+                cursor.updated_at_ns for cursor in known_cursors if any(each.owns(cursor.key) for each in inputs)
             ]
             of_source.last_read_at_ns = max(read_at, default=None)
         found.append(of_source)

@@ -6,9 +6,10 @@ Rows of the outbox are plain OTLP, so a new destination takes them as the old on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, ParamSpec, Protocol, TypeVar
 
 from cline_otel.destinations import Destination, ExportSettings, FileDestination
 from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox
@@ -16,7 +17,12 @@ from cline_otel.export.delta_reader import DeltaMetricReader, DeltaOutbox, Forme
 from cline_otel.export.exporters import Exporters
 from cline_otel.export.interface import DeliveryRecord, Exporter, MetricProducer
 from cline_otel.export.metric_reader import PeriodicMetricReader
+from cline_otel.export.patience import PatientOutbox, PatientRecord
 from cline_otel.signals import SignalName
+from cline_otel.storage import StorageUnavailable
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 FILE_REQUEST_BYTES: Final = 384 * 1024
 """As JSON about twice as long; the collector's otlpjsonfile receiver takes lines of up to 1 MiB by default."""
@@ -131,7 +137,10 @@ class Delivery:
         for signal in QUEUED_SIGNALS:
             if (exporter := exporters.of_outbox(signal)) is not None:
                 limits = _limits(settings.destinations.get(signal, ()))
-                self._loops.append(DeliveryLoop(signal, self._journal, exporter, limits=limits))
+                outbox = PatientOutbox(self._journal)
+                loop = DeliveryLoop(signal, outbox, exporter, limits=limits)
+                outbox.wake = loop.notify
+                self._loops.append(loop)
                 self.queued.add(signal)
         self._metric_destinations = tuple(settings.destinations.get("metrics", ()))
         self._metric_readers = [
@@ -144,14 +153,15 @@ class Delivery:
     ) -> DeltaMetricReader | PeriodicMetricReader:
         key, interval_seconds = destination.key, settings.metric_interval_seconds
         if destination.temporality == "delta":
-            outbox = DeltaOutbox(self._formed, key, self._journal, interval_seconds)
-            form = partial(self._producer.form, key)
+            outbox = PatientOutbox(DeltaOutbox(self._formed, key, self._journal, interval_seconds))
+            form = _unless_unavailable(partial(self._producer.form, key))
             return DeltaMetricReader(form, outbox, exporter, interval_seconds=interval_seconds)
         return PeriodicMetricReader(
-            partial(self._producer.snapshot, key),
-            partial(self._producer.confirm, key),
+            _unless_unavailable(partial(self._producer.snapshot, key)),
+            # Of what is not noted, the destination is told again.
+            _unless_unavailable(partial(self._producer.confirm, key)),
             exporter,
-            self._journal,
+            PatientRecord(self._journal),
             interval_seconds=interval_seconds,
             timeout_seconds=settings.metric_timeout_seconds,
         )
@@ -164,6 +174,17 @@ class Delivery:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = self._failure or error
             self._ended.set()
+
+
+def _unless_unavailable(call: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result | None]:
+    """The same call, which does nothing while the journal cannot be used: what it would tell stays in the totals."""
+
+    def guarded(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
+        with suppress(StorageUnavailable):
+            return call(*args, **kwargs)
+        return None
+
+    return guarded
 
 
 def _limits(destinations: Sequence[Destination]) -> BatchLimits:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop
+from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox
 from cline_otel.export.interface import DeliveryRecord, Exporter, Row
 from cline_otel.export.pause import PausableWork
 from cline_otel.signals import SignalName
@@ -131,7 +131,7 @@ class DeltaMetricReader:
     def __init__(
         self,
         form: Callable[[], None],
-        outbox: DeltaOutbox,
+        outbox: Outbox,
         exporter: Exporter,
         *,
         interval_seconds: float,

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from cline_otel.signals import Diagnostics, MetricDelta, SignalName
+from cline_otel.storage import StorageUnavailable
 
 OutboxSignal = Literal["traces", "logs"]
 """What queues as it is made. Requests of metrics are formed out of the totals: ``metric_marks``."""
@@ -16,8 +17,20 @@ class JournalError(Exception):
     """The journal cannot be used; the message names the file, what is wrong with it and the remedy."""
 
 
-class JournalFullError(JournalError):
+class JournalUnavailableError(JournalError, StorageUnavailable):
+    """The journal cannot be read or written just now; what is in it is whole, and waits."""
+
+
+class JournalFullError(JournalUnavailableError):
     """The journal's size limit, or the disk, is reached; the transaction was rolled back as a whole."""
+
+
+class NoJournalError(JournalError):
+    """There is none yet."""
+
+
+class JournalDamagedError(JournalError):
+    """What is in the file is not what was written there, or the file is gone: no wait mends that."""
 
 
 class OutboxItem(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from cline_otel.journal.failures import damaged
 from cline_otel.journal.records import JournalError
 
 APPLICATION_ID: Final = 0x434C4F54
@@ -145,6 +146,29 @@ def check_identity(connection: sqlite3.Connection, path: Path, *, known_version:
             f"journal {path} was written by a newer release (schema {found}, this one knows {known_version}): "
             "upgrade cline-otel, or set CLINE_OTEL_BRIDGE_STATE_DIR to another directory"
         )
+
+
+def has_log(path: Path) -> bool:
+    """Whether there is a write-ahead log: whoever closes a journal last leaves none, so its last user did not close it.
+
+    Raises:
+        OSError: its directory cannot be read.
+    """
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Read every page, which takes about a second a gigabyte, and refuse a file whose pages do not belong together.
+
+    Raises:
+        JournalDamagedError: with what SQLite says of it.
+    """
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise damaged(path, " ".join(str(found).split()))
 
 
 def use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from cline_otel.journal import dead_letters, imported, report, schema, sent_history
-from cline_otel.journal.failures import explained, one_line
+from cline_otel.journal.failures import explained, one_line, rows_explained
+from cline_otel.journal.opened_file import OpenedFile
 from cline_otel.journal.records import (
     Commit,
+    JournalDamagedError,
     JournalError,
     JournalFullError,
     JournalStatus,
+    JournalUnavailableError,
     KeptRequest,
+    NoJournalError,
     OutboxRow,
 )
-from cline_otel.private_files import keep_private, open_private, private_directory
+from cline_otel.private_files import keep_private, private_directory
 from cline_otel.signals import SignalName
 
 DEFAULT_LIMIT_BYTES: Final = 1024 * 1024 * 1024
@@ -37,12 +40,23 @@ class Journal:
     """Durable state of one bridge. Use it from the thread that opened it.
 
     Every method may raise JournalError when the file cannot be read or written.
+
+    Attributes:
+        trouble: what a call last failed by, until a transaction is committed; :meth:`probe` commits one.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, clock_ns: Callable[[], int], limit_bytes: int
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        clock_ns: Callable[[], int],
+        limit_bytes: int,
+        file: OpenedFile | None = None,
     ) -> None:
         """For :meth:`open` and :meth:`open_read_only`."""
+        self._file = file
+        self._damage: JournalDamagedError | None = None
+        self.trouble: JournalUnavailableError | None = None
         self._connection = connection
         self._path = path
         self._clock_ns = clock_ns
@@ -68,28 +82,33 @@ class Journal:
         The file gets mode 0600 and its directory 0700. ``limit_bytes`` bounds what is in use.
 
         Raises:
-            JournalError: unreadable, not a journal, or written by a newer release.
+            JournalError: unreadable, damaged, not a journal, or written by a newer release.
         """
-        with explained(path):
+        with ExitStack() as opened, rows_explained(path):
             private_directory(path.parent)
             # SQLite gives its -wal and -shm files the mode of the main one.
-            os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+            file = OpenedFile(path)
+            opened.callback(file.close)
             for suffix in ("-wal", "-shm"):
                 keep_private(path.with_name(path.name + suffix))
+            ended_uncleanly = schema.has_log(path)
             connection = schema.connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
             try:
                 schema.check_identity(connection, path)
+                if ended_uncleanly:
+                    schema.check_pages(connection, path)
                 # Before the first table, or it has no effect.
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 schema.use_write_ahead_log(connection, path)
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute(f"PRAGMA journal_size_limit = {_SPARE_BYTES_BEFORE_VACUUM}")
                 schema.migrate(connection, now_ns=clock_ns())
-                journal = cls(connection, path, clock_ns, limit_bytes)
+                journal = cls(connection, path, clock_ns, limit_bytes, file)
                 connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // journal._page_size, 1)}")
             except BaseException:
                 connection.close()
                 raise
+            opened.pop_all()
         return journal
 
     @classmethod
@@ -99,9 +118,13 @@ class Journal:
         Raises:
             JournalError: missing, unreadable, not a journal, or of another release's schema.
         """
-        if not path.exists():
-            raise JournalError(f"there is no journal at {path}: start the bridge once with `cline-otel run`")
-        with explained(path):
+        with rows_explained(path):
+            try:
+                path.stat()
+            except FileNotFoundError:
+                raise NoJournalError(
+                    f"there is no journal at {path}: start the bridge once with `cline-otel run`"
+                ) from None
             connection = schema.connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
             try:
                 connection.execute("PRAGMA query_only = ON")
@@ -119,6 +142,27 @@ class Journal:
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self._connection.close()
+        if self._file is not None:
+            self._file.close()
+
+    def probe(self) -> None:
+        """Writes something small.
+
+        Raises:
+            JournalError: that cannot be done.
+        """
+        self.write_note("probe", b"")
+
+    def verify(self) -> None:
+        """Looks whether what was committed is still there.
+
+        Raises:
+            JournalDamagedError: it is not, or a call before found that.
+        """
+        with self._guard():
+            if self._file is not None:
+                self._file.verify()
+                self._file.verify_log()
 
     def __enter__(self) -> Self:
         return self
@@ -345,7 +389,7 @@ class Journal:
 
     def status(self) -> JournalStatus:
         """All that ``cline-otel status`` shows of the journal."""
-        with self._guard():
+        with self._guard(), rows_explained(self._path):
             return report.read(self._connection, str(self._path), self.instance_id, self.started_at_ns)
 
     def count_delivered(
@@ -385,8 +429,17 @@ class Journal:
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        with explained(self._path):
-            yield
+        if self._damage is not None:
+            raise self._damage
+        try:
+            with explained(self._path):
+                yield
+        except JournalDamagedError as error:
+            self._damage = error
+            raise
+        except JournalUnavailableError as error:
+            self.trouble = error
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -400,6 +453,10 @@ class Journal:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            # Only what is found again may be acknowledged.
+            if self._file is not None:
+                self._file.verify()
+        self.trouble = None
 
 
 def _put(

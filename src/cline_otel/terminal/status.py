@@ -79,7 +79,7 @@ def status_line(status: JournalStatus, open_runs: int) -> str:
 
 def render_status(
     settings: Settings,
-    status: JournalStatus,
+    status: JournalStatus | None,
     running: Running | None,
     consent: Consent,
     sources: list[SourceStatus],
@@ -90,7 +90,7 @@ def render_status(
 
     Args:
         settings: what holds where no bridge runs.
-        status: what the journal holds.
+        status: what the journal holds; None if there is none that can be read.
         running: the bridge that runs; None if none does.
         consent: whether telemetry is on.
         sources: how far each has been read.
@@ -107,11 +107,16 @@ def render_status(
     ]
     if excluded:
         parts.append(Text.assemble(("Not sent  ", "bold"), ", ".join(excluded)))
-    parts += ["", _source_table(sources), "", _signal_table(status)]
+    parts += ["", _source_table(sources)]
+    if status is not None:
+        parts += ["", _signal_table(status)]
     parts += _problems(running, status, sources)
     for finding in findings:
         parts += ["", Text.assemble(("Missed    ", "bold"), (finding.name, "yellow"), f": {finding.seen}")]
         parts.append(Text(f"          {finding.remedy}"))
+    if status is None:
+        unread = "not there, or not to be read: what was delivered and what waits is not known"
+        return Group(*parts, "", Text.assemble(("Journal   ", "bold"), (unread, "yellow")))
     counts = _count_table(status)
     if counts.row_count:
         parts += ["", counts]
@@ -206,10 +211,12 @@ def _alarming(number: int) -> Text:
     return Text(str(number), "red" if number else "")
 
 
-def _problems(running: Running | None, status: JournalStatus, sources: list[SourceStatus]) -> list[RenderableType]:
+def _problems(
+    running: Running | None, status: JournalStatus | None, sources: list[SourceStatus]
+) -> list[RenderableType]:
     problems: list[RenderableType] = [Text(line, "yellow") for line in (running.not_listening if running else ())]
     problems += [Text(f"{source.source}: {source.problem}", "red") for source in sources if source.problem]
-    for name, signal in status.signals.items():
+    for name, signal in (status.signals if status is not None else {}).items():
         if signal.last_error:
             remedy = f"; {signal.last_remedy}" if signal.last_remedy else ""
             problems.append(Text(f"{name}: {signal.last_error}{remedy}", "yellow"))
