@@ -28,7 +28,7 @@ from cline_otel.journal.store import Journal
 from cline_otel.journal_watch import watch
 from cline_otel.metric_producer import MetricProducer
 from cline_otel.operating_system.stop_signals import on_stop_signal
-from cline_otel.pipeline import SCOPE_NAME, Pipeline
+from cline_otel.pipeline import Pipeline
 from cline_otel.plugin.install import plugin_file_of, that_load_plugins
 from cline_otel.running import Running, announced
 from cline_otel.settings import ListenAddress, Settings
@@ -46,7 +46,7 @@ from cline_otel.sources.interface import (
     ReceiverProtocol,
 )
 from cline_otel.sources.registry import SOURCES, Registry
-from cline_otel.version import __version__
+from cline_otel.version import SCOPE_NAME, __version__
 
 _logger = logging.getLogger(__name__)
 

@@ -45,8 +45,6 @@ from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
 from cline_otel.translate.waits import waiting_runs
 
-SCOPE_NAME: Final = "cline-otel"
-
 MAX_DIAGNOSTIC_NAMES: Final = 1_000
 
 

@@ -28,7 +28,7 @@ from cline_otel.encode.traces import encode_traces
 from cline_otel.events import EVENT_TYPES, Event, LogEvent, RunClaimed, RunStarted, ToolCallFinished, ToolCallStarted
 from cline_otel.export.interface import EncodedRequest
 from cline_otel.findings.detection import Finding, Surroundings, detect
-from cline_otel.pipeline import SCOPE_NAME, FlushResult, Pipeline
+from cline_otel.pipeline import FlushResult, Pipeline
 from cline_otel.private_files import make_private_directory, open_private
 from cline_otel.signals import (
     Attributes,
@@ -51,7 +51,7 @@ from cline_otel.translate.seen_events import SeenEvents
 from cline_otel.translate.state import RunKey
 from cline_otel.translate.step import SILENCE_NS
 from cline_otel.translate.yielding import Told, same_prompt
-from cline_otel.version import __version__
+from cline_otel.version import SCOPE_NAME, __version__
 
 _Item = TypeVar("_Item")
 

@@ -253,3 +253,14 @@ subprocess.run(sys.argv[1:], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 """A process of its own, for what a process forked has been as large as who forked it."""
+
+
+def test_what_is_no_folder_of_sessions_is_refused_with_the_command_that_takes_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    (home.directory / "cline.log.gz").write_bytes(b"")
+    home.state.mkdir()
+    home.journal.touch()
+    for path, part in ((home.directory / "cline.log.gz", "cline-otel replay --send"), (home.state, "state directory")):
+        answer = home.run("import", path)
+        assert answer.returncode == 2
+        assert is_one_clear_line(answer.stderr, str(path), part), answer.stderr

@@ -26,6 +26,7 @@ from cline_otel.journal.records import JournalError
 from cline_otel.journal.store import Journal
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, installed_policy
+from cline_otel.state_directory import JOURNAL_FILE_NAME
 from cline_otel.terminal.importing import render_found, result_lines, showing_progress
 
 _PIPE_WIDTH = 120
@@ -43,6 +44,14 @@ def import_paths(
     """Shows what there is, and unless it is a dry run imports it."""
     span = Span(_ns(since), _ns(until))
     for path in paths:
+        if path.is_file():
+            fail(
+                f"{path}: a file, and an import takes folders of sessions or tasks; "
+                "`cline-otel replay --send` sends what a recording holds",
+                2,
+            )
+        if (path / JOURNAL_FILE_NAME).exists():
+            fail(f"{path}: the state directory of cline-otel; name a folder of Cline's sessions or tasks", 2)
         if not path.is_dir():
             fail(f"{path}: no such folder; name one of sessions or tasks, or one with `sessions` or `tasks` in it", 2)
     try:

@@ -275,7 +275,8 @@ def replay(paths: tuple[Path, ...], only: str | None, output: Path | None, send:
     """Turn recordings into telemetry, as the bridge would have.
 
     PATH is a recording ({recordings}) or a folder of recordings. The format is recognized by the
-    content. Without --output the traces are drawn in the terminal. The same input gives the same bytes.
+    content, also in files compressed by gzip or zstd and in what Docker, Kubernetes or systemd made of a log.
+    Without --output the traces are drawn in the terminal. The same input gives the same bytes.
     """
     from cline_otel.cli.replay import replay_paths
 

@@ -33,5 +33,8 @@ def read_paths(paths: list[Path], only: str | None, *, purpose: str) -> tuple[Re
         fail(str(error))
     if not recording.read:
         where = ", ".join(map(str, paths))
+        if recording.explained:
+            more = f" (and {len(recording.explained) - 1} more)" if len(recording.explained) > 1 else ""
+            fail(f"{where}: nothing to {purpose} there: {recording.explained[0]}{more}", 2)
         fail(f"{where}: nothing to {purpose} there" + (f" for source {only}" if only else ""), 2)
     return recording, policy, settings

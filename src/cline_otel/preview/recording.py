@@ -14,7 +14,6 @@ from cline_otel.encode.profile import shown_logs, shown_spans
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.encode.traces import encode_traces
 from cline_otel.events import tick
-from cline_otel.pipeline import SCOPE_NAME
 from cline_otel.preview.fields import ExportedField, Reason, WithheldField, judged
 from cline_otel.preview.leaving import Item, Measurement, items_of, measurements_of
 from cline_otel.preview.records import DecodedRecord, Decoder, records_in_time
@@ -38,7 +37,7 @@ from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.seen_events import SeenEvents
 from cline_otel.translate.step import SILENCE_NS, Translator
-from cline_otel.version import __version__
+from cline_otel.version import SCOPE_NAME, __version__
 
 Outcome = Literal[
     "read", "ignored", "unknown", "condition_not_met", "malformed", "superseded", "late", "duplicate", "defect", "clock"

@@ -411,6 +411,15 @@ class Source(ABC):
         they can be told apart. Whatever is raised all the same is counted as ``defect``, and the file is skipped.
         """
 
+    @property
+    def reads_around(self) -> bool:
+        """Whether ``recorded`` reads the files around the one that was recognised, which must be as they were then."""
+        return False
+
+    def why_not(self, content: bytes) -> str:
+        """Of a file that was recognised: what it is, and what to do with it, if it is no recording; empty if it is."""
+        return ""
+
     def recordings_in(self, folder: Path) -> Iterable[Path]:
         """Where recordings of it lie in a folder, besides the folder's own files."""
         return ()

@@ -50,6 +50,16 @@ class OtlpSource(Source):
 
         return bool(request_of(first_object(content)))
 
+    def why_not(self, content: bytes) -> str:
+        from cline_otel.sources.otlp.recorded import is_ours
+
+        return (
+            "it holds what cline-otel itself made, which is telemetry already: the collector's otlpjsonfile receiver "
+            "sends such files; replay what it was made of, Cline's own files"
+            if is_ours(content)
+            else ""
+        )
+
     def recorded(self, path: Path, content: bytes) -> Recorded:
         from cline_otel.sources.otlp.recorded import recorded
 

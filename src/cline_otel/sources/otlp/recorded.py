@@ -9,9 +9,55 @@ import msgspec
 
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, Recorded
+from cline_otel.version import SCOPE_NAME
 
 _SIGNALS: Final = {"resourceSpans": "traces", "resourceMetrics": "metrics"}
 """What Cline sends besides log records, which is counted."""
+
+
+class _Scope(msgspec.Struct):
+    name: str = ""
+
+
+class _OfScope(msgspec.Struct):
+    scope: _Scope = msgspec.field(default_factory=_Scope)
+
+
+class _OfResource(msgspec.Struct, rename="camel"):
+    scope_logs: list[_OfScope] = msgspec.field(default_factory=list)
+    scope_metrics: list[_OfScope] = msgspec.field(default_factory=list)
+    scope_spans: list[_OfScope] = msgspec.field(default_factory=list)
+
+
+class _Request(msgspec.Struct, rename="camel"):
+    resource_logs: list[_OfResource] = msgspec.field(default_factory=list)
+    resource_metrics: list[_OfResource] = msgspec.field(default_factory=list)
+    resource_spans: list[_OfResource] = msgspec.field(default_factory=list)
+
+
+_scopes_of: Final = msgspec.json.Decoder(_Request)
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def is_ours(content: bytes) -> bool:
+    """Whether all requests of a file were made by this project, and none by Cline."""
+    found = False
+    for line in content.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            request = _scopes_of.decode(line)
+        except _UNREADABLE:
+            return False
+        names = {
+            each.scope.name
+            for resource in (*request.resource_logs, *request.resource_metrics, *request.resource_spans)
+            for each in (*resource.scope_logs, *resource.scope_metrics, *resource.scope_spans)
+        }
+        if names != {SCOPE_NAME}:
+            return False
+        found = True
+    return found
 
 
 def recorded(source: str, content: bytes) -> Recorded:
@@ -25,6 +71,9 @@ def recorded(source: str, content: bytes) -> Recorded:
             request = request_of(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             request = {}
+        if is_ours(line):
+            # A collector's file may hold both: what is telemetry already is none of Cline's.
+            continue
         if "resourceLogs" in request:
             payloads.append(Payload(source, [msgspec.json.encode(request)]))
         elif request:

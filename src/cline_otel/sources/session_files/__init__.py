@@ -47,6 +47,10 @@ class SessionFilesSource(Source):
 
         return recorded(self.name, path)
 
+    @property
+    def reads_around(self) -> bool:
+        return True
+
     def recordings_in(self, folder: Path) -> Iterable[Path]:
         from cline_otel.sources.session_files.folders import conversations_in
 

@@ -56,6 +56,10 @@ class TaskFilesSource(Source):
 
         return recorded(self.name, path, self.dialect())
 
+    @property
+    def reads_around(self) -> bool:
+        return True
+
     def recordings_in(self, folder: Path) -> Iterable[Path]:
         from cline_otel.sources.task_files.recordings import tasks_in
 
