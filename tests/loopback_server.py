@@ -12,8 +12,8 @@ from typing import Self
 
 import msgspec
 
-Answer = tuple[int, bytes]
-"""Status and body."""
+Answer = tuple[int, bytes] | tuple[int, bytes, Mapping[str, str]]
+"""Status and body, and headers where there are any; a ``Content-Length`` among them is told as it is."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -124,8 +124,9 @@ class LoopbackServer:
             return
         try:
             handler.send_response(answer[0])
-            handler.send_header("Content-Type", "application/x-protobuf")
-            handler.send_header("Content-Length", str(len(answer[1])))
+            usual = {"Content-Type": "application/x-protobuf", "Content-Length": str(len(answer[1]))}
+            for name, value in {**usual, **(answer[2] if len(answer) > 2 else {})}.items():
+                handler.send_header(name, value)
             handler.end_headers()
             handler.wfile.write(answer[1])
         except OSError:

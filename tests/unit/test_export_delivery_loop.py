@@ -146,14 +146,14 @@ def test_backoff_jitters_around_its_step(random: float) -> None:
     assert Backoff().after(10_000, random) <= 72
 
 
-async def test_a_destinations_wait_is_honoured_but_never_for_good(journal: Journal) -> None:
+async def test_a_destinations_wait_is_honoured_but_never_for_good_and_never_below_our_own(journal: Journal) -> None:
     put(journal, b"a")
     waits = Waits()
-    exporter = ScriptedExporter(first_then([Retry("429", 17), Retry("429", 1e9), Retry("429", 0)]))
+    exporter = ScriptedExporter(first_then([Retry("429", 17), Retry("429", 1e9), Retry("429", 0), Retry("429", 3)]))
     loop = loop_of(journal, exporter, waits)
     loop.start()
     await eventually(lambda: exporter.taken)
-    assert waits.seconds == [17, 3600, 0]
+    assert waits.seconds == [17, 3600, 4, 8]
     await loop.drain(PATIENCE_SECONDS)
 
 

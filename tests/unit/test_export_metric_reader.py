@@ -99,24 +99,40 @@ async def test_the_newest_totals_go_out_at_every_interval_and_lost_ones_are_not_
 
 
 async def test_draining_sends_the_newest_totals_once_more_and_insists() -> None:
-    exporter = ScriptedExporter(Retry("503"), Retry("503", 0), Delivered())
-    waiting = asyncio.Event()
+    exporter = ScriptedExporter(Retry("503"), Retry("503", 0), Retry("503", 9), Delivered())
+    waiting, waits = asyncio.Event(), list[float]()
 
     async def sleep(seconds: float) -> None:
+        waits.append(seconds)
         if seconds == 60:
             waiting.set()
             await asyncio.Event().wait()
 
     newest = snapshot(b"x", points=1)
     loop = PeriodicMetricReader(
-        lambda: newest, lambda at_ns, totals: None, exporter, Record(), interval_seconds=60, sleep=sleep
+        lambda: newest,
+        lambda at_ns, totals: None,
+        exporter,
+        Record(),
+        interval_seconds=60,
+        sleep=sleep,
+        random=lambda: 0.5,
     )
     task = loop.start()
     async with patience():
         await waiting.wait()
     assert await loop.drain(PATIENCE_SECONDS)
     assert exporter.taken == [b"x"]
+    assert waits == [60, 1, 2, 9], "a wait of 0 is none of ours, a longer one is kept to"
     assert task.cancelled()
+
+
+async def test_a_wait_that_is_longer_than_the_interval_is_kept_to_and_over_with_the_next_answer() -> None:
+    waits, exporter = Waits(), ScriptedExporter(Retry("429", 300), Retry("429", 0), Delivered())
+    task = reader(exporter, Record(), waits).start()
+    await eventually(lambda: exporter.taken)
+    task.cancel()
+    assert waits.seconds[:3] == [60, 300, 60]
 
 
 async def test_draining_tells_whether_the_destination_has_the_totals() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random as random_module
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -70,11 +71,12 @@ class DeliveryLoop:
         backoff: Backoff | None = None,
         linger_seconds: float = 0.2,
         sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         """``linger_seconds`` is how long rows gather after the outbox was empty, so that bursts travel together.
 
-        ``sleep`` and ``random`` are replaced in tests; ``random`` returns a number in [0, 1).
+        ``sleep``, ``clock`` (in seconds) and ``random`` are replaced in tests; ``random`` returns a number in [0, 1).
         """
         self._signal: SignalName = signal
         self._outbox = outbox
@@ -83,6 +85,7 @@ class DeliveryLoop:
         self._backoff = backoff or Backoff()
         self._linger_seconds = linger_seconds
         self._sleep = sleep
+        self._clock = clock
         self._random = random
         self._wake = asyncio.Event()
         self._drain_asked = asyncio.Event()
@@ -116,7 +119,7 @@ class DeliveryLoop:
 
         A wait under way is cut short. What is left stays in the outbox for the next start.
         """
-        self._drain_ends_at = asyncio.get_running_loop().time() + deadline_seconds
+        self._drain_ends_at = self._clock() + deadline_seconds
         self._drain_asked.set()
         self._wake.set()
         task = self._task or self.start()
@@ -177,7 +180,7 @@ class DeliveryLoop:
             self._note_trouble(result)
             wait_seconds = self._seconds_after(result, failures)
             if self._drain_asked.is_set() and (
-                isinstance(result, Paused) or asyncio.get_running_loop().time() + wait_seconds > self._drain_ends_at
+                isinstance(result, Paused) or self._clock() + wait_seconds > self._drain_ends_at
             ):
                 return None
             await self._wait(wait_seconds)
@@ -192,9 +195,7 @@ class DeliveryLoop:
     def _seconds_after(self, result: Retry | Paused, failures: int) -> float:
         if isinstance(result, Paused):
             return self._backoff.hold_seconds
-        if result.after_seconds is not None:
-            return min(result.after_seconds, self._backoff.longest_wait_seconds)
-        return self._backoff.after(failures, self._random())
+        return self._backoff.floored(failures, self._random(), result.after_seconds)
 
     async def _wait(self, seconds: float) -> None:
         """Wait, but no longer than until a drain is asked for; once it is, wait in full."""

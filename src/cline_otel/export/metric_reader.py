@@ -63,6 +63,7 @@ class PeriodicMetricReader:
         self._work = PausableWork()
         self._trouble = ""
         self._begun: set[str] = set()
+        self._asked_seconds = 0.0
 
     def pause(self) -> None:
         """Send nothing from now on; what is being sent is broken off."""
@@ -95,7 +96,9 @@ class PeriodicMetricReader:
 
     async def _run(self) -> None:
         while True:
-            await self._sleep(self._interval_seconds)
+            # A longer wait that the destination asked for is kept to; the newest totals miss nothing by it.
+            await self._sleep(max(self._interval_seconds, self._asked_seconds))
+            self._asked_seconds = 0.0
             await self._work.run(self._export_newest(self._export))
 
     async def _export_newest(self, export: Callable[[Row], Awaitable[ExportResult]]) -> bool:
@@ -122,8 +125,7 @@ class PeriodicMetricReader:
         failures = 0
         while isinstance(result := await self._export(request), Retry):
             failures += 1
-            wait_seconds = result.after_seconds
-            await self._sleep(self._backoff.after(failures, self._random()) if wait_seconds is None else wait_seconds)
+            await self._sleep(self._backoff.floored(failures, self._random(), result.after_seconds))
         return result
 
     async def _export(self, request: Row) -> ExportResult:
@@ -135,6 +137,9 @@ class PeriodicMetricReader:
             result = Retry(f"metrics were not accepted within {self._timeout_seconds:g} s")
         except Exception as error:
             result = Retry(f"unexpected {type(error).__name__} in the exporter")
+        if isinstance(result, Retry) and result.after_seconds is not None:
+            asked_seconds = min(result.after_seconds, self._backoff.longest_wait_seconds)
+            self._asked_seconds = max(self._asked_seconds, asked_seconds)
         self._note(result, request)
         return result
 
