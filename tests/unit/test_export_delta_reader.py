@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from cline_otel.export.backoff import Backoff
 from cline_otel.export.delta_reader import DeltaMetricReader, DeltaOutbox
-from cline_otel.export.interface import Delivered, ExportResult, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Refused, Retry
 from cline_otel.journal import Journal
 from cline_otel.journal.metric_marks import MetricMarks
 from scripted_exporter import ScriptedExporter
 from waiting import PATIENCE_SECONDS, eventually
 
 SECOND_NS = 1_000_000_000
+QUICK = Backoff(initial_seconds=0.001, maximum_seconds=0.002)
 
 
 class Formed:
@@ -48,7 +50,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 async def drained(formed: Formed, exporter: ScriptedExporter) -> bool:
-    reader = DeltaMetricReader(formed.form, formed.outbox, exporter, interval_seconds=60.0)
+    reader = DeltaMetricReader(formed.form, formed.outbox, exporter, interval_seconds=60.0, backoff=QUICK)
     return await reader.drain(PATIENCE_SECONDS)
 
 
@@ -75,14 +77,47 @@ async def test_one_that_waited_and_is_refused_is_formed_again_as_of_now(
     assert formed.marks.destinations() == {"d": 1_061 * SECOND_NS}, "the next begins where this one ends now"
 
 
-async def test_one_that_is_refused_again_at_once_is_put_aside_and_the_next_goes_on(journal: Journal) -> None:
-    formed, exporter = Formed(journal), ScriptedExporter(Refused("bad"), Refused("bad"), Delivered())
+async def test_one_point_that_keeps_all_others_waiting_is_put_aside_after_ten_intervals(journal: Journal) -> None:
+    formed = Formed(journal)
+
+    class Refusing(ScriptedExporter):
+        async def export(self, batch: Batch) -> ExportResult:
+            result = await super().export(batch)
+            formed.now_ns += 59 * SECOND_NS if isinstance(result, Refused) else 0
+            return result
+
+    exporter = Refusing(*[Refused("bad")] * 14, Delivered())
     formed.form()
-    formed.now_ns += 60 * SECOND_NS
     assert await drained(formed, exporter)
+    assert journal.status().signals["metrics"].refusals == {"bad": 1}
+    assert 10 < len(exporter.requests) <= 14
+    exporter.answers = [Delivered()]
     assert await drained(formed, exporter)
     status = journal.status().signals["metrics"]
-    assert (status.delivered_items, status.refused_items, status.refusals) == (1, 1, {"bad": 1})
+    assert (status.delivered_items, status.refused_items) == (1, 1)
+
+
+async def test_only_the_point_that_is_refused_is_put_aside(journal: Journal) -> None:
+    formed = Formed(journal)
+    whole = ExportMetricsServiceRequest()
+    for value in range(1, 8):
+        whole.MergeFromString(request(value, formed.now_ns))
+    formed.marks.tell("d", formed.now_ns, {}, [(whole.SerializeToString(), 7)])
+
+    class Picky(ScriptedExporter):
+        async def export(self, batch: Batch) -> ExportResult:
+            self.requests.append(batch.payload)
+            return Refused("bad") if 5 in values(batch.payload) else Delivered()
+
+    assert await drained(formed, exporter := Picky())
+    status = journal.status().signals["metrics"]
+    assert (status.delivered_items, status.refusals) == (6, {"bad": 1})
+    assert len(exporter.requests) < 10
+
+
+def values(payload: bytes) -> list[int]:
+    metrics = ExportMetricsServiceRequest.FromString(payload)
+    return [entry.scope_metrics[0].metrics[0].sum.data_points[0].as_int for entry in metrics.resource_metrics]
 
 
 async def test_a_series_next_request_leaves_after_the_one_before_it(journal: Journal) -> None:

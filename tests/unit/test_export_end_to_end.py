@@ -154,7 +154,7 @@ async def test_nothing_is_lost_or_doubled_while_the_server_goes_away_and_comes_b
             await until_empty(journal)
     assert await loop.drain(PATIENCE_SECONDS)
     await exporters.close()
-    assert collector.names == expected
+    assert sorted(collector.names) == expected
     status = journal.status().signals["traces"]
     assert (status.delivered_items, status.refused_items, status.last_error) == (15, 0, "")
 
@@ -167,8 +167,8 @@ async def test_one_bad_row_among_many_is_found_and_the_rest_arrives(journal: Jou
     async with collector.up():
         assert await loop_of(journal, exporters).drain(PATIENCE_SECONDS)
         await exporters.close()
-    assert collector.names == [name for name in names if name != "40"]
-    assert collector.requests == 1 + 2 * 6, "two requests a level of the bisection"
+    assert sorted(collector.names) == sorted(name for name in names if name != "40")
+    assert collector.requests <= 1 + 4 * 6, "a search from both ends, not a walk"
     status = journal.status().signals["traces"]
     assert (status.delivered_items, status.refused_items, status.dead_letter_rows) == (63, 1, 1)
 

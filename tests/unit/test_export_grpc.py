@@ -20,7 +20,16 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, EncodedRequest, ExportResult, Paused, Refused, Retry
+from cline_otel.export.interface import (
+    Batch,
+    Delivered,
+    EncodedRequest,
+    ExportResult,
+    Paused,
+    Refused,
+    Retry,
+    Unreachable,
+)
 from cline_otel.export.otlp_grpc import OtlpGrpcExporter
 from cline_otel.signals import SignalName
 from waiting import PATIENCE_SECONDS, patience
@@ -146,8 +155,8 @@ def failing(code: grpc.StatusCode, trailing: Sequence[tuple[str, bytes]] = ()) -
 
 CODES = {
     Retry: ["CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"],
-    Paused: ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND", "FAILED_PRECONDITION"],
-    Refused: ["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "ALREADY_EXISTS"],
+    Paused: ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "NOT_FOUND"],
+    Refused: ["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "ALREADY_EXISTS", "FAILED_PRECONDITION"],
 }
 
 
@@ -210,7 +219,7 @@ async def test_a_request_too_large_for_the_server_can_be_split() -> None:
         exporter = OtlpGrpcExporter(destination(port))
         result = await exporter.export(batch(trace_request("x" * 600), trace_request("y" * 600)))
         assert isinstance(result, Refused)
-        assert result.splittable
+        assert result.grounds == "content"
         assert await exporter.export(batch(trace_request("x" * 600))) == Delivered()
         await exporter.close()
 
@@ -234,11 +243,11 @@ async def test_a_server_that_is_away_and_comes_back_gets_the_data() -> None:
     async with serving(collector) as port:
         exporter = OtlpGrpcExporter(destination(port))
         assert await exporter.export(batch(trace_request("a"))) == Delivered()
-    assert isinstance(await exporter.export(batch(b"")), Retry)
+    assert isinstance(await exporter.export(batch(b"")), Unreachable)
     async with serving(collector, port):
         async with patience():
             # The channel takes a moment to see that the server is back; the delivery loop waits in between.
-            while isinstance(await exporter.export(batch(trace_request("b"))), Retry):
+            while isinstance(await exporter.export(batch(trace_request("b"))), Retry | Unreachable):
                 pass
         await exporter.close()
     assert [request.resource_spans[0].scope_spans[0].spans[0].name for request in collector.received] == ["a", "b"]

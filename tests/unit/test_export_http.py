@@ -26,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from cline_otel import __version__
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, EncodedRequest, Paused, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, Paused, Refused, Retry, Unreachable
 from cline_otel.export.otlp_http import OtlpHttpExporter
 from cline_otel.export.responses import retry_after_seconds
 from waiting import PATIENCE_SECONDS
@@ -188,8 +188,8 @@ async def test_success_in_no_otlp_is_delivered_with_a_warning(server: Server, re
 STATUSES = {
     Delivered: [200, 202, 204],
     Retry: [408, 429, 502, 503, 504],
-    Refused: [400, 413, 422, 500],
-    Paused: [301, 307, 308, 401, 402, 403, 404, 405, 407, 415, 426, 431, 501, 505, 521],
+    Refused: [400, 409, 413, 422, 451, 500, 507, 521, 529],
+    Paused: [301, 307, 308, 401, 402, 403, 404, 405, 407, 415, 426, 431, 501, 505, 511],
 }
 
 
@@ -209,7 +209,7 @@ async def test_every_status_leads_to_its_outcome(server: Server, status: int, ki
     if isinstance(result, Paused):
         assert "OTEL_EXPORTER_OTLP" in result.remedy or "PROXY" in result.remedy
     if isinstance(result, Refused):
-        assert result.splittable
+        assert result.grounds == ("content" if status in {400, 413, 422} else "unclear")
 
 
 async def test_what_the_server_says_of_a_refusal_is_kept_in_one_bounded_line(server: Server) -> None:
@@ -251,11 +251,11 @@ async def test_a_server_that_is_away_and_comes_back_gets_the_data(server: Server
         port = probe.getsockname()[1]
     async with exporter_to(destination(f"http://127.0.0.1:{port}")) as exporter:
         result = await exporter.export(batch(b""))
-        assert isinstance(result, Retry)
+        assert isinstance(result, Unreachable)
         assert f"cannot reach http://127.0.0.1:{port}" in result.reason
         async with serving(server.handle, port):
             assert await exporter.export(batch(request_bytes("a"))) == Delivered()
-        assert isinstance(await exporter.export(batch(b"")), Retry)
+        assert isinstance(await exporter.export(batch(b"")), Retry | Unreachable)
         async with serving(server.handle, port):
             assert await exporter.export(batch(request_bytes("b"))) == Delivered()
     assert len(server.received) == 2
@@ -317,7 +317,7 @@ def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_name_that_does_not_resolve_is_tried_again() -> None:
     async with exporter_to(destination("http://no-such-host.invalid:4318")) as exporter:
         result = await exporter.export(batch(b""))
-    assert isinstance(result, Retry)
+    assert isinstance(result, Unreachable)
     assert "no-such-host.invalid" in result.reason
 
 
@@ -334,7 +334,7 @@ async def test_a_proxy_from_the_environment_is_used_and_no_proxy_honoured(
     assert server.received[0].headers["proxy-authorization"].startswith("Basic ")
     monkeypatch.setenv("no_proxy", "collector.invalid")
     async with exporter_to(given) as exporter:
-        assert isinstance(await exporter.export(batch(b"")), Retry)
+        assert isinstance(await exporter.export(batch(b"")), Unreachable)
 
 
 @pytest.mark.usefixtures("no_names")

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from cline_otel.destinations import FileDestination
-from cline_otel.export.interface import Batch, Delivered, EncodedRequest, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, EncodedRequest, Refused, Unreachable
 from cline_otel.export.otlp_file import OtlpFileExporter
 
 
@@ -133,7 +133,7 @@ async def test_a_line_is_written_through_no_link(directory: Path, tmp_path: Path
     (tmp_path / "precious").write_text("precious")
     (directory / "traces.jsonl").symlink_to(tmp_path / "precious")
     result = await OtlpFileExporter(FileDestination("traces", directory)).export(batch(request_bytes("a")))
-    assert result == Retry(f"cannot write {directory / 'traces.jsonl'} (traces.jsonl is a symbolic link)")
+    assert result == Unreachable(f"cannot write {directory / 'traces.jsonl'} (traces.jsonl is a symbolic link)")
     assert (tmp_path / "precious").read_text() == "precious"
 
 
@@ -164,7 +164,7 @@ async def test_a_directory_that_cannot_be_written_is_tried_again_with_its_name(t
     (tmp_path / "file").touch()
     exporter = OtlpFileExporter(FileDestination("traces", tmp_path / "file"))
     result = await exporter.export(batch(request_bytes("a")))
-    assert isinstance(result, Retry)
+    assert isinstance(result, Unreachable)
     assert str(tmp_path / "file" / "traces.jsonl") in result.reason
     (tmp_path / "file").unlink()
     assert await exporter.export(batch(request_bytes("a"))) == Delivered()
@@ -187,7 +187,7 @@ async def test_a_write_that_fails_halfway_leaves_no_half_line(directory: Path, m
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", disk_fills_up)
         result = await exporter.export(batch(request_bytes("b")))
-    assert isinstance(result, Retry)
+    assert isinstance(result, Unreachable)
     assert "No space left" in result.reason
     assert names(directory / "traces.jsonl") == [["a"]]
     assert await exporter.export(batch(request_bytes("b"))) == Delivered()

@@ -17,7 +17,16 @@ from aiohttp import web
 
 from cline_otel.destinations import OtlpDestination, OtlpProtocol
 from cline_otel.export.exporters import Exporters
-from cline_otel.export.interface import Batch, Delivered, EncodedRequest, ExporterError, ExportResult, Paused, Retry
+from cline_otel.export.interface import (
+    Batch,
+    Delivered,
+    EncodedRequest,
+    ExporterError,
+    ExportResult,
+    Paused,
+    Retry,
+    Unreachable,
+)
 from waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="NO TLS TEST: there is no openssl program")
@@ -149,7 +158,7 @@ async def test_a_client_certificate_is_shown_where_it_is_asked_for(
         )
         assert await export(given) == Delivered()
         without = await export(destination(protocol, port, certificate_file=certificates.authority))
-    assert isinstance(without, Paused | Retry)
+    assert isinstance(without, Paused | Retry | Unreachable)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,8 @@ REFUSALS = 12
 OURS = [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]
 
 
-async def waits_until_delivered(destination: OtlpDestination, path: Path) -> list[float]:
-    """How long was waited between the requests, until one was taken."""
-    time = VirtualTime()
+async def deliver(destination: OtlpDestination, path: Path, time: VirtualTime) -> None:
+    """Sends one span until it is taken."""
     exporters = Exporters({"traces": [destination]})
     exporter = exporters.of_outbox("traces")
     assert exporter is not None
@@ -37,25 +37,28 @@ async def waits_until_delivered(destination: OtlpDestination, path: Path) -> lis
         assert await loop.drain(PATIENCE_SECONDS * 3600)
         assert journal.status().signals["traces"].delivered_items == 1
     await exporters.close()
-    return time.waits
+
+
+def waits(asked_at: Sequence[float]) -> list[float]:
+    """Between one request and the next, in seconds."""
+    return [round(after - before, 6) for before, after in pairwise(asked_at)]
 
 
 @pytest.mark.parametrize(
     "retry_after", ["0", "-7", "0.001", "Thu, 01 Jan 1970 00:00:00 GMT", "soon"], ids=lambda value: value[:5]
 )
 async def test_no_retry_after_makes_a_wait_shorter_than_ours(retry_after: str, tmp_path: Path) -> None:
-    asked = 0
+    time, asked_at = VirtualTime(), list[float]()
 
     def answer(_: HttpRequest) -> Answer:
-        nonlocal asked
-        asked += 1
-        return (429, b"", {"Retry-After": retry_after}) if asked <= REFUSALS else (200, b"")
+        asked_at.append(time.now)
+        return (429, b"", {"Retry-After": retry_after}) if len(asked_at) <= REFUSALS else (200, b"")
 
     with LoopbackServer(answer).listen() as server:
         url = f"{server.url}/v1/traces"
         destination = OtlpDestination(signal="traces", protocol="http/protobuf", endpoint=url)
-        assert await waits_until_delivered(destination, tmp_path / "journal.db") == OURS
-    assert asked == REFUSALS + 1
+        await deliver(destination, tmp_path / "journal.db", time)
+    assert waits(asked_at) == OURS
 
 
 @asynccontextmanager
@@ -74,17 +77,16 @@ async def grpc_server(handle: Any) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("delay", [Duration(), Duration(nanos=1), Duration(seconds=-5)], ids=["none", "1 ns", "past"])
 async def test_no_retry_info_makes_a_wait_shorter_than_ours(delay: Duration, tmp_path: Path) -> None:
-    asked = 0
+    time, asked_at = VirtualTime(), list[float]()
     info = RetryInfo(retry_delay=delay).SerializeToString()
 
     async def handle(_: bytes, context: Any) -> bytes:
-        nonlocal asked
-        asked += 1
-        if asked <= REFUSALS:
+        asked_at.append(time.now)
+        if len(asked_at) <= REFUSALS:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "", (("google.rpc.retryinfo-bin", info),))
         return b""
 
     async with grpc_server(handle) as port:
         destination = OtlpDestination(signal="traces", protocol="grpc", endpoint=f"127.0.0.1:{port}", insecure=True)
-        assert await waits_until_delivered(destination, tmp_path / "journal.db") == OURS
-    assert asked == REFUSALS + 1
+        await deliver(destination, tmp_path / "journal.db", time)
+    assert waits(asked_at) == OURS

@@ -25,6 +25,7 @@ from cline_otel.export.interface import (
     ExportResult,
     Paused,
     Retry,
+    Unreachable,
 )
 from cline_otel.replay import ReplayResult, metric_requests
 from cline_otel.settings import Settings, SettingsError
@@ -106,7 +107,7 @@ async def _export(signal: SignalName, exporter: Exporter, requests: list[Encoded
 def _reason_and_remedy(signal: SignalName, result: ExportResult) -> str:
     if isinstance(result, Paused):
         return f"{result.reason}; {result.remedy}"
-    if isinstance(result, Retry):
+    if isinstance(result, Retry | Unreachable):
         return f"{result.reason}; start a collector there or set OTEL_EXPORTER_OTLP_ENDPOINT, then try again"
     assert not isinstance(result, Delivered)  # noqa: S101 - asked only of failures
     refused = f"{result.reason}; the destination does not take this content"

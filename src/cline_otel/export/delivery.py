@@ -15,6 +15,7 @@ from cline_otel.destinations import Destination, ExportSettings, FileDestination
 from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox
 from cline_otel.export.delta_reader import DeltaMetricReader, DeltaOutbox, FormedRequests
 from cline_otel.export.exporters import Exporters
+from cline_otel.export.fanout import FanoutExporter
 from cline_otel.export.interface import DeliveryRecord, Exporter, MetricProducer
 from cline_otel.export.metric_reader import PeriodicMetricReader
 from cline_otel.export.patience import PatientOutbox, PatientRecord
@@ -140,6 +141,8 @@ class Delivery:
                 outbox = PatientOutbox(self._journal)
                 loop = DeliveryLoop(signal, outbox, exporter, limits=limits)
                 outbox.wake = loop.notify
+                if isinstance(exporter, FanoutExporter):
+                    loop.on_replaced = exporter.on_replaced
                 self._loops.append(loop)
                 self.queued.add(signal)
         self._metric_destinations = tuple(settings.destinations.get("metrics", ()))

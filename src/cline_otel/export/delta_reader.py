@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final, Protocol
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from cline_otel.export.backoff import Backoff
 from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop, Outbox
-from cline_otel.export.interface import DeliveryRecord, Exporter, Row
+from cline_otel.export.interface import DeliveryRecord, Exporter, Refused, Row
 from cline_otel.export.pause import PausableWork
 from cline_otel.signals import SignalName
+
+INTERVALS_REFUSED: Final = 10
+"""For how many intervals a point may keep all others from being told, before it is put aside."""
 
 
 class FormedRow(Row, Protocol):
@@ -30,8 +34,14 @@ class FormedRow(Row, Protocol):
 class FormedRequests(Protocol):
     """The requests that are formed for destinations, in the journal. Every call is one transaction."""
 
-    def waiting(self, destination: str) -> FormedRow | None:
-        """The oldest that waits for a destination."""
+    def waiting(self, destination: str, without: Collection[int] = ()) -> FormedRow | None:
+        """The oldest that waits for a destination, but for some."""
+
+    def row(self, row_id: int) -> FormedRow | None:
+        """One that waits; None if it does not any more."""
+
+    def divide(self, row_id: int, parts: Sequence[tuple[bytes, int]]) -> Sequence[int]:
+        """Parts of one, each with its number of points, wait in its place."""
 
     def delivered(self, row_id: int, *, delivered: int, rejected: int, message: str) -> None:
         """One was taken."""
@@ -44,10 +54,14 @@ class FormedRequests(Protocol):
 
 
 class DeltaOutbox:
-    """One destination's requests, as a delivery loop takes them: one at a time, none before the one before it.
+    """One destination's requests, as a delivery loop takes them, one at a time.
+
+    Those that wait together are of one interval and share no series, so it does not matter which goes first.
 
     One that is refused may be too old for the destination, which has not counted it. So it is formed again: the same
-    growth, up to now. That once, and again whenever it has waited for longer than an interval.
+    growth, up to now. That once, and again whenever it has waited for longer than an interval. Nothing more is formed
+    while one waits, so a point that is refused by itself, with nothing else that could be taken, is put aside after
+    ten intervals.
     """
 
     def __init__(
@@ -63,12 +77,25 @@ class DeltaOutbox:
         self._record = record
         self._old_after_ns = round(interval_seconds * 1e9)
         self._clock_ns = clock_ns
-        self._formed_again = 0
+        self._formed_again: set[int] = set()
+        self._refused_at_ns: dict[int, int] = {}
 
-    def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> Sequence[FormedRow]:
+    def pending(
+        self,
+        signal: SignalName,
+        *,
+        limit_bytes: int,
+        limit_rows: int,
+        without: Collection[int] = (),
+        newest: bool = False,
+    ) -> Sequence[FormedRow]:
         """The oldest request."""
-        row = self._requests.waiting(self._destination)
+        row = self._requests.waiting(self._destination, without)
         return () if row is None else (row,)
+
+    def row(self, signal: SignalName, row_id: int) -> FormedRow | None:
+        """A request that waits."""
+        return self._requests.row(row_id)
 
     def acknowledge(
         self,
@@ -80,30 +107,56 @@ class DeltaOutbox:
         message: str = "",
         destination: str = "",
     ) -> None:
-        """The oldest request was taken, unless all of it was rejected."""
-        if delivered or not rejected or not self._form_again():
-            for row_id in row_ids:
+        """A request was taken, unless all of it was rejected."""
+        for row_id in row_ids:
+            if delivered or not rejected or not self._form_again(row_id):
                 self._requests.delivered(row_id, delivered=delivered, rejected=rejected, message=message)
+                self._forget(row_id)
+
+    def divide(
+        self, signal: SignalName, row_id: int, parts: Sequence[tuple[bytes, int]], refused: Refused
+    ) -> Sequence[int] | None:
+        """A request was refused: it is formed again where it may have been too old, else divided.
+
+        One that may have been taken, because nobody knows what its answer meant, stays as it is but for its size.
+        """
+        if refused.grounds != "unclear" and self._form_again(row_id):
+            return (row_id,)
+        if parts:
+            row_ids = self._requests.divide(row_id, parts)
+            if row_id in self._formed_again:
+                self._formed_again.update(row_ids)
+            self._forget(row_id)
+            return row_ids
+        now_ns = self._clock_ns()
+        if now_ns - self._refused_at_ns.setdefault(row_id, now_ns) <= INTERVALS_REFUSED * self._old_after_ns:
+            return None
+        self.dead_letter(signal, (row_id,), reason=refused.reason)
+        return ()
 
     def dead_letter(self, signal: SignalName, row_ids: Sequence[int], *, reason: str) -> None:
-        """The oldest request was refused for good, unless it may have been too old."""
-        if not self._form_again():
-            for row_id in row_ids:
-                self._requests.refused(row_id, reason)
+        """A request was refused for good."""
+        for row_id in row_ids:
+            self._requests.refused(row_id, reason)
+            self._forget(row_id)
 
     def record_failure(self, signal: SignalName, *, reason: str, remedy: str = "") -> None:
         """Delivery does not go on just now."""
         self._record.record_failure(signal, reason=reason, remedy=remedy)
 
-    def _form_again(self) -> bool:
-        row, now_ns = self._requests.waiting(self._destination), self._clock_ns()
-        if row is None or (row.id == self._formed_again and now_ns - row.created_at_ns <= self._old_after_ns):
+    def _form_again(self, row_id: int) -> bool:
+        row, now_ns = self._requests.row(row_id), self._clock_ns()
+        if row is None or (row_id in self._formed_again and now_ns - row.created_at_ns <= self._old_after_ns):
             return False
         payload = as_of(row.payload, now_ns)
         if payload:
-            self._formed_again = row.id
-            self._requests.replace(row.id, payload, now_ns)
+            self._formed_again.add(row_id)
+            self._requests.replace(row_id, payload, now_ns)
         return payload != b""
+
+    def _forget(self, row_id: int) -> None:
+        self._formed_again.discard(row_id)
+        self._refused_at_ns.pop(row_id, None)
 
 
 def as_of(payload: bytes, at_ns: int) -> bytes:
@@ -135,11 +188,14 @@ class DeltaMetricReader:
         exporter: Exporter,
         *,
         interval_seconds: float,
+        backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """``form`` queues what has grown, unless something waits already."""
         self._form = form
-        self._loop = DeliveryLoop("metrics", outbox, exporter, limits=BatchLimits(rows=1), linger_seconds=0)
+        self._loop = DeliveryLoop(
+            "metrics", outbox, exporter, limits=BatchLimits(rows=1), backoff=backoff, linger_seconds=0
+        )
         self._interval_seconds = interval_seconds
         self._sleep = sleep
         self._work = PausableWork()

@@ -1,7 +1,7 @@
 """One queue, several destinations: ``OTEL_TRACES_EXPORTER=otlp,console`` and the like.
 
-They advance in step: a row leaves the queue when every destination has settled it, and a destination
-that has settled it is not sent it again while the others catch up.
+They advance in step: a row leaves the queue when every destination has taken it, and a destination
+that has it is not sent it again while the others catch up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Paused, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, Exporter, ExportResult, Paused, Refused, Retry, Unreachable
 
 
 class FanoutExporter:
@@ -18,8 +18,8 @@ class FanoutExporter:
     def __init__(self, exporters: Sequence[Exporter]) -> None:
         """``exporters`` in the order of the setting, at least one."""
         self._exporters = tuple(exporters)
-        # Per exporter and row: why it was refused; empty when it was taken.
-        self._settled: tuple[dict[int, str], ...] = tuple({} for _ in self._exporters)
+        # By exporter, the rows that it has taken.
+        self._settled: tuple[set[int], ...] = tuple(set() for _ in self._exporters)
         self._rejected = 0
         self._message = ""
 
@@ -29,19 +29,30 @@ class FanoutExporter:
         return ", and ".join(exporter.description for exporter in self._exporters)
 
     async def export(self, batch: Batch) -> ExportResult:
-        """Send to each destination what it has not settled yet."""
+        """Send to each destination what it has not taken yet."""
         results = await asyncio.gather(*(self._export_to(index, batch) for index in range(len(self._exporters))))
-        # First what splits the batch: the parts can advance where the whole cannot.
-        for result in results:
-            if isinstance(result, Refused):
-                return result
+        # They go on in step, so what holds for all rows goes first, then what may not be about these.
+        for held in (Unreachable, Paused):
+            for result in results:
+                if isinstance(result, held):
+                    return result
         if retries := [result for result in results if isinstance(result, Retry)]:
             waits = [retry.after_seconds for retry in retries if retry.after_seconds is not None]
             return Retry(retries[0].reason, max(waits) if waits else None)
-        for result in results:
-            if isinstance(result, Paused):
-                return result
-        return self._finished(batch)
+        if refusals := [result for result in results if isinstance(result, Refused)]:
+            return min(refusals, key=lambda refused: refused.grounds != "unclear")
+        for settled in self._settled:
+            settled.difference_update(row.id for row in batch.rows)
+        delivered = Delivered(self._rejected, self._message)
+        self._rejected, self._message = 0, ""
+        return delivered
+
+    def on_replaced(self, row_id: int, row_ids: Sequence[int]) -> None:
+        """In a row's place there are others: whoever has taken it has taken them."""
+        for settled in self._settled:
+            if row_id in settled:
+                settled.discard(row_id)
+                settled.update(row_ids)
 
     async def close(self) -> None:
         """Close every destination."""
@@ -49,7 +60,7 @@ class FanoutExporter:
             await exporter.close()
 
     async def _export_to(self, index: int, batch: Batch) -> ExportResult | None:
-        """The result where rows are left open; None when this destination has settled every row."""
+        """The result where rows are left open; None when this destination has every row."""
         settled = self._settled[index]
         open_rows = [row for row in batch.rows if row.id not in settled]
         if not open_rows:
@@ -60,25 +71,8 @@ class FanoutExporter:
             # One defective destination must not leave the others' sends running unobserved.
             return Retry(f"unexpected {type(error).__name__} in the exporter")
         if isinstance(result, Delivered):
-            settled.update((row.id, "") for row in open_rows)
+            settled.update(row.id for row in open_rows)
             self._rejected += result.rejected
             self._message = result.message or self._message
             return None
-        if isinstance(result, Refused) and (len(open_rows) == 1 or not result.splittable):
-            settled.update((row.id, result.reason) for row in open_rows)
-            return None
         return result
-
-    def _finished(self, batch: Batch) -> Delivered | Refused:
-        reasons = [settled[row.id] for settled in self._settled for row in batch.rows if settled[row.id]]
-        if reasons and len(batch.rows) > 1:
-            # Every destination has settled every row, so splitting sends nothing; it only singles the refused out.
-            return Refused(reasons[0])
-        for settled in self._settled:
-            for row in batch.rows:
-                del settled[row.id]
-        if reasons:
-            return Refused(reasons[0], splittable=False)
-        delivered = Delivered(self._rejected, self._message)
-        self._rejected, self._message = 0, ""
-        return delivered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -57,17 +57,18 @@ class Batch:
         """The ids of the rows."""
         return [row.id for row in self.rows]
 
-    def halves(self) -> tuple[Batch, Batch]:
-        """The batch in two, older rows first; it must have at least two rows."""
-        middle = len(self.rows) // 2
-        return Batch(self.rows[:middle]), Batch(self.rows[middle:])
-
 
 class Delivered(msgspec.Struct, frozen=True):
     """Taken, except for ``rejected`` items; never sent again. ``message`` is what the destination said of it."""
 
     rejected: int = 0
     message: str = ""
+
+
+class Unreachable(msgspec.Struct, frozen=True):
+    """Nobody was there to take anything, whatever it is: no connection, no name, no room on a disk."""
+
+    reason: str
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -84,14 +85,18 @@ class Paused(msgspec.Struct, frozen=True):
     remedy: str
 
 
+Grounds = Literal["content", "unclear", "unsendable"]
+"""What a refusal is about: what was sent; that or the destination's own state; or it cannot even be sent."""
+
+
 class Refused(msgspec.Struct, frozen=True):
-    """This content is not taken, now or later. ``splittable``: parts of it might be."""
+    """This content is not taken; parts of it might be."""
 
     reason: str
-    splittable: bool = True
+    grounds: Grounds = "content"
 
 
-ExportResult = Delivered | Retry | Paused | Refused
+ExportResult = Delivered | Unreachable | Retry | Paused | Refused
 
 
 class ExporterError(Exception):

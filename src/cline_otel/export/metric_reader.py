@@ -23,6 +23,7 @@ from cline_otel.export.interface import (
     Refused,
     Retry,
     Row,
+    Unreachable,
 )
 from cline_otel.export.pause import PausableWork
 from cline_otel.signals import MetricTotal
@@ -123,9 +124,10 @@ class PeriodicMetricReader:
 
     async def _insist(self, request: Row) -> ExportResult:
         failures = 0
-        while isinstance(result := await self._export(request), Retry):
+        while isinstance(result := await self._export(request), Retry | Unreachable):
             failures += 1
-            await self._sleep(self._backoff.floored(failures, self._random(), result.after_seconds))
+            asked_seconds = result.after_seconds if isinstance(result, Retry) else None
+            await self._sleep(self._backoff.floored(failures, self._random(), asked_seconds))
         return result
 
     async def _export(self, request: Row) -> ExportResult:

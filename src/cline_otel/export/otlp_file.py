@@ -14,7 +14,7 @@ from typing import Final
 
 from cline_otel.destinations import FileDestination
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Refused, Retry
+from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Refused, Unreachable
 from cline_otel.operating_system.files import replace, sync_directory
 from cline_otel.private_files import keep_private, open_private, private_directory
 from cline_otel.signals import SignalName
@@ -58,12 +58,12 @@ class OtlpFileExporter:
         try:
             line = await _line(self._destination.signal, batch.payload)
         except ValueError as error:
-            return Refused(str(error))
+            return Refused(str(error), "unsendable")
         try:
             self._append(line)
         except OSError as error:
             self._close()
-            return Retry(f"cannot write {self._path} ({error.strerror})")
+            return Unreachable(f"cannot write {self._path} ({error.strerror})")
         return Delivered()
 
     async def close(self) -> None:

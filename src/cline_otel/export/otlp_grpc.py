@@ -16,7 +16,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry
+from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry, Unreachable
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
 from cline_otel.export.tls import client_context
 from cline_otel.signals import GRPC_METHODS
@@ -32,13 +32,17 @@ _RETRYABLE: Final = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
+_NOBODY_THERE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+"""Codes that the channel itself gives where it has no connection."""
 _REMEDIES: Final[dict[grpc.StatusCode, str]] = {
     grpc.StatusCode.UNAUTHENTICATED: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
     grpc.StatusCode.PERMISSION_DENIED: "check what the credentials in OTEL_EXPORTER_OTLP_HEADERS may do",
     grpc.StatusCode.UNIMPLEMENTED: "check OTEL_EXPORTER_OTLP_ENDPOINT: the server does not accept OTLP of this signal",
     grpc.StatusCode.NOT_FOUND: "check OTEL_EXPORTER_OTLP_ENDPOINT",
-    grpc.StatusCode.FAILED_PRECONDITION: "check OTEL_EXPORTER_OTLP_ENDPOINT and the account behind it",
 }
+_ABOUT_THE_CONTENT: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS})
+_TOO_LARGE: Final = "larger than max"
+"""What servers of every language say of a message beyond their limit, under the code for exhaustion."""
 _CHANNEL_OPTIONS: Final = (
     ("grpc.primary_user_agent", f"cline-otel/{__version__}"),
     # The delivery loop does the backing off; the channel's own would only hide that the server is back.
@@ -114,10 +118,16 @@ class OtlpGrpcExporter:
                     f"the certificate of {self._destination.shown_endpoint} is not trusted",
                     "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of the authority that signed it",
                 )
+            if wait_seconds is None and code in _NOBODY_THERE and not self._is_connected():
+                return Unreachable(reason)
             return Retry(reason, wait_seconds)
         if code in _REMEDIES:
             return Paused(reason, _REMEDIES[code])
-        return Refused(reason)
+        is_about_content = code in _ABOUT_THE_CONTENT or _TOO_LARGE in (error.details() or "")
+        return Refused(reason, "content" if is_about_content else "unclear")
+
+    def _is_connected(self) -> bool:
+        return self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY
 
 
 def retry_info_seconds(error: grpc.aio.AioRpcError) -> float | None:

@@ -19,23 +19,39 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel.destinations import OtlpDestination
 from cline_otel.encode.otlp_json import to_json_line
-from cline_otel.export.interface import IN_THREAD_FROM_BYTES, Batch, Delivered, ExportResult, Paused, Refused, Retry
+from cline_otel.export.interface import (
+    IN_THREAD_FROM_BYTES,
+    Batch,
+    Delivered,
+    ExportResult,
+    Paused,
+    Refused,
+    Retry,
+    Unreachable,
+)
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.tls import client_context
 from cline_otel.version import __version__
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
-_ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422, 500})
+_ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422})
 _RESPONSE_LIMIT_BYTES: Final = 64 * 1024
 
+_REMEDY: Final = "check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL"
 _REMEDIES: Final[dict[int, str]] = {
     401: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
+    402: "check the account behind OTEL_EXPORTER_OTLP_ENDPOINT",
     403: "check what the credentials in OTEL_EXPORTER_OTLP_HEADERS may do",
     404: "check the path of OTEL_EXPORTER_OTLP_ENDPOINT: /v1/traces, /v1/metrics or /v1/logs is appended to it",
     407: "check the proxy's credentials in HTTPS_PROXY or HTTP_PROXY",
+    405: _REMEDY,
     415: "check OTEL_EXPORTER_OTLP_PROTOCOL and OTEL_EXPORTER_OTLP_COMPRESSION",
+    426: _REMEDY,
+    431: "check OTEL_EXPORTER_OTLP_HEADERS: they are too long for the server",
+    501: _REMEDY,
+    505: _REMEDY,
+    511: "log in to the network, or set HTTPS_PROXY or HTTP_PROXY if there is a proxy",
 }
-_REMEDY: Final = "check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL"
 
 
 class OtlpHttpExporter:
@@ -79,14 +95,12 @@ class OtlpHttpExporter:
         try:
             body = await self._body(batch.payload)
         except ValueError as error:
-            return Refused(str(error))
+            return Refused(str(error), "unsendable")
         try:
             try:
                 return await self._post(body)
             except aiohttp.ServerDisconnectedError:
                 return await self._post(body)
-        except TimeoutError:
-            return Retry(f"no answer from {self._place} within {self._destination.timeout_seconds:g} s")
         except aiohttp.ClientConnectorCertificateError:
             return self._hold_for_certificate()
         except aiohttp.ClientConnectorSSLError:
@@ -94,6 +108,10 @@ class OtlpHttpExporter:
                 f"no TLS connection to {self._place}",
                 "check the scheme of OTEL_EXPORTER_OTLP_ENDPOINT and the client certificate and key",
             )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Unreachable(f"cannot reach {self._place} ({self._cause(error)})")
+        except TimeoutError:
+            return Retry(f"no answer from {self._place} within {self._destination.timeout_seconds:g} s")
         except aiohttp.InvalidURL:
             return Paused(f"{self._place} is not a usable URL", _REMEDY)
         except ValueError:
@@ -102,7 +120,8 @@ class OtlpHttpExporter:
                 "check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, HTTP_PROXY and HTTPS_PROXY",
             )
         except (aiohttp.ClientError, OSError) as error:
-            return Retry(f"cannot reach {self._place} ({self._cause(error)})")
+            # Somebody was there and broke off, perhaps because of what was sent.
+            return Retry(f"no answer from {self._place} ({self._cause(error)})")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -117,7 +136,11 @@ class OtlpHttpExporter:
     async def _post(self, body: bytes) -> ExportResult:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._destination.timeout_seconds),
+                timeout=aiohttp.ClientTimeout(
+                    total=self._destination.timeout_seconds,
+                    # A little less, so that it is known whether anybody was there.
+                    sock_connect=self._destination.timeout_seconds * 0.9,
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         async with self._session.post(
@@ -139,9 +162,11 @@ class OtlpHttpExporter:
             return Retry(reason, retry_after_seconds(retry_after))
         if status in _ABOUT_THE_CONTENT:
             return Refused(reason)
-        if 300 <= status < 400:
+        if status < 200 or 300 <= status < 400:
             return Paused(reason, "redirects are not followed: set OTEL_EXPORTER_OTLP_ENDPOINT to where it leads")
-        return Paused(reason, _REMEDIES.get(status, _REMEDY))
+        if remedy := _REMEDIES.get(status):
+            return Paused(reason, remedy)
+        return Refused(reason, "unclear")
 
     def _delivered(self, content_type: str, body: bytes) -> Delivered:
         try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from cline_otel.export.delivery_loop import Outbox
-from cline_otel.export.interface import DeliveryRecord, Row
+from cline_otel.export.interface import DeliveryRecord, Refused, Row
 from cline_otel.signals import SignalName
 from cline_otel.storage import StorageUnavailable
 
@@ -33,16 +33,49 @@ class PatientOutbox:
         self._unwritten: deque[Callable[[], None]] = deque()
         self._waking: asyncio.TimerHandle | None = None
 
-    def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> Sequence[Row]:
-        """The oldest rows within the limits; none while it cannot be used."""
+    def pending(
+        self,
+        signal: SignalName,
+        *,
+        limit_bytes: int,
+        limit_rows: int,
+        without: Collection[int] = (),
+        newest: bool = False,
+    ) -> Sequence[Row]:
+        """The oldest rows, or the newest, within the limits; none while it cannot be used."""
         try:
-            while self._unwritten:
-                self._unwritten[0]()
-                self._unwritten.popleft()
-            return self._outbox.pending(signal, limit_bytes=limit_bytes, limit_rows=limit_rows)
+            self._catch_up()
+            return self._outbox.pending(
+                signal, limit_bytes=limit_bytes, limit_rows=limit_rows, without=without, newest=newest
+            )
         except StorageUnavailable:
             self._wake_later()
             return ()
+
+    def row(self, signal: SignalName, row_id: int) -> Row | None:
+        """One row; none while it cannot be used, and later it is among those that are pending."""
+        try:
+            self._catch_up()
+            return self._outbox.row(signal, row_id)
+        except StorageUnavailable:
+            self._wake_later()
+            return None
+
+    def divide(
+        self, signal: SignalName, row_id: int, parts: Sequence[tuple[bytes, int]], refused: Refused
+    ) -> Sequence[int] | None:
+        """Others in the place of a row; it stays as it is while that cannot be written."""
+        try:
+            self._catch_up()
+            return self._outbox.divide(signal, row_id, parts, refused)
+        except StorageUnavailable:
+            self._wake_later()
+            return None
+
+    def _catch_up(self) -> None:
+        while self._unwritten:
+            self._unwritten[0]()
+            self._unwritten.popleft()
 
     def acknowledge(
         self,

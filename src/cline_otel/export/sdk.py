@@ -80,7 +80,9 @@ class SdkExporter:
         try:
             data = self._decode(batch.payload)
         except (DecodeError, ValueError) as error:
-            return Refused(f"cannot be read back for exporter '{self._destination.name}' ({type(error).__name__})")
+            return Refused(
+                f"cannot be read back for exporter '{self._destination.name}' ({type(error).__name__})", "unsendable"
+            )
         try:
             result = await _in_thread(lambda: self._exporter.export(data))
         except Exception as error:

@@ -7,7 +7,7 @@ that take no points of the past refuse them, which is said and ends it there.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.destinations import Destination
 from cline_otel.encode.resource_and_scope import ResourceAndScope
-from cline_otel.export.interface import EncodedRequest, Row
+from cline_otel.export.interface import EncodedRequest, Refused, Row
 from cline_otel.journal import imported
 from cline_otel.journal.store import Journal
 from cline_otel.replay import history_requests
@@ -113,9 +113,30 @@ class PointsOutbox:
         """Whether all is settled."""
         return self._next is None
 
-    def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> Sequence[Row]:
+    def pending(
+        self,
+        signal: SignalName,
+        *,
+        limit_bytes: int,
+        limit_rows: int,
+        without: Collection[int] = (),
+        newest: bool = False,
+    ) -> Sequence[Row]:
         """The next request."""
-        return () if self._next is None else (self._next,)
+        return () if self._next is None or self._next.id in without else (self._next,)
+
+    def row(self, signal: SignalName, row_id: int) -> Row | None:
+        """The next request."""
+        return self._next
+
+    def divide(
+        self, signal: SignalName, row_id: int, parts: Sequence[tuple[bytes, int]], refused: Refused
+    ) -> tuple[()] | None:
+        """It was refused; whoever refuses points of the past takes no part of them either."""
+        if refused.grounds == "unclear":
+            return None
+        self.dead_letter(signal, (row_id,), reason=refused.reason)
+        return ()
 
     def acknowledge(
         self,

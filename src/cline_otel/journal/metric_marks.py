@@ -7,13 +7,14 @@ was told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from cline_otel.aggregation.totals import TOTAL
+from cline_otel.journal import outbox
 from cline_otel.journal.records import OutboxRow
 from cline_otel.journal.store import Journal
 from cline_otel.signals import MetricTotal
@@ -101,15 +102,25 @@ class MetricMarks:
             connection.executemany("DELETE FROM state WHERE key = ?", keys)
             connection.executemany("DELETE FROM metric_marks WHERE series = ?", keys)
 
-    def waiting(self, destination: str) -> OutboxRow | None:
-        """The oldest request that waits for a destination."""
+    def waiting(self, destination: str, without: Collection[int] = ()) -> OutboxRow | None:
+        """The oldest request that waits for a destination, but for some."""
         with self._journal.reading() as connection:
-            row = connection.execute(
-                "SELECT id, payload, item_count, created_at_ns FROM outbox"
-                " WHERE signal = ? AND destination = ? ORDER BY id LIMIT 1",
-                (_SIGNAL, destination),
-            ).fetchone()
-        return None if row is None else OutboxRow(*row)
+            rows = connection.execute(
+                "SELECT id FROM outbox WHERE signal = ? AND destination = ? ORDER BY id LIMIT ?",
+                (_SIGNAL, destination, len(without) + 1),
+            ).fetchall()
+            row_id = next((row_id for (row_id,) in rows if row_id not in without), None)
+            return None if row_id is None else outbox.row(connection, row_id)
+
+    def row(self, row_id: int) -> OutboxRow | None:
+        """A request that waits; None if it does not any more."""
+        with self._journal.reading() as connection:
+            return outbox.row(connection, row_id)
+
+    def divide(self, row_id: int, parts: Sequence[tuple[bytes, int]]) -> list[int]:
+        """Parts of a request, each with its number of points, wait in its place."""
+        with self._journal.transaction() as connection:
+            return outbox.divide(connection, row_id, parts)
 
     def delivered(self, row_id: int, *, delivered: int, rejected: int, message: str) -> None:
         """A request was taken, but for so many of its points."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from cline_otel.journal import dead_letters, imported, report, schema, sent_history
+from cline_otel.journal import dead_letters, imported, outbox, report, schema, sent_history
 from cline_otel.journal.failures import explained, one_line, rows_explained
 from cline_otel.journal.opened_file import OpenedFile
 from cline_otel.journal.records import (
@@ -262,23 +262,35 @@ class Journal:
             over_bytes = report.used_bytes(self._connection) - self._full_at_bytes
             return over_bytes >= 0 and over_bytes >= sent_history.size_bytes(self._connection)
 
-    def pending(self, signal: SignalName, *, limit_bytes: int, limit_rows: int) -> list[OutboxRow]:
-        """The oldest queued requests of ``signal``, at least one if there is any, within the limits."""
-        rows: list[OutboxRow] = []
-        total_bytes = 0
+    def pending(
+        self,
+        signal: SignalName,
+        *,
+        limit_bytes: int,
+        limit_rows: int,
+        without: Collection[int] = (),
+        newest: bool = False,
+    ) -> list[OutboxRow]:
+        """The oldest queued requests of ``signal``, or the newest, in order, within the limits.
+
+        At least one, if there is any but ``without``.
+        """
         with self._guard():
-            sizes = self._connection.execute(
-                "SELECT id, size_bytes FROM outbox WHERE signal = ? ORDER BY id LIMIT ?", (signal, limit_rows)
-            ).fetchall()
-            for row_id, size_bytes in sizes:
-                total_bytes += size_bytes
-                if rows and total_bytes > limit_bytes:
-                    break
-                row = self._connection.execute(
-                    "SELECT id, payload, item_count, created_at_ns FROM outbox WHERE id = ?", (row_id,)
-                ).fetchone()
-                rows.append(OutboxRow(*row))
-        return rows
+            return outbox.pending(self._connection, signal, limit_bytes, limit_rows, without, newest=newest)
+
+    def row(self, signal: SignalName, row_id: int) -> OutboxRow | None:
+        """A queued request; None if it has left the queue."""
+        with self._guard():
+            return outbox.row(self._connection, row_id)
+
+    def divide(
+        self, signal: SignalName, row_id: int, parts: Sequence[tuple[bytes, int]], refused: object = None
+    ) -> list[int] | None:
+        """Put parts of a queued request, each with its number of items, in its place; None if there are none."""
+        if not parts:
+            return None
+        with self.transaction() as connection:
+            return outbox.divide(connection, row_id, parts)
 
     def acknowledge(
         self,
