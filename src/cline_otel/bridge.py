@@ -260,7 +260,7 @@ class Bridge:
             tasks.append(asyncio.create_task(delivery.run(), name="delivery"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
-            tasks.append(asyncio.create_task(self._report_status(journal, ingest), name="status"))
+            tasks.append(asyncio.create_task(self._report_status(journal, ingest, delivery), name="status"))
             tasks.append(asyncio.create_task(watch(journal, POLL_INTERVAL_SECONDS), name="watch-journal"))
             tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
             running = _running(control.consent, receivers, not_listening, settings)
@@ -306,12 +306,14 @@ class Bridge:
         if not polling.cancelled() and (error := polling.exception()) is not None:
             raise error
 
-    async def _report_status(self, journal: Journal, ingest: Ingest) -> None:
+    async def _report_status(self, journal: Journal, ingest: Ingest, delivery: Delivery) -> None:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             # It says itself what keeps it from being read.
             with suppress(JournalUnavailableError):
                 self._observer.status(journal.status(), ingest.pipeline.open_runs)
+            # `cline-otel dead-letters send` may have put something into the queue.
+            delivery.notify()
 
     async def _report_findings(self, ingest: Ingest, control: Control) -> None:
         known: dict[str, Finding] = {}

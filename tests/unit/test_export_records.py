@@ -148,6 +148,20 @@ async def test_a_trace_that_is_never_taken_keeps_no_other_waiting(journal: Journ
     assert said.delivered_items == len(collector.names) == len(set(collector.names))
 
 
+async def test_a_transaction_of_nothing_but_bad_spans_is_put_aside_once_its_neighbour_was_taken(
+    journal: Journal,
+) -> None:
+    collector, time = Collector(), VirtualTime()
+    collector.refuse = lambda names: 400 if any(name.startswith("bad") for name in names) else 0
+    journal.commit(Commit(outbox=[transaction(*[f"bad {number}" for number in range(16)]), transaction("good")]))
+    with LoopbackServer(collector.answer).listen() as server:
+        loop, exporters = loop_to(server, journal, time)
+        assert await loop.drain(600)
+        await exporters.close()
+    assert collector.names == ["good"]
+    assert journal.status().signals["traces"].refused_items == 16
+
+
 async def test_what_was_taken_of_a_divided_transaction_is_not_sent_again_after_a_restart(journal: Journal) -> None:
     collector = Collector()
     collector.refuse = lambda names: 400 if "c" in names else 0

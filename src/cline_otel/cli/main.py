@@ -357,6 +357,49 @@ def on() -> None:
     switch_on()
 
 
+@main.group("dead-letters")
+def dead_letters() -> None:
+    """What a destination refused for good: kept, so that it can be sent again."""
+
+
+_SIGNALS = click.option(
+    "--signal",
+    type=click.Choice(["traces", "metrics", "logs"]),
+    help="Only those of this signal.",
+)
+
+
+@dead_letters.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_dead_letters(as_json: bool) -> None:
+    """Show how many there are, since when, and what their destination answered; nothing of what they hold."""
+    from cline_otel.cli.dead_letters import show
+
+    show(as_json=as_json)
+
+
+@dead_letters.command("send")
+@_SIGNALS
+def send_dead_letters(signal: str | None) -> None:
+    """Put them into the queue again, as after the backend's limit was raised.
+
+    They are sent like everything else that waits, to where the settings say now. Where a signal has several
+    destinations, those that have taken them get them again, with the same ids.
+    """
+    from cline_otel.cli.dead_letters import send
+
+    send(signal)
+
+
+@dead_letters.command("drop")
+@_SIGNALS
+def drop_dead_letters(signal: str | None) -> None:
+    """Delete them."""
+    from cline_otel.cli.dead_letters import drop
+
+    drop(signal)
+
+
 @main.group()
 def key() -> None:
     """The key of this installation's pseudonyms."""

@@ -354,6 +354,9 @@ class DeliveryLoop:
         elif suspect.is_given_up(refused.grounds):
             self._outbox.dead_letter(self._signal, [row.id], reason=refused.reason)
             self._suspects.drop(row.id)
+            # There were witnesses, so the destination is well and need not be spared as an ill one.
+            self._failures = self._suspect_failures = 0
+            self._next_at = self._next_suspect_at = now + self._linger_seconds
             row_ids = ()
             _logger.warning("%s: %d refused for good: %s", self._signal, row.item_count, refused.reason)
         if row_ids is not None:

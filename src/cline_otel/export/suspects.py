@@ -69,7 +69,9 @@ class Suspects:
         """What takes the place of ``whole`` is tried by itself at once."""
         self._suspects.pop(whole.row_id, None)
         for row_id in row_ids:
-            self._suspects[row_id] = Suspect(row_id, now, whole.taken, whole.refusals)
+            # Each was refused with the whole, so a witness since then is one for all of them; more is each one's own.
+            part = Suspect(row_id, now, whole.taken, whole.refusals, witnessed=min(whole.witnessed, 1))
+            self._suspects[row_id] = part
 
     def refused(self, row_id: int, *, now: float, random: float, taken: int, taken_before: int | None) -> Suspect:
         """A row was refused by itself, and is tried again after a wait.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+from cline_otel.journal.records import DeadLetters
+from cline_otel.signals import SignalName
 
 LIMIT_BYTES: Final = 16 * 1024 * 1024
 
@@ -19,12 +22,60 @@ def put_aside(connection: sqlite3.Connection, signal: str, row_ids: Iterable[int
         )
         connection.execute(
             "INSERT INTO dead_letters"
-            " (signal, reason, item_count, size_bytes, created_at_ns, refused_at_ns, payload, diagnostics)"
-            " SELECT signal, ?, item_count, size_bytes, created_at_ns, ?, payload, diagnostics FROM outbox"
+            " (signal, reason, item_count, size_bytes, created_at_ns, refused_at_ns, payload, diagnostics, destination)"
+            " SELECT signal, ?, item_count, size_bytes, created_at_ns, ?, payload, diagnostics, destination FROM outbox"
             " WHERE id = ?",
             (reason, now_ns, row_id),
         )
     _evict(connection)
+
+
+def listed(connection: sqlite3.Connection) -> list[DeadLetters]:
+    """What there is, by signal and by why it was refused."""
+    rows = connection.execute(
+        "SELECT signal, reason, count(*), sum(item_count), sum(size_bytes), min(refused_at_ns), max(refused_at_ns)"
+        " FROM dead_letters GROUP BY signal, reason ORDER BY signal, max(refused_at_ns)"
+    )
+    return [DeadLetters(*row) for row in rows]
+
+
+def send_again(connection: sqlite3.Connection, signals: Sequence[SignalName]) -> dict[SignalName, int]:
+    """Puts those of some signals into the outbox, and counts them as refused no more; how many items of each.
+
+    Growth of metrics whose destination is not known any more stays: it would be sent to nobody.
+    """
+    sent: dict[SignalName, int] = {}
+    for signal in signals:
+        (items,) = connection.execute(
+            "SELECT coalesce(sum(item_count), 0) FROM dead_letters"
+            " WHERE signal = ? AND (signal <> 'metrics' OR destination <> '')",
+            (signal,),
+        ).fetchone()
+        connection.execute(
+            "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload, diagnostics, destination)"
+            " SELECT signal, item_count, size_bytes, created_at_ns, payload, diagnostics, destination"
+            " FROM dead_letters WHERE signal = ? AND (signal <> 'metrics' OR destination <> '') ORDER BY id",
+            (signal,),
+        )
+        connection.execute(
+            "DELETE FROM dead_letters WHERE signal = ? AND (signal <> 'metrics' OR destination <> '')", (signal,)
+        )
+        connection.execute("UPDATE delivery SET refused_items = refused_items - ? WHERE signal = ?", (items, signal))
+        sent[signal] = items
+    return sent
+
+
+def drop(connection: sqlite3.Connection, signals: Sequence[SignalName]) -> dict[SignalName, int]:
+    """Deletes those of some signals, and counts them as erased; how many items of each."""
+    dropped: dict[SignalName, int] = {}
+    for signal in signals:
+        (items,) = connection.execute(
+            "SELECT coalesce(sum(item_count), 0) FROM dead_letters WHERE signal = ?", (signal,)
+        ).fetchone()
+        connection.execute("DELETE FROM dead_letters WHERE signal = ?", (signal,))
+        connection.execute("UPDATE delivery SET erased_items = erased_items + ? WHERE signal = ?", (items, signal))
+        dropped[signal] = items
+    return dropped
 
 
 def _evict(connection: sqlite3.Connection) -> None:

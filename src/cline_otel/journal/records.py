@@ -101,6 +101,24 @@ class KeptRequest(msgspec.Struct, frozen=True):
     diagnostics: Diagnostics = {}
 
 
+class DeadLetters(msgspec.Struct, frozen=True):
+    """Dead letters of one signal that were refused for one reason.
+
+    Attributes:
+        reason: what their destination answered, without secrets.
+        requests: how many requests they are.
+        items: how many spans, log records or data points these hold.
+    """
+
+    signal: SignalName
+    reason: str
+    requests: int
+    items: int
+    size_bytes: int
+    first_refused_at_ns: int
+    last_refused_at_ns: int
+
+
 class SignalStatus(msgspec.Struct):
     """What is known of one signal's delivery. Items are spans, log records or metric data points.
 

@@ -105,7 +105,17 @@ CREATE TABLE metric_marks (
 _REQUESTED_CALLS: Final = ""
 """Stored runs may have tool calls that are requested and have not begun, and events that say so."""
 
-MIGRATIONS: Final[tuple[str, ...]] = (_INITIAL, _DELIVERED, _PLAIN_NAMES, _METRIC_MARKS, _REQUESTED_CALLS)
+_DEAD_LETTER_DESTINATIONS: Final = "ALTER TABLE dead_letters ADD COLUMN destination TEXT NOT NULL DEFAULT '';"
+"""For whom a dead letter of metrics was, so that it can be sent again."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    _INITIAL,
+    _DELIVERED,
+    _PLAIN_NAMES,
+    _METRIC_MARKS,
+    _REQUESTED_CALLS,
+    _DEAD_LETTER_DESTINATIONS,
+)
 """One script per version, applied in order; the first makes an empty file a journal.
 
 A new version of any stored struct adds one too, if only an empty one, so that older releases refuse the file

@@ -14,6 +14,7 @@ from cline_otel.journal.failures import explained, one_line, rows_explained
 from cline_otel.journal.opened_file import OpenedFile
 from cline_otel.journal.records import (
     Commit,
+    DeadLetters,
     JournalDamagedError,
     JournalError,
     JournalFullError,
@@ -332,6 +333,21 @@ class Journal:
             dead_letters.put_aside(connection, signal, row_ids, one_line(reason), self._clock_ns())
             _delete_rows(connection, row_ids)
         self._give_back_space()
+
+    def dead_letters(self) -> list[DeadLetters]:
+        """The dead letters, by signal and reason."""
+        with self._guard():
+            return dead_letters.listed(self._connection)
+
+    def send_dead_letters(self, signals: Sequence[SignalName]) -> dict[SignalName, int]:
+        """Put the dead letters of these signals into the queue again, in one transaction; how many items of each."""
+        with self.transaction() as connection:
+            return dead_letters.send_again(connection, signals)
+
+    def drop_dead_letters(self, signals: Sequence[SignalName]) -> dict[SignalName, int]:
+        """Delete the dead letters of these signals, in one transaction; how many items of each."""
+        with self.transaction() as connection:
+            return dead_letters.drop(connection, signals)
 
     def record_delivered(self, signal: SignalName, *, delivered: int, rejected: int = 0, message: str = "") -> None:
         """Count items that were delivered without queueing, which is how totals of metrics are."""
