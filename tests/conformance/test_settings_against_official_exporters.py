@@ -285,6 +285,12 @@ DEVIATIONS: dict[str, Deviation] = {
     "compression none over gRPC": Deviation(
         "grpc", {"COMPRESSION": "none"}, "InvalidCompressionValueException", {"compression": "none"}
     ),
+    "endpoint with a query": Deviation(
+        "http/protobuf",
+        {"ENDPOINT": "http://collector:4318/otlp?token=abc"},
+        {"endpoint": "http://collector:4318/otlp?token=abc/v1/traces"},
+        {"endpoint": "http://collector:4318/otlp/v1/traces?token=abc"},
+    ),
     "empty general endpoint over gRPC": Deviation(
         "grpc", {"ENDPOINT": ""}, {"endpoint": ""}, {"endpoint": "localhost:4317"}
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class OtlpEndpoint:
         """``folder`` is made."""
         self.statuses = dict.fromkeys(_REQUESTS, OK)
         self.requests = 0
+        self._refuses_records = False
         self._folder = folder
         folder.mkdir(parents=True)
         self._runner: web.AppRunner | None = None
@@ -58,6 +60,10 @@ class OtlpEndpoint:
     def answer_queued_signals(self, status: int) -> None:
         """From now on spans and log records are answered with ``status``."""
         self.statuses |= {"traces": status, "logs": status}
+
+    def refuse_every_second_record(self) -> None:
+        """From now on spans and log records are taken where they come without those that are refused by 400."""
+        self._refuses_records = True
 
     async def listen(self) -> None:
         """From now on requests are answered."""
@@ -77,6 +83,8 @@ class OtlpEndpoint:
         signal = http.match_info["signal"]
         body = await http.read()
         status = self.statuses[signal]
+        if self._refuses_records and signal != "metrics" and _has_refused(signal, body):
+            status = 400
         headers = "".join(f"{name}: {value}\n" for name, value in http.headers.items())
         (self._folder / f"{self.requests:05}-{signal}-{status}.request").write_bytes(headers.encode() + b"\n" + body)
         self.requests += 1
@@ -87,6 +95,21 @@ class OtlpEndpoint:
                 lines.write(json.dumps(as_otlp_json(message)) + "\n")
         answer_headers = {"Retry-After": _AGAIN_AFTER_SECONDS} if status == 503 else {}
         return web.Response(status=status, headers=answer_headers, content_type="application/x-protobuf")
+
+
+def _has_refused(signal: str, body: bytes) -> bool:
+    """Whether a request holds a record of those that are refused: about one of two, and always the same."""
+    message = _REQUESTS[signal]()
+    message.ParseFromString(body)
+    outer, inner, records = ("resource_spans", "scope_spans", "spans")
+    if signal == "logs":
+        outer, inner, records = ("resource_logs", "scope_logs", "log_records")
+    return any(
+        zlib.crc32(record.SerializeToString(deterministic=True)) & 1
+        for resource in getattr(message, outer)
+        for scope in getattr(resource, inner)
+        for record in getattr(scope, records)
+    )
 
 
 def as_otlp_json(message: Message) -> Any:

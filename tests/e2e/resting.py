@@ -29,7 +29,7 @@ async def _rest(stage: LiveStage) -> None:
     await wait_until(lambda: not _writers(stage), STOP_TIMEOUT_SECONDS, "the plugin of a killed Cline to end")
     await stage.take_stock("Cline killed")
 
-    stage.endpoint.answer_queued_signals(400)
+    stage.endpoint.refuse_every_second_record()
     await stage.endpoint.listen()
     await stage.start_bridge(log_level="debug")
     await stage.wait_for_status(_is_refused, "be refused spans and log records")

@@ -172,10 +172,9 @@ async def test_each_signal_reads_its_own_kind_of_partial_success(server: Server)
     "response",
     [
         {"body": b"\xff\xff\xff", "headers": PROTOBUF},
-        {"text": "<html>welcome</html>", "content_type": "text/html"},
         {"text": "[]", "content_type": "application/json"},
     ],
-    ids=["broken protobuf", "a web page", "other JSON"],
+    ids=["broken protobuf", "other JSON"],
 )
 async def test_success_in_no_otlp_is_delivered_with_a_warning(server: Server, response: dict[str, Any]) -> None:
     server.answer = lambda: web.Response(**response)
@@ -183,6 +182,53 @@ async def test_success_in_no_otlp_is_delivered_with_a_warning(server: Server, re
         result = await exporter.export(batch(b""))
     assert isinstance(result, Delivered)
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in result.message
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"text": "<html>welcome</html>", "content_type": "text/html"},
+        {"text": "  <!DOCTYPE html><html>", "content_type": "text/plain"},
+        {"text": "please log in", "content_type": "application/xhtml+xml"},
+    ],
+    ids=["a page", "a page by another name", "by its type alone"],
+)
+async def test_a_web_page_is_no_collectors_answer_and_holds_the_queue(server: Server, response: dict[str, Any]) -> None:
+    server.answer = lambda: web.Response(**response)
+    async with exporter_to(destination(server.url)) as exporter:
+        result = await exporter.export(batch(b""))
+    assert isinstance(result, Paused)
+    assert "web page" in result.reason
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in result.remedy
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(200, Delivered), (429, Retry), (400, Refused)], ids=["taken", "not now", "refused"]
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 100\r\n\r\ncut",
+        b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nnot",
+    ],
+    ids=["cut off", "no gzip"],
+)
+async def test_the_status_is_the_answer_where_the_body_cannot_be_read(body: bytes, status: int, kind: type) -> None:
+    requests = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await reader.readuntil(b"\r\n\r\n")
+        requests += 1
+        writer.write(b"HTTP/1.1 %d Some\r\n" % status + body)
+        await writer.drain()
+        writer.close()
+
+    tcp = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = tcp.sockets[0].getsockname()[1]
+    async with tcp, exporter_to(destination(f"http://127.0.0.1:{port}")) as exporter:
+        assert type(await exporter.export(batch(b""))) is kind
+    assert requests == 1
 
 
 STATUSES = {
@@ -332,6 +378,13 @@ async def test_a_proxy_from_the_environment_is_used_and_no_proxy_honoured(
         assert await exporter.export(batch(b"")) == Delivered()
     assert server.received[0].headers["host"] == "collector.invalid:4318"
     assert server.received[0].headers["proxy-authorization"].startswith("Basic ")
+    server.answer = lambda: web.Response(status=502)
+    async with exporter_to(given) as exporter:
+        result = await exporter.export(batch(b""))
+        assert isinstance(result, Retry)
+        for shown in (exporter.description, result.reason):
+            assert f"by the proxy {server.url}" in shown
+            assert "somebody" not in shown
     monkeypatch.setenv("no_proxy", "collector.invalid")
     async with exporter_to(given) as exporter:
         assert isinstance(await exporter.export(batch(b"")), Unreachable)

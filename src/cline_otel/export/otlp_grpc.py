@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import grpc
 import grpc.aio
@@ -17,6 +19,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel.destinations import OtlpDestination
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry, Unreachable
+from cline_otel.export.proxies import is_direct
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
 from cline_otel.export.tls import client_context
 from cline_otel.signals import GRPC_METHODS
@@ -98,14 +101,20 @@ class OtlpGrpcExporter:
 
     def _connect(self) -> grpc.aio.Channel:
         # A channel belongs to the event loop it is made in, so it is made at the first call.
+        options = (*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(not self._is_direct())))
         compression = _COMPRESSIONS[self._destination.compression]
         if self._credentials is None:
-            return grpc.aio.insecure_channel(
-                self._destination.endpoint, options=_CHANNEL_OPTIONS, compression=compression
-            )
+            return grpc.aio.insecure_channel(self._destination.endpoint, options=options, compression=compression)
         return grpc.aio.secure_channel(
-            self._destination.endpoint, self._credentials, options=_CHANNEL_OPTIONS, compression=compression
+            self._destination.endpoint, self._credentials, options=options, compression=compression
         )
+
+    def _is_direct(self) -> bool:
+        try:
+            parts = urlsplit(f"//{self._destination.endpoint}")
+            return is_direct(parts.hostname or "", parts.port or 0, getproxies().get("no", ""))
+        except ValueError:
+            return False
 
     def _result(self, error: grpc.aio.AioRpcError) -> ExportResult:
         code = error.code()

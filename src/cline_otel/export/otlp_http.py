@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import zlib
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from google.protobuf.message import DecodeError
@@ -29,12 +29,15 @@ from cline_otel.export.interface import (
     Retry,
     Unreachable,
 )
+from cline_otel.export.proxies import proxy_for, shown_proxy
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.tls import client_context
 from cline_otel.version import __version__
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 _ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422})
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
+_PAGE_BEGINS: Final = re.compile(rb"\s*<(?:!doctype html|html|head|body)[\s>]", re.IGNORECASE)
 _RESPONSE_LIMIT_BYTES: Final = 64 * 1024
 
 _REMEDY: Final = "check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL"
@@ -76,7 +79,7 @@ class OtlpHttpExporter:
         self._url = (
             _without_credentials(destination.endpoint) if "authorization" in self._headers else destination.endpoint
         )
-        self._proxy = _proxy(destination.endpoint)
+        self._proxy = proxy_for(destination.endpoint)
         self._repeat = Repeater.of(destination)
         self._tls = client_context(destination) if destination.endpoint.lower().startswith("https:") else None
         self._session: aiohttp.ClientSession | None = None
@@ -84,14 +87,12 @@ class OtlpHttpExporter:
     @property
     def description(self) -> str:
         """The endpoint and the manner, without secrets."""
-        return self._destination.describe()
+        return self._destination.describe() + self._by_proxy
 
     async def export(self, batch: Batch) -> ExportResult:
         """Post the batch once; a stale kept-alive connection gets a second try at once."""
         if self._proxy is not None and urlsplit(self._proxy).scheme not in {"http", "https"}:
-            return Paused(
-                "the proxy for " + self._place + " is not an http proxy", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
-            )
+            return Paused(f"{self._place}, which is not an http proxy", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
         try:
             body = await self._body(batch.payload)
         except ValueError as error:
@@ -131,7 +132,11 @@ class OtlpHttpExporter:
 
     @property
     def _place(self) -> str:
-        return self._destination.shown_endpoint
+        return self._destination.shown_endpoint + self._by_proxy
+
+    @property
+    def _by_proxy(self) -> str:
+        return "" if self._proxy is None else f" by the proxy {shown_proxy(self._proxy)}"
 
     async def _post(self, body: bytes) -> ExportResult:
         if self._session is None:
@@ -151,7 +156,13 @@ class OtlpHttpExporter:
             allow_redirects=False,
             proxy=self._proxy,
         ) as response:
-            answer = await _read(response.content)
+            try:
+                answer = await _read(response.content)
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                if 200 <= response.status < 300:
+                    # It was taken, and sent again it would be doubled, each time that the answer breaks off.
+                    return Delivered(message=f"{self._place} took it, but its answer cannot be read")
+                answer = b""
             return self._result(response.status, response.headers.get("Retry-After"), response.content_type, answer)
 
     def _result(self, status: int, retry_after: str | None, content_type: str, body: bytes) -> ExportResult:
@@ -168,7 +179,12 @@ class OtlpHttpExporter:
             return Paused(reason, remedy)
         return Refused(reason, "unclear")
 
-    def _delivered(self, content_type: str, body: bytes) -> Delivered:
+    def _delivered(self, content_type: str, body: bytes) -> Delivered | Paused:
+        if body.strip() and (content_type in _PAGES or _PAGE_BEGINS.match(body)):
+            return Paused(
+                f"a web page from {self._place}, which is no OTLP receiver",
+                "check OTEL_EXPORTER_OTLP_ENDPOINT, and whether this network or a proxy wants a login",
+            )
         try:
             if content_type == "application/json":
                 return delivered_from_json(self._destination.signal, body, self._repeat)
@@ -240,19 +256,6 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _proxy(url: str) -> str | None:
-    """What ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say of ``url``, in either case of letters.
-
-    Not by aiohttp's ``trust_env``: that would also take credentials from ``~/.netrc``.
-    """
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _named(status: int) -> str:

@@ -71,10 +71,10 @@ class OtlpSettings:
             parts = values.http_endpoint(own or self._generic.endpoint or DEFAULT_HTTP_ENDPOINT)
         except ValueError as error:
             raise self._error("endpoint", str(error)) from None
-        endpoint = parts.geturl()
         if own is None:
-            endpoint = f"{endpoint.removesuffix('/')}/v1/{self._signal}"
-        return endpoint, parts.scheme == "http"
+            # Before the query, which some backends want their token in.
+            parts = parts._replace(path=f"{parts.path.removesuffix('/')}/v1/{self._signal}")
+        return parts.geturl(), parts.scheme == "http"
 
     def _grpc_endpoint(self) -> tuple[str, bool]:
         try:
