@@ -7,6 +7,7 @@ length-prefixed, so (1, 23) never equals (12, 3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -37,6 +38,12 @@ def run_span_id(agent_id: str, run_id: str) -> bytes:
 def mark_of_call(call_id: str) -> bytes:
     """8 bytes that stand for the model's id of a tool call, which is not kept; empty for none."""
     return _digest(8, ("call", call_id)) if call_id else b""
+
+
+def mark_of_reporter(names: Sequence[str]) -> str:
+    """16 hex digits that stand for who reports something, by what names user and machine, which is not kept; empty
+    where nothing does."""
+    return _digest(8, ("reporter", *names)).hex() if any(names) else ""
 
 
 @lru_cache(_RECENT)

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import pairwise
 from random import Random
 
+import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -66,6 +67,32 @@ def test_identical_facts_of_one_source_stay_as_many(times: list[int], has_sessio
     outputs = translate([tick(START_NS), *told("cline-log", times, [], "s" if has_session else "")])
     uids = {dict(log.attributes)["log.record.uid"] for log in outputs.logs}
     assert len(outputs.logs) == len(uids) == len(times)
+
+
+def uids_of(steps: list[Event]) -> list[object]:
+    return [dict(log.attributes)["log.record.uid"] for log in translate([tick(START_NS), *steps]).logs]
+
+
+@given(moments, st.lists(st.sampled_from(["ann", "bob"]), min_size=12, max_size=12), st.integers(0, 2**32))
+def test_a_fact_of_no_session_has_one_id_whoever_else_reports_to_the_same_bridge(
+    times: list[int], users: list[str], seed: int
+) -> None:
+    def of_user(user: str) -> list[Event]:
+        mine = [time for time, each in zip(times, users, strict=False) if each == user]
+        return [
+            msgspec.structs.replace(event, attributes={**event.attributes, "user.hash": user, "cline.device.hash": "d"})
+            for event in told("otlp", mine, [], "")
+        ]
+
+    apart = uids_of(of_user("ann")) + uids_of(of_user("bob"))
+    together = uids_of(merged(of_user("ann"), of_user("bob"), Random(seed))[1:])
+    assert len(set(apart)) == len(apart) == len(times)
+    assert sorted(map(str, together)) == sorted(map(str, apart))
+
+
+def test_more_facts_of_one_moment_than_are_remembered_have_ids_of_their_own() -> None:
+    uids = uids_of(told("otlp", [0] * 600, [], ""))
+    assert len(set(uids)) == len(uids) == 600
 
 
 def test_a_fact_is_passed_on_again_when_it_happens_again_much_later() -> None:

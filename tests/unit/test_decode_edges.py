@@ -202,7 +202,6 @@ def test_a_text_of_any_length_means_itself(length: int) -> None:
         b"",
         b"\x0a",
         b"\x0a\x05x",
-        b"\x0a\x01\xff",
         b"\x0a\x01xx",
         b"\x0b\x01x",
         b"\x2a\x00",
@@ -247,13 +246,15 @@ def test_of_several_attributes_with_one_name_the_last_counts_in_either_encoding(
 
 
 @pytest.mark.parametrize("attribute", [b"\x0a\x05x", b"\x0a\x01\xff", b"\xff"])
-def test_a_request_with_an_attribute_that_is_none_is_malformed(attribute: bytes) -> None:
+def test_an_attribute_that_is_none_costs_nothing_but_itself(attribute: bytes) -> None:
     def nested(number: int, content: bytes) -> bytes:
         return bytes([number << 3 | 2, len(content)]) + content
 
-    record = nested(5, nested(1, b"task.mode")) + nested(6, attribute)
-    with pytest.raises(MalformedPayload):
-        decoded(otlp_request(nested(1, nested(2, nested(2, record))), "protobuf"))
+    mode = nested(1, b"mode") + nested(2, nested(1, b"plan"))
+    name = nested(5, nested(1, b"task.mode")) + b"\x09" + (1_790_000_000 * 10**9).to_bytes(8, "little")
+    record = name + nested(6, attribute) + nested(6, mode)
+    events = decoded(otlp_request(nested(1, nested(2, nested(2, record))), "protobuf"))
+    assert [event.attributes for event in events] == [{"cline.mode": "plan"}]
 
 
 def test_answers_that_are_remembered_are_bounded_and_of_short_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_of_a_file_that_is_cut_off_every_whole_message_is_read(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"  ", b"[]", b'{"messages": [{}]} x', b'{"messages": [{},]}', b"{1: 2}", b'{"messages": [{"a": NaN}]}'],
+    [b"", b"  ", b"[]", b'{"messages": [{}]} x', b'{"messages": [{},]}', b"{1: 2}"],
 )
 def test_what_is_no_json_object_is_torn(content: bytes) -> None:
     assert whole_and_torn(content)[1]

@@ -20,6 +20,9 @@ from cline_otel.translate.observations import REMEMBERED_NS, number_at, was_obse
 from cline_otel.translate.output import Output, pick
 from cline_otel.translate.state import Run, RunState, State
 
+_WHO: Final = ("user.hash", "user.id", "cline.device.hash", "cline.device.id")
+"""What tells a report of no session from the same of somebody else, or of another machine."""
+
 _LOOK_EVERY_NS: Final = 60_000_000_000
 
 MAX_SPAN_EVENTS: Final = 128
@@ -116,10 +119,12 @@ class LogEvents:
 
     def _key(self, event: LogEvent, log_event_name: str, values: dict[str, AttributeValue]) -> str:
         shared = sorted((name, repr(value)) for name, value in values.items() if name not in self._compared_not)
-        return f"{log_event_name}/{event.session_id}/{shared}"
+        # Several users or machines may report the same at once, and through one bridge, or to one backend through many.
+        told_by = "" if event.session_id else ids.mark_of_reporter([str(values.get(name, "")) for name in _WHO])
+        return f"{log_event_name}/{event.session_id or told_by}/{shared}"
 
     def _uid(self, log_event_name: str, session_id: str, key: str, occurred_at_ns: int) -> str:
-        """By its place in its session; one without any key has only its time and its place there (docs/adr/0002)."""
+        """By its place in its session; one of none has whose it is, its time, and its place there (docs/adr/0002)."""
         if not session_id:
             same_moment = number_at(self._state.observations[key], occurred_at_ns)
             return ids.log_record_uid(log_event_name, "at", str(occurred_at_ns), key, str(same_moment))

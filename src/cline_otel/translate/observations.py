@@ -35,7 +35,8 @@ def was_observed(state: State, key: str, source: str, occurred_at_ns: int) -> bo
         ):
             nearest = observation
     if nearest is None:
-        insort(observations, Observation(occurred_at_ns, state.now_ns, [source]), key=_occurred_at_ns)
+        number = number_at(observations, occurred_at_ns) + 1
+        insort(observations, Observation(occurred_at_ns, state.now_ns, [source], number), key=_occurred_at_ns)
         del observations[:-MOST_OBSERVATIONS]
         return False
     nearest.seen_at_ns = state.now_ns
@@ -44,9 +45,10 @@ def was_observed(state: State, key: str, source: str, occurred_at_ns: int) -> bo
 
 
 def number_at(observations: list[Observation], occurred_at_ns: int) -> int:
-    """How many of the observations are of that very moment."""
+    """The number of the last observation of that very moment, those among them that are forgotten; 0 for none."""
     first = bisect_left(observations, occurred_at_ns, key=_occurred_at_ns)
-    return bisect_right(observations, occurred_at_ns, lo=first, key=_occurred_at_ns) - first
+    last = bisect_right(observations, occurred_at_ns, lo=first, key=_occurred_at_ns)
+    return max(last - first, observations[last - 1].number) if last > first else 0
 
 
 def _occurred_at_ns(observation: Observation) -> int:

@@ -293,11 +293,15 @@ class Prompt(msgspec.Struct, array_like=True):
 
 
 class Observation(msgspec.Struct, array_like=True):
-    """One log event that was passed on: when it happened, when the bridge last learnt of it, and from which sources."""
+    """One log event that was passed on: when it happened, when the bridge last learnt of it, and from which sources.
+
+    ``number`` is its place among those of the very same moment, from 1; 0 where that was not kept.
+    """
 
     occurred_at_ns: int
     seen_at_ns: int
     seen_from: list[str]
+    number: int = 0
 
 
 RUN: Final = Format("run", Run, migrations.run_1_to_2)

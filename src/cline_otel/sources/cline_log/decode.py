@@ -14,6 +14,7 @@ import msgspec
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import build_event, look_up, to_event
+from cline_otel.decode.json_text import JsonDecoder
 from cline_otel.events import Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
@@ -26,11 +27,10 @@ class _Line(msgspec.Struct, gc=False):
     properties: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-_line = msgspec.json.Decoder(_Line)
-_raw_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_properties = msgspec.json.Decoder(dict[str, object])
+_line = JsonDecoder(msgspec.json.Decoder(_Line))
+_raw_values = JsonDecoder(msgspec.json.Decoder(dict[str, msgspec.Raw]))
+_properties = JsonDecoder(msgspec.json.Decoder(dict[str, object]))
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _READ: Final = frozenset({"time", "event", "properties"})
 
 
@@ -43,8 +43,8 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         if not raw.strip():
             continue
         try:
-            line = _line.decode(raw)
-        except _UNREADABLE:
+            line = _line.decode(raw, diagnostics, source)
+        except msgspec.DecodeError:
             count(diagnostics, "malformed", source, "line")
             continue
         if not line.event:
@@ -60,8 +60,8 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
             count(diagnostics, "malformed", source, "time")
             continue
         try:
-            properties = _properties.decode(line.properties)
-        except _UNREADABLE:
+            properties = _properties.decode(line.properties, diagnostics, source)
+        except msgspec.DecodeError:
             count(diagnostics, "malformed", source, "properties")
             continue
         event = to_event(entry, source, occurred_at_ns, properties, diagnostics)
@@ -79,11 +79,11 @@ def explode(payload: Payload) -> Iterator[UpstreamRecord]:
 def _exploded(raw: bytes, payload: Payload) -> UpstreamRecord:
     try:
         line, whole = _line.decode(raw), _raw_values.decode(raw)
-    except _UNREADABLE:
+    except msgspec.DecodeError:
         line, whole = _Line(), {}
     try:
         fields = _raw_values.decode(line.properties)
-    except _UNREADABLE:
+    except msgspec.DecodeError:
         fields = {}
 
     def with_only(keys: Collection[str]) -> Payload:
@@ -100,7 +100,7 @@ def reported_at_ns(line: bytes) -> int | None:
     """When a line was written, as it says, nanoseconds since the Unix epoch; None if it does not."""
     try:
         return parse_time_ns(_line.decode(line).time)
-    except _UNREADABLE:
+    except msgspec.DecodeError:
         return None
 
 

@@ -15,6 +15,8 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from cline_otel.decode.json_text import UNREADABLE, cut_short, json_value, mended
+
 Message = Mapping[str, object]
 """One message as it is written. Nothing of it is known but that it is an object."""
 
@@ -35,9 +37,6 @@ _LONGEST_TOKEN: Final = 16
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _IN_TEXT: Final = re.compile(r'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+')
-_STRUCTURE: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
-_DEEPEST: Final = 64
-"""Objects and arrays within one another, from a message on; a tool's arguments have some ten."""
 
 _CUT_OFF_TEXT: Final = "Unterminated string"
 """How the decoder calls it."""
@@ -83,21 +82,20 @@ class _File(msgspec.Struct):
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _object: Final = msgspec.json.Decoder(_File)
 _value: Final = msgspec.json.Decoder()
-_UNUSUAL: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def _whole(content: bytes, within: str) -> list[msgspec.Raw] | None:
     """The values of the array, not decoded yet; None for a file that is torn, or JSON of an unusual kind."""
     try:
         return _object.decode(content).messages if within else _array.decode(content)
-    except _UNUSUAL:
+    except UNREADABLE:
         return None
 
 
 def _decoded(raw: msgspec.Raw) -> Any:
     try:
         return _value.decode(raw)
-    except _UNUSUAL:
+    except UNREADABLE:
         return _Values(io.BytesIO(bytes(raw))).next()
 
 
@@ -141,7 +139,7 @@ def _refuse(word: str) -> object:
 
 
 _as_json: Final = msgspec.json.Encoder()
-_decode: Final = json.JSONDecoder(parse_constant=_refuse).raw_decode
+_decode: Final = json.JSONDecoder(parse_constant=_refuse, strict=False).raw_decode
 
 
 class _Values:
@@ -201,12 +199,13 @@ class _Values:
             try:
                 value, end = _decode(self._text, self._at)
             except json.JSONDecodeError as error:
-                if not self._goes_on(error):
+                if not self._goes_on(error) and not self._mends():
                     raise TornFile from None
             except RecursionError:
-                return self._next_cut_short()
+                return self._nextcut_short()
             except ValueError:
-                raise TornFile from None
+                if not self._mends():
+                    raise TornFile from None
             else:
                 # A number may go on, after a point or an exponent's sign too.
                 is_number = isinstance(value, int | float)
@@ -214,14 +213,14 @@ class _Values:
                     self._at = end
                     return value
 
-    def _next_cut_short(self) -> Any:
+    def _nextcut_short(self) -> Any:
         """The value that comes next, without what is nested too deeply in it.
 
         Raises:
             TornFile: it is cut off.
         """
         while True:
-            short, end = _cut_short(self._text, self._at)
+            short, end = cut_short(self._text, self._at)
             try:
                 value, _ = _decode(short)
             except ValueError:
@@ -240,6 +239,12 @@ class _Values:
         elif error.pos + _LONGEST_TOKEN < len(self._text):
             return False
         return self._read_on()
+
+    def _mends(self) -> bool:
+        """Whether something of what is there was damaged, and is mended now."""
+        text = self._text[self._at :]
+        self._text, self._at = mended(text), 0
+        return self._text != text
 
     def _leave_out(self, began: int) -> None:
         """The rest of a text that began there, is too long, and is not over yet."""
@@ -268,25 +273,6 @@ class _Values:
             self._is_whole = not read
             text = self._to_text(read, final=self._is_whole)
         return text
-
-
-def _cut_short(text: str, at: int) -> tuple[str, int]:
-    """The value that begins there with nothing in the place of what is nested too deeply, and where it ends."""
-    depth, began = 0, at
-    kept: list[str] = []
-    for found in _STRUCTURE.finditer(text, at):
-        if found[0] in ("[", "{"):
-            depth += 1
-            if depth == _DEEPEST + 1:
-                kept.append(text[began : found.start()])
-        elif found[0] in ("]", "}"):
-            if depth == _DEEPEST + 1:
-                kept.append("null")
-                began = found.end()
-            depth -= 1
-            if not depth:
-                return "".join([*kept, text[began : found.end()]]), found.end()
-    return "", len(text)
 
 
 def blocks_of(message: Message) -> list[Mapping[str, object]]:
@@ -355,6 +341,6 @@ def table(value: object) -> Mapping[str, object]:
 def table_in(content: bytes | str) -> Mapping[str, object]:
     """The object that a text of JSON is; an empty one for anything else."""
     try:
-        return table(msgspec.json.decode(content))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return table(json_value.decode(content.encode("utf-8", "replace") if isinstance(content, str) else content))
+    except msgspec.DecodeError:
         return {}

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from cline_otel.decode.json_text import JsonDecoder
 from cline_otel.sources.files.tailing import (
     Position,
     Tail,
@@ -25,6 +26,7 @@ ReportedAt = Callable[[bytes], int | None]
 
 _SCAN_BYTES: Final = 1024 * 1024
 _FIRST_LINES: Final = 50
+_object: Final = JsonDecoder(msgspec.json.Decoder(dict[str, msgspec.Raw]))
 
 
 class TailedFile(Input):
@@ -118,8 +120,8 @@ def first_object(content: bytes) -> Mapping[str, msgspec.Raw]:
         end = content.find(b"\n", begin)
         line = content[begin:] if end < 0 else content[begin:end]
         try:
-            return msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _object.decode(line)
+        except msgspec.DecodeError:
             if end < 0:
                 break
         begin = end + 1

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from cline_otel.decode.json_text import JsonDecoder
 from cline_otel.sources.conversations.messages import instant_ms
 from cline_otel.sources.files.lines import first_object
 
@@ -79,14 +80,14 @@ class Line(msgspec.Struct, gc=False, rename="camel"):
         return instant_ms(self.ts)
 
 
-_line = msgspec.json.Decoder(Line)
+_line = JsonDecoder(msgspec.json.Decoder(Line))
 
 
 def read_line(raw: bytes) -> Line | None:
     """A line of the stream; None for anything else."""
     try:
         line = _line.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except msgspec.DecodeError:
         return None
     return line if line.type in _TYPES else None
 

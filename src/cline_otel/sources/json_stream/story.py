@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from cline_otel.decode.json_text import json_value
 from cline_otel.sources.conversations.edits import change_of
 from cline_otel.sources.conversations.messages import size_of
 from cline_otel.sources.conversations.outcome import mcp_server_in, outcome_of
@@ -451,6 +452,6 @@ def _key_of(tool: _Tool) -> dict[str, str | int]:
 
 def _value_of(raw: msgspec.Raw) -> object:
     try:
-        return msgspec.json.decode(raw) if bytes(raw) else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return json_value.decode(raw) if bytes(raw) else None
+    except msgspec.DecodeError:
         return None

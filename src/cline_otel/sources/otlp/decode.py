@@ -13,6 +13,7 @@ from cline_otel.bounded_cache import BoundedCache
 from cline_otel.catalogue.compiled import Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import Gate
 from cline_otel.decode.fields import Answer, build_event, count_dropped, look_up, meets_conditions
+from cline_otel.decode.json_text import JsonDecoder
 from cline_otel.events import AttributeValue, Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import MalformedPayload, Payload
@@ -68,9 +69,9 @@ class Request(msgspec.Struct, gc=False):
     resourceLogs: list[_ResourceLogs] | None = None  # noqa: N815
 
 
-_request = msgspec.json.Decoder(Request)
+_request = JsonDecoder(msgspec.json.Decoder(Request))
 _NOTHING: Final = _AnyValue()
-_attributes = msgspec.json.Decoder(list[_KeyValue] | None)
+_attributes: Final = JsonDecoder[list[_KeyValue] | None](msgspec.json.Decoder(list[_KeyValue] | None))
 
 
 def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> list[Event]:
@@ -85,18 +86,18 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
     find = catalogue.sources[source].vocabulary.find
     if payload.encoding == "protobuf":
         return list(_decode_protobuf(body, source, find, diagnostics))
-    return list(_decode_json(read_json(body), source, find, diagnostics))
+    return list(_decode_json(read_json(body, diagnostics, source), source, find, diagnostics))
 
 
-def read_json(body: bytes) -> Request:
+def read_json(body: bytes, diagnostics: Diagnostics | None = None, source: str = "") -> Request:
     """A request in JSON, its records' attributes still encoded.
 
     Raises:
         MalformedPayload: it is none.
     """
     try:
-        return _request.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _request.decode(body, diagnostics, source)
+    except msgspec.DecodeError:
         raise MalformedPayload("the body is not an OTLP log request in JSON") from None
 
 
@@ -137,13 +138,21 @@ class _ProtobufReader:
         """The event name that a record's body holds; empty if the body is no string."""
         return self._names[body]
 
-    def fields(self, attributes: Iterable[bytes]) -> dict[str, bytes]:
-        """The values by name; of several with one name the last.
-
-        Raises:
-            DecodeError: one is no attribute.
-        """
-        return dict(map(self._pairs.__getitem__, attributes))
+    def fields(self, attributes: Iterable[bytes], diagnostics: Diagnostics, source: str) -> dict[str, bytes]:
+        """The values by name; of several with one name the last. What is no attribute is counted."""
+        try:
+            return dict(map(self._pairs.__getitem__, attributes))
+        except DecodeError:
+            pass
+        fields: dict[str, bytes] = {}
+        for raw in attributes:
+            try:
+                name, value = key_value(raw)
+            except DecodeError:
+                count(diagnostics, "malformed", source, "value")
+            else:
+                fields[name] = value
+        return fields
 
     def plain(self, value: bytes) -> object:
         """A value as it is."""
@@ -215,8 +224,8 @@ def _decode_json(request: Request, source: str, find: _Find, diagnostics: Diagno
         if entry is None:
             continue
         try:
-            pairs = _attributes.decode(record.attributes) or ()
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pairs = _attributes.decode(record.attributes, diagnostics, source) or ()
+        except msgspec.DecodeError:
             count(diagnostics, "malformed", source, "attributes")
             continue
         fields = {pair.key: pair.value or _NOTHING for pair in pairs}
@@ -230,7 +239,7 @@ def _decode_protobuf(body: bytes, source: str, find: _Find, diagnostics: Diagnos
     try:
         request.ParseFromString(body)
     except (DecodeError, UnicodeDecodeError):
-        raise _malformed() from None
+        raise MalformedPayload("the body is not an OTLP log request in protobuf") from None
     scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
     for record in _bounded(record for scope in scopes for record in scope.log_records):
         name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
@@ -238,17 +247,10 @@ def _decode_protobuf(body: bytes, source: str, find: _Find, diagnostics: Diagnos
         if entry is None:
             continue
         first_ns, second_ns = record.time_unix_nano, record.observed_time_unix_nano
-        try:
-            fields = _protobuf.fields(record.attributes)
-        except DecodeError:
-            raise _malformed() from None
+        fields = _protobuf.fields(record.attributes, diagnostics, source)
         event = _event(entry, source, _protobuf, first_ns, second_ns, fields, diagnostics)
         if event is not None:
             yield event
-
-
-def _malformed() -> MalformedPayload:
-    return MalformedPayload("the body is not an OTLP log request in protobuf")
 
 
 def _event(

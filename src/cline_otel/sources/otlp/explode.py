@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from cline_otel.decode.json_text import JsonDecoder
 from cline_otel.encode.otlp_json import to_json_line
 from cline_otel.sources.interface import MalformedPayload, Payload, UpstreamRecord
 from cline_otel.sources.otlp.decode import LogRecord, json_name, json_records, read_json, time_ns
@@ -36,11 +37,10 @@ class _Request(msgspec.Struct):
     resourceLogs: list[_ResourceLogs] | None = None  # noqa: N815
 
 
-_whole_request = msgspec.json.Decoder(_Request)
-_resource = msgspec.json.Decoder(_Resource)
-_pairs = msgspec.json.Decoder(list[_Pair] | None)
+_whole_request = JsonDecoder(msgspec.json.Decoder(_Request))
+_resource = JsonDecoder(msgspec.json.Decoder(_Resource))
+_pairs: Final = JsonDecoder[list[_Pair] | None](msgspec.json.Decoder(list[_Pair] | None))
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _READ: Final = frozenset(LogRecord.__struct_fields__)
 
 
@@ -63,7 +63,7 @@ def _whole_records(body: bytes) -> Iterator[tuple[_Values, tuple[str, ...]]]:
     for resource_logs in _whole_request.decode(body).resourceLogs or ():
         try:
             named = _resource.decode(resource_logs.resource).attributes or ()
-        except _UNREADABLE:
+        except msgspec.DecodeError:
             named = ()
         of_resource = tuple(f"resource {pair.key}" for pair in named if pair.key)
         for scope_logs in resource_logs.scopeLogs or ():
@@ -82,7 +82,7 @@ def _exploded(record: LogRecord, whole: _Values, of_resource: tuple[str, ...], p
 
     try:
         fields = {pair.key: pair.value for pair in _pairs.decode(record.attributes) or ()}
-    except _UNREADABLE:
+    except msgspec.DecodeError:
         fields = {}
     reported_at_ns = time_ns(record.timeUnixNano, record.observedTimeUnixNano)
     around = (*(key for key in whole if key not in _READ), *of_resource)

@@ -29,7 +29,7 @@ def _message(file: descriptor_pb2.FileDescriptorProto, name: str, **fields: tupl
 def _message_classes() -> tuple[Any, Any]:
     """A request's and an attribute's; numbers as in opentelemetry/proto, logs/v1, collector/logs/v1 and common/v1."""
     file = descriptor_pb2.FileDescriptorProto(name="cline_otel_partial_schema.proto", package=_PACKAGE, syntax="proto3")
-    _message(file, "KeyValue", key=(1, _Field.TYPE_STRING, False, ""), value=(2, _Field.TYPE_BYTES, False, ""))
+    _message(file, "KeyValue", key=(1, _Field.TYPE_BYTES, False, ""), value=(2, _Field.TYPE_BYTES, False, ""))
     _message(
         file,
         "LogRecord",
@@ -61,7 +61,7 @@ def key_value(raw: bytes) -> tuple[str, bytes]:
         DecodeError: it is none.
     """
     pair = _KeyValue.FromString(raw)
-    return pair.key, pair.value
+    return pair.key.decode("utf-8", "replace"), pair.value
 
 
 _STRING_TAG: Final = 0x0A
@@ -71,10 +71,7 @@ _ONE_BYTE_LENGTH: Final = 0x80
 def any_value(raw: bytes) -> object:
     """The Python value of an encoded ``AnyValue``: a scalar, or None for what is empty, nested or broken."""
     if len(raw) > 1 and raw[0] == _STRING_TAG and raw[1] < _ONE_BYTE_LENGTH and len(raw) == raw[1] + 2:
-        try:
-            return raw[2:].decode()
-        except UnicodeDecodeError:
-            return None
+        return raw[2:].decode("utf-8", "replace")
     message = AnyValue()
     try:
         message.ParseFromString(raw)

@@ -7,12 +7,15 @@ from typing import Final
 
 import msgspec
 
+from cline_otel.decode.json_text import JsonDecoder
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, Recorded
 from cline_otel.version import SCOPE_NAME
 
 _SIGNALS: Final = {"resourceSpans": "traces", "resourceMetrics": "metrics"}
 """What Cline sends besides log records, which is counted."""
+
+_object: Final = JsonDecoder(msgspec.json.Decoder(dict[str, msgspec.Raw]))
 
 
 class _Scope(msgspec.Struct):
@@ -68,8 +71,8 @@ def recorded(source: str, content: bytes) -> Recorded:
         if not line.strip():
             continue
         try:
-            request = request_of(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            request = request_of(_object.decode(line, diagnostics, source))
+        except msgspec.DecodeError:
             request = {}
         if is_ours(line):
             # A collector's file may hold both: what is telemetry already is none of Cline's.
@@ -88,7 +91,7 @@ def request_of(keys: Mapping[str, msgspec.Raw]) -> Mapping[str, msgspec.Raw]:
     if "resourceLogs" in keys or _SIGNALS.keys() & keys.keys():
         return keys
     try:
-        body = msgspec.json.decode(keys.get("body", msgspec.Raw(b"{}")), type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = _object.decode(keys.get("body", msgspec.Raw(b"{}")))
+    except msgspec.DecodeError:
         return {}
     return body if "resourceLogs" in body or _SIGNALS.keys() & body.keys() else {}

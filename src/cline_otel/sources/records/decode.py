@@ -10,14 +10,13 @@ import msgspec
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import build_event, look_up, to_event
+from cline_otel.decode.json_text import JsonDecoder
 from cline_otel.events import Event
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
 
-_line = msgspec.json.Decoder(dict[str, object])
-_raw_line = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_line = JsonDecoder(msgspec.json.Decoder(dict[str, object]))
+_raw_line = JsonDecoder(msgspec.json.Decoder(dict[str, msgspec.Raw]))
 
 _ENVELOPE: Final = ("event", "time_unix_ms")
 """What a line has beside its event's fields."""
@@ -34,8 +33,8 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         if not raw.strip():
             continue
         try:
-            record = _line.decode(raw)
-        except _UNREADABLE:
+            record = _line.decode(raw, diagnostics, source)
+        except msgspec.DecodeError:
             count(diagnostics, "malformed", source, "line")
             continue
         name, occurred_at_ns = _envelope(record)
@@ -62,7 +61,7 @@ def explode(payload: Payload) -> Iterator[UpstreamRecord]:
 def _exploded(raw: bytes, payload: Payload) -> UpstreamRecord:
     try:
         record, values = _line.decode(raw), _raw_line.decode(raw)
-    except _UNREADABLE:
+    except msgspec.DecodeError:
         record, values = {}, {}
     envelope = {key: value for key, value in values.items() if key in _ENVELOPE}
     fields = {key: value for key, value in values.items() if key not in envelope}
@@ -79,7 +78,7 @@ def reported_at_ns(line: bytes) -> int | None:
     """When a line was written, as it says, nanoseconds since the Unix epoch; None if it does not."""
     try:
         return _envelope(_line.decode(line))[1]
-    except _UNREADABLE:
+    except msgspec.DecodeError:
         return None
 
 
