@@ -420,7 +420,8 @@ class _Room:
             return False
         if time.monotonic() >= self._say_again_at:
             _logger.warning(
-                "the journal is full (limit %d bytes): reading files is paused and OTLP senders are asked to retry; "
+                "the journal is full: as much waits to be delivered as may (limit %d bytes, the state does not count); "
+                "reading files is paused and OTLP senders are asked to retry; "
                 "make the destination reachable, or raise CLINE_OTEL_BRIDGE_JOURNAL_LIMIT_BYTES",
                 self._limit_bytes,
             )

@@ -243,9 +243,11 @@ class LogEvent(Event, tag="log_event", frozen=True):
 
 
 class Tick(Event, tag="tick", frozen=True):
-    """What time it is now."""
+    """What time it is now. ``is_behind`` is whether there may be more to read of what happened until then."""
 
     kind: ClassVar[str] = "tick"
+
+    is_behind: bool = False
 
 
 LifecycleEvent = (
@@ -304,6 +306,6 @@ def steering_fields(event_type: type[Event]) -> tuple[str, ...]:
     return event_type.__struct_fields__[len(Event.__struct_fields__) :]
 
 
-def tick(now_ns: int) -> Tick:
+def tick(now_ns: int, *, is_behind: bool = False) -> Tick:
     """The event that advances the clock: nanoseconds since the Unix epoch."""
-    return Tick("clock", now_ns, "tick")
+    return Tick("clock", now_ns, "tick", is_behind=is_behind)

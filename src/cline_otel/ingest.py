@@ -97,7 +97,7 @@ class Ingest:
         if batch.payloads and self._consent() != "on":
             raise Busy()
         self._require_journal()
-        commit = Commit(cursors=dict(batch.cursors))
+        commit = Commit(cursors=dict(batch.cursors), is_owed=not batch.payloads)
         for source, requests in dropped.items():
             _count(commit, "switched_off", source, "requests", requests)
         for payload in batch.payloads:
@@ -107,7 +107,7 @@ class Ingest:
                 # It will never be read: what follows must not wait for it.
                 _count(commit, "malformed", payload.source, self.pipeline.catalogue.sources[payload.source].piece)
         if batch.tick_at_ns is not None:
-            self.pipeline.advance_clock(batch.tick_at_ns)
+            self.pipeline.advance_clock(batch.tick_at_ns, is_behind=batch.is_behind)
             if batch.tick_at_ns - self._forgotten_at_ns > _FORGET_EVERY_NS:
                 self._forgotten_at_ns = batch.tick_at_ns
                 self.pipeline.forget()
@@ -208,7 +208,7 @@ class Ingest:
             Busy, Unavailable: they stay open.
         """
         self.pipeline.close_open_runs()
-        self._commit(Commit(cursors={INTERRUPTED_KEY: None}))
+        self._commit(Commit(cursors={INTERRUPTED_KEY: None}, is_owed=True))
 
     # --- the transaction --------------------------------------------------------------------------------
 

@@ -147,9 +147,9 @@ class Pipeline:
                 # A defect of the translator must stop neither what follows nor the bridge; a test would see it counted.
                 count(self._diagnostics, "defect", event.source, event.name)
 
-    def advance_clock(self, now_ns: int) -> None:
-        """What time it is, nanoseconds since the Unix epoch."""
-        self._translator.step(tick(now_ns))
+    def advance_clock(self, now_ns: int, *, is_behind: bool = False) -> None:
+        """What time it is, nanoseconds since the Unix epoch, and whether there may be more to read of until then."""
+        self._translator.step(tick(now_ns, is_behind=is_behind))
 
     def close_open_runs(self) -> None:
         """Closes every run that is under way as incomplete."""

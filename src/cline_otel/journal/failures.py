@@ -54,14 +54,19 @@ def damaged(path: Path, what: str) -> JournalDamagedError:
     )
 
 
+def full(path: Path) -> JournalFullError:
+    """That as much waits in a journal as may."""
+    return JournalFullError(
+        f"as much waits in journal {path} as may, and nothing of this step was written: "
+        "make the destination reachable, or raise CLINE_OTEL_BRIDGE_JOURNAL_LIMIT_BYTES"
+    )
+
+
 def _explanation(error: sqlite3.Error, path: Path) -> JournalError:
     # The low byte is the primary result code; the rest refines it.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return JournalFullError(
-            f"journal {path} is full or its disk is, and nothing of this step was written: free disk space, "
-            "make the destination reachable, or raise CLINE_OTEL_BRIDGE_JOURNAL_LIMIT_BYTES"
-        )
+        return JournalFullError(f"the disk of journal {path} is full, and nothing of this step was written: free some")
     # What our statements name is in every journal.
     is_missing = code == sqlite3.SQLITE_ERROR and str(error).startswith("no such ")
     if is_missing or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:

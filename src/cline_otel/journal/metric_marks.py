@@ -84,6 +84,8 @@ class MetricMarks:
             requests: what is to be delivered to it, in order: ``ExportMetricsServiceRequest`` and number of points.
         """
         with self._journal.transaction() as connection:
+            if requests:
+                self._journal.check_room(connection, sum(len(payload) for payload, _ in requests))
             connection.execute("INSERT OR REPLACE INTO metric_destinations VALUES (?, ?)", (destination, at_ns))
             connection.executemany(
                 "INSERT OR REPLACE INTO metric_marks VALUES (?, ?, ?)",

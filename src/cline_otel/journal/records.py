@@ -55,6 +55,7 @@ class Commit(msgspec.Struct):
         seen_requests: digest of a received request's body and when it came; remembered for the retry window.
         counts: (kind, source, name) and what is added to that counter.
         imported: measurements of the past, in the order of time; they wait apart from the totals.
+        is_owed: whether it says nothing but what comes of what was taken before, and so is written however much waits.
     """
 
     state: dict[str, bytes | None] = msgspec.field(default_factory=dict)
@@ -63,6 +64,7 @@ class Commit(msgspec.Struct):
     seen_requests: list[tuple[bytes, int]] = msgspec.field(default_factory=list)
     counts: dict[tuple[str, str, str], int] = msgspec.field(default_factory=dict)
     imported: list[MetricDelta] = msgspec.field(default_factory=list)
+    is_owed: bool = False
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
@@ -172,7 +174,7 @@ class JournalStatus(msgspec.Struct):
     """What the journal holds, read in one transaction.
 
     Attributes:
-        used_bytes: pages in use; what ``limit_bytes`` bounds.
+        used_bytes: pages in use, by what waits, by the state and by what is remembered; the limit bounds what waits.
         started_at_ns: when the journal was created, or erased last.
         instance_id: this installation's ``service.instance.id``.
     """

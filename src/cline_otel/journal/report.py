@@ -17,6 +17,12 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return int((page_count - free_count) * page_size)
 
 
+def outbox_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes of the requests that wait, of all signals."""
+    (size_bytes,) = connection.execute("SELECT coalesce(sum(size_bytes), 0) FROM outbox").fetchone()
+    return int(size_bytes)
+
+
 def read(connection: sqlite3.Connection, path: str, instance_id: str, started_at_ns: int) -> JournalStatus:
     """The status as of one moment, also while another process writes."""
     connection.execute("BEGIN")

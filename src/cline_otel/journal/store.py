@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from cline_otel.journal import dead_letters, imported, outbox, report, schema, sent_history
-from cline_otel.journal.failures import explained, one_line, rows_explained
+from cline_otel.journal.failures import explained, full, one_line, rows_explained
 from cline_otel.journal.opened_file import OpenedFile
 from cline_otel.journal.records import (
     Commit,
@@ -61,8 +61,9 @@ class Journal:
         self._connection = connection
         self._path = path
         self._clock_ns = clock_ns
+        self._limit_bytes = limit_bytes
+        self._outbox: tuple[int, int] = (-1, 0)
         self._full_at_bytes = limit_bytes - min(max(limit_bytes // 16, 4 * 1024 * 1024), limit_bytes // 2)
-        # Well within the headroom, since it does not count as use.
         self._sent_history_bytes = min(sent_history.SENT_HISTORY_BYTES, limit_bytes // 16)
         with self._guard():
             (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
@@ -80,7 +81,7 @@ class Journal:
     ) -> Self:
         """Open the journal at ``path``, make it if it is missing, bring it forward if it is older.
 
-        The file gets mode 0600 and its directory 0700. ``limit_bytes`` bounds what is in use.
+        The file gets mode 0600 and its directory 0700. ``limit_bytes`` bounds what waits in it.
 
         Raises:
             JournalError: unreadable, damaged, not a journal, or written by a newer release.
@@ -105,7 +106,6 @@ class Journal:
                 connection.execute(f"PRAGMA journal_size_limit = {_SPARE_BYTES_BEFORE_VACUUM}")
                 schema.migrate(connection, now_ns=clock_ns())
                 journal = cls(connection, path, clock_ns, limit_bytes, file)
-                connection.execute(f"PRAGMA max_page_count = {max(limit_bytes // journal._page_size, 1)}")
             except BaseException:
                 connection.close()
                 raise
@@ -177,13 +177,15 @@ class Journal:
         Raises:
             JournalFullError: there was no room, and nothing was written.
         """
-        if commit == Commit():
+        if commit == Commit(is_owed=commit.is_owed):
             return
         now_ns = self._clock_ns()
         with self.transaction() as connection:
             if commit.state:
                 _put(connection, "state", "value", commit.state)
             if commit.outbox:
+                if not commit.is_owed:
+                    self.check_room(connection, sum(len(item.payload) for item in commit.outbox))
                 connection.executemany(
                     "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload, diagnostics)"
                     " VALUES (?, ?, ?, ?, ?, ?)",
@@ -256,12 +258,29 @@ class Journal:
     def is_full(self) -> bool:
         """Whether sources should stop: files keep what is in them, and OTLP senders are answered 429.
 
-        True some way below the hard limit, so that what is under way can still be committed and
-        what is delivered can still be deleted. What is remembered of deliveries does not count.
+        Only what waits counts: that is what delivery can free. True some way below the limit, so that what is under
+        way can still be committed.
         """
         with self._guard():
-            over_bytes = report.used_bytes(self._connection) - self._full_at_bytes
-            return over_bytes >= 0 and over_bytes >= sent_history.size_bytes(self._connection)
+            return self._outbox_bytes(self._connection, self._full_at_bytes) >= self._full_at_bytes
+
+    def check_room(self, connection: sqlite3.Connection, size_bytes: int) -> None:
+        """In a transaction, before so much more is put into the outbox.
+
+        Raises:
+            JournalFullError: too much waits.
+        """
+        left_bytes = self._limit_bytes - size_bytes
+        if self._outbox_bytes(connection, left_bytes) > left_bytes:
+            raise full(self._path)
+
+    def _outbox_bytes(self, connection: sqlite3.Connection, of_interest_from_bytes: int) -> int:
+        """Bytes that wait; anything below, where it is less than is of interest."""
+        if connection.total_changes != self._outbox[0]:
+            if report.used_bytes(connection) < of_interest_from_bytes:
+                return 0
+            self._outbox = (connection.total_changes, report.outbox_bytes(connection))
+        return self._outbox[1]
 
     def pending(
         self,

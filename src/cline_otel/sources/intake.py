@@ -37,11 +37,13 @@ class Batch(msgspec.Struct, frozen=True):
         cursors: the places after it, opaque bytes by key; None forgets the key.
         tick_at_ns: what time it is (Unix epoch, nanoseconds), to be taken after the payloads; None
             while there is more to read, because time must not overtake what happened before it.
+        is_behind: whether reading is paused and there may be more: time goes on, and nobody is silent for that.
     """
 
     payloads: tuple[Payload, ...] = ()
     cursors: dict[str, bytes | None] = msgspec.field(default_factory=dict)
     tick_at_ns: int | None = None
+    is_behind: bool = False
 
 
 Submit = Callable[[Batch], Awaitable[None]]

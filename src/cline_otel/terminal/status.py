@@ -120,7 +120,11 @@ def render_status(
     counts = _count_table(status)
     if counts.row_count:
         parts += ["", counts]
-    used = f"{size_of(status.used_bytes)} of at most {size_of(settings.journal_limit_bytes)}"
+    waiting_bytes = sum(signal.pending_bytes for signal in status.signals.values())
+    used = (
+        f"{size_of(waiting_bytes)} of at most {size_of(settings.journal_limit_bytes)} wait to be delivered, "
+        f"{size_of(max(status.used_bytes - waiting_bytes, 0))} are state and history"
+    )
     parts += ["", Text.assemble(("Journal   ", "bold"), _with_short_home(status.path), f"\n          {used}")]
     parts.append(Text.assemble(("Instance  ", "bold"), status.instance_id))
     return Group(*parts)

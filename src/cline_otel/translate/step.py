@@ -307,7 +307,7 @@ class Translator:
         if state.awaiting_owner:
             self._ownership.decide_waiting(state.now_ns)
         self._log_events.forget(state.now_ns)
-        if state.now_ns < self._look_at_runs_at_ns:
+        if event.is_behind or state.now_ns < self._look_at_runs_at_ns:
             return
         self._look_at_runs_at_ns = state.now_ns + _LOOK_EVERY_NS
         if not state.heard.since_ns:

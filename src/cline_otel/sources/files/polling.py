@@ -80,7 +80,7 @@ class Poller:
         cursors: the journal's cursors at the start, by key; those that no input owns, or can go on from, are left
             alone.
         inputs: what to poll, the highest rank first.
-        may_read: False while the journal is full; inputs then keep what they hold, and time stands still.
+        may_read: False while the journal is full; inputs then keep what they hold, and time goes on.
         skips: True while what comes is not to be read, now or ever. Afterwards reading goes on from the
             ends as they are then.
         report: takes one line about a problem, once for as long as it lasts.
@@ -156,6 +156,8 @@ class Poller:
             drained = await self._drain()
             if drained:
                 await self._finish()
+            elif drained is False and not self._skips():
+                await self._submit(Batch(tick_at_ns=self._wall_clock_ns(), is_behind=True))
         except (Busy, Unavailable):
             # What was read stays where it is and is read again; the pipeline reports its own state.
             drained = False
