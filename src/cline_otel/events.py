@@ -243,11 +243,16 @@ class LogEvent(Event, tag="log_event", frozen=True):
 
 
 class Tick(Event, tag="tick", frozen=True):
-    """What time it is now. ``is_behind`` is whether there may be more to read of what happened until then."""
+    """What time it is now.
+
+    ``is_behind`` is whether there may be more to read of what happened until then, ``moved_ns`` how far the wall clock
+    was set forward since the last tick, or back.
+    """
 
     kind: ClassVar[str] = "tick"
 
     is_behind: bool = False
+    moved_ns: int = 0
 
 
 LifecycleEvent = (
@@ -306,6 +311,6 @@ def steering_fields(event_type: type[Event]) -> tuple[str, ...]:
     return event_type.__struct_fields__[len(Event.__struct_fields__) :]
 
 
-def tick(now_ns: int, *, is_behind: bool = False) -> Tick:
+def tick(now_ns: int, *, is_behind: bool = False, moved_ns: int = 0) -> Tick:
     """The event that advances the clock: nanoseconds since the Unix epoch."""
-    return Tick("clock", now_ns, "tick", is_behind=is_behind)
+    return Tick("clock", now_ns, "tick", is_behind=is_behind, moved_ns=moved_ns)

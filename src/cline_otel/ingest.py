@@ -102,12 +102,13 @@ class Ingest:
             _count(commit, "switched_off", source, "requests", requests)
         for payload in batch.payloads:
             try:
-                _count_taken(commit, payload, self.pipeline.take(payload))
+                _count_taken(commit, payload, self.pipeline.take(payload, self._wall_clock_ns()))
             except MalformedPayload:
                 # It will never be read: what follows must not wait for it.
                 _count(commit, "malformed", payload.source, self.pipeline.catalogue.sources[payload.source].piece)
         if batch.tick_at_ns is not None:
-            self.pipeline.advance_clock(batch.tick_at_ns, is_behind=batch.is_behind)
+            self._forgotten_at_ns += batch.moved_ns
+            self.pipeline.advance_clock(batch.tick_at_ns, is_behind=batch.is_behind, moved_ns=batch.moved_ns)
             if batch.tick_at_ns - self._forgotten_at_ns > _FORGET_EVERY_NS:
                 self._forgotten_at_ns = batch.tick_at_ns
                 self.pipeline.forget()
@@ -188,7 +189,7 @@ class Ingest:
                 answers.append(ReceiveResult(accepted=0))
                 continue
             try:
-                made = self.pipeline.take(request.payload)
+                made = self.pipeline.take(request.payload, self._wall_clock_ns())
             except MalformedPayload as error:
                 answers.append(error)
                 continue

@@ -7,7 +7,7 @@ requests go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from cline_otel.aggregation.totals import Totals
 from cline_otel.catalogue.compiled import Catalogue, Profile
 from cline_otel.catalogue.values import OTHER
+from cline_otel.decode.times import without_future
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.profile import shown_logs, shown_spans
@@ -119,13 +120,19 @@ class Pipeline:
             count(self._diagnostics, "unreadable", "journal", kind, number)
         self._names: set[str] = set()
 
-    def take(self, payload: Payload) -> int:
+    def take(self, payload: Payload, now_ns: int | None = None) -> int:
         """One payload of a source; returns how many events it made. Those that were reported before add nothing.
+
+        Args:
+            payload: what a source hands over.
+            now_ns: nanoseconds since the Unix epoch; None where it is not known, and any time upstream says is one.
 
         Raises:
             MalformedPayload: nothing of it can be decoded; nothing was taken.
         """
-        events = self.decode(payload)
+        events: Sequence[Event] = self.decode(payload)
+        if now_ns is not None:
+            events = without_future(events, now_ns, self._diagnostics)
         self.take_events(self._repeats.without(events, payload.place, self._diagnostics))
         return len(events)
 
@@ -147,9 +154,9 @@ class Pipeline:
                 # A defect of the translator must stop neither what follows nor the bridge; a test would see it counted.
                 count(self._diagnostics, "defect", event.source, event.name)
 
-    def advance_clock(self, now_ns: int, *, is_behind: bool = False) -> None:
-        """What time it is, nanoseconds since the Unix epoch, and whether there may be more to read of until then."""
-        self._translator.step(tick(now_ns, is_behind=is_behind))
+    def advance_clock(self, now_ns: int, *, is_behind: bool = False, moved_ns: int = 0) -> None:
+        """What time it is, nanoseconds since the Unix epoch; the rest is as a ``Tick`` has it."""
+        self._translator.step(tick(now_ns, is_behind=is_behind, moved_ns=moved_ns))
 
     def close_open_runs(self) -> None:
         """Closes every run that is under way as incomplete."""

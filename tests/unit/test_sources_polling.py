@@ -83,6 +83,8 @@ class Station:
         self.presences = Presences()
         self.reports: list[str] = []
         self.wake = asyncio.Event()
+        self.now_ns = _NOW_NS
+        self.boot_ns = 7
         self.pollers: list[Poller] = []
         self.poller = self.new_poller()
 
@@ -95,7 +97,8 @@ class Station:
             report=self.reports.append,
             interval_seconds=None,
             wake=self.wake,
-            wall_clock_ns=lambda: _NOW_NS,
+            wall_clock_ns=lambda: self.now_ns,
+            boot_clock_ns=lambda: self.boot_ns,
             limit_bytes=limit_bytes,
         )
         self.pollers.append(self.poller)
@@ -274,6 +277,16 @@ async def test_while_the_journal_is_full_nothing_is_read_and_time_goes_on(statio
     station.journal.is_full = False
     await station.poller.poll_once()
     assert station.journal.told() == [b"a"]
+
+
+async def test_how_far_the_wall_clock_was_set_is_said_until_it_is_taken_and_drift_is_not(station: Station) -> None:
+    hour_ns = 3_600 * 10**9
+    moved = [0, -3 * hour_ns, 0, 26 * hour_ns, 1_000_000]
+    for moved_ns in moved:
+        station.now_ns += hour_ns + moved_ns
+        station.boot_ns += hour_ns
+        await station.poller.poll_once()
+    assert [batch.moved_ns for batch in station.journal.batches] == [0, -3 * hour_ns, 0, 26 * hour_ns, 0]
 
 
 async def test_a_journal_that_fills_up_within_a_poll_stops_it(station: Station) -> None:

@@ -38,12 +38,14 @@ class Batch(msgspec.Struct, frozen=True):
         tick_at_ns: what time it is (Unix epoch, nanoseconds), to be taken after the payloads; None
             while there is more to read, because time must not overtake what happened before it.
         is_behind: whether reading is paused and there may be more: time goes on, and nobody is silent for that.
+        moved_ns: how far the wall clock was set forward since the last tick that was taken, or back.
     """
 
     payloads: tuple[Payload, ...] = ()
     cursors: dict[str, bytes | None] = msgspec.field(default_factory=dict)
     tick_at_ns: int | None = None
     is_behind: bool = False
+    moved_ns: int = 0
 
 
 Submit = Callable[[Batch], Awaitable[None]]

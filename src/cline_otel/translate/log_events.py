@@ -91,6 +91,10 @@ class LogEvents:
         run.span_events.append(SpanEvent(log_event.name, occurred_at_ns, shown))
         self._state.touch_run(run)
 
+    def look_again(self) -> None:
+        """The clock was set: at the next occasion observations are looked at."""
+        self._forget_again_at_ns = 0
+
     def forget(self, now_ns: int) -> None:
         """Drops observations that no other source will still match; looks once a minute."""
         if now_ns < self._forget_again_at_ns:

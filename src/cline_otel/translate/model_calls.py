@@ -100,7 +100,9 @@ class ModelCalls:
         """closes a call whose start was not seen: the end says when it began, else it is as long as nothing"""
         event = cast(ModelCallFinished, given.event)
         attempt = self._number(given.run, given.iteration, event.attempt)
-        call = given.run.model_calls[given.iteration] = ModelCall(event.started_at_ns or given.at_ns, attempt=attempt)
+        call = given.run.model_calls[given.iteration] = ModelCall(
+            given.at_ns if event.started_at_ns is None else event.started_at_ns, attempt=attempt
+        )
         self.finish(ModelCallInput(given.run, given.iteration, call, given.at_ns, event))
 
     def finish(self, given: ModelCallInput) -> None:

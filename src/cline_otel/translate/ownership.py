@@ -79,7 +79,7 @@ class Ownership:
     def decide_waiting(self, now_ns: int) -> None:
         """Decides for the runs whose sources have waited long enough."""
         for root in self._waiting():
-            if root.buffered_since_ns is None:
+            if root.buffered_since_ns is None or root.buffered_since_ns > now_ns:
                 root.buffered_since_ns = now_ns
                 self._state.touch_run(root)
             waited_ns = now_ns - root.buffered_since_ns
@@ -139,7 +139,7 @@ class Ownership:
 
     def _buffer(self, root: Run, event: BufferedEvent) -> None:
         if not root.buffered:
-            root.buffered_since_ns = self._state.now_ns or None
+            root.buffered_since_ns = self._state.now_ns if self._state.has_clock else None
             self._state.awaiting_owner.add(root.key)
         root.buffered.append(event)
         self._state.touch_run(root)

@@ -78,7 +78,7 @@ class Runs:
     def _see(self, run: Run, occurred_at_ns: int) -> None:
         now_ns = self._state.now_ns
         run.last_at_ns = max(run.last_at_ns, occurred_at_ns)
-        run.seen_at_ns = max(occurred_at_ns, now_ns) if now_ns else None
+        run.seen_at_ns = max(occurred_at_ns, now_ns) if self._state.has_clock else None
 
     def _join_session(self, run: Run, session_id: str, source: str) -> None:
         """A run's session may be learnt late: the plugin knows it for sure with the first model call."""

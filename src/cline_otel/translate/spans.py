@@ -135,7 +135,8 @@ class SpanBuilder:
         Cline's files show of it are messages before and after: no duration metric has it; its answer counts with the
         call.
         """
-        requested_at_ns, is_inferred = call.requested_at_ns or call.started_at_ns, "cline.timing" in call.attributes
+        requested_at_ns = call.started_at_ns if call.requested_at_ns is None else call.requested_at_ns
+        is_inferred = "cline.timing" in call.attributes
         is_unanswered = call.answered_at_ns is None
         until_ns = call.answered_at_ns if call.answered_at_ns is not None else call.over_at_ns
         if call.state is not CallState.REQUESTED and not is_inferred:

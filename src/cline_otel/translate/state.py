@@ -71,7 +71,7 @@ class ModelCall(msgspec.Struct, array_like=True):
     @property
     def over_at_ns(self) -> int:
         """When it was over, as far as is known; never before it began."""
-        return max(self.ended_at_ns or self.started_at_ns, self.started_at_ns)
+        return self.started_at_ns if self.ended_at_ns is None else max(self.ended_at_ns, self.started_at_ns)
 
 
 class ToolCall(msgspec.Struct, array_like=True):
@@ -101,7 +101,7 @@ class ToolCall(msgspec.Struct, array_like=True):
     @property
     def over_at_ns(self) -> int:
         """When it was over, as far as is known; never before it began."""
-        return max(self.ended_at_ns or self.started_at_ns, self.started_at_ns)
+        return self.started_at_ns if self.ended_at_ns is None else max(self.ended_at_ns, self.started_at_ns)
 
 
 PROMPT_ATTRIBUTES: Final = ("cline.mode", "cline.repository.hash")
@@ -315,13 +315,15 @@ class State:
     """The translator's memory.
 
     Attributes:
-        now_ns: the last time that was given; 0 before the first tick.
+        now_ns: the last time that was given, 0 before the first tick.
+        has_clock: whether one was given.
         seen: which events were reported before.
         unreadable: how many stored rows could not be read, by kind; the next save deletes them.
     """
 
     def __init__(self) -> None:
         self.now_ns = 0
+        self.has_clock = False
         self.runs: dict[RunKey, Run] = {}
         self.agents: dict[str, Agent] = {}
         self.sessions: dict[str, Session] = {}
@@ -343,6 +345,26 @@ class State:
             return None
         self.touch_run(root)
         return root
+
+    def rebase(self, moved_ns: int) -> None:
+        """The wall clock was set: what waits, or is silent, has been for as long as before."""
+        for key in self.open_runs | self.awaiting_owner:
+            run = self.runs[key]
+            if run.seen_at_ns is not None:
+                run.seen_at_ns += moved_ns
+            if run.buffered_since_ns is not None:
+                run.buffered_since_ns += moved_ns
+            self.touch_run(run)
+        for name, observations in self.observations.items():
+            for observation in observations:
+                observation.seen_at_ns += moved_ns
+            self.touch("log_event", name)
+        for agent_id, agent in self.agents.items():
+            agent.last_at_ns = max(agent.last_at_ns + moved_ns, 0)
+            self.touch("agent", agent_id)
+        for session_id, session in self.sessions.items():
+            session.last_at_ns = max(session.last_at_ns + moved_ns, 0)
+            self.touch("session", session_id)
 
     def touch_run(self, run: Run) -> None:
         """Marks a run for the next save."""

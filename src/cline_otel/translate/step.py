@@ -303,7 +303,12 @@ class Translator:
 
     def _tick(self, event: Tick) -> None:
         state = self.state
-        state.now_ns = max(state.now_ns, event.occurred_at_ns)
+        if event.moved_ns:
+            state.rebase(event.moved_ns)
+            self._look_at_runs_at_ns = 0
+            self._log_events.look_again()
+        state.now_ns = event.occurred_at_ns if event.moved_ns else max(state.now_ns, event.occurred_at_ns)
+        state.has_clock = True
         if state.awaiting_owner:
             self._ownership.decide_waiting(state.now_ns)
         self._log_events.forget(state.now_ns)
@@ -315,7 +320,7 @@ class Translator:
         for key in sorted(state.open_runs):
             run = state.runs[key]
             root = state.runs.get(run.root, run)
-            if run.seen_at_ns is None:
+            if run.seen_at_ns is None or run.seen_at_ns > state.now_ns:
                 run.seen_at_ns = state.now_ns
                 state.touch_run(run)
             if state.now_ns - max(run.seen_at_ns, root.seen_at_ns or run.seen_at_ns) > SILENCE_NS:

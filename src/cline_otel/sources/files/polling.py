@@ -18,7 +18,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from cline_otel.defects import described
+from cline_otel.operating_system.clocks import since_boot_ns
 from cline_otel.sources.files.tailing import READ_LIMIT_BYTES, Position, encode_position
 from cline_otel.sources.intake import Batch, Busy, Submit, Unavailable
 from cline_otel.sources.interface import Finished, Input, Payload, Reading
@@ -26,6 +29,11 @@ from cline_otel.sources.interface import Finished, Input, Payload, Reading
 POLL_INTERVAL_SECONDS = 0.5
 MAX_BATCHES = 256
 """Batches read in one poll, so that a poll ends however fast others write: 256 MiB, four times a full spool."""
+
+CLOCK_SET_NS = 1_000_000_000
+"""What the wall clock moves by against the other between two polls where somebody sets it: less is its drift."""
+
+_NO_TIME = Batch()
 
 SKIPPING_KEY = "passing-over"
 """The cursor key that is there while inputs are skipped, so that a bridge that starts later knows they were.
@@ -87,6 +95,7 @@ class Poller:
         interval_seconds: between polls; None polls only when woken.
         wake: set to poll at once.
         wall_clock_ns: nanoseconds since the Unix epoch.
+        boot_clock_ns: nanoseconds of a clock that nobody sets.
         limit_bytes: about how much one batch holds.
     """
 
@@ -102,6 +111,7 @@ class Poller:
         interval_seconds: float | None = POLL_INTERVAL_SECONDS,
         wake: asyncio.Event | None = None,
         wall_clock_ns: Callable[[], int] = time.time_ns,
+        boot_clock_ns: Callable[[], int] = since_boot_ns,
         limit_bytes: int = READ_LIMIT_BYTES,
     ) -> None:
         self._submit = submit
@@ -112,6 +122,8 @@ class Poller:
         self._interval_seconds = interval_seconds
         self._wake = asyncio.Event() if wake is None else wake
         self._wall_clock_ns = wall_clock_ns
+        self._boot_clock_ns = boot_clock_ns
+        self._ahead_ns: int | None = None
         self._limit_bytes = limit_bytes
         self._stopping = False
         self._problems: dict[str, str] = {}
@@ -157,7 +169,7 @@ class Poller:
             if drained:
                 await self._finish()
             elif drained is False and not self._skips():
-                await self._submit(Batch(tick_at_ns=self._wall_clock_ns(), is_behind=True))
+                await self._tick({}, is_behind=True)
         except (Busy, Unavailable):
             # What was read stays where it is and is read again; the pipeline reports its own state.
             drained = False
@@ -250,7 +262,17 @@ class Poller:
                 await self._commit(finished.payloads, {})
             with self._outliving(each):
                 each.remove(finished, self._cursors)
-        await self._commit((), self._missing(), tick_at_ns=self._wall_clock_ns())
+        await self._tick(self._missing(), is_behind=False)
+
+    async def _tick(self, cursors: Mapping[str, bytes | None], *, is_behind: bool) -> None:
+        """Say what time it is, and whether the wall clock was set."""
+        now_ns = self._wall_clock_ns()
+        ahead_ns = now_ns - self._boot_clock_ns()
+        moved_ns = 0 if self._ahead_ns is None else ahead_ns - self._ahead_ns
+        if abs(moved_ns) < CLOCK_SET_NS:
+            moved_ns = 0
+        await self._commit((), cursors, Batch(tick_at_ns=now_ns, is_behind=is_behind, moved_ns=moved_ns))
+        self._ahead_ns = ahead_ns
 
     def _missing(self) -> dict[str, bytes | None]:
         missing: dict[str, bytes | None] = {}
@@ -261,9 +283,9 @@ class Poller:
         return missing
 
     async def _commit(
-        self, payloads: tuple[Payload, ...], cursors: Mapping[str, bytes | None], tick_at_ns: int | None = None
+        self, payloads: tuple[Payload, ...], cursors: Mapping[str, bytes | None], time: Batch = _NO_TIME
     ) -> None:
-        await self._submit(Batch(payloads, dict(cursors), tick_at_ns))
+        await self._submit(msgspec.structs.replace(time, payloads=payloads, cursors=dict(cursors)))
         for key, cursor in cursors.items():
             if cursor is None:
                 self._cursors.pop(key, None)
