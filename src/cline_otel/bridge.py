@@ -204,6 +204,7 @@ class Bridge:
                 journal.started_at_ns,
                 settings.histogram_aggregation,
                 settings.metric_attributes,
+                call_limit_ns=round(settings.call_limit_seconds * 1e9) or None,
             )
             for kind, rows in pipeline.unreadable.items():
                 _logger.warning(

@@ -103,13 +103,16 @@ class Pipeline:
         histogram_aggregation: HistogramAggregation = "explicit_bucket_histogram",
         metric_attributes: Attributes = (),
         measures: bool = True,
+        call_limit_ns: int | None = None,
     ) -> None:
         rows = list(rows)
         self._sources = sources
         self.catalogue = catalogue
         self._resource_and_scope = resource_and_scope
         self._metric_resource_and_scope = metric_resource_and_scope
-        self._translator = Translator(catalogue, State.restore(rows), claim_wait_ns, measures=measures)
+        self._translator = Translator(
+            catalogue, State.restore(rows), claim_wait_ns, measures=measures, call_limit_ns=call_limit_ns
+        )
         self._repeats = Repeats(self._translator.state.seen, catalogue)
         self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
         self._metric_attributes = metric_attributes

@@ -100,4 +100,6 @@ def test_every_metric_and_log_record_is_shown_by_some_golden_pair() -> None:
     # What holds now is not measured by events: tests/unit/test_waits.py.
     of_events = {name for name, metric in TABLES.metrics.metrics.items() if metric.instrument != "gauge"}
     assert {delta.metric for each in made for delta in each.metrics} == of_events
-    assert {log.event_name for each in made for log in each.logs} == TABLES.log_events.log_events.keys()
+    # That a call goes on for long is said while it does, and a recording is over: tests/unit/test_waits.py.
+    of_the_past = TABLES.log_events.log_events.keys() - {"cline.call.overdue"}
+    assert {log.event_name for each in made for log in each.logs} == of_the_past

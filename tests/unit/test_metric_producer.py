@@ -28,7 +28,7 @@ START_NS = 1_790_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 COST, DURATION = "cline.cost", "gen_ai.client.operation.duration"
 OPEN = "cline.run.open"
-GAUGE_POINTS = 8
+GAUGE_POINTS = 10
 """Two gauges, for each of the four things that a prompt can wait for."""
 
 EXPONENTIAL: HistogramAggregation = "base2_exponential_bucket_histogram"
@@ -437,6 +437,7 @@ def test_what_holds_now_goes_with_totals_and_has_no_start(bridge: Bridge) -> Non
         (0, snapshot.at_ns, 0),
         (0, snapshot.at_ns, 0),
         (0, snapshot.at_ns, 0),
+        (0, snapshot.at_ns, 0),
         (0, snapshot.at_ns, 1),
     ]
 
@@ -452,7 +453,7 @@ def test_while_a_run_is_open_its_wait_is_told_though_nothing_grows_and_its_end_o
     bridge.pipeline.take_events([ended])
     bridge.journal.commit(Commit(state=bridge.pipeline.flush(bridge.now_ns).state))
     (request,) = bridge.formed()
-    assert [value for _, _, value in points_of(request, OPEN)] == [0, 0, 0, 0]
+    assert [value for _, _, value in points_of(request, OPEN)] == [0, 0, 0, 0, 0]
     assert bridge.formed() == []
 
 
@@ -462,7 +463,7 @@ def test_growth_that_is_formed_again_says_nothing_of_what_held_then(bridge: Brid
     bridge.measure(COST, 1.0)
     (request,) = bridge.formed()
     again = as_of(request, bridge.now_ns + SECOND_NS)
-    assert len(points_of(request, OPEN)) == 4
+    assert len(points_of(request, OPEN)) == 5
     assert points_of(again, OPEN) == []
     assert [point[2] for point in points_of(again, COST)] == [1.0]
     (only_gauges,) = bridge.formed()

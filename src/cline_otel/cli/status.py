@@ -27,6 +27,7 @@ from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.sources.interface import Unread
 from cline_otel.terminal.status import ServiceStatus, SourceStatus, render_status
 from cline_otel.translate.state import State
+from cline_otel.translate.waits import open_runs
 
 _PIPE_WIDTH: Final = 160
 """Into a pipe or a file, where nothing wraps what is too wide."""
@@ -37,6 +38,7 @@ def show_status(*, as_json: bool) -> None:
     try:
         settings = load_settings()
         status, state, problem = _journal(settings)
+        runs = open_runs(state) if state is not None else []
         running = find_running(settings.state_directory)
         sources = _sources(settings, status, running)
         consent = consent_now(settings, running)
@@ -58,6 +60,7 @@ def show_status(*, as_json: bool) -> None:
             "bridge": msgspec.to_builtins(running),
             "service": msgspec.to_builtins(service),
             "sources": msgspec.to_builtins(sources),
+            "runs": msgspec.to_builtins(runs),
             "findings": msgspec.to_builtins(findings),
             "editors": editors.described(),
         }
@@ -66,7 +69,9 @@ def show_status(*, as_json: bool) -> None:
         console = Console()
         if not console.is_terminal:
             console.width = max(console.width, _PIPE_WIDTH)
-        console.print(render_status(settings, status, running, consent, sources, findings, service), soft_wrap=False)
+        console.print(
+            render_status(settings, status, running, consent, sources, findings, service, runs), soft_wrap=False
+        )
         if editors.found.with_cline:
             console.print("", editors.rendered(), sep="\n")
     if problem is not None and not isinstance(problem, NoJournalError):
@@ -74,13 +79,15 @@ def show_status(*, as_json: bool) -> None:
 
 
 def _journal(settings: Settings) -> tuple[JournalStatus | None, State | None, JournalError | None]:
-    """What the journal holds, and of its state what findings go by; or why it cannot be read."""
+    """What the journal holds, and of its state what findings and open runs go by; or why it cannot be read."""
     try:
         with Journal.open_read_only(settings.journal_path) as journal:
             status = journal.status()
             return (
                 status,
-                State.restore(row for prefix in STATE_PREFIXES for row in journal.load_state(prefix)),
+                State.restore(
+                    row for prefix in (*STATE_PREFIXES, "agent/", "run/") for row in journal.load_state(prefix)
+                ),
                 None,
             )
     except JournalError as error:

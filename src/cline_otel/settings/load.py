@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         known_state_directory: journal, spool, lock and local telemetry files; None for want of a home directory.
         known_installations: the Clines that are read; none for want of a home directory.
         claim_wait_seconds: how long weaker sources wait for the plugin to claim a session.
+        call_limit_seconds: how long a call may go on until that is said; 0 for never.
         listen: where the OTLP/HTTP receiver listens; None if it does not.
         listen_grpc: where the OTLP/gRPC receiver listens; None if it does not.
         listen_token: what senders to either must show; None if nothing.
@@ -84,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     known_state_directory: Path | None
     known_installations: tuple[ClinePlaces, ...]
     claim_wait_seconds: float
+    call_limit_seconds: float
     journal_limit_bytes: int
     listen: ListenAddress | None
     listen_grpc: ListenAddress | None
@@ -233,6 +235,7 @@ def load_settings(
         known_state_directory=state_directory,
         known_installations=installations,
         claim_wait_seconds=bridge.claim_wait_seconds,
+        call_limit_seconds=bridge.call_limit_seconds,
         journal_limit_bytes=bridge.journal_limit_bytes,
         listen=listen,
         listen_grpc=listen_grpc,

@@ -147,11 +147,17 @@ class BridgeVariables(PlaceVariables):
         "How long the log and OTLP wait for the plugin to claim a session, before they report it themselves.",
         unset="`2`",
     )
+    call_limit_seconds: Annotated[float, parsed(values.seconds)] = variable(
+        300.0,
+        "seconds, `0` for never",
+        "How long a model call or tool call may go on until a log record says so (`cline.call.overdue`).",
+        unset="`300`",
+    )
     journal_limit_bytes: Annotated[int, parsed(lambda text: values.size_bytes(text, SMALLEST_JOURNAL_BYTES))] = (
         variable(
             1024 * 1024 * 1024,
             "bytes, at least 8388608",
-            "How large the journal may become; when it is full, files are left unread and senders are asked to retry.",
+            "How much may wait in the journal; when it is full, files are left unread and senders are asked to retry.",
             unset="`1073741824`",
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,6 +21,10 @@ from cline_otel.settings import Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.terminal.diagnostics import MEANINGS
 from cline_otel.terminal.formatting import size_of
+from cline_otel.translate.waits import OpenRun
+
+_MOST_RUNS = 20
+"""Runs under way that are listed."""
 
 
 class SourceStatus(msgspec.Struct):
@@ -85,6 +89,7 @@ def render_status(
     sources: list[SourceStatus],
     findings: list[Finding],
     service: ServiceStatus | None = None,
+    runs: Sequence[OpenRun] = (),
 ) -> RenderableType:
     """All of it, for people.
 
@@ -96,6 +101,7 @@ def render_status(
         sources: how far each has been read.
         findings: what is missed.
         service: what is installed of it; None if it is not.
+        runs: what is under way.
     """
     leaving = running.opt_ins if running is not None else opt_ins(settings.policy)
     excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
@@ -110,6 +116,8 @@ def render_status(
     parts += ["", _source_table(sources)]
     if status is not None:
         parts += ["", _signal_table(status)]
+    if runs:
+        parts += ["", _run_table(runs)]
     parts += _problems(running, status, sources)
     for finding in findings:
         parts += ["", Text.assemble(("Missed    ", "bold"), (finding.name, "yellow"), f": {finding.seen}")]
@@ -213,6 +221,17 @@ def _signal_table(status: JournalStatus) -> Table:
 
 def _alarming(number: int) -> Text:
     return Text(str(number), "red" if number else "")
+
+
+def _run_table(runs: Sequence[OpenRun]) -> Table:
+    table = _table("Under way", "Session", "Agent", "Waits for", "Since", "Started", left=4)
+    for run in runs[:_MOST_RUNS]:
+        waits_for = f"{run.waits_for}: {run.tool_name}" if run.tool_name else run.waits_for
+        names = (run.run_id, run.session_id, run.agent_name, waits_for)
+        table.add_row(*map(escape, names), _ago(run.since_ns), _ago(run.started_at_ns))
+    if len(runs) > _MOST_RUNS:
+        table.add_row(f"and {len(runs) - _MOST_RUNS} more")
+    return table
 
 
 def _problems(

@@ -158,6 +158,38 @@ class SpanBuilder:
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._approval_span, run, span_id, parent, requested_at_ns, until_ns, values))
 
+    def model_call_overdue(self, run: Run, iteration: int, call: ModelCall, at_ns: int) -> None:
+        """A log record that a model call has not ended for long; its end makes the span, as ever."""
+        values = {**run.attributes, **call.attributes, "cline.run.waits_for": "model"}
+        span_id = b""
+        if run.owner not in self._keyed_by_ids:
+            span_id = ids.model_call_span_id(run.agent_id, run.run_id, iteration, call.attempt)
+        self._overdue(run, iteration, values, call.started_at_ns, at_ns, span_id, str(call.attempt))
+
+    def tool_call_overdue(self, run: Run, call: ToolCall, at_ns: int) -> None:
+        """A log record that a tool call has not ended for long; its end makes the span, as ever."""
+        values = {"gen_ai.tool.name": "_OTHER", **call.attributes, "cline.run.waits_for": "tool"}
+        span_id = self._tool_call_span_id(run, call)
+        self._overdue(run, call.iteration, values, call.started_at_ns, at_ns, span_id, span_id.hex())
+
+    def _overdue(
+        self,
+        run: Run,
+        iteration: int,
+        values: dict[str, AttributeValue],
+        started_at_ns: int,
+        at_ns: int,
+        span_id: bytes,
+        call_key: str,
+    ) -> None:
+        _identify(values, run)
+        values["cline.iteration"] = iteration
+        values["cline.duration_ms"] = (at_ns - started_at_ns) / 1e6
+        key = (run.agent_id, run.run_id, str(values["cline.run.waits_for"]), str(iteration), call_key)
+        uid = ids.log_record_uid("cline.call.overdue", *key)
+        span_id = span_id or ids.run_span_id(run.agent_id, run.run_id)
+        self.output.log(self._log_events["cline.call.overdue"], at_ns, values, run, span_id, uid)
+
     def _tool_call_span_id(self, run: Run, call: ToolCall) -> bytes:
         if run.owner in self._keyed_by_ids:
             message_id = str(call.attributes.get("cline.message.id", ""))

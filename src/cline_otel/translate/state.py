@@ -53,7 +53,8 @@ class CallState(StrEnum):
 class ModelCall(msgspec.Struct, array_like=True):
     """A model call that is open, or ended and waiting for its usage. Times are nanoseconds since the Unix epoch.
 
-    ``ended_at_ns`` of one that is open is when the agent went on: it was over by then.
+    ``ended_at_ns`` of one that is open is when the agent went on: it was over by then. ``is_overdue`` is whether it was
+    said that it has not ended for long.
     """
 
     started_at_ns: int
@@ -62,6 +63,7 @@ class ModelCall(msgspec.Struct, array_like=True):
     ended_at_ns: int | None = None
     attempt: int = 1
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
+    is_overdue: bool = False
 
     @property
     def is_passed(self) -> bool:
@@ -79,7 +81,7 @@ class ToolCall(msgspec.Struct, array_like=True):
 
     ``requested_at_ns`` is when Cline asked whether it may run, and ``answered_at_ns`` when that was decided; None where
     the source does not say it, or nobody has answered yet. One that is requested has ``started_at_ns`` and ``ordinal``
-    as they would be if it began at once.
+    as they would be if it began at once. ``is_overdue`` is whether it was said that it has not ended for long.
     """
 
     iteration: int
@@ -92,6 +94,7 @@ class ToolCall(msgspec.Struct, array_like=True):
     attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
     requested_at_ns: int | None = None
     answered_at_ns: int | None = None
+    is_overdue: bool = False
 
     @property
     def awaits_approval(self) -> bool:

@@ -35,6 +35,7 @@ from cline_otel.translate.heard import LOOK_BACK_NS, SESSION_STARTED
 from cline_otel.translate.lifecycle import Lifecycle
 from cline_otel.translate.log_events import LogEvents
 from cline_otel.translate.output import Output
+from cline_otel.translate.overdue import Overdue
 from cline_otel.translate.ownership import CLAIM_WAIT_NS, Ownership
 from cline_otel.translate.prompts import Prompts
 from cline_otel.translate.remote_spans import join_remote
@@ -54,7 +55,7 @@ _LOOK_EVERY_NS: Final = 60_000_000_000
 class Translator:
     """Events to signals. All memory is in ``state``; what was made since the last ``take`` is in the output.
 
-    ``measures`` is whether anybody wants measurements.
+    ``measures`` is whether anybody wants measurements, ``call_limit_ns`` how long a call may go on until that is said.
     """
 
     def __init__(
@@ -64,11 +65,14 @@ class Translator:
         claim_wait_ns: int = CLAIM_WAIT_NS,
         *,
         measures: bool = True,
+        call_limit_ns: int | None = None,
     ) -> None:
         self.state = state if state is not None else State()
         self._sources = catalogue.sources
         self._output = Output(catalogue, measures=measures)
-        self._lifecycle = Lifecycle(self.state, SpanBuilder(self._output, catalogue), catalogue)
+        spans = SpanBuilder(self._output, catalogue)
+        self._lifecycle = Lifecycle(self.state, spans, catalogue)
+        self._overdue = Overdue(self.state, spans, call_limit_ns)
         self._log_events = LogEvents(self.state, self._output, catalogue)
         self._prompts = Prompts(self.state, catalogue)
         self._ownership = Ownership(self.state, catalogue, self._prompts, self._deliver_buffered, claim_wait_ns)
@@ -307,12 +311,16 @@ class Translator:
             state.rebase(event.moved_ns)
             self._look_at_runs_at_ns = 0
             self._log_events.look_again()
+            self._overdue.look_again()
         state.now_ns = event.occurred_at_ns if event.moved_ns else max(state.now_ns, event.occurred_at_ns)
         state.has_clock = True
         if state.awaiting_owner:
             self._ownership.decide_waiting(state.now_ns)
         self._log_events.forget(state.now_ns)
-        if event.is_behind or state.now_ns < self._look_at_runs_at_ns:
+        if event.is_behind:
+            return
+        self._overdue.look(state.now_ns)
+        if state.now_ns < self._look_at_runs_at_ns:
             return
         self._look_at_runs_at_ns = state.now_ns + _LOOK_EVERY_NS
         if not state.heard.since_ns:
