@@ -93,7 +93,7 @@ class Station:
             self.journal.submit,
             self.journal.cursors,
             inputs_of(self.spool_directory, self.presences, self.log),
-            may_read=lambda: not self.journal.is_full,
+            has_room=lambda: not self.journal.is_full,
             report=self.reports.append,
             interval_seconds=None,
             wake=self.wake,

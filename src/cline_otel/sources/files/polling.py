@@ -88,7 +88,9 @@ class Poller:
         cursors: the journal's cursors at the start, by key; those that no input owns, or can go on from, are left
             alone.
         inputs: what to poll, the highest rank first.
-        may_read: False while the journal is full; inputs then keep what they hold, and time goes on.
+        may_read: False while it is not known whether it may be read; inputs then keep what they hold, and time stands
+            still.
+        has_room: False while the journal is full; inputs then keep what they hold, and time goes on.
         skips: True while what comes is not to be read, now or ever. Afterwards reading goes on from the
             ends as they are then.
         report: takes one line about a problem, once for as long as it lasts.
@@ -106,6 +108,7 @@ class Poller:
         inputs: Sequence[Input],
         *,
         may_read: Callable[[], bool] = lambda: True,
+        has_room: Callable[[], bool] = lambda: True,
         skips: Callable[[], bool] = lambda: False,
         report: Callable[[str], None] = _logger.warning,
         interval_seconds: float | None = POLL_INTERVAL_SECONDS,
@@ -117,6 +120,7 @@ class Poller:
         self._submit = submit
         self._inputs = tuple(inputs)
         self._may_read = may_read
+        self._has_room = has_room
         self._skips = skips
         self._report = report
         self._interval_seconds = interval_seconds
@@ -161,14 +165,14 @@ class Poller:
         """
         self._problems = {}
         try:
-            if self._skips() or (SKIPPING_KEY in self._cursors and self._may_read()):
+            if self._skips() or (SKIPPING_KEY in self._cursors and self._reads()):
                 await self.skip_to_end()
-            elif (failed := [each for each in self._inputs if _to_skip(each) in self._cursors]) and self._may_read():
+            elif (failed := [each for each in self._inputs if _to_skip(each) in self._cursors]) and self._reads():
                 await self._commit((), self._changed(self._ends(failed)))
             drained = await self._drain()
             if drained:
                 await self._finish()
-            elif drained is False and not self._skips():
+            elif drained is False and not self._skips() and self._may_read():
                 await self._tick({}, is_behind=True)
         except (Busy, Unavailable):
             # What was read stays where it is and is read again; the pipeline reports its own state.
@@ -191,7 +195,7 @@ class Poller:
         """True if all that was there is handed over, False if reading must pause, None if there is more."""
         read: list[list[Reading]] = [[] for _ in self._inputs]
         for _ in range(MAX_BATCHES):
-            if self._skips() or not self._may_read():
+            if self._skips() or not self._reads():
                 return False
             for number in reversed(range(len(self._inputs))):
                 if not read[number]:
@@ -203,6 +207,9 @@ class Poller:
             payloads = tuple(reading.payload for reading in readings)
             await self._commit(payloads, {reading.key: reading.cursor for reading in readings})
         return None
+
+    def _reads(self) -> bool:
+        return self._may_read() and self._has_room()
 
     def _read(self, each: Input) -> list[Reading]:
         if _to_skip(each) in self._cursors:
