@@ -186,3 +186,61 @@ def test_files_that_are_no_certificates_are_refused_at_the_start(
     ):
         with pytest.raises(ExporterError, match="OTEL_EXPORTER_OTLP_CERTIFICATE"):
             Exporters({"traces": [destination(protocol, 4318, **settings)]})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_the_systems_authorities_are_trusted_where_none_are_named(
+    protocol: OtlpProtocol, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    async with serving(protocol, certificates, clients_must_show=False) as port:
+        assert await export(destination(protocol, port)) == Delivered()
+
+
+async def test_a_directory_of_authorities_is_trusted_over_grpc(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "authority.pem").write_bytes(certificates.authority.read_bytes())
+    (tmp_path / "README").write_text("no certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    async with serving("grpc", certificates, clients_must_show=False) as port:
+        assert await export(destination("grpc", port)) == Delivered()
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> tuple[Path, Path]:
+    """Certificate and key of somebody whom no server knows."""
+    own, key = tmp_path / "client.pem", tmp_path / "client.key"
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    subprocess.run(
+        ["openssl", *new, "-subj", "/CN=stranger", "-keyout", str(key), "-out", str(own)],
+        check=True,
+        capture_output=True,
+    )
+    return own, key
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_certificates_that_are_renewed_on_disk_are_used_without_a_restart(
+    protocol: OtlpProtocol, certificates: Certificates, stranger: tuple[Path, Path]
+) -> None:
+    own, key = stranger
+    async with serving(protocol, certificates, clients_must_show=True) as port:
+        given = destination(
+            protocol,
+            port,
+            certificate_file=certificates.authority,
+            client_certificate_file=own,
+            client_key_file=key,
+        )
+        exporters = Exporters({"traces": [given]})
+        exporter = exporters.of_outbox("traces")
+        assert exporter is not None
+        assert not isinstance(await exporter.export(Batch([EncodedRequest(b"", 1)])), Delivered)
+        own.write_text("half writ")
+        assert not isinstance(await exporter.export(Batch([EncodedRequest(b"", 1)])), Delivered)
+        key.write_bytes(certificates.client_key.read_bytes())
+        own.write_bytes(certificates.client.read_bytes())
+        assert await exporter.export(Batch([EncodedRequest(b"", 1)])) == Delivered()
+        await exporters.close()

@@ -6,6 +6,7 @@ Source: "OTLP/gRPC" of the OTLP specification; docs/delivery.md has the table of
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from cline_otel.destinations import OtlpDestination
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry, Unreachable
 from cline_otel.export.proxies import is_direct
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
-from cline_otel.export.tls import client_context
+from cline_otel.export.tls import client_context, files_status, system_authorities
 from cline_otel.signals import GRPC_METHODS
 from cline_otel.version import __version__
 
@@ -67,6 +68,7 @@ class OtlpGrpcExporter:
         """
         self._destination = destination
         self._repeat = Repeater.of(destination)
+        self._files = files_status(destination)
         self._credentials = None if destination.insecure else _credentials(destination)
         self._channel: grpc.aio.Channel | None = None
 
@@ -77,6 +79,7 @@ class OtlpGrpcExporter:
 
     async def export(self, batch: Batch) -> ExportResult:
         """Call ``Export`` once."""
+        await self._renew()
         if self._channel is None:
             self._channel = self._connect()
         call = self._channel.unary_unary(
@@ -98,6 +101,15 @@ class OtlpGrpcExporter:
         if self._channel is not None:
             await self._channel.close(None)
             self._channel = None
+
+    async def _renew(self) -> None:
+        """Goes on with new certificates where the files changed; with the former ones while the new are not whole."""
+        if self._credentials is None or (files := files_status(self._destination)) == self._files:
+            return
+        with suppress(OSError):
+            self._credentials = _credentials(self._destination)
+            self._files = files
+            await self.close()
 
     def _connect(self) -> grpc.aio.Channel:
         # A channel belongs to the event loop it is made in, so it is made at the first call.
@@ -172,7 +184,7 @@ def _credentials(destination: OtlpDestination) -> grpc.ChannelCredentials:
     # gRPC takes any bytes and fails at every call; this says at once what is wrong with the files.
     client_context(destination)
     return grpc.ssl_channel_credentials(
-        root_certificates=_content(destination.certificate_file),
+        root_certificates=_content(destination.certificate_file) or system_authorities(),
         private_key=_content(destination.client_key_file or destination.client_certificate_file),
         certificate_chain=_content(destination.client_certificate_file),
     )

@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import zlib
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from cline_otel.export.interface import (
 )
 from cline_otel.export.proxies import proxy_for, shown_proxy
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
-from cline_otel.export.tls import client_context
+from cline_otel.export.tls import client_context, files_status
 from cline_otel.version import __version__
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
@@ -82,6 +83,7 @@ class OtlpHttpExporter:
         self._proxy = proxy_for(destination.endpoint)
         self._repeat = Repeater.of(destination)
         self._tls = client_context(destination) if destination.endpoint.lower().startswith("https:") else None
+        self._files = files_status(destination)
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -97,6 +99,7 @@ class OtlpHttpExporter:
             body = await self._body(batch.payload)
         except ValueError as error:
             return Refused(str(error), "unsendable")
+        await self._renew()
         try:
             try:
                 return await self._post(body)
@@ -129,6 +132,15 @@ class OtlpHttpExporter:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def _renew(self) -> None:
+        """Goes on with new certificates where the files changed; with the former ones while the new are not whole."""
+        if self._tls is None or (files := files_status(self._destination)) == self._files:
+            return
+        with suppress(OSError):
+            self._tls = client_context(self._destination)
+            self._files = files
+            await self.close()
 
     @property
     def _place(self) -> str:
