@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
@@ -54,12 +54,20 @@ _GRPC_PLACE: Final = re.compile(r"(?:[^@/?#]*@)?(\[[0-9A-Za-z:.%]+\]|[\w.-]+)(:\
 _GRPC_SCHEME: Final = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):")
 
 
+class HeadersThatChange(Protocol):
+    """Where headers come from that are not the same for as long as we run."""
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Lower-case names and their values, as of now. Never raises."""
+
+
 class OtlpDestination(msgspec.Struct, frozen=True, kw_only=True):
     """An OTLP endpoint and how to speak to it.
 
     Attributes:
         endpoint: for HTTP the full URL of the signal; for gRPC the ``host:port`` or name to dial.
         headers: lower-case names and their values, which are secrets: they are never shown.
+        changing_headers: further headers, which go before those of the same name.
         timeout_seconds: how long one export request may take.
         insecure: without TLS; for HTTP this only repeats the endpoint's scheme.
         certificate_file: PEM file (for HTTP also a directory) of the authorities to trust, instead of the system's.
@@ -70,6 +78,7 @@ class OtlpDestination(msgspec.Struct, frozen=True, kw_only=True):
     protocol: OtlpProtocol
     endpoint: str
     headers: tuple[tuple[str, str], ...] = ()
+    changing_headers: HeadersThatChange | None = None
     timeout_seconds: float = 10.0
     compression: Compression = "none"
     insecure: bool = False
@@ -98,11 +107,17 @@ class OtlpDestination(msgspec.Struct, frozen=True, kw_only=True):
         )
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{'/'.join(segments)}"
 
+    def headers_now(self) -> tuple[tuple[str, str], ...]:
+        """The headers to send now."""
+        if self.changing_headers is None:
+            return self.headers
+        return tuple({**dict(self.headers), **dict(self.changing_headers.headers())}.items())
+
     @property
     def secrets(self) -> frozenset[str]:
         """What is never repeated: the headers' values, and what of the endpoint is not shown, also in parts."""
         return frozenset(secrets_of_url(self.endpoint)).union(
-            *(_secrets_of_header(value) for _, value in self.headers),
+            *(_secrets_of_header(value) for _, value in self.headers_now()),
         )
 
     def describe(self) -> str:
@@ -114,6 +129,8 @@ class OtlpDestination(msgspec.Struct, frozen=True, kw_only=True):
             details.append("client certificate")
         if self.headers:
             details.append(f"{len(self.headers)} header{'s' if len(self.headers) > 1 else ''}")
+        if self.changing_headers is not None:
+            details.append("headers from a file")
         return f"OTLP {self.protocol} to {self.shown_endpoint}" + (f" ({', '.join(details)})" if details else "")
 
     def __repr__(self) -> str:

@@ -67,6 +67,7 @@ class OtlpGrpcExporter:
             OSError: a certificate or key file cannot be read or used.
         """
         self._destination = destination
+        self._headers = destination.headers_now()
         self._repeat = Repeater.of(destination)
         self._files = files_status(destination)
         self._credentials = None if destination.insecure else _credentials(destination)
@@ -79,6 +80,8 @@ class OtlpGrpcExporter:
 
     async def export(self, batch: Batch) -> ExportResult:
         """Call ``Export`` once."""
+        if (headers := self._destination.headers_now()) != self._headers:
+            self._headers, self._repeat = headers, Repeater.of(self._destination)
         await self._renew()
         if self._channel is None:
             self._channel = self._connect()
@@ -86,9 +89,7 @@ class OtlpGrpcExporter:
             GRPC_METHODS[self._destination.signal], request_serializer=_unchanged, response_deserializer=_unchanged
         )
         try:
-            answer: bytes = await call(
-                batch.payload, timeout=self._destination.timeout_seconds, metadata=self._destination.headers
-            )
+            answer: bytes = await call(batch.payload, timeout=self._destination.timeout_seconds, metadata=self._headers)
         except grpc.aio.AioRpcError as error:
             return self._result(error)
         try:

@@ -69,19 +69,8 @@ class OtlpHttpExporter:
         """
         self._destination = destination
         self._json = destination.protocol == "http/json"
-        self._headers = {
-            "content-type": "application/json" if self._json else "application/x-protobuf",
-            "user-agent": f"cline-otel/{__version__}",
-            **dict(destination.headers),
-        }
-        if destination.compression != "none":
-            self._headers["content-encoding"] = destination.compression
-        # Two sets of credentials cannot be sent; the headers say what the user means today.
-        self._url = (
-            _without_credentials(destination.endpoint) if "authorization" in self._headers else destination.endpoint
-        )
+        self._use_headers(destination.headers_now())
         self._proxy = proxy_for(destination.endpoint)
-        self._repeat = Repeater.of(destination)
         self._tls = client_context(destination) if destination.endpoint.lower().startswith("https:") else None
         self._files = files_status(destination)
         self._session: aiohttp.ClientSession | None = None
@@ -99,6 +88,8 @@ class OtlpHttpExporter:
             body = await self._body(batch.payload)
         except ValueError as error:
             return Refused(str(error), "unsendable")
+        if (headers := self._destination.headers_now()) != self._given_headers:
+            self._use_headers(headers)
         await self._renew()
         try:
             try:
@@ -132,6 +123,20 @@ class OtlpHttpExporter:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def _use_headers(self, given: tuple[tuple[str, str], ...]) -> None:
+        self._given_headers = given
+        self._headers = {
+            "content-type": "application/json" if self._json else "application/x-protobuf",
+            "user-agent": f"cline-otel/{__version__}",
+            **dict(given),
+        }
+        if self._destination.compression != "none":
+            self._headers["content-encoding"] = self._destination.compression
+        # Two sets of credentials cannot be sent; the headers say what the user means today.
+        endpoint = self._destination.endpoint
+        self._url = _without_credentials(endpoint) if "authorization" in self._headers else endpoint
+        self._repeat = Repeater.of(self._destination)
 
     async def _renew(self) -> None:
         """Goes on with new certificates where the files changed; with the former ones while the new are not whole."""

@@ -18,6 +18,7 @@ from cline_otel.prices.library import LIBRARY
 from cline_otel.prices.own import OwnPrices
 from cline_otel.prices.table import FirstKnown, PriceTable
 from cline_otel.privacy.policy import Policy
+from cline_otel.settings.headers_file import HEADERS_FILE_VARIABLE
 from cline_otel.settings.listening import (
     LISTEN_GRPC_VARIABLE,
     LISTEN_VARIABLE,
@@ -215,6 +216,7 @@ def load_settings(
     )
     remote_config_path = path_of(bridge.remote_config, f"{BRIDGE_PREFIX}REMOTE_CONFIG")
     token_file = path_of(bridge.listen_token_file, f"{BRIDGE_PREFIX}LISTEN_TOKEN_FILE")
+    headers_file = path_of(bridge.headers_file, HEADERS_FILE_VARIABLE)
     notices: list[str] = []
     if remote_exports is None:
         remote_configs = _remote_configs(remote_config_path, installations)
@@ -224,7 +226,7 @@ def load_settings(
         if remote_config_path is not None and not remote_config_path.exists():
             notices.append(f"{BRIDGE_PREFIX}REMOTE_CONFIG: there is no file {remote_config_path} (yet)")
     telemetry_directory = None if state_directory is None else state_directory / TELEMETRY_DIRECTORY_NAME
-    destinations, remote = _destinations(standard, telemetry_directory, remote_exports)
+    destinations, remote = _destinations(standard, telemetry_directory, remote_exports, headers_file)
     listen, listen_grpc = _listening(
         bridge, [each for of_signal in destinations.values() for each in of_signal], notices
     )
@@ -287,7 +289,7 @@ def _remote_configs(named: Path | None, installations: Iterable[ClinePlaces]) ->
 
 
 def _destinations(
-    standard: StandardVariables, telemetry_directory: Path | None, remote: RemoteExports
+    standard: StandardVariables, telemetry_directory: Path | None, remote: RemoteExports, headers_file: Path | None
 ) -> tuple[dict[SignalName, tuple[Destination, ...]], tuple[SignalName, ...]]:
     """Where each signal goes, and which of them go where the organization says."""
     if standard.sdk_disabled:
@@ -297,7 +299,9 @@ def _destinations(
     remote_signals: list[SignalName] = []
     for signal in SIGNALS:
         specific = OtlpVariables.read(f"{OTLP_PREFIX}{signal.upper()}_")
-        otlp = OtlpSettings(signal, generic, specific, standard.exporter_otlp_metrics_temporality_preference)
+        otlp = OtlpSettings(
+            signal, generic, specific, standard.exporter_otlp_metrics_temporality_preference, headers_file
+        )
         names: tuple[str, ...] | None = getattr(standard, f"{signal}_exporter")
         if names is None and not otlp.has_endpoint and signal in remote.destinations:
             destinations[signal] = tuple(
@@ -321,6 +325,7 @@ def _remote_destination(destination: Destination, otlp: OtlpSettings) -> Destina
         otlp.destination(destination.protocol),
         endpoint=destination.endpoint,
         headers=destination.headers,
+        changing_headers=None,
         insecure=destination.insecure,
     )
 

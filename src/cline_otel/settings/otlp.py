@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from cline_otel.destinations import Compression, OtlpDestination, OtlpProtocol
 from cline_otel.settings import values
+from cline_otel.settings.headers_file import HeadersFile
 from cline_otel.settings.values import SettingsError
 from cline_otel.settings.variables import OTLP_PREFIX, OtlpVariables
 from cline_otel.signals import SignalName, Temporality
@@ -25,9 +26,14 @@ class OtlpSettings:
         generic: OtlpVariables,
         specific: OtlpVariables,
         temporality: Temporality = "cumulative",
+        headers_file: Path | None = None,
     ) -> None:
-        """``specific`` was read with the signal's own prefix; ``temporality`` is that of metrics."""
+        """``specific`` was read with the signal's own prefix; ``temporality`` is that of metrics.
+
+        ``headers_file`` holds further headers.
+        """
         self._temporality: Temporality = temporality if signal == "metrics" else "cumulative"
+        self._headers_file = headers_file
         self._signal = signal
         self._generic = generic
         self._specific = specific
@@ -56,6 +62,7 @@ class OtlpSettings:
             protocol=resolved,
             endpoint=endpoint,
             headers=headers,
+            changing_headers=self._changing_headers(is_for_grpc=resolved == "grpc"),
             timeout_seconds=self._pick("timeout") or DEFAULT_TIMEOUT_SECONDS,
             compression=compression,
             insecure=insecure,
@@ -64,6 +71,9 @@ class OtlpSettings:
             client_certificate_file=self._file("client_certificate", insecure),
             temporality=self._temporality,
         )
+
+    def _changing_headers(self, *, is_for_grpc: bool) -> HeadersFile | None:
+        return None if self._headers_file is None else HeadersFile(self._headers_file, is_for_grpc=is_for_grpc)
 
     def _http_endpoint(self) -> tuple[str, bool]:
         own = self._specific.endpoint

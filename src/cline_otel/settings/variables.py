@@ -132,6 +132,13 @@ class BridgeVariables(PlaceVariables):
     listen_token_file: str | None = variable(
         None, _A_FILE, "A file with that token, which nobody else may use (`chmod 600`)."
     )
+    headers_file: str | None = variable(
+        None,
+        _A_FILE,
+        "A file with further headers for OTLP, in the form of `OTEL_EXPORTER_OTLP_HEADERS` or one a line, which nobody "
+        "else may use (`chmod 600`). It is read again when it changes, so that tokens which expire can be renewed in "
+        "it; an endpoint of a remote config gets none of them.",
+    )
     listen_hosts: Annotated[tuple[str, ...], NoDecode, parsed(values.host_names)] = variable(
         (), _NAMES, "Host names by which senders reach the OTLP/HTTP receiver, besides its own address."
     )
