@@ -14,9 +14,8 @@ MOST_AHEAD_NS: Final = 24 * 3_600 * 10**9
 """How far a time may be ahead of ours: a machine's clock may be of another zone, and that of a record of next year is
 wrong."""
 
-_TIMES: Final = {
-    each: ("occurred_at_ns", *(name for name in steering_fields(each) if name.endswith("_at_ns")))
-    for each in EVENT_TYPES.values()
+_FURTHER_TIMES: Final = {
+    each: tuple(name for name in steering_fields(each) if name.endswith("_at_ns")) for each in EVENT_TYPES.values()
 }
 
 
@@ -29,17 +28,16 @@ def without_future(events: Sequence[Event], now_ns: int, diagnostics: Diagnostic
         diagnostics: to count in.
     """
     latest_ns = now_ns + MOST_AHEAD_NS
-    far = [number for number, event in enumerate(events) if _latest_of(event) > latest_ns]
-    if not far:
+    if not any(event.occurred_at_ns > latest_ns or _says_later(event, latest_ns) for event in events):
         return events
     near = [event.occurred_at_ns for event in events if event.occurred_at_ns <= latest_ns]
     before_ns = near[0] if near else now_ns
     held: list[Event] = []
     for event in events:
-        if _latest_of(event) > latest_ns:
+        if event.occurred_at_ns > latest_ns or _says_later(event, latest_ns):
             count(diagnostics, "malformed", event.source, "time")
             at_ns = event.occurred_at_ns if event.occurred_at_ns <= latest_ns else before_ns
-            given = {name: getattr(event, name) for name in _TIMES[type(event)]}
+            given = {name: getattr(event, name) for name in ("occurred_at_ns", *_FURTHER_TIMES[type(event)])}
             event = msgspec.structs.replace(
                 event,
                 **{name: at_ns if each is not None and each > latest_ns else each for name, each in given.items()},
@@ -49,10 +47,10 @@ def without_future(events: Sequence[Event], now_ns: int, diagnostics: Diagnostic
     return held
 
 
-def _latest_of(event: Event) -> int:
-    latest_ns = event.occurred_at_ns
-    for name in _TIMES[type(event)][1:]:
+def _says_later(event: Event, latest_ns: int) -> bool:
+    """Whether one of the further times that an event says is later."""
+    for name in _FURTHER_TIMES[type(event)]:
         at_ns = getattr(event, name)
         if at_ns is not None and at_ns > latest_ns:
-            latest_ns = at_ns
-    return latest_ns
+            return True
+    return False
