@@ -254,7 +254,6 @@ BAD_VALUES = [
     ("OTEL_METRIC_EXPORT_INTERVAL", "0", "60000"),
     ("OTEL_METRIC_EXPORT_INTERVAL", "1m", "60000"),
     ("OTEL_METRIC_EXPORT_TIMEOUT", "inf", "60000"),
-    ("OTEL_LOG_LEVEL", "loud", "debug, info, warn or error"),
     ("CLINE_OTEL_BRIDGE_LISTEN", "4319", "127.0.0.1:4319"),
     ("CLINE_OTEL_BRIDGE_LISTEN", "127.0.0.1:99999", "127.0.0.1:4319"),
     ("CLINE_OTEL_BRIDGE_LISTEN", "some-host:4319", "127.0.0.1:4319"),
@@ -370,3 +369,23 @@ def test_reading_settings_imports_neither_a_client_nor_the_sdk() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"OTEL_LOG_LEVEL": "verbose"}, "OTEL_LOG_LEVEL is ignored: 'verbose'"),
+        ({"OTEL_METRICS_EXPORTER": "otlp,prometheus"}, "OTEL_METRICS_EXPORTER: prometheus is ignored"),
+        ({"OTEL_METRICS_EXPORTER": "prometheus"}, "OTEL_METRICS_EXPORTER: prometheus is ignored"),
+    ],
+)
+def test_what_other_programs_understand_of_a_shared_variable_is_warned_of_and_ignored(
+    environment: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(monkeypatch, OTEL_EXPORTER_OTLP_ENDPOINT="http://c:1", **environment)
+    (notice,) = settings.notices
+    assert notice.startswith(says)
+    assert settings.log_level == "INFO"
+    assert [each.describe() for each in settings.destinations["metrics"]] == [
+        "OTLP http/protobuf to http://c:1/v1/metrics"
+    ]

@@ -18,6 +18,7 @@ from cline_otel.prices.library import LIBRARY
 from cline_otel.prices.own import OwnPrices
 from cline_otel.prices.table import FirstKnown, PriceTable
 from cline_otel.privacy.policy import Policy
+from cline_otel.settings import shared
 from cline_otel.settings.headers_file import HEADERS_FILE_VARIABLE
 from cline_otel.settings.listening import (
     LISTEN_GRPC_VARIABLE,
@@ -225,8 +226,9 @@ def load_settings(
         notices += remote_configs.problems
         if remote_config_path is not None and not remote_config_path.exists():
             notices.append(f"{BRIDGE_PREFIX}REMOTE_CONFIG: there is no file {remote_config_path} (yet)")
+    log_level = shared.log_level(standard.log_level, notices)
     telemetry_directory = None if state_directory is None else state_directory / TELEMETRY_DIRECTORY_NAME
-    destinations, remote = _destinations(standard, telemetry_directory, remote_exports, headers_file)
+    destinations, remote = _destinations(standard, telemetry_directory, remote_exports, headers_file, notices)
     listen, listen_grpc = _listening(
         bridge, [each for of_signal in destinations.values() for each in of_signal], notices
     )
@@ -249,7 +251,7 @@ def load_settings(
         resource_attributes=tuple(attributes.items()),
         metric_attributes=on_metrics,
         sdk_disabled=standard.sdk_disabled,
-        log_level=standard.log_level,
+        log_level=log_level,
         metric_export_interval_seconds=interval_seconds,
         metric_export_timeout_seconds=standard.metric_export_timeout,
         histogram_aggregation=standard.exporter_otlp_metrics_default_histogram_aggregation,
@@ -289,7 +291,11 @@ def _remote_configs(named: Path | None, installations: Iterable[ClinePlaces]) ->
 
 
 def _destinations(
-    standard: StandardVariables, telemetry_directory: Path | None, remote: RemoteExports, headers_file: Path | None
+    standard: StandardVariables,
+    telemetry_directory: Path | None,
+    remote: RemoteExports,
+    headers_file: Path | None,
+    notices: list[str],
 ) -> tuple[dict[SignalName, tuple[Destination, ...]], tuple[SignalName, ...]]:
     """Where each signal goes, and which of them go where the organization says."""
     if standard.sdk_disabled:
@@ -302,7 +308,7 @@ def _destinations(
         otlp = OtlpSettings(
             signal, generic, specific, standard.exporter_otlp_metrics_temporality_preference, headers_file
         )
-        names: tuple[str, ...] | None = getattr(standard, f"{signal}_exporter")
+        names = shared.pushed_exporters(signal, getattr(standard, f"{signal}_exporter"), notices)
         if names is None and not otlp.has_endpoint and signal in remote.destinations:
             destinations[signal] = tuple(
                 _remote_destination(destination, otlp) for destination in remote.destinations[signal]

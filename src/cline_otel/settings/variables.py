@@ -325,8 +325,11 @@ class StandardVariables(Variables):
         "How histograms keep their values; another one begins every histogram anew.",
         unset="`explicit_bucket_histogram`",
     )
-    log_level: Annotated[str, parsed(values.log_level)] = variable(
-        "INFO", "`debug`, `info`, `warn`, `error`", "How much the bridge reports of itself on stderr.", unset="`info`"
+    log_level: str = variable(
+        "info",
+        "`debug`, `info`, `warn`, `error`",
+        "How much the bridge reports of itself on stderr; any other level is ignored with a warning.",
+        unset="`info`",
     )
 
 
@@ -418,6 +421,12 @@ class OtherVariables(Variables):
     )
     http_proxy: str | None = variable(
         None, "a URL", "The proxy for `http` endpoints of OTLP over HTTP; gRPC reads `grpc_proxy` too.", secret=True
+    )
+    ssl_cert_dir: str | None = variable(
+        None, _A_DIRECTORY, "Where the authorities are that OTLP over TLS trusts, instead of the system's."
+    )
+    grpc_default_ssl_roots_file_path: str | None = variable(
+        None, _A_FILE, "The authorities that OTLP over gRPC trusts, instead of the system's."
     )
     https_proxy: str | None = variable(None, "a URL", "The proxy for `https` endpoints.", secret=True)
     no_proxy: str | None = variable(None, "host names, separated by commas", "Hosts that are reached without a proxy.")
