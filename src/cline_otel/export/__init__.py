@@ -9,6 +9,7 @@ name                               what it is                                   
 ``Exporter``                       sends one batch of one signal to one destination, once              ``interface``
 ``Exporters``                      the exporters of every signal's destinations                        ``exporters``
 ``DeliveryLoop``                   empties the outbox of one signal, traces or logs, into an exporter  ``delivery_loop``
+``Suspects``                       rows that were refused by themselves, and when each is given up     ``suspects``
 ``PeriodicMetricReader``           sends one destination the newest metric totals at every interval    ``metric_reader``
 ``DeltaMetricReader``              queues and sends what they have grown by at every interval          ``delta_reader``
 ``Delivery``                       all loops and readers: started, paused, replaced, ended as one      ``delivery``
