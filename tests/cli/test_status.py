@@ -124,14 +124,20 @@ def test_an_unread_line_without_a_time_of_this_world_has_no_age(home: Home, line
 
 def test_json_has_the_documented_keys_and_no_others(home: Home) -> None:
     missed = b'{"time":"2026-11-26T17:42:29.910Z","msg":"plugin loading failed"}\n'
-    home.cline_log.write_bytes((EXAMPLE / "cline.log").read_bytes() + b"{\n" + missed)
+    begun = (
+        b'{"time":%d,"event":"agent.run-started","properties":'
+        b'{"agentId":"agent_1795357785194_86evro","runId":"run_76_sB5Lm"}}\n' % (time.time_ns() // 1_000_000)
+    )
+    home.cline_log.write_bytes((EXAMPLE / "cline.log").read_bytes() + b"{\n" + missed + begun)
     (home.directory / ".vscode" / "extensions" / "saoudrizwan.claude-dev-4.1.13" / "next").mkdir(parents=True)
     unit = home.directory / ".config" / "systemd" / "user" / "cline-otel.service"
     unit.parent.mkdir(parents=True)
     unit.write_text(f"# {MARKER}\n")
     with Bridge(home) as bridge:
         wait_until(lambda: home.delivered("traces") > 0, lambda: bridge.said)
+        wait_until(lambda: [run["waits_for"] for run in home.status()["runs"]] == ["nothing"], lambda: bridge.said)
         assert keys_of(home.status()) - {"signals.*.refusals.*"} == documented_keys()
+        assert re.search(r"Under way +Session .*\nrun_76_sB5Lm +cline +nothing ", home.run("status").stdout)
         assert bridge.stop() == 0
 
 
