@@ -131,7 +131,7 @@ def test_a_name_that_cline_says_leaves_as_its_pseudonym_whatever_it_looks_like(
 def taken(entry: SourceEvent, fields: Mapping[str, object]) -> Event:
     """The event of a record that meets the entry's conditions."""
     conditions = {name: sorted(accepted)[0] for name, accepted in entry.when}
-    event = to_event(entry, "cline-log", 1, {**fields, **conditions}.items(), {})
+    event = to_event(entry, "cline-log", 1, {**fields, **conditions}, {})
     assert event is not None
     return event
 

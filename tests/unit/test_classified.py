@@ -258,15 +258,15 @@ def classifying() -> list[tuple[SourceEvent, str, str]]:
 def test_the_class_counts_only_where_no_other_field_says_more(entry: SourceEvent, field: str, target: str) -> None:
     assert any(handler.slot == FALLBACK and handler.name == target for handler in entry.handlers[field])
     text = "connect ECONNREFUSED 127.0.0.1:11434"
-    alone = to_event(entry, "cline-log", 1, {field: text}.items(), {})
+    alone = to_event(entry, "cline-log", 1, {field: text}, {})
     assert alone is not None
     assert alone.attributes[target] == "network"
     others = [name for name, targets in entry.fields.items() if target in targets and name != field]
     for other in others:
         for said in (*VAGUE, "something new"):
-            event = to_event(entry, "cline-log", 1, {other: said, field: text}.items(), {})
+            event = to_event(entry, "cline-log", 1, {other: said, field: text}, {})
             assert event is not None
             assert event.attributes[target] == "network"
-        event = to_event(entry, "cline-log", 1, {field: text, other: "TypeError"}.items(), {})
+        event = to_event(entry, "cline-log", 1, {field: text, other: "TypeError"}, {})
         assert event is not None
         assert event.attributes[target] == "TypeError"

@@ -25,7 +25,7 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         entry = look_up(find, name, payload.source, diagnostics)
         if entry is None:
             continue
-        event = to_event(entry, payload.source, occurred_at_ns, record.items(), diagnostics)
+        event = to_event(entry, payload.source, occurred_at_ns, record, diagnostics)
         if event is not None:
             yield event
 
