@@ -14,7 +14,6 @@ from typing import Literal
 from .live_stage import LiveScenario, LiveStage, StartedRun
 from .scenarios import ClineRun
 from .stage import CLINE_TIMEOUT_SECONDS, FinishedRun, wait_until
-from .telemetry import Span, Telemetry
 
 Place = Literal["local", "hub"]
 Way = Literal["ctrl_c", "ctrl_c_twice", "sigterm", "sigkill", "hangup", "hub_sigkill", "hub_stop"]
@@ -87,28 +86,9 @@ async def _begin(stage: LiveStage) -> None:
 
 
 async def _finish(stage: LiveStage, cells: list[Cell]) -> None:
-    def are_told(telemetry: Telemetry) -> bool:
-        return all(len(roots_of(telemetry, cell.play)) == 1 for cell in cells)
-
-    await stage.wait_for_telemetry(are_told, "the end of every run to be told")
     await stage.wait_until_delivered()
     (stage.folder / "ends.json").write_text(json.dumps([asdict(cell) for cell in cells], indent=1))
     await stage.stop_bridge()
-
-
-def spans_of(telemetry: Telemetry, play: str) -> list[Span]:
-    """The spans of a play's session, which its first tool call names."""
-    sessions = {
-        span.attributes["gen_ai.conversation.id"]
-        for span in telemetry.spans
-        if str(span.attributes.get("gen_ai.tool.call.id", "")).startswith(f"call_{play}_")
-    }
-    return [span for span in telemetry.spans if span.attributes.get("gen_ai.conversation.id") in sessions]
-
-
-def roots_of(telemetry: Telemetry, play: str) -> list[Span]:
-    """The root spans of a play's session."""
-    return [span for span in spans_of(telemetry, play) if not span.parent_span_id]
 
 
 async def _open(stage: LiveStage, cell: Cell, places: asyncio.Semaphore) -> StartedRun:

@@ -1,7 +1,7 @@
 """What the end of a Cline process says of the runs that it had open: ``PROCESS_ENDS`` is the table.
 
-The plugin writes as its last record why its process ends (``process.exited``); where a process could write none,
-whoever reads its spool sees later that it is gone. Recordings of the real Cline have these ends:
+The plugin writes as its last record why its process ends (``process.exited``); where a process could write none, whoever
+reads its spool sees later that it is gone. Recordings of the real Cline have these ends:
 
 - Ctrl-C, ``hub stop`` and the end of a session: Cline sends SIGTERM to the plugin's process. A run that is still open
   by then was ended with it; Cline's own files call it failed a moment later.
