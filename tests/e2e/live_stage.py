@@ -110,9 +110,9 @@ class LiveStage(Stage):
 
     # --- Cline ----------------------------------------------------------------------------------------
 
-    async def start_cline(self, script: str = "") -> StartedRun:
-        """Starts the next Cline of the scenario's steps; one that plays ``script``, if it says so."""
-        run = ClineRun(script) if script else self.scenario.runs[self._started_runs]
+    async def start_cline(self) -> StartedRun:
+        """Starts the next Cline of the scenario's steps."""
+        run = self.scenario.runs[self._started_runs]
         self._started_runs += 1
         play = f"p{self._started_runs}"
         prompt = f"Please see to {self.words['prompt_word']}. {cue(run.script, play)}"

@@ -108,7 +108,7 @@ class SpanBuilder:
         else:
             values.pop("error.type", None)
         span_id = self._tool_call_span_id(run, call)
-        if (is_error or not incomplete) and "cline.timing" not in values:
+        if not incomplete and "cline.timing" not in values:
             span = (run.trace_id, span_id)
             output.measure("gen_ai.execute_tool.duration", seconds, values, ended_at_ns, span)
         output.measure("cline.tool.calls", 1, values, ended_at_ns)
@@ -123,7 +123,7 @@ class SpanBuilder:
             output.measure("cline.approvals", 1, {**values, "cline.approval.decision": "denied"}, ended_at_ns)
         parent = ids.run_span_id(run.agent_id, run.run_id)
         output.span(_span(self._tool_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values))
-        if is_error and not incomplete:
+        if is_error:
             values["cline.duration_ms"] = seconds * 1e3
             uid = ids.log_record_uid("cline.tool_call.failed", span_id.hex())
             output.log(self._log_events["cline.tool_call.failed"], ended_at_ns, values, run, span_id, uid)

@@ -127,7 +127,6 @@ class Run(msgspec.Struct, array_like=True):
     ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own. ``first_call`` stands
     for the model's id of the first tool call, empty where there is none or its source has none. ``answered_at_ns`` is
     the end of the last model call, and ``hooks_ns`` how long it was from there to the first tool call that it asks for.
-    ``terminated_at_ns`` is when Cline ended the process that it was in, while another may still go on with it.
     """
 
     agent_id: str
@@ -177,7 +176,6 @@ class Run(msgspec.Struct, array_like=True):
     first_call: bytes = b""
     answered_at_ns: int = 0
     hooks_ns: int = 0
-    terminated_at_ns: int | None = None
 
     @property
     def trace_id(self) -> bytes:
@@ -338,7 +336,6 @@ class State:
         self.heard = Heard()
         self.open_runs: set[RunKey] = set()
         self.awaiting_owner: set[RunKey] = set()
-        self.terminated_runs: set[RunKey] = set()
         self.unreadable: dict[str, int] = {}
         self._changed: set[tuple[str, str | RunKey]] = set()
         self._changed_prompts: dict[str, Prompt] = {}
@@ -448,8 +445,6 @@ class State:
             self.runs[run.key] = run
             if run.state is RunState.OPEN:
                 self.open_runs.add(run.key)
-                if run.terminated_at_ns is not None:
-                    self.terminated_runs.add(run.key)
             if run.buffered:
                 self.awaiting_owner.add(run.key)
         elif kind == "agent":
