@@ -44,6 +44,8 @@ class Home:
             "HOME": str(directory),
             "CLINE_OTEL_BRIDGE_STATE_DIR": str(self.state),
             "CLINE_OTEL_BRIDGE_CLAIM_WAIT_SECONDS": "0.2",
+            # Recordings are of the past, so that each of their calls has long not ended.
+            "CLINE_OTEL_BRIDGE_CALL_LIMIT_SECONDS": "0",
             # Its default is one port, and many bridges run at once.
             "CLINE_OTEL_BRIDGE_LISTEN_GRPC": "off",
             "LC_ALL": "C.UTF-8",

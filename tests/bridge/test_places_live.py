@@ -69,7 +69,7 @@ def test_several_clines_are_read_at_once_and_an_opt_out_in_any_of_them_counts(tm
     with Bridge(home) as bridge:
         for directory in data_directories:
             assert f"Cline's log {directory}/logs/cline.log" in bridge.said
-        assert f"the plugin is not installed in {tmp_path}/other: with `cline-otel install`" in bridge.said
+        bridge.wait_for_line(f"the plugin is not installed in {tmp_path}/other: with `cline-otel install`", 0)
         expected = Received.in_requests(whole.replayed(tmp_path / "recording").requests)
         wait_until(lambda: Received.in_files(home.telemetry).spans.keys() == expected.spans.keys(), lambda: bridge.said)
         log = next(source for source in home.status()["sources"] if source["source"] == "cline-log")

@@ -93,8 +93,8 @@ def test_what_is_stored_of_what_is_not_known_yet_is_nothing() -> None:
         *(0, 0, 0, 0, None, 0, False, 0, [], 0, 0, {}),
         *("", b"", None, b"", b"", 0, 0),
     ]
-    assert msgspec.to_builtins(ModelCall(5)) == [5, "open", None, None, 1, {}]
-    assert msgspec.to_builtins(ToolCall(1, 2, 3)) == [1, 2, 3, "open", None, "", False, {}, None, None]
+    assert msgspec.to_builtins(ModelCall(5)) == [5, "open", None, None, 1, {}, False]
+    assert msgspec.to_builtins(ToolCall(1, 2, 3)) == [1, 2, 3, "open", None, "", False, {}, None, None, False]
     assert msgspec.to_builtins(Agent()) == ["", {}, {}, 0, 0]
     assert msgspec.to_builtins(Session()) == [[], {}, {}, None, {}, {}, 0, "", {}, False, "", 0, 0, False]
 
