@@ -19,7 +19,6 @@ import msgspec
 from cline_otel import ids
 from cline_otel.aggregation.history import history
 from cline_otel.catalogue.compiled import Catalogue
-from cline_otel.decode.times import without_future
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.otlp_json import to_json_line
@@ -195,7 +194,6 @@ def replay(
     shift_to_ns: int | None = None,
     sources: Registry = SOURCES,
     metric_attributes: Attributes = (),
-    now_ns: int | None = None,
 ) -> ReplayResult:
     """A recording through the pipeline.
 
@@ -207,13 +205,9 @@ def replay(
             leaves them as they were.
         sources: the sources that there are; the catalogue is theirs.
         metric_attributes: what every measurement has besides its own attributes.
-        now_ns: what time it is, nanoseconds since the Unix epoch: what says to be of the far future is as of its
-            neighbours. None where any time is one.
     """
     diagnostics: Diagnostics = {}
     streams = decode_recording(recording, catalogue, diagnostics, sources)
-    if now_ns is not None:
-        streams = [list(without_future(stream, now_ns, diagnostics)) for stream in streams]
     add(diagnostics, recording.diagnostics)
     profile = catalogue.profile
     resource_and_scope = ResourceAndScope(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -25,9 +24,7 @@ def replay_paths(paths: list[Path], only: str | None, output: Path | None, *, se
     catalogue = sources.catalogue(policy, settings.prices, settings.profile, service_name)
     resource = settings.resource(instance_id_of(recording)) if send else None
     metric_attributes = settings.metric_attributes if send else ()
-    replayed = replay(
-        recording, catalogue, resource, sources=sources, metric_attributes=metric_attributes, now_ns=time.time_ns()
-    )
+    replayed = replay(recording, catalogue, resource, sources=sources, metric_attributes=metric_attributes)
     if output is None:
         print_replayed(replayed, catalogue.metrics)
     else:
