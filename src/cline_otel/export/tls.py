@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 from cline_otel.destinations import OtlpDestination
+from cline_otel.operating_system.files import status_at
 
 FilesStatus = tuple[tuple[int, ...], ...]
 """What tells whether the files of a destination are still those that were read."""
@@ -15,14 +16,7 @@ FilesStatus = tuple[tuple[int, ...], ...]
 def files_status(destination: OtlpDestination) -> FilesStatus:
     """The status of the files that are named; one that is missing just now has none."""
     named = (destination.certificate_file, destination.client_certificate_file, destination.client_key_file)
-    statuses: list[tuple[int, ...]] = []
-    for path in named:
-        try:
-            found = Path(path).stat() if path else None
-        except OSError:
-            found = None
-        statuses.append(() if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
-    return tuple(statuses)
+    return tuple(status_at(Path(path)) if path else () for path in named)
 
 
 def client_context(destination: OtlpDestination) -> ssl.SSLContext:

@@ -28,6 +28,19 @@ def file_number(found: os.stat_result) -> int:
     return (found.st_ino ^ (found.st_ino >> 64)) & (1 << 64) - 1
 
 
+def status_of(found: os.stat_result) -> tuple[int, ...]:
+    """What is another one whenever a file was replaced, written, or opened to others."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode
+
+
+def status_at(path: Path) -> tuple[int, ...]:
+    """The status of the file at a path now; empty for one that is missing, or that cannot be looked at."""
+    try:
+        return status_of(path.stat())
+    except OSError:
+        return ()
+
+
 def narrowed_mode(mode: int, allowed: int, *, is_ours: bool) -> int | None:
     """The permissions that keep others out of what has ``mode``; None if nothing is to be done or not by us."""
     return mode & allowed if mode & 0o777 & ~allowed and is_ours else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from cline_otel.operating_system.files import status_at
 from cline_otel.settings import values
 from cline_otel.settings.secret_files import read_secret_file
 from cline_otel.settings.values import SettingsError
@@ -27,7 +28,7 @@ class HeadersFile:
         """
         self._path = path
         self._is_for_grpc = is_for_grpc
-        self._status = self._look()
+        self._status = status_at(self._path)
         self._headers = self._read()
 
     def __eq__(self, other: object) -> bool:
@@ -38,7 +39,7 @@ class HeadersFile:
 
     def headers(self) -> Headers:
         """What the file holds now; what it held before while it is missing, half written, or open to others."""
-        status = self._look()
+        status = status_at(self._path)
         if status and status != self._status:
             try:
                 self._headers = self._read()
@@ -47,13 +48,6 @@ class HeadersFile:
             # The older of the two: a change in between is found at the next look.
             self._status = status
         return self._headers
-
-    def _look(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _read(self) -> Headers:
         content = read_secret_file(

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from cline_otel.operating_system.files import status_of
+
 MAX_BYTES: Final = 16 * 1024 * 1024
 
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
@@ -54,7 +56,7 @@ class WatchedFile:
             was_there = self.is_there
             self.fields, self.is_known, self.problem, self._status = {}, True, "", None
             return was_there
-        status = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
+        status = status_of(found)
         if status == self._status:
             return False
         # The status is the older of the two: a change in between is found at the next look.
