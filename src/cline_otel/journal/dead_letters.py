@@ -46,20 +46,19 @@ def send_again(connection: sqlite3.Connection, signals: Sequence[SignalName]) ->
     """
     sent: dict[SignalName, int] = {}
     for signal in signals:
-        (items,) = connection.execute(
-            "SELECT coalesce(sum(item_count), 0) FROM dead_letters"
-            " WHERE signal = ? AND (signal <> 'metrics' OR destination <> '')",
+        rows = connection.execute(
+            "SELECT id, item_count FROM dead_letters"
+            " WHERE signal = ? AND (signal <> 'metrics' OR destination <> '') ORDER BY id",
             (signal,),
-        ).fetchone()
-        connection.execute(
+        ).fetchall()
+        row_ids, items = [(row_id,) for row_id, _ in rows], sum(items for _, items in rows)
+        connection.executemany(
             "INSERT INTO outbox (signal, item_count, size_bytes, created_at_ns, payload, diagnostics, destination)"
             " SELECT signal, item_count, size_bytes, created_at_ns, payload, diagnostics, destination"
-            " FROM dead_letters WHERE signal = ? AND (signal <> 'metrics' OR destination <> '') ORDER BY id",
-            (signal,),
+            " FROM dead_letters WHERE id = ?",
+            row_ids,
         )
-        connection.execute(
-            "DELETE FROM dead_letters WHERE signal = ? AND (signal <> 'metrics' OR destination <> '')", (signal,)
-        )
+        connection.executemany("DELETE FROM dead_letters WHERE id = ?", row_ids)
         connection.execute("UPDATE delivery SET refused_items = refused_items - ? WHERE signal = ?", (items, signal))
         sent[signal] = items
     return sent
