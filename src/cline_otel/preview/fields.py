@@ -10,6 +10,7 @@ import msgspec
 from cline_otel.catalogue.compiled import TEXT, Catalogue, FieldHandler, SourceEvent
 from cline_otel.catalogue.values import OTHER, REDACTED
 from cline_otel.decode.fields import nameable
+from cline_otel.decode.json_text import UNREADABLE
 from cline_otel.events import KEYS, AttributeValue, Event
 from cline_otel.preview.records import DecodedRecord
 from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
@@ -113,7 +114,7 @@ def size_of(raw: bytes) -> tuple[int, Literal["characters", "bytes"]]:
     """The size of a value that is still encoded: the characters of a string, or the bytes of what else it is."""
     try:
         value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return len(raw), "bytes"
     if isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))).endswith("Value"):
         # OTLP says with each value what it is.

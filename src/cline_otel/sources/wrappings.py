@@ -16,6 +16,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from cline_otel.decode.json_text import UNREADABLE
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -26,7 +28,6 @@ LARGEST_RECORDING_BYTES: Final = 512 * 1024 * 1024
 
 _PIECE_BYTES: Final = 1024 * 1024
 _MOST_LAYERS: Final = 3
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ANY_LINE: Final = b"{"
 """A line that no source can read, and that each counts as malformed: in place of one whose text was left out."""
 
@@ -114,7 +115,7 @@ def _text_within(line: bytes) -> tuple[bytes, bytes]:
 def _object(line: bytes) -> dict[str, msgspec.Raw] | None:
     try:
         return msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -126,7 +127,7 @@ def _decoded(value: msgspec.Raw) -> bytes:
                 return text.encode("utf-8", "surrogatepass")
             case list(numbers):
                 return bytes(numbers)
-    except (*_UNREADABLE, TypeError, ValueError):
+    except (*UNREADABLE, TypeError, ValueError):
         pass
     return _ANY_LINE
 

@@ -202,7 +202,7 @@ class _Values:
                 if not self._goes_on(error) and not self._mends():
                     raise TornFile from None
             except RecursionError:
-                return self._nextcut_short()
+                return self._next_cut_short()
             except ValueError:
                 if not self._mends():
                     raise TornFile from None
@@ -213,7 +213,7 @@ class _Values:
                     self._at = end
                     return value
 
-    def _nextcut_short(self) -> Any:
+    def _next_cut_short(self) -> Any:
         """The value that comes next, without what is nested too deeply in it.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.decode.json_text import JsonDecoder
+from cline_otel.decode.json_text import UNREADABLE, JsonDecoder
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, Recorded
 from cline_otel.version import SCOPE_NAME
@@ -39,7 +39,6 @@ class _Request(msgspec.Struct, rename="camel"):
 
 
 _scopes_of: Final = msgspec.json.Decoder(_Request)
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def is_ours(content: bytes) -> bool:
@@ -50,7 +49,7 @@ def is_ours(content: bytes) -> bool:
             continue
         try:
             request = _scopes_of.decode(line)
-        except _UNREADABLE:
+        except UNREADABLE:
             return False
         names = {
             each.scope.name
