@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from cline_otel.destinations import OtlpDestination
-from cline_otel.export.delivery_loop import DeliveryLoop
+from cline_otel.export.delivery_loop import DeliveryLoop, Outbox
 from cline_otel.export.exporters import Exporters
-from cline_otel.journal import Commit, Journal, OutboxItem
+from cline_otel.export.patience import PatientOutbox
+from cline_otel.journal import Commit, Journal, JournalUnavailableError, OutboxItem
 from loopback_server import Answer, HttpRequest, LoopbackServer
 from virtual_time import VirtualTime
 from waiting import eventually
@@ -50,13 +52,13 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
-def loop_to(server: LoopbackServer, journal: Journal, time: VirtualTime) -> tuple[DeliveryLoop, Exporters]:
+def loop_to(server: LoopbackServer, outbox: Outbox, time: VirtualTime) -> tuple[DeliveryLoop, Exporters]:
     exporters = Exporters(
         {"traces": [OtlpDestination(signal="traces", protocol="http/protobuf", endpoint=f"{server.url}/v1/traces")]}
     )
     exporter = exporters.of_outbox("traces")
     assert exporter is not None
-    loop = DeliveryLoop("traces", journal, exporter, sleep=time.sleep, clock=time.clock, random=lambda: 0.5)
+    loop = DeliveryLoop("traces", outbox, exporter, sleep=time.sleep, clock=time.clock, random=lambda: 0.5)
     return loop, exporters
 
 
@@ -73,6 +75,36 @@ async def test_one_span_of_a_transaction_is_put_aside_and_the_rest_arrives_once(
     said = journal.status().signals["traces"]
     assert (said.delivered_items, said.refused_items, said.dead_letter_rows) == (15, 1, 1)
     assert collector.requests <= 1 + 2 * 4 + 1
+
+
+async def test_a_row_that_cannot_be_divided_just_now_is_not_given_up_as_a_whole(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, collector, time, divide = (
+        [f"{number:02}" for number in range(16)],
+        Collector(),
+        VirtualTime(),
+        journal.divide,
+    )
+    failures = 3
+
+    def divide_later(*arguments: Any) -> list[int] | None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise JournalUnavailableError
+        return divide(*arguments)
+
+    monkeypatch.setattr(journal, "divide", divide_later)
+    collector.refuse = lambda names: 400 if "05" in names else 0
+    journal.commit(Commit(outbox=[transaction(*names), transaction("innocent", trace=2)]))
+    with LoopbackServer(collector.answer).listen() as server:
+        loop, exporters = loop_to(server, PatientOutbox(journal), time)
+        assert await loop.drain(86_400)
+        await exporters.close()
+    assert not failures
+    assert sorted(collector.names) == sorted(["innocent", *(name for name in names if name != "05")])
+    assert journal.status().signals["traces"].refused_items == 1
 
 
 @pytest.mark.parametrize("status", [500, 503])

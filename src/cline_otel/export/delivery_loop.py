@@ -346,12 +346,13 @@ class DeliveryLoop:
         )
         if not suspect.is_to_be_divided(refused.grounds):
             return
-        row_ids = self._outbox.divide(self._signal, row.id, await self._halves(row), refused)
+        parts = await self._halves(row)
+        row_ids = self._outbox.divide(self._signal, row.id, parts, refused)
         if row_ids is not None:
             self._suspects.replace(suspect, row_ids, now)
             if refused.grounds != "unclear":
                 self._next_suspect_at = now
-        elif suspect.is_given_up(refused.grounds):
+        elif not parts and suspect.is_given_up(refused.grounds):
             self._outbox.dead_letter(self._signal, [row.id], reason=refused.reason)
             self._suspects.drop(row.id)
             # There were witnesses, so the destination is well and need not be spared as an ill one.

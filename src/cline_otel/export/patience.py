@@ -72,11 +72,6 @@ class PatientOutbox:
             self._wake_later()
             return None
 
-    def _catch_up(self) -> None:
-        while self._unwritten:
-            self._unwritten[0]()
-            self._unwritten.popleft()
-
     def acknowledge(
         self,
         signal: SignalName,
@@ -108,6 +103,11 @@ class PatientOutbox:
         """Delivery does not go on just now; not noted where that cannot be."""
         with suppress(StorageUnavailable):
             self._outbox.record_failure(signal, reason=reason, remedy=remedy)
+
+    def _catch_up(self) -> None:
+        while self._unwritten:
+            self._unwritten[0]()
+            self._unwritten.popleft()
 
     def _write(self, write: Callable[[], None]) -> None:
         if not self._unwritten:
