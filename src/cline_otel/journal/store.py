@@ -32,6 +32,9 @@ SEEN_WINDOW_SECONDS: Final = 600
 """How long a request's digest is remembered: longer than senders of OTLP go on with one request."""
 
 _SEEN_WINDOW_NS: Final = SEEN_WINDOW_SECONDS * 1_000_000_000
+_CACHE_KIB: Final = 8 * 1024
+"""What a large transaction writes has room in it; else it would be written in parts, and read again."""
+
 _BUSY_TIMEOUT_MS: Final = 10_000
 _SPARE_BYTES_BEFORE_VACUUM: Final = 16 * 1024 * 1024
 _VACUUM_PAGES: Final = 1024
@@ -64,7 +67,7 @@ class Journal:
         self._limit_bytes = limit_bytes
         self._outbox: tuple[int, int] = (-1, 0)
         self._full_at_bytes = limit_bytes - min(max(limit_bytes // 16, 4 * 1024 * 1024), limit_bytes // 2)
-        self._sent_history_bytes = min(sent_history.SENT_HISTORY_BYTES, limit_bytes // 16)
+        self._sent_history_bytes = min(sent_history.SENT_HISTORY_BYTES, limit_bytes // 32)
         with self._guard():
             (self._page_size,) = connection.execute("PRAGMA page_size").fetchone()
             meta = dict(connection.execute("SELECT key, value FROM meta"))
@@ -103,6 +106,9 @@ class Journal:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 schema.use_write_ahead_log(connection, path)
                 connection.execute("PRAGMA synchronous = FULL")
+                # Some systems' SQLite overwrites what is deleted, which is twice the writing; erasing does it for all.
+                connection.execute("PRAGMA secure_delete = OFF")
+                connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 connection.execute(f"PRAGMA journal_size_limit = {_SPARE_BYTES_BEFORE_VACUUM}")
                 schema.migrate(connection, now_ns=clock_ns())
                 journal = cls(connection, path, clock_ns, limit_bytes, file)
