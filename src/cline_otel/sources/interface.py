@@ -50,6 +50,7 @@ class Payload(NamedTuple):
             Unix epoch; None while it may write on. May be said twice, when the bridge stopped in between.
         place: which file or the like it was read from, where that comes piece by piece; empty for what is handed over
             whole, as a request is. Equal records without a key are all real in one place, and repeats in another.
+        records: records that the source has made itself of what it read, and that need no decoding.
     """
 
     source: str
@@ -59,6 +60,7 @@ class Payload(NamedTuple):
     skipped_parts: int = 0
     ended_at_ns: int | None = None
     place: str = ""
+    records: Sequence[Mapping[str, object]] = ()
 
 
 class UpstreamRecord(NamedTuple):

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-import msgspec
-
 from cline_otel.sources.interface import PastPrompt, Payload
 
 RECORDS_PER_PAYLOAD: Final = 2_048
@@ -16,11 +14,11 @@ RECORDS_PER_PAYLOAD: Final = 2_048
 MOST_RECORDS_PER_PAYLOAD: Final = 4_096
 """However long the prompt is."""
 
-_Run = tuple[str, str]
+_Run = tuple[object, object]
 
 
 class PastRecords:
-    """The records of a session, by the prompt that each is of. They are kept as lines.
+    """The records of a session, by the prompt that each is of.
 
     Args:
         records: in the order of time; ``run.started`` has ``parent_agent_id`` and ``parent_run_id`` where another
@@ -33,9 +31,9 @@ class PastRecords:
     def __init__(self, records: Iterable[Mapping[str, object]]) -> None:
         self._root_of: dict[_Run, _Run] = {}
         self._began_ms: dict[_Run, int] = {}
-        self._lines: list[tuple[str, bytes]] = []
+        self._records: list[tuple[_Run, Mapping[str, object]]] = []
         open_runs: set[_Run] = set()
-        last_of: dict[str, str] = {}
+        last_of: dict[object, object] = {}
         for record in records:
             run = _run_of(record)
             if record["event"] == "run.started":
@@ -46,18 +44,18 @@ class PastRecords:
             elif record["event"] == "run.finished":
                 open_runs.discard(run)
             if run in self._root_of:
-                self._lines.append((self._root_of[run][1], msgspec.json.encode(record)))
+                self._records.append((self._root_of[run], record))
         self._at_work = {self._root_of[run] for run in open_runs}
         self.prompts: tuple[PastPrompt, ...] = tuple(
-            PastPrompt(root[1], began_ms * 1_000_000, root not in self._at_work)
+            PastPrompt(str(root[1]), began_ms * 1_000_000, root not in self._at_work)
             for root, began_ms in sorted(self._began_ms.items(), key=lambda each: each[1])
         )
 
-    def _root(self, record: Mapping[str, object], last_of: Mapping[str, str], run: _Run) -> _Run:
+    def _root(self, record: Mapping[str, object], last_of: Mapping[object, object], run: _Run) -> _Run:
         parent_id = record.get("parent_agent_id")
-        if not isinstance(parent_id, str):
+        if parent_id is None:
             return run
-        return self._root_of.get((parent_id, str(record.get("parent_run_id") or last_of.get(parent_id, ""))), run)
+        return self._root_of.get((parent_id, record.get("parent_run_id") or last_of.get(parent_id)), run)
 
     def is_over(self, record: Mapping[str, object]) -> bool:
         """Whether a record is of a prompt that is over."""
@@ -66,26 +64,26 @@ class PastRecords:
 
     def payloads(self, source: str, place: str, run_ids: Collection[str]) -> Iterator[Payload]:
         """The records of these prompts, in pieces that end with a prompt where that is possible."""
-        left = Counter(root for root, _ in self._lines)
-        begun: set[str] = set()
-        lines: list[bytes] = []
-        for root, line in self._lines:
-            if root not in run_ids:
+        left = Counter(root for root, _ in self._records)
+        begun: set[_Run] = set()
+        piece: list[Mapping[str, object]] = []
+        for root, record in self._records:
+            if root[1] not in run_ids:
                 continue
-            lines.append(line)
+            piece.append(record)
             begun.add(root)
             left[root] -= 1
             if not left[root]:
                 begun.discard(root)
-            if len(lines) >= (MOST_RECORDS_PER_PAYLOAD if begun else RECORDS_PER_PAYLOAD):
-                yield Payload(source, lines, place=place)
-                lines = []
-        if lines:
-            yield Payload(source, lines, place=place)
+            if len(piece) >= (MOST_RECORDS_PER_PAYLOAD if begun else RECORDS_PER_PAYLOAD):
+                yield Payload(source, place=place, records=piece)
+                piece = []
+        if piece:
+            yield Payload(source, place=place, records=piece)
 
 
 def _run_of(record: Mapping[str, object]) -> _Run:
-    return str(record["agent_id"]), str(record["run_id"])
+    return record["agent_id"], record["run_id"]
 
 
 def _at_ms(record: Mapping[str, object]) -> int:

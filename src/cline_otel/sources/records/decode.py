@@ -29,14 +29,7 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
     """Events of one writer's lines, in order; its end, where it is known to be gone, as if it had written that."""
     source = payload.source
     find = catalogue.sources[source].vocabulary.find
-    for raw in payload.parts:
-        if not raw.strip():
-            continue
-        try:
-            record = _line.decode(raw, diagnostics, source)
-        except msgspec.DecodeError:
-            count(diagnostics, "malformed", source, "line")
-            continue
+    for record in _records(payload, diagnostics):
         name, occurred_at_ns = _envelope(record)
         if name is None or occurred_at_ns is None:
             count(diagnostics, "malformed", source, "record")
@@ -49,6 +42,17 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
             yield event
     if payload.ended_at_ns is not None and (entry := find(EXIT)) is not None:
         yield build_event(entry, source, payload.ended_at_ns, (), diagnostics, payload.writer)
+
+
+def _records(payload: Payload, diagnostics: Diagnostics) -> Iterator[Mapping[str, object]]:
+    yield from payload.records
+    for raw in payload.parts:
+        if not raw.strip():
+            continue
+        try:
+            yield _line.decode(raw, diagnostics, payload.source)
+        except msgspec.DecodeError:
+            count(diagnostics, "malformed", payload.source, "line")
 
 
 def explode(payload: Payload) -> Iterator[UpstreamRecord]:
