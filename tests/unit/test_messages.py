@@ -132,6 +132,9 @@ def test_what_a_message_takes_of_memory_is_bounded_however_long_its_text_is() ->
                 [b'{"messages": [{"text": "', *[b'line \\"of\\" text\\n' * 65_536] * 60, b'"}, {"id": "b"}]}']
             )
 
+        def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+            return 64_000_000
+
         def read(self, size: int = -1) -> bytes:
             return next(self._pieces, b"")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import IO, Any, Final
 
@@ -56,13 +57,15 @@ def messages_in(file: IO[bytes], within: str = "messages") -> Iterator[Message]:
     Raises:
         TornFile: after the last whole message.
     """
-    head = file.read(WHOLE_BYTES + 1)
+    # Memory of a file's own size is used again for the next one; more comes from the system, and goes back, each time.
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(min(size_bytes, WHOLE_BYTES) + 1)
     whole = _whole(head, within) if len(head) <= WHOLE_BYTES else None
     if whole is None:
         yield from _one_by_one(_Values(file, head), within)
         return
-    for raw in whole:
-        message = _decoded(raw)
+    for message in whole:
         if isinstance(message, dict):
             yield message
 
@@ -76,23 +79,38 @@ def first_message(file: IO[bytes]) -> Message | None:
 
 
 class _File(msgspec.Struct):
+    messages: list[Any] = []
+
+
+class _FileInParts(msgspec.Struct):
     messages: list[msgspec.Raw] = []
 
 
-_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_array: Final = msgspec.json.Decoder(list[Any])
 _object: Final = msgspec.json.Decoder(_File)
+_array_in_parts: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_object_in_parts: Final = msgspec.json.Decoder(_FileInParts)
 _value: Final = msgspec.json.Decoder()
 
 
-def _whole(content: bytes, within: str) -> list[msgspec.Raw] | None:
-    """The values of the array, not decoded yet; None for a file that is torn, or JSON of an unusual kind."""
+def _whole(content: bytes, within: str) -> Iterable[Any] | None:
+    """The values of the array; None for a file that is torn, or JSON of an unusual kind."""
     try:
         return _object.decode(content).messages if within else _array.decode(content)
     except UNREADABLE:
+        return _whole_in_parts(content, within)
+
+
+def _whole_in_parts(content: bytes, within: str) -> Iterable[Any] | None:
+    """The values of the array, each decoded by itself: what one has that cannot be read costs no other."""
+    try:
+        parts = _object_in_parts.decode(content).messages if within else _array_in_parts.decode(content)
+    except UNREADABLE:
         return None
+    return map(_mended, parts)
 
 
-def _decoded(raw: msgspec.Raw) -> Any:
+def _mended(raw: msgspec.Raw) -> Any:
     try:
         return _value.decode(raw)
     except UNREADABLE:

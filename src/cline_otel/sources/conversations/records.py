@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from cline_otel.sources.conversations.told import Record
@@ -10,7 +11,11 @@ INFERRED: Final = "inferred"
 """The ``timing`` of what has a time that no file says."""
 
 
-def record_of(event: str, at_ms: int, agent_id: str, run_id: str, **fields: str | float | None) -> Record:
+Fields = Mapping[str, str | float | None]
+"""Fields of a record by name."""
+
+
+def record_of(event: str, at_ms: int, agent_id: str, run_id: str, fields: Fields) -> Record:
     """A record of a run.
 
     Args:

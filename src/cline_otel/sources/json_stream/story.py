@@ -418,7 +418,7 @@ class StreamStory:
         return model | ({"provider": agent.model.provider} if agent.model.provider else {})
 
     def _record(self, agent: _Agent, event: str, at_ms: int, **fields: str | int | float | None) -> Record:
-        return record_of(event, at_ms, agent.agent_id, agent.run_id, **fields)
+        return record_of(event, at_ms, agent.agent_id, agent.run_id, fields)
 
 
 def records_of(content: bytes) -> list[bytes]:

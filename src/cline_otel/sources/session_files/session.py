@@ -22,8 +22,9 @@ from cline_otel.sources.conversations.messages import (
     table_in,
     word,
 )
+from cline_otel.sources.conversations.records import Fields
 from cline_otel.sources.conversations.told import Record
-from cline_otel.sources.session_files.walk import Call, Fields, Walk, task_texts
+from cline_otel.sources.session_files.walk import Call, Walk, task_texts
 
 MESSAGES: Final = ".messages.json"
 _SUBAGENT: Final = "agent_"
@@ -209,7 +210,7 @@ class _Session:
         agent_id = self._agent_id(name)
         walk = Walk(self._manifest.session_id, agent_id, lambda message, at_ms: self._parent(name, message, at_ms))
         self._walks[name] = walk
-        records = list(walk.records(self._messages(name)))
+        records = walk.take(self._messages(name))
         for record in records:
             if record["event"] == "tool_call.finished":
                 self._ended_calls.add((agent_id, str(record["run_id"]), str(record["call_id"])))

@@ -8,8 +8,10 @@ are inferred so are marked, in ``timing``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
 
 from cline_otel.sources.conversations.edits import change_of
 from cline_otel.sources.conversations.messages import (
@@ -23,11 +25,8 @@ from cline_otel.sources.conversations.messages import (
     word,
 )
 from cline_otel.sources.conversations.outcome import mcp_server_in, outcome_of, output_of
-from cline_otel.sources.conversations.records import INFERRED, record_of
+from cline_otel.sources.conversations.records import INFERRED, Fields, record_of
 from cline_otel.sources.conversations.told import Record
-
-Fields = Mapping[str, str | int | None]
-"""Fields of a record; what is None is left out."""
 
 _MODE: Final = re.compile(r'\s{0,20}<user_input mode="(act|plan|yolo)"')
 _WRAPPED: Final = re.compile(r"\s{0,20}<user_input [^>]{0,80}>")
@@ -39,22 +38,30 @@ _STARTS_AGENTS: Final = frozenset({"spawn_agent", "team_run_task"})
 _RUN_BESIDE: Final = "spawn_agent"
 """Calls of this tool run at the same time; all others one after the other (captures)."""
 
+_USAGE: Final = (
+    ("input_tokens", "inputTokens"),
+    ("output_tokens", "outputTokens"),
+    ("cache_read_tokens", "cacheReadTokens"),
+    ("cache_write_tokens", "cacheWriteTokens"),
+    ("cost_usd", "cost"),
+)
+"""Fields of a record, and what a message's ``metrics`` call them."""
+
 _ENDS_RUN: Final = frozenset({"submit_and_exit", "attempt_completion"})
 """Tools whose result is the end of a run, with no answer after it."""
 
 
-class Call(NamedTuple):
-    """A tool call, and where it stands."""
+class Call(msgspec.Struct, frozen=True):
+    """A tool call, and where it stands; ``fields`` are those that every record of it has."""
 
     agent_id: str
     run_id: str
     message_id: str
     call_id: str
     name: str
-    iteration: int
-    ordinal: int
     asked_at_ms: int
     given: object
+    fields: Fields
 
 
 class Walk:
@@ -88,30 +95,27 @@ class Walk:
         self._iteration = 0
         self._open: dict[str, Call] = {}
         self._last_result_at_ms = 0
+        self._records: list[Record] = []
 
-    def records(self, messages: Iterable[Message]) -> Iterator[Record]:
+    def take(self, messages: Iterable[Message]) -> list[Record]:
         """What the messages say, in their order, without the end of the last run."""
         for message in messages:
             at_ms = milliseconds(message.get("ts"))
             role = message.get("role")
             if at_ms is None or role not in ("user", "assistant"):
                 continue
-            confirmed, self.pending = self.pending, []
-            yield from confirmed
+            self._confirm()
             if role == "assistant":
                 self._answer(message, at_ms)
             else:
-                yield from self._user(message, at_ms)
+                self._user(message, at_ms)
             self.last_at_ms = max(self.last_at_ms, at_ms)
+        return self._made()
 
-    def end(self, at_ms: int, status: str) -> Iterator[Record]:
+    def end(self, at_ms: int, status: str) -> list[Record]:
         """The end of the run that goes on, if there is one; what was pending is so no more."""
-        yield from self.pending
-        self.pending = []
-        if self.run_id:
-            yield self._record("run.finished", at_ms, status=status, error_text=self._error_text or None)
-        self.run_id = ""
-        self._open = {}
+        self._end(at_ms, status)
+        return self._made()
 
     @property
     def status(self) -> str:
@@ -122,94 +126,95 @@ class Walk:
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def _user(self, message: Message, at_ms: int) -> Iterator[Record]:
+    def _made(self) -> list[Record]:
+        made, self._records = self._records, []
+        return made
+
+    def _confirm(self) -> None:
+        if self.pending:
+            self._records += self.pending
+            self.pending = []
+
+    def _end(self, at_ms: int, status: str) -> None:
+        self._confirm()
+        if self.run_id:
+            self._add("run.finished", at_ms, {"status": status, "error_text": self._error_text or None})
+        self.run_id = ""
+        self._open = {}
+
+    def _user(self, message: Message, at_ms: int) -> None:
         blocks = blocks_of(message)
         results = [block for block in blocks if block.get("type") == "tool_result"]
         for block in results:
-            yield from self._result(block, at_ms)
+            self._result(block, at_ms)
         if results or not any(text_of(block) for block in blocks):
             return
         metadata = table(message.get("metadata"))
         if metadata.get("userRunSpan") == 0 or metadata.get("kind") == "compaction_summary":
             return
-        yield from self.end(self.last_at_ms, self.status or "aborted")
-        yield from self._begin(message, at_ms, blocks)
+        self._end(self.last_at_ms, self.status or "aborted")
+        self._begin(message, at_ms, blocks)
 
-    def _begin(self, message: Message, at_ms: int, blocks: list[Mapping[str, object]]) -> Iterator[Record]:
+    def _begin(self, message: Message, at_ms: int, blocks: list[Mapping[str, object]]) -> None:
         self.run_id = word(message.get("id")) or str(at_ms)
         self.is_answered, self.failed_at_ms, self._error_text = False, None, ""
         self._iteration = 0
         mode = next((found[1] for block in blocks if (found := _MODE.match(text_of(block)))), None)
-        yield self._record(
-            "run.started",
-            at_ms,
-            session_id=self.session_id,
-            prompt_id=self.run_id,
-            mode=mode,
-            **self._belongs_to(message, at_ms),
-            timing=INFERRED,
-        )
+        fields = {"session_id": self.session_id, "prompt_id": self.run_id, "mode": mode}
+        self._add("run.started", at_ms, {**fields, **self._belongs_to(message, at_ms), "timing": INFERRED})
 
     def _answer(self, message: Message, at_ms: int) -> None:
         if not self.run_id:
             return
-        self.is_answered = False
-        message_id = word(message.get("id")) or str(at_ms)
-        if table(message.get("metadata")).get("displayOnly") is True:
-            self.failed_at_ms = at_ms
-            self._error_text = text = "".join(text_of(block) for block in blocks_of(message))
-            self._iteration += 1
-            self.pending = [self._model_call(message, message_id, at_ms, error_text=text)]
-            return
         self._iteration += 1
+        message_id = word(message.get("id")) or str(at_ms)
+        blocks = blocks_of(message)
+        if table(message.get("metadata")).get("displayOnly") is True:
+            self.is_answered, self.failed_at_ms = False, at_ms
+            self._error_text = text = "".join(text_of(block) for block in blocks)
+            self.pending = [self._model_call(message, message_id, at_ms, {"error_text": text})]
+            return
         self._last_result_at_ms = at_ms
-        asked = [block for block in blocks_of(message) if block.get("type") == "tool_use"]
-        self.pending = [self._model_call(message, message_id, at_ms, tool_calls=len(asked))]
-        for ordinal, block in enumerate(asked):
-            call_id = word(block.get("id"))
-            call = Call(
-                self.agent_id,
-                self.run_id,
-                message_id,
-                call_id or str(ordinal),
-                word(block.get("name")),
-                self._iteration,
-                ordinal,
-                at_ms,
-                block.get("input"),
-            )
-            self._open[call.call_id] = call
-            self._remember_task(call)
-            self.pending.append(
-                self._record("tool_call.started", at_ms, **_fields_of(call), input_bytes=size_of(call.given))
-            )
+        asked = [block for block in blocks if block.get("type") == "tool_use"]
         self.is_answered = not asked
+        self.pending = [self._model_call(message, message_id, at_ms, {"tool_calls": len(asked)})]
+        for ordinal, block in enumerate(asked):
+            self._ask(block, message_id, ordinal, at_ms)
 
-    def _model_call(self, message: Message, message_id: str, at_ms: int, **further: str | float | None) -> Record:
-        metrics, model = table(message.get("metrics")), table(message.get("modelInfo"))
-        usage = {
-            "input_tokens": amount(metrics.get("inputTokens")),
-            "output_tokens": amount(metrics.get("outputTokens")),
-            "cache_read_tokens": amount(metrics.get("cacheReadTokens")),
-            "cache_write_tokens": amount(metrics.get("cacheWriteTokens")),
-            "cost_usd": amount(metrics.get("cost")),
+    def _ask(self, block: Mapping[str, object], message_id: str, ordinal: int, at_ms: int) -> None:
+        call_id, name, given = word(block.get("id")) or str(ordinal), word(block.get("name")), block.get("input")
+        fields: dict[str, str | float | None] = {
+            "message_id": message_id,
+            "call_id": call_id,
+            "iteration": self._iteration,
+            "ordinal": ordinal,
+            "tool_name": name,
         }
-        # Zero usage is what Cline writes when it does not know.
-        known = any(usage.values())
+        call = Call(self.agent_id, self.run_id, message_id, call_id, name, at_ms, given, fields)
+        self._open[call_id] = call
+        self._remember_task(call)
+        self.pending.append(self._record("tool_call.started", at_ms, {**fields, "input_bytes": size_of(given)}))
+
+    def _model_call(self, message: Message, message_id: str, at_ms: int, further: Fields) -> Record:
+        metrics, model = table(message.get("metrics")), table(message.get("modelInfo"))
+        usage = {name: amount(metrics.get(said)) for name, said in _USAGE}
         return self._record(
             "model_call.finished",
             at_ms,
-            message_id=message_id,
-            iteration=self._iteration,
-            started_at_ms=min(self.last_at_ms or at_ms, at_ms),
-            model=word(model.get("id")) or None,
-            provider=word(model.get("provider")) or None,
-            **(usage if known else {}),
-            **further,
-            timing=INFERRED,
+            {
+                "message_id": message_id,
+                "iteration": self._iteration,
+                "started_at_ms": min(self.last_at_ms or at_ms, at_ms),
+                "model": word(model.get("id")) or None,
+                "provider": word(model.get("provider")) or None,
+                # Zero usage is what Cline writes when it does not know.
+                **(usage if any(usage.values()) else {}),
+                **further,
+                "timing": INFERRED,
+            },
         )
 
-    def _result(self, block: Mapping[str, object], at_ms: int) -> Iterator[Record]:
+    def _result(self, block: Mapping[str, object], at_ms: int) -> None:
         call = self._open.pop(word(block.get("tool_use_id")), None)
         if call is None:
             return
@@ -219,21 +224,24 @@ class Walk:
             started_at_ms, self._last_result_at_ms = min(self._last_result_at_ms, at_ms), at_ms
         output = output_of(block.get("content"))
         outcome = outcome_of(call.name, output, is_error=block.get("is_error") is True, ran=True)
-        self.is_answered = call.name in _ENDS_RUN and outcome.outcome == "success"
-        yield self._record(
+        succeeded = outcome.outcome == "success"
+        self.is_answered = succeeded and call.name in _ENDS_RUN
+        self._add(
             "tool_call.finished",
             at_ms,
-            **_fields_of(call),
-            started_at_ms=started_at_ms,
-            ended_at_ms=at_ms,
-            outcome=outcome.outcome,
-            error_type=outcome.error_type,
-            exit_code=outcome.exit_code,
-            is_mcp=outcome.is_mcp or None,
-            mcp_server=mcp_server_in(call.name) if outcome.is_mcp else None,
-            output_bytes=size_of(output),
-            **(change_of(call.name, call.given, output) if outcome.outcome == "success" else {}),
-            timing=INFERRED,
+            {
+                **call.fields,
+                "started_at_ms": started_at_ms,
+                "ended_at_ms": at_ms,
+                "outcome": outcome.outcome,
+                "error_type": outcome.error_type,
+                "exit_code": outcome.exit_code,
+                "is_mcp": outcome.is_mcp or None,
+                "mcp_server": mcp_server_in(call.name) if outcome.is_mcp else None,
+                "output_bytes": size_of(output),
+                **(change_of(call.name, call.given, output) if succeeded else {}),
+                "timing": INFERRED,
+            },
         )
 
     def _remember_task(self, call: Call) -> None:
@@ -244,18 +252,11 @@ class Walk:
         if isinstance(text, str) and text.strip() and len(text) <= _LONGEST_TASK:
             self.tasks.setdefault(text.strip(), []).append(call)
 
-    def _record(self, event: str, at_ms: int, **fields: str | float | None) -> Record:
-        return record_of(event, at_ms, self.agent_id, self.run_id, **fields)
+    def _record(self, event: str, at_ms: int, fields: Fields) -> Record:
+        return record_of(event, at_ms, self.agent_id, self.run_id, fields)
 
-
-def _fields_of(call: Call) -> dict[str, str | int]:
-    return {
-        "message_id": call.message_id,
-        "call_id": call.call_id,
-        "iteration": call.iteration,
-        "ordinal": call.ordinal,
-        "tool_name": call.name,
-    }
+    def _add(self, event: str, at_ms: int, fields: Fields) -> None:
+        self._records.append(self._record(event, at_ms, fields))
 
 
 def task_texts(message: Message) -> list[str]:

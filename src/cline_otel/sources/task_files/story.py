@@ -357,7 +357,7 @@ class _Run:
         return ended_ms, "aborted" if request is not None and request.is_cancelled else "", ""
 
     def _record(self, event: str, at_ms: int, **fields: str | float | None) -> Record:
-        return record_of(event, at_ms, self._task.task_id, str(self._began_ms), **fields)
+        return record_of(event, at_ms, self._task.task_id, str(self._began_ms), fields)
 
 
 def _mode(call: Exchange) -> str | None:
