@@ -216,7 +216,7 @@ def _whole(value: object) -> int | None:
 
 def amount(value: object) -> int | None:
     """A whole number from 0 to ``MOST``: nothing that is counted can be negative, and no total may go down."""
-    number = _whole(value)
+    number = value if type(value) is int else _whole(value)
     return number if number is not None and 0 <= number <= MOST else None
 
 

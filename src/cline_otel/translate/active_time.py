@@ -39,17 +39,22 @@ def settle(run: Run) -> None:
     """A call is no longer among those that the run has; of one whose end is not known that is all there is to do."""
     if not run.active:
         return
-    opened = [call.started_at_ns for call in run.model_calls.values()]
-    opened += [
-        call.started_at_ns for call in run.tool_calls if call.state is not CallState.REQUESTED and not asks(call)
-    ]
-    if opened:
-        run.active = _closed_up(_joined(run.active), sorted(opened))
+    if (run.model_calls or run.tool_calls) and (opened := _opened(run)):
+        run.active = _closed_up(_joined(run.active), opened)
         return
     for begun_ns, over_ns in _joined(run.active):
         run.active_ns += over_ns - begun_ns
         run.active_until_ns = over_ns
     run.active = []
+
+
+def _opened(run: Run) -> list[int]:
+    """When the calls began that are under way, in the order of time."""
+    model_calls = [call.started_at_ns for call in run.model_calls.values()]
+    tool_calls = [
+        call.started_at_ns for call in run.tool_calls if call.state is not CallState.REQUESTED and not asks(call)
+    ]
+    return sorted(model_calls + tool_calls)
 
 
 def _joined(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -24,10 +24,13 @@ class Output:
 
     Where nobody wants measurements (``measures``), none are made: most of what a call becomes are such. What is of a
     service of its own is collected apart, so that nobody else's need be looked at for it.
+
+    Attributes:
+        measures: whether it makes any.
     """
 
     def __init__(self, catalogue: Catalogue, *, measures: bool = True) -> None:
-        self._measures = measures
+        self.measures = measures
         self._metric_attributes = catalogue.metric_attributes
         self._prices = catalogue.prices
         # Most of what a call's usage becomes has the same attributes, so they are picked once for all of it.
@@ -87,7 +90,7 @@ class Output:
         span: SpanReference = NO_SPAN,
     ) -> None:
         """One measurement, and the span that it is of; of ``values``, the metric's own attributes are taken."""
-        if self._measures:
+        if self.measures:
             attributes = pick(self._metric_attributes[metric], values)
             self._outputs.metrics.append(MetricDelta(metric, value, attributes, occurred_at_ns, *span))
 
@@ -105,7 +108,7 @@ class Output:
         counted = disjoint_tokens(values)
         # Without the amount that Cline reports, a computed one would pass for the only one.
         unpriced_tokens = add_cost(values, counted, self._prices, occurred_at_ns) if self._leaves_cost else 0
-        if self._measures:
+        if self.measures:
             self._measure_usage(values, prompt, occurred_at_ns, span, counted, unpriced_tokens)
         return unpriced_tokens
 

@@ -118,7 +118,8 @@ class SpanBuilder:
         if values["gen_ai.tool.name"] in EDITING_TOOLS:
             if "gen_ai.request.model" in run.attributes:
                 values["gen_ai.request.model"] = run.attributes["gen_ai.request.model"]
-            measure_edit_call(output, values, ended_at_ns)
+            if output.measures:
+                measure_edit_call(output, values, ended_at_ns)
         if is_error and values["error.type"] == "denied":
             output.measure("cline.approvals", 1, {**values, "cline.approval.decision": "denied"}, ended_at_ns)
         parent = ids.run_span_id(run.agent_id, run.run_id)
@@ -199,8 +200,9 @@ class SpanBuilder:
     def active_time(self, run: Run, occurred_at_ns: int) -> None:
         """How long an agent has worked since it was last measured, if at all."""
         if run.active_ns:
-            values = {**run.attributes, "gen_ai.agent.name": run.agent_name}
-            self.output.measure("cline.active.time", run.active_ns / 1e9, values, occurred_at_ns)
+            if self.output.measures:
+                values = {**run.attributes, "gen_ai.agent.name": run.agent_name}
+                self.output.measure("cline.active.time", run.active_ns / 1e9, values, occurred_at_ns)
             run.active_ns = 0
 
     def run_started(self, run: Run) -> None:

@@ -337,7 +337,8 @@ class State:
         self.open_runs: set[RunKey] = set()
         self.awaiting_owner: set[RunKey] = set()
         self.unreadable: dict[str, int] = {}
-        self._changed: set[tuple[str, str | RunKey]] = set()
+        self._changed_runs: set[RunKey] = set()
+        self._changed: set[tuple[str, str]] = set()
         self._changed_prompts: dict[str, Prompt] = {}
         self._unreadable_keys: set[str] = set()
 
@@ -371,7 +372,7 @@ class State:
 
     def touch_run(self, run: Run) -> None:
         """Marks a run for the next save."""
-        self._changed.add(("run", (run.agent_id, run.run_id)))
+        self._changed_runs.add((run.agent_id, run.run_id))
 
     def touch(self, kind: str, key: str) -> None:
         """Marks an ``agent``, ``session``, ``log_event`` or what was ``heard`` for the next save."""
@@ -406,10 +407,10 @@ class State:
         """What changed since the last call, by stored key; None where it is gone."""
         saved: dict[str, bytes | None] = dict.fromkeys(self._unreadable_keys)
         saved |= {f"seen/{number}": row for number, row in self.seen.changes().items()}
+        for run_key in self._changed_runs:
+            saved[f"run/{run_key[0]}/{run_key[1]}"] = _stored(RUN, self.runs.get(run_key))
         for kind, key in self._changed:
-            if isinstance(key, tuple):
-                saved[f"run/{key[0]}/{key[1]}"] = _stored(RUN, self.runs.get(key))
-            elif kind == "agent":
+            if kind == "agent":
                 saved[f"agent/{key}"] = _stored(AGENT, self.agents.get(key))
             elif kind == "session":
                 saved[f"session/{key}"] = _stored(SESSION, self.sessions.get(key))
@@ -418,6 +419,7 @@ class State:
             else:
                 saved[f"log_event/{key}"] = _stored(OBSERVATIONS, self.observations.get(key))
         saved |= {key: PROMPT.encode(prompt) for key, prompt in self._changed_prompts.items()}
+        self._changed_runs.clear()
         self._changed.clear()
         self._changed_prompts.clear()
         self._unreadable_keys.clear()
