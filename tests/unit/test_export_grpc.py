@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import msgspec
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
@@ -222,6 +223,34 @@ async def test_a_request_too_large_for_the_server_can_be_split() -> None:
         assert result.grounds == "content"
         assert await exporter.export(batch(trace_request("x" * 600))) == Delivered()
         await exporter.close()
+
+
+async def test_a_proxy_of_grpc_is_asked_and_named_without_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    for name in ("grpc_proxy", "http_proxy", "no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", f"http://somebody:pass@127.0.0.1:{port}")
+    given = msgspec.structs.replace(destination(4317), endpoint="collector.invalid:4317")
+    async with server, patience():
+        exporter = OtlpGrpcExporter(given)
+        try:
+            result = await exporter.export(Batch([EncodedRequest(b"", 1, 1)]))
+        finally:
+            await exporter.close()
+    assert asked[0].startswith(b"CONNECT collector.invalid:4317 ")
+    assert isinstance(result, Unreachable)
+    for shown in (exporter.description, result.reason):
+        assert f"by the proxy http://127.0.0.1:{port}" in shown
+        assert "somebody" not in shown
 
 
 async def test_a_server_that_does_not_answer_is_left_after_the_timeout(collector: Collector) -> None:

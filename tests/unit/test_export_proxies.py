@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests.utils
 
-from cline_otel.export.proxies import is_direct, proxy_for, shown_proxy
+from cline_otel.export.proxies import grpc_proxy_for, is_direct, proxy_for, shown_proxy
 
 HOSTS = [
     "collector.example",
@@ -73,3 +73,33 @@ def test_nothing_on_this_machine_is_asked_for_by_a_proxy(monkeypatch: pytest.Mon
     proxy = proxy_for("http://collector.example:4318/v1/traces")
     assert proxy is not None
     assert shown_proxy(proxy) == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("target", "by_proxy"),
+    [
+        ("collector.example:4317", True),
+        ("collector.example", True),
+        ("dns:///collector.example:4317", True),
+        ("dns://192.0.2.1/collector.example:4317", True),
+        ("ipv4:192.0.2.7:4317", True),
+        ("[2001:db8::7]:4317", True),
+        ("exempt.example:4317", False),
+        ("127.0.0.1:4317", False),
+        ("[::1]:4317", False),
+        ("unix:/run/collector.sock", False),
+    ],
+)
+def test_a_target_of_grpc_is_asked_for_by_the_proxy_of_its_own_variables(
+    target: str, by_proxy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "exempt.example")
+    assert grpc_proxy_for(target) is None
+    monkeypatch.setenv("http_proxy", "proxy.example:3128")
+    assert grpc_proxy_for(target) == ("http://proxy.example:3128" if by_proxy else None)
+    monkeypatch.setenv("grpc_proxy", "http://own.example:3128")
+    assert grpc_proxy_for(target) == ("http://own.example:3128" if by_proxy else None)
+    monkeypatch.setenv("no_grpc_proxy", "*")
+    assert grpc_proxy_for(target) is None

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import grpc
 import grpc.aio
@@ -20,7 +18,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel.destinations import OtlpDestination
 from cline_otel.export.interface import Batch, Delivered, ExportResult, Paused, Refused, Retry, Unreachable
-from cline_otel.export.proxies import is_direct
+from cline_otel.export.proxies import by_proxy, grpc_proxy_for
 from cline_otel.export.responses import Repeater, delivered_from_protobuf
 from cline_otel.export.tls import client_context, files_status, system_authorities
 from cline_otel.signals import GRPC_METHODS
@@ -71,12 +69,14 @@ class OtlpGrpcExporter:
         self._repeat = Repeater.of(destination)
         self._files = files_status(destination)
         self._credentials = None if destination.insecure else _credentials(destination)
+        self._proxy = grpc_proxy_for(destination.endpoint)
+        self._place = destination.shown_endpoint + by_proxy(self._proxy)
         self._channel: grpc.aio.Channel | None = None
 
     @property
     def description(self) -> str:
         """The endpoint and the manner, without secrets."""
-        return self._destination.describe()
+        return self._destination.describe() + by_proxy(self._proxy)
 
     async def export(self, batch: Batch) -> ExportResult:
         """Call ``Export`` once."""
@@ -95,7 +95,7 @@ class OtlpGrpcExporter:
         try:
             return delivered_from_protobuf(self._destination.signal, answer, self._repeat)
         except ValueError:
-            return Delivered(message=f"{self._destination.shown_endpoint} did not answer in OTLP")
+            return Delivered(message=f"{self._place} did not answer in OTLP")
 
     async def close(self) -> None:
         """Close the channel."""
@@ -114,7 +114,8 @@ class OtlpGrpcExporter:
 
     def _connect(self) -> grpc.aio.Channel:
         # A channel belongs to the event loop it is made in, so it is made at the first call.
-        options = (*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(not self._is_direct())))
+        options: list[tuple[str, str | int]] = [*_CHANNEL_OPTIONS]
+        options.append(("grpc.enable_http_proxy", 0) if self._proxy is None else ("grpc.http_proxy", self._proxy))
         compression = _COMPRESSIONS[self._destination.compression]
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._destination.endpoint, options=options, compression=compression)
@@ -122,22 +123,15 @@ class OtlpGrpcExporter:
             self._destination.endpoint, self._credentials, options=options, compression=compression
         )
 
-    def _is_direct(self) -> bool:
-        try:
-            parts = urlsplit(f"//{self._destination.endpoint}")
-            return is_direct(parts.hostname or "", parts.port or 0, getproxies().get("no", ""))
-        except ValueError:
-            return False
-
     def _result(self, error: grpc.aio.AioRpcError) -> ExportResult:
         code = error.code()
         details = self._repeat(error.details() or "")
-        reason = f"{code.name} from {self._destination.shown_endpoint}" + (f": {details}" if details else "")
+        reason = f"{code.name} from {self._place}" + (f": {details}" if details else "")
         wait_seconds = retry_info_seconds(error)
         if code in _RETRYABLE or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait_seconds is not None):
             if "CERTIFICATE_VERIFY_FAILED" in (error.details() or ""):
                 return Paused(
-                    f"the certificate of {self._destination.shown_endpoint} is not trusted",
+                    f"the certificate of {self._place} is not trusted",
                     "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of the authority that signed it",
                 )
             if wait_seconds is None and code in _NOBODY_THERE and not self._is_connected():

@@ -30,7 +30,7 @@ from cline_otel.export.interface import (
     Retry,
     Unreachable,
 )
-from cline_otel.export.proxies import proxy_for, shown_proxy
+from cline_otel.export.proxies import by_proxy, proxy_for
 from cline_otel.export.responses import Repeater, delivered_from_json, delivered_from_protobuf, retry_after_seconds
 from cline_otel.export.tls import client_context, files_status
 from cline_otel.version import __version__
@@ -78,7 +78,7 @@ class OtlpHttpExporter:
     @property
     def description(self) -> str:
         """The endpoint and the manner, without secrets."""
-        return self._destination.describe() + self._by_proxy
+        return self._destination.describe() + by_proxy(self._proxy)
 
     async def export(self, batch: Batch) -> ExportResult:
         """Post the batch once; a stale kept-alive connection gets a second try at once."""
@@ -149,11 +149,7 @@ class OtlpHttpExporter:
 
     @property
     def _place(self) -> str:
-        return self._destination.shown_endpoint + self._by_proxy
-
-    @property
-    def _by_proxy(self) -> str:
-        return "" if self._proxy is None else f" by the proxy {shown_proxy(self._proxy)}"
+        return self._destination.shown_endpoint + by_proxy(self._proxy)
 
     async def _post(self, body: bytes) -> ExportResult:
         if self._session is None:

@@ -6,11 +6,18 @@ IPv6 and ``*.suffix``, which other programs take, and nothing on this machine is
 
 from __future__ import annotations
 
+import os
+import re
 from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+_GRPC_PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
+_GRPC_TARGET: Final = re.compile(
+    r"(?:dns:(?://[^/]*/)?|ipv4:|ipv6:)?(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::(?P<port>[0-9]{1,5}))?"
+)
+"""A host with or without a port; nothing else is reached through the network's proxy."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -27,6 +34,18 @@ def proxy_for(url: str) -> str | None:
     if proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def grpc_proxy_for(target: str) -> str | None:
+    """The same for a target of gRPC, by the variables that its channels read: those in small letters."""
+    named = _GRPC_TARGET.fullmatch(target)
+    if named is None:
+        return None
+    host, port = named["host"].strip("[]"), int(named["port"] or 443)
+    if is_direct(host, port, os.environ.get("no_grpc_proxy") or getproxies().get("no", "")):
+        return None
+    proxy = next((os.environ[name] for name in _GRPC_PROXIES if os.environ.get(name)), None)
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
@@ -69,6 +88,11 @@ def shown_proxy(url: str) -> str:
     """A proxy for people: without credentials and path."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def by_proxy(url: str | None) -> str:
+    """What to say behind an endpoint that a proxy stands before; empty for none."""
+    return "" if url is None else f" by the proxy {shown_proxy(url)}"
 
 
 def _has_port(entry: str) -> bool:
