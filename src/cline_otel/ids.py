@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
-_CACHE_SIZE = 65_536
+_CACHE_SIZE = 8_192
 _RECENT = 4_096
 _INVALID = {8: bytes(8), 16: bytes(16)}
 """All-zero ids are invalid (W3C Trace Context)."""

@@ -23,6 +23,9 @@ EARLIEST_NS: Final = -100_000_000
 LATEST_NS: Final = 2_000_000_000
 """When Cline begins to work on a prompt, after its message was written: 1 to 388 ms (123 runs of the captures)."""
 
+_MOST_INDEXES: Final = 1_024
+"""How many sessions' prompts are kept as they are looked for; the others are put in order again when one is."""
+
 
 class _Index:
     """The prompts of a session by what they are looked for; there may be thousands.
@@ -136,6 +139,8 @@ class Prompts:
     def _index_of(self, session_id: str) -> _Index:
         index = self._indexes.get(session_id)
         if index is None:
+            if len(self._indexes) >= _MOST_INDEXES:
+                self._indexes.clear()
             index = self._indexes[session_id] = _Index(self._state.prompts.get(session_id, ()))
         return index
 
