@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+_NO_GRPC_PROXY: Final = "no_grpc_proxy"
 _GRPC_PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
 _GRPC_TARGET: Final = re.compile(
     r"(?:dns:(?://[^/]*/)?|ipv4:|ipv6:)?(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -43,7 +44,7 @@ def grpc_proxy_for(target: str) -> str | None:
     if named is None:
         return None
     host, port = named["host"].strip("[]"), int(named["port"] or 443)
-    if is_direct(host, port, os.environ.get("no_grpc_proxy") or getproxies().get("no", "")):
+    if is_direct(host, port, os.environ.get(_NO_GRPC_PROXY) or getproxies().get("no", "")):
         return None
     proxy = next((os.environ[name] for name in _GRPC_PROXIES if os.environ.get(name)), None)
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy

@@ -108,14 +108,18 @@ def _common_lines(before: Sequence[str], after: Sequence[str]) -> int:
     A row of the usual table is the bits of one number, which are clear where it ascends (Crochemore et al., "A fast and
     practical bit-vector algorithm for the longest common subsequence problem", 2001).
     """
-    places: dict[str, int] = {}
+    places = dict.fromkeys(set(before).intersection(after), 0)
+    if not places:
+        return 0
     for at, line in enumerate(after):
-        places[line] = places.get(line, 0) | 1 << at
+        if line in places:
+            places[line] |= 1 << at
     full = (1 << len(after)) - 1
     row = full
     for line in before:
-        matches = row & places.get(line, 0)
-        row = (row + matches | row - matches) & full
+        if line in places:
+            matches = row & places[line]
+            row = (row + matches | row - matches) & full
     return len(after) - row.bit_count()
 
 

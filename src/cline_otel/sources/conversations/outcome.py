@@ -7,7 +7,6 @@ result of both.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -62,6 +61,10 @@ class Outcome(NamedTuple):
     is_mcp: bool = False
 
 
+_SUCCESS: Final = Outcome("success")
+_SUCCESS_OF_MCP: Final = Outcome("success", is_mcp=True)
+
+
 def mcp_server_in(name: str) -> str | None:
     """The server of a tool that is named as Cline names those of MCP servers, ``<server>__<tool>``; None for others."""
     at = name.find("__")
@@ -87,12 +90,12 @@ def outcome_of(name: str, output: object, *, is_error: bool, ran: bool) -> Outco
         is_error: whether Cline says that the call failed.
         ran: whether Cline ran the tool's code or at least asked whether it may, as far as is known.
     """
-    parts = [part for part in (output if isinstance(output, list) else [output]) if isinstance(part, dict)]
     has_content = isinstance(output, dict) and isinstance(output.get("content"), list)
-    failed = _has_failed(output, parts, is_error=is_error)
+    failed = is_error or _has_failed(output)
     mcp = mcp_server_in(name) is not None and (has_content or (failed and ran))
     if not failed:
-        return Outcome("success", is_mcp=mcp)
+        return _SUCCESS_OF_MCP if mcp else _SUCCESS
+    parts = [part for part in (output if isinstance(output, list) else [output]) if isinstance(part, dict)]
     texts = [text for part in parts if (text := _head(part.get("error")))]
     text = texts[0] if texts else _head(output)
     if _is_denial(output) or any(_is_denial(part.get("error")) for part in parts):
@@ -111,11 +114,9 @@ def _head(value: object) -> str:
     return value[:_ERROR_HEAD_CHARACTERS] if isinstance(value, str) else ""
 
 
-def _has_failed(output: object, parts: Sequence[Mapping[str, object]], *, is_error: bool) -> bool:
-    if is_error:
-        return True
+def _has_failed(output: object) -> bool:
     if isinstance(output, list):
-        return any(part.get("success") is False for part in parts)
+        return any(part.get("success") is False for part in output if isinstance(part, dict))
     if not isinstance(output, dict):
         return False
     if output.get("isError") is True or output.get("success") is False:

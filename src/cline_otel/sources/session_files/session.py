@@ -36,7 +36,7 @@ _OUTCOMES: Final = {"completed": "completed", "idle": "aborted", "cancelled": "a
 """The outcome of a session's last run by the manifest's status, where the messages do not say one."""
 
 _CLIENTS: Final = {"cli": "cline-cli", "core": "cline-sdk", "vscode": "vscode"}
-_ORDER: Final = {"run.started": 0, "model_call.finished": 1, "run.finished": 3}
+_ORDER: Final[Mapping[object, int]] = {"run.started": 0, "model_call.finished": 1, "run.finished": 3}
 _FIRST_VSCODE_VERSION: Final = 3
 """The editors' core calls itself ``vscode`` wherever it runs; a lower version is that of another editor's plugin."""
 
@@ -179,7 +179,7 @@ class _Session:
         for name in [*([root_id] if root_id in self._files else []), *(name for _, name in others)]:
             records += self._agent(name)
         records += self._ends()
-        records.sort(key=lambda record: (record["time_unix_ms"], _ORDER.get(str(record["event"]), 2)))
+        records.sort(key=_place_of)
         return SessionRecords(root_id, self._manifest.status, records, tuple(self._torn), self._untold_at_ms())
 
     def _untold_at_ms(self) -> int | None:
@@ -288,6 +288,10 @@ class _Session:
 
     def _outcome(self) -> str:
         return _OUTCOMES.get(self._manifest.status, "incomplete")
+
+
+def _place_of(record: Record) -> tuple[object, int]:
+    return record["time_unix_ms"], _ORDER.get(record["event"], 2)
 
 
 def _major(version: str) -> int:
