@@ -31,7 +31,7 @@ from cline_otel.signals import MetricDelta, SpanRecord
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES
 from cline_otel.translate.ownership import CLAIMED_WAIT_NS
-from cline_otel.translate.step import SILENCE_NS
+from cline_otel.translate.silence import SILENCE_NS
 from cline_otel.translate.yielding import LATEST_NS
 
 Mix = tuple[str, ...]

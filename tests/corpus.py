@@ -19,11 +19,13 @@ import payloads
 from cline_otel.events import EVENT_TYPES, AttributeValue, Event, RunClaimed, steering_fields, tick
 from cline_otel.replay import decode_recording
 from cline_otel.signals import Diagnostics, StepOutput
-from cline_otel.translate.step import SILENCE_NS, Translator
+from cline_otel.translate.silence import SILENCE_NS
+from cline_otel.translate.step import Translator
 
 DATA: Final = Path(__file__).parent / "data"
 CAPTURES: Final = DATA / "captures"
 SECOND_NS: Final = 1_000_000_000
+MINUTE_NS: Final = 60 * SECOND_NS
 HOUR_NS: Final = 3_600 * SECOND_NS
 
 LIFECYCLE_LOG_EVENTS: Final = frozenset(
@@ -85,6 +87,17 @@ def closing_ticks(steps: Iterable[Event]) -> list[Event]:
     """The first ends the waiting for a better source, the second the waiting for a sign of life."""
     end_ns = end_of(steps)
     return [tick(end_ns + HOUR_NS), tick(end_ns + 2 * HOUR_NS + SILENCE_NS)]
+
+
+def live_steps(path: Path) -> list[Event]:
+    """All sources of a recording by time, with the bridge's clock after each event; empty if nothing is told."""
+    events = sorted(
+        (event for stream in streams_of(path) for event in stream.events), key=lambda event: event.occurred_at_ns
+    )
+    if not events:
+        return []
+    steps = [step for event in events for step in (event, tick(event.occurred_at_ns))]
+    return [tick(events[0].occurred_at_ns), *steps, *closing_ticks(events)]
 
 
 def claim(

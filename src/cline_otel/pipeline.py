@@ -44,7 +44,7 @@ from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
-from cline_otel.translate.waits import waiting_runs
+from cline_otel.translate.waits import Waits
 
 MAX_DIAGNOSTIC_NAMES: Final = 1_000
 
@@ -113,6 +113,7 @@ class Pipeline:
         self._translator = Translator(
             catalogue, State.restore(rows), claim_wait_ns, measures=measures, call_limit_ns=call_limit_ns
         )
+        self._waits = Waits(self._translator.state, catalogue.services)
         self._repeats = Repeats(self._translator.state.seen, catalogue)
         self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
         self._metric_attributes = metric_attributes
@@ -236,7 +237,7 @@ class Pipeline:
     def gauges(self, at_ns: int) -> list[MetricPoint]:
         """What is so now, nanoseconds since the Unix epoch: prompts that are worked on, by what they wait for."""
         points: list[MetricPoint] = []
-        for service, by_wait in waiting_runs(self._translator.state, at_ns, self.catalogue.services).items():
+        for service, by_wait in self._waits.by_service(at_ns).items():
             besides = attributes_of(service, self._metric_attributes)
             for waits_for, waiting in by_wait.items():
                 attributes = (("cline.run.waits_for", waits_for), *besides)

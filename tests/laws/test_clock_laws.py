@@ -17,8 +17,9 @@ from cline_otel.events import Event, ModelCallFinished, RunFinished, tick
 from cline_otel.pipeline import Pipeline
 from cline_otel.signals import Diagnostics, MetricTotal
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
+from cline_otel.translate.silence import SILENCE_NS
 from cline_otel.translate.state import State
-from cline_otel.translate.step import SILENCE_NS, Translator
+from cline_otel.translate.step import Translator
 from corpus import CAPTURES, HOUR_NS, SECOND_NS, streams_of
 from payloads import log_lines, spool_lines
 

@@ -19,7 +19,7 @@ from cline_otel.events import Event
 from cline_otel.pipeline import Pipeline
 from cline_otel.signals import Diagnostics
 from cline_otel.sources.interface import MalformedPayload
-from cline_otel.translate.step import SILENCE_NS
+from cline_otel.translate.silence import SILENCE_NS
 from corpus import CAPTURES, HOUR_NS, SECOND_NS
 from metric_points import points_of
 from payloads import decoded, log_lines, otlp_request, spool_lines

@@ -23,7 +23,7 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.pipeline import Pipeline
 from cline_otel.replay import write
 from cline_otel.sources.interface import MalformedPayload
-from cline_otel.translate.step import SILENCE_NS
+from cline_otel.translate.silence import SILENCE_NS
 from corpus import capture_paths
 from metric_points import points_of
 from payloads import log_lines, spool_lines

@@ -20,7 +20,7 @@ from cline_otel.replay import ReplayResult, replay
 from cline_otel.signals import MetricTotal, SignalName
 from cline_otel.sources.interface import Payload
 from cline_otel.sources.registry import SOURCES
-from cline_otel.translate.step import SILENCE_NS
+from cline_otel.translate.silence import SILENCE_NS
 from corpus import CAPTURES
 from metric_points import points_of
 

@@ -17,20 +17,11 @@ from cline_otel.events import Event, tick
 from cline_otel.signals import MetricDelta
 from cline_otel.translate.state import State
 from cline_otel.translate.step import CLAIM_WAIT_NS, Translator
-from corpus import capture_paths, closing_ticks, streams_of
+from corpus import capture_paths, live_steps, streams_of
 
 ORIGIN = ResourceAndScope((("service.name", "cline"),), "cline-otel", "0", "")
 
 paths = st.sampled_from([path for path in capture_paths() if streams_of(path)])
-
-
-def live(path: Path) -> list[Event]:
-    """All sources of a recording by time, with the bridge's clock after each event."""
-    events = sorted(
-        (event for stream in streams_of(path) for event in stream.events), key=lambda event: event.occurred_at_ns
-    )
-    steps = [step for event in events for step in (event, tick(event.occurred_at_ns))]
-    return [tick(events[0].occurred_at_ns), *steps, *closing_ticks(events)]
 
 
 def through(steps: Sequence[Event], cuts: Collection[int]) -> tuple[bytes, bytes, list[MetricDelta], dict[str, bytes]]:
@@ -60,7 +51,7 @@ def through(steps: Sequence[Event], cuts: Collection[int]) -> tuple[bytes, bytes
 @given(paths, st.data())
 def test_memory_read_back_at_any_cut_goes_on_to_the_same_bytes(path: Path, data: st.DataObject) -> None:
     """After a tick, as the bridge commits: a commit knows the time that its events were told at."""
-    steps = live(path)
+    steps = live_steps(path)
     ticks = [number for number in range(1, len(steps)) if steps[number - 1].kind == "tick"]
     cuts = data.draw(st.one_of(st.just(ticks), st.lists(st.sampled_from(ticks), min_size=1, max_size=4)))
     whole, cut = through(steps, ()), through(steps, set(cuts))
@@ -99,5 +90,5 @@ def test_a_run_goes_on_in_the_next_process_however_often_the_idle_one_s_end_is_t
     assert span.ended_at_ns - span.started_at_ns == 9_000_000_000
     assert attributes["cline.outcome"] == "completed"
     assert "cline.incomplete" not in attributes
-    steps = live(tmp_path)
+    steps = live_steps(tmp_path)
     assert through(steps, range(2, len(steps), 2)) == through(steps, ())

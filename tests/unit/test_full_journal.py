@@ -15,7 +15,7 @@ from cline_otel.ingest import Ingest
 from cline_otel.journal import Journal
 from cline_otel.pipeline import Pipeline
 from cline_otel.sources.intake import Batch
-from cline_otel.translate.step import SILENCE_NS
+from cline_otel.translate.silence import SILENCE_NS
 from payloads import log_lines, spool_lines
 
 ORIGIN = ResourceAndScope((("service.name", "test"),), "test", "", "")

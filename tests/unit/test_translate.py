@@ -14,7 +14,8 @@ from cline_otel.replay import replay
 from cline_otel.signals import SpanRecord, StatusCode, StepOutput
 from cline_otel.translate.log_events import MAX_SPAN_EVENTS
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
-from cline_otel.translate.step import MEMORY_NS, SILENCE_NS, Translator
+from cline_otel.translate.silence import SILENCE_NS
+from cline_otel.translate.step import MEMORY_NS, Translator
 from corpus import HOUR_NS, SECOND_NS, capture_paths, closing_ticks, event_of, translate
 
 START_NS = 1_790_000_000 * SECOND_NS
@@ -392,13 +393,6 @@ def test_a_metric_s_value_is_its_span_s_duration() -> None:
     seconds = {delta.metric: delta.value for delta in outputs.metrics}
     assert seconds["gen_ai.client.operation.duration"] == 2.0
     assert seconds["gen_ai.invoke_agent.duration"] == seconds["cline.run.duration"] == 4.0
-
-
-@pytest.mark.parametrize(("looked_ns", "spans"), [(59_999_999_999, 0), (60_000_000_000, 1)])
-def test_silent_runs_are_looked_for_once_a_minute(looked_ns: int, spans: int) -> None:
-    seen_ns = at(0) + SILENCE_NS
-    steps = [tick(START_NS), told("run.started", 0), tick(seen_ns), tick(seen_ns + looked_ns)]
-    assert len(translate_open(steps).spans) == spans
 
 
 def test_an_agent_is_of_the_session_of_its_root_whatever_it_says_itself() -> None:

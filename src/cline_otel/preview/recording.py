@@ -36,7 +36,8 @@ from cline_otel.sources.recording import Recording
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.seen_events import SeenEvents
-from cline_otel.translate.step import SILENCE_NS, Translator
+from cline_otel.translate.silence import SILENCE_NS
+from cline_otel.translate.step import Translator
 from cline_otel.version import SCOPE_NAME, __version__
 
 Outcome = Literal[

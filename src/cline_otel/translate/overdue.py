@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from cline_otel.translate.active_time import asks
+from cline_otel.translate.deadlines import Deadlines
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import CallState, State
+from cline_otel.translate.state import CallState, Run, State
 from cline_otel.translate.waits import is_awaited
-
-LOOK_EVERY_NS: Final = 5_000_000_000
 
 
 class Overdue:
@@ -25,28 +22,37 @@ class Overdue:
         self._state = state
         self._spans = spans
         self._limit_ns = limit_ns
-        self._look_again_at_ns = 0
-
-    def look_again(self) -> None:
-        """The clock was set: at the next occasion calls are looked at."""
-        self._look_again_at_ns = 0
+        self._changed_runs = state.follow_runs()
+        self._deadlines = Deadlines()
 
     def look(self, now_ns: int) -> None:
         """What time it is; a tool that asks the user, and a call that waits for an approval, wait for a person."""
-        if self._limit_ns is None or now_ns < self._look_again_at_ns:
+        if self._limit_ns is None:
             return
-        self._look_again_at_ns = now_ns + LOOK_EVERY_NS
-        began_by_ns = now_ns - self._limit_ns
-        for key in sorted(self._state.open_runs):
+        looked_at = self._changed_runs.take() | self._deadlines.take_due(now_ns)
+        for key in sorted(looked_at & self._state.open_runs):
             run = self._state.runs[key]
-            for iteration, call in run.model_calls.items():
-                if is_awaited(call) and call.started_at_ns <= began_by_ns and not call.is_overdue:
-                    call.is_overdue = True
-                    self._spans.model_call_overdue(run, iteration, call, now_ns)
-                    self._state.touch_run(run)
-            for tool in run.tool_calls:
-                is_open = tool.state is CallState.OPEN and not asks(tool)
-                if is_open and tool.started_at_ns <= began_by_ns and not tool.is_overdue:
-                    tool.is_overdue = True
-                    self._spans.tool_call_overdue(run, tool, now_ns)
-                    self._state.touch_run(run)
+            began_by_ns = now_ns - self._limit_ns
+            if (began_at_ns := self._say(run, began_by_ns, now_ns)) is not None:
+                self._deadlines.put(key, began_at_ns + self._limit_ns)
+
+    def _say(self, run: Run, began_by_ns: int, now_ns: int) -> int | None:
+        """Says which calls are overdue; when the first of the others began, None where there is none."""
+        began: list[int] = []
+        for iteration, call in run.model_calls.items():
+            if is_awaited(call) and not call.is_overdue:
+                if call.started_at_ns > began_by_ns:
+                    began.append(call.started_at_ns)
+                    continue
+                call.is_overdue = True
+                self._spans.model_call_overdue(run, iteration, call, now_ns)
+                self._state.touch_run(run)
+        for tool in run.tool_calls:
+            if tool.state is CallState.OPEN and not asks(tool) and not tool.is_overdue:
+                if tool.started_at_ns > began_by_ns:
+                    began.append(tool.started_at_ns)
+                    continue
+                tool.is_overdue = True
+                self._spans.tool_call_overdue(run, tool, now_ns)
+                self._state.touch_run(run)
+        return min(began, default=None)

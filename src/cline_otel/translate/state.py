@@ -314,6 +314,25 @@ PROMPT: Final = Format("prompt", Prompt, unchanged)
 OBSERVATIONS: Final = Format("observations", list[Observation], unchanged)
 
 
+class FollowedRuns:
+    """Which runs changed, for one who looks at those alone.
+
+    Args:
+        saved: those that changed and are saved.
+        changed: those that changed and are not saved yet.
+    """
+
+    def __init__(self, saved: set[RunKey], changed: set[RunKey]) -> None:
+        self._saved = saved
+        self._changed = changed
+
+    def take(self) -> set[RunKey]:
+        """Those that changed since the last call; one that is not saved yet may be among them again."""
+        taken = self._saved | self._changed
+        self._saved.clear()
+        return taken
+
+
 class State:
     """The translator's memory.
 
@@ -337,8 +356,9 @@ class State:
         self.open_runs: set[RunKey] = set()
         self.awaiting_owner: set[RunKey] = set()
         self.unreadable: dict[str, int] = {}
-        self._changed_runs: set[RunKey] = set()
         self._changed: set[tuple[str, str]] = set()
+        self._changed_runs: set[RunKey] = set()
+        self._followers: list[set[RunKey]] = []
         self._changed_prompts: dict[str, Prompt] = {}
         self._unreadable_keys: set[str] = set()
 
@@ -373,6 +393,12 @@ class State:
     def touch_run(self, run: Run) -> None:
         """Marks a run for the next save."""
         self._changed_runs.add((run.agent_id, run.run_id))
+
+    def follow_runs(self) -> FollowedRuns:
+        """Which runs change from now on, at first all that there are."""
+        changed = set(self.runs)
+        self._followers.append(changed)
+        return FollowedRuns(changed, self._changed_runs)
 
     def touch(self, kind: str, key: str) -> None:
         """Marks an ``agent``, ``session``, ``log_event`` or what was ``heard`` for the next save."""
@@ -409,6 +435,8 @@ class State:
         saved |= {f"seen/{number}": row for number, row in self.seen.changes().items()}
         for run_key in self._changed_runs:
             saved[f"run/{run_key[0]}/{run_key[1]}"] = _stored(RUN, self.runs.get(run_key))
+        for changed in self._followers:
+            changed |= self._changed_runs
         for kind, key in self._changed:
             if kind == "agent":
                 saved[f"agent/{key}"] = _stored(AGENT, self.agents.get(key))

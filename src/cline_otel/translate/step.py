@@ -39,17 +39,13 @@ from cline_otel.translate.overdue import Overdue
 from cline_otel.translate.ownership import CLAIM_WAIT_NS, Ownership
 from cline_otel.translate.prompts import Prompts
 from cline_otel.translate.remote_spans import join_remote
+from cline_otel.translate.silence import Silence
 from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import Run, RunKey, RunState, State
 from cline_otel.translate.tasks import Tasks
 
-SILENCE_NS: Final = 24 * 3_600_000_000_000
-"""A run without a sign of life for this long is closed as incomplete."""
-
 MEMORY_NS: Final = 30 * 24 * 3_600_000_000_000
 """Sessions, agents and closed runs without a sign of life for this long are forgotten."""
-
-_LOOK_EVERY_NS: Final = 60_000_000_000
 
 
 class Translator:
@@ -73,6 +69,7 @@ class Translator:
         spans = SpanBuilder(self._output, catalogue)
         self._lifecycle = Lifecycle(self.state, spans, catalogue)
         self._overdue = Overdue(self.state, spans, call_limit_ns)
+        self._silence = Silence(self.state)
         self._log_events = LogEvents(self.state, self._output, catalogue)
         self._prompts = Prompts(self.state, catalogue)
         self._ownership = Ownership(self.state, catalogue, self._prompts, self._deliver_buffered, claim_wait_ns)
@@ -80,7 +77,6 @@ class Translator:
         self._agent_attributes = frozenset(
             {"gen_ai.request.model", "gen_ai.provider.name", "cline.version", *catalogue.identity}
         )
-        self._look_at_runs_at_ns = 0
 
     def take(self) -> StepOutput:
         """What the steps since the last call produced."""
@@ -309,9 +305,7 @@ class Translator:
         state = self.state
         if event.moved_ns:
             state.rebase(event.moved_ns)
-            self._look_at_runs_at_ns = 0
             self._log_events.look_again()
-            self._overdue.look_again()
         state.now_ns = event.occurred_at_ns if event.moved_ns else max(state.now_ns, event.occurred_at_ns)
         state.has_clock = True
         if state.awaiting_owner:
@@ -320,19 +314,10 @@ class Translator:
         if event.is_behind:
             return
         self._overdue.look(state.now_ns)
-        if state.now_ns < self._look_at_runs_at_ns:
-            return
-        self._look_at_runs_at_ns = state.now_ns + _LOOK_EVERY_NS
         if not state.heard.since_ns:
             self._hear_since(state.now_ns - LOOK_BACK_NS)
-        for key in sorted(state.open_runs):
-            run = state.runs[key]
-            root = state.runs.get(run.root, run)
-            if run.seen_at_ns is None or run.seen_at_ns > state.now_ns:
-                run.seen_at_ns = state.now_ns
-                state.touch_run(run)
-            if state.now_ns - max(run.seen_at_ns, root.seen_at_ns or run.seen_at_ns) > SILENCE_NS:
-                self._lifecycle.close_incomplete(run)
+        for run in self._silence.look(state.now_ns):
+            self._lifecycle.close_incomplete(run)
 
     def _hear_since(self, at_ns: int) -> None:
         self.state.heard.since_ns = at_ns

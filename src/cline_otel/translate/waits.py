@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from heapq import heapify, heappop, heappush
 from typing import Final, Literal
 
 import msgspec
 
 from cline_otel.translate.active_time import asks
-from cline_otel.translate.state import CallState, ModelCall, Run, State
+from cline_otel.translate.state import CallState, ModelCall, Run, RunKey, State
 
 WaitsFor = Literal["model", "tool", "approval", "user", "nothing"]
 
 WAITS: Final[tuple[WaitsFor, ...]] = ("model", "tool", "approval", "user", "nothing")
+
+_SPARE: Final = 64
+"""Entries that are out of date and need not be removed yet."""
 
 
 class Waiting(msgspec.Struct):
@@ -41,26 +46,78 @@ class OpenRun(msgspec.Struct, frozen=True):
     tool_name: str = ""
 
 
-def waiting_runs(state: State, now_ns: int, services: Mapping[str, str]) -> dict[str, dict[WaitsFor, Waiting]]:
-    """Every prompt that is worked on, by its service and what it waits for; its subagents are a tool that it waits for.
+class Waits:
+    """What every prompt that is worked on waits for; its subagents are a tool that it waits for.
 
-    A service of its own is there as long as a run of it is remembered, so that it is told when none is open any more.
+    Asked again, it looks at the runs alone that changed since.
 
     Args:
         state: the translator's memory.
-        now_ns: nanoseconds since the Unix epoch.
         services: those of the sources that have one of their own, by the source's name.
     """
-    known = {services[run.owner] for run in state.runs.values() if run.owner in services}
-    waiting = {service: {waits_for: Waiting() for waits_for in WAITS} for service in ("", *sorted(known))}
-    for key in state.open_runs:
-        run = state.runs[key]
-        if run.is_root:
+
+    def __init__(self, state: State, services: Mapping[str, str]) -> None:
+        self._state = state
+        self._services = services
+        self._changed_runs = state.follow_runs()
+        self._service_of: dict[RunKey, str] = {}
+        self._runs_of: Counter[str] = Counter()
+        self._since: dict[tuple[str, WaitsFor], _Since] = {}
+        self._wait_of: dict[RunKey, _Since] = {}
+
+    def by_service(self, now_ns: int) -> dict[str, dict[WaitsFor, Waiting]]:
+        """How many there are as it is ``now_ns``, in nanoseconds since the Unix epoch, and for how long.
+
+        A service of its own is there as long as a run of it is remembered, so that it is told when none is open any
+        more.
+        """
+        for key in self._changed_runs.take():
+            self._note(key, self._state.runs.get(key))
+        waiting = {service: {each: Waiting() for each in WAITS} for service in ("", *sorted(self._runs_of))}
+        for (service, waits_for), since in self._since.items():
+            if since.runs:
+                waiting[service][waits_for] = Waiting(len(since.runs), max(now_ns - since.first_ns(), 0))
+        return waiting
+
+    def _note(self, key: RunKey, run: Run | None) -> None:
+        service = "" if run is None else self._services.get(run.owner, "")
+        if before := self._service_of.pop(key, ""):
+            self._runs_of -= Counter([before])
+        if service:
+            self._service_of[key] = service
+            self._runs_of[service] += 1
+        if (was := self._wait_of.pop(key, None)) is not None:
+            del was.runs[key]
+        if run is not None and run.is_root and key in self._state.open_runs:
             waits_for, since_ns = _wait_of(run)
-            of_service = waiting[services.get(run.owner, "")][waits_for]
-            of_service.runs += 1
-            of_service.longest_ns = max(of_service.longest_ns, now_ns - since_ns)
-    return waiting
+            since = self._wait_of[key] = self._since.setdefault((service, waits_for), _Since())
+            since.put(key, since_ns)
+
+
+class _Since:
+    """Since when those wait that wait for the same.
+
+    Attributes:
+        runs: since when each does, nanoseconds since the Unix epoch.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[RunKey, int] = {}
+        self._by_time: list[tuple[int, RunKey]] = []
+
+    def put(self, key: RunKey, since_ns: int) -> None:
+        """A run that waits since then."""
+        self.runs[key] = since_ns
+        heappush(self._by_time, (since_ns, key))
+        if len(self._by_time) > 2 * len(self.runs) + _SPARE:
+            self._by_time = [(since_ns, key) for key, since_ns in self.runs.items()]
+            heapify(self._by_time)
+
+    def first_ns(self) -> int:
+        """Since when that one does which has waited longest; there must be one."""
+        while self.runs.get(self._by_time[0][1]) != self._by_time[0][0]:
+            heappop(self._by_time)
+        return self._by_time[0][0]
 
 
 def open_runs(state: State) -> list[OpenRun]:
