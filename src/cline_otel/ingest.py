@@ -1,8 +1,8 @@
 """Ingest: what sources hand over goes through the pipeline into the journal, one transaction a batch.
 
-Several requests that wait at the same time share a transaction. When a commit fails, the pipeline's
-memory is thrown away and read back from the journal, so that memory and disk never differ; whoever
-handed the data over is asked to retry.
+Several requests that wait at the same time share a transaction. When a commit fails, what it would have
+changed in the pipeline's memory is read back from the journal, so that memory and disk never differ;
+whoever handed the data over is asked to retry.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from typing import Final
@@ -79,7 +79,8 @@ class Ingest:
         self._waiting: list[_Request] = []
         self._worker: asyncio.Task[None] | None = None
         self._forgotten_at_ns = wall_clock_ns()
-        self._failure: JournalError | None = None
+        self._uncommitted: set[str] = set()
+        self._is_outdated = False
         self.pipeline = new_pipeline()
 
     # --- what is polled -----------------------------------------------------------------------------
@@ -158,7 +159,7 @@ class Ingest:
                 # Everybody who waits must get the error, and half a step must not stay in memory.
                 if not isinstance(error, Busy | Unavailable):
                     with suppress(Unavailable):
-                        self.reload_from_journal()
+                        self._take_back()
                 answers = [Unavailable() if isinstance(error, JournalError) else error] * len(requests)
             for request, answer in zip(requests, answers, strict=True):
                 if request.answered.done():
@@ -224,8 +225,8 @@ class Ingest:
                 self._journal.probe()
         except JournalError as error:
             raise Unavailable() from error
-        if self._failure is not None:
-            self.reload_from_journal()
+        if self._differs:
+            self._take_back()
 
     def _is_full(self) -> bool:
         try:
@@ -234,9 +235,9 @@ class Ingest:
             raise Unavailable() from error
 
     def _commit(self, commit: Commit) -> None:
-        if self._failure is not None:
+        if self._differs:
             # What was taken in went to a pipeline that is not what the journal holds.
-            self.reload_from_journal()
+            self._take_back()
             raise Unavailable()
         flushed = self.pipeline.flush(self._wall_clock_ns())
         add_flushed(commit, flushed, self._exported)
@@ -245,28 +246,53 @@ class Ingest:
         try:
             self._journal.commit(commit)
         except JournalFullError:
-            self.reload_from_journal()
+            self._take_back(flushed.state)
             raise Busy(30.0) from None
         except (JournalError, sqlite3.Error) as error:
-            self.reload_from_journal()
+            self._take_back(flushed.state)
             raise Unavailable() from error
         if flushed.spans:
             self._made(flushed.spans)
         if commit.outbox:
             self._committed()
 
-    def reload_from_journal(self) -> None:
-        """Makes the pipeline's memory equal to the disk again; until that succeeds nothing is committed.
+    @property
+    def _differs(self) -> bool:
+        """Whether the pipeline's memory is not what the journal holds; until it is nothing is committed."""
+        return self._is_outdated or bool(self._uncommitted)
+
+    def _take_back(self, written: Iterable[str] = ()) -> None:
+        """Makes the pipeline's memory equal to the disk again, by the rows alone in which it may differ.
+
+        Args:
+            written: keys of the state that a transaction has not written after all.
 
         Raises:
             Unavailable: the journal cannot be read.
         """
+        self._uncommitted.update(written, self.pipeline.discard())
+        if self._is_outdated:
+            self.reload_from_journal()
+            return
+        try:
+            self.pipeline.take_back(self._journal.state_rows(self._uncommitted))
+        except JournalError as error:
+            raise Unavailable() from error
+        self._uncommitted.clear()
+
+    def reload_from_journal(self) -> None:
+        """Makes another pipeline of what the journal holds: by other rules, or of another state.
+
+        Raises:
+            Unavailable: the journal cannot be read.
+        """
+        self._is_outdated = True
         try:
             self.pipeline = self._new_pipeline()
         except JournalError as error:
-            self._failure = error
             raise Unavailable() from error
-        self._failure = None
+        self._is_outdated = False
+        self._uncommitted.clear()
 
 
 def add_flushed(commit: Commit, flushed: FlushResult, exported: Collection[SignalName]) -> None:

@@ -7,12 +7,12 @@ requests go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from cline_otel.aggregation.totals import Totals
+from cline_otel.aggregation.totals import TOTAL_PREFIX, Totals
 from cline_otel.catalogue.compiled import Catalogue, Profile
 from cline_otel.catalogue.values import OTHER
 from cline_otel.decode.times import without_future
@@ -117,11 +117,10 @@ class Pipeline:
         self._repeats = Repeats(self._translator.state.seen, catalogue)
         self.metric_totals = Totals(catalogue.metrics, aggregation=histogram_aggregation)
         self._metric_attributes = metric_attributes
+        self._started_at_ns = started_at_ns
         self._diagnostics: Diagnostics = {}
-        lost = self.metric_totals.restore(rows, started_at_ns, self._may_grow)
-        self.unreadable = self._translator.state.unreadable | ({"total": lost} if lost else {})
-        for kind, number in self.unreadable.items():
-            count(self._diagnostics, "unreadable", "journal", kind, number)
+        self.unreadable: dict[str, int] = {}
+        self._count_unreadable(self.metric_totals.restore(rows, started_at_ns, self._may_grow))
         self._names: set[str] = set()
 
     def take(self, payload: Payload, now_ns: int | None = None) -> int:
@@ -195,6 +194,29 @@ class Pipeline:
             resource_and_scope=self._resource_and_scope,
             profile=self.catalogue.profile,
         )
+
+    def discard(self) -> set[str]:
+        """Drops what was made since the last flush; the keys of the rows in which the memory then differs.
+
+        These, and those of a flush that was not committed, are to be taken back before anything is taken in.
+        """
+        self._diagnostics = {}
+        return self._translator.state.changes().keys() | self.metric_totals.changes().keys()
+
+    def take_back(self, rows: Mapping[str, bytes | None]) -> None:
+        """Makes the memory what is stored again, of which these rows were changed and not committed.
+
+        Args:
+            rows: as they are stored, by key; None for one that is not.
+        """
+        totals = {key: value for key, value in rows.items() if key.startswith(TOTAL_PREFIX)}
+        self._translator.take_back({key: value for key, value in rows.items() if key not in totals})
+        self._count_unreadable(self.metric_totals.take_back(totals, self._started_at_ns, self._may_grow))
+
+    def _count_unreadable(self, totals: int) -> None:
+        self.unreadable = self._translator.state.unreadable | ({"total": totals} if totals else {})
+        for kind, number in self.unreadable.items():
+            count(self._diagnostics, "unreadable", "journal", kind, number)
 
     def _may_grow(self, total: MetricTotal) -> bool:
         """Whether a series has a service, and attributes besides its metric's own, that measurements have now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cline_otel.encode.resource_and_scope import ResourceAndScope
+from cline_otel.ingest import Ingest
+from cline_otel.journal import Commit, Journal, JournalFullError
 from cline_otel.pipeline import Pipeline
+from cline_otel.sources.intake import Batch, Busy
 from cline_otel.translate.seen_events import ROW_EVENTS
 from cline_otel.translate.silence import SILENCE_NS
 from cline_otel.translate.step import Translator
@@ -114,3 +117,54 @@ def test_what_runs_wait_for_is_the_same_whenever_it_is_asked(path: Path, data: s
         if number in asked:
             anew = Waits(translator.state, CATALOGUE.services)
             assert waits.by_service(step.occurred_at_ns) == anew.by_service(step.occurred_at_ns)
+
+
+class Station:
+    """An ingest over a real journal, with runs that are open in it."""
+
+    def __init__(self, folder: Path, open_runs: int) -> None:
+        self.journal = Journal.open(folder / f"{open_runs}.db")
+        self.made_pipelines = 0
+        self.rows_read = 0
+        self.ingest = Ingest(self.journal, self.new_pipeline, {"traces", "logs"}, lambda: None, lambda: START_NS)
+        self.open_runs = open_runs
+
+    def new_pipeline(self) -> Pipeline:
+        self.made_pipelines += 1
+        return Pipeline(CATALOGUE, ORIGIN, ORIGIN, self.journal.load_state())
+
+    async def submit(self, number: int, name: str, **fields: object) -> None:
+        await self.ingest.submit(Batch((spool_lines([line(name, START_NS, number, **fields)]),)))
+
+    async def fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(commit: Commit) -> None:
+            raise JournalFullError
+
+        def counted(keys: Collection[str]) -> dict[str, bytes | None]:
+            rows = state_rows(keys)
+            self.rows_read += len(rows)
+            return rows
+
+        state_rows = self.journal.state_rows
+        with monkeypatch.context() as failing:
+            failing.setattr(self.journal, "commit", full)
+            failing.setattr(self.journal, "state_rows", counted)
+            with pytest.raises(Busy):
+                await self.submit(0, "run.finished", status="completed")
+
+
+async def test_a_transaction_that_fails_reads_back_what_it_touched_however_much_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, many = Station(tmp_path, FEW), Station(tmp_path, MANY)
+    for station in (few, many):
+        with station.journal:
+            for number in range(station.open_runs):
+                await station.submit(number, "run.started", agent_kind="root")
+            await station.fails(monkeypatch)
+            assert station.made_pipelines == 1
+            assert station.ingest.pipeline.open_runs == station.open_runs
+            await station.submit(0, "run.finished", status="completed")
+            assert station.ingest.pipeline.open_runs == station.open_runs - 1
+            assert len(station.journal.pending("traces", limit_bytes=1 << 20, limit_rows=9)) == 1
+    assert few.rows_read == many.rows_read > 0

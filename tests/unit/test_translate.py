@@ -448,6 +448,19 @@ def test_memory_is_dropped_a_month_after_the_last_sign_of_life() -> None:
     assert not translator.state.runs
 
 
+def test_a_session_that_was_heard_of_before_there_was_a_clock_is_remembered_as_long() -> None:
+    translator = Translator(CATALOGUE)
+    for step in [told("run.started", 0), told("run.finished", 1), tick(at(2))]:
+        translator.step(step)
+    translator.forget()
+    assert translator.state.sessions
+    assert translator.state.agents
+    translator.step(tick(at(2) + MEMORY_NS + 1))
+    translator.forget()
+    assert not translator.state.sessions
+    assert not translator.state.agents
+
+
 def test_an_empty_stream_says_nothing() -> None:
     outputs = translate(closing_ticks([]))
     assert (outputs.spans, outputs.logs, outputs.metrics, outputs.diagnostics) == ([], [], [], {})

@@ -145,6 +145,19 @@ class Totals:
         self._deleted.clear()
         return saved
 
+    def take_back(
+        self, rows: Mapping[str, bytes | None], started_at_ns: int, may_grow: Callable[[MetricTotal], bool]
+    ) -> int:
+        """Makes these rows what is stored again, None for what is not; the rest is as for ``restore``."""
+        for key in rows:
+            total = self.by_key.pop(key, None)
+            if total is not None:
+                del self._keys[total.metric, total.attributes, total.service]
+                self._series_count[total.metric] -= 1
+                self._exemplars.pop(key, None)
+        stored = [(key, value) for key, value in rows.items() if value is not None]
+        return self.restore(stored, started_at_ns, may_grow)
+
     def restore(
         self,
         rows: Iterable[tuple[str, bytes]],

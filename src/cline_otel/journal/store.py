@@ -228,6 +228,13 @@ class Journal:
         with self._guard():
             yield from self._connection.execute(rows, (prefix, f"{prefix}\U0010ffff"))
 
+    def state_rows(self, keys: Collection[str]) -> dict[str, bytes | None]:
+        """These keys of the state and their values; None for one that is not there."""
+        with self._guard():
+            row = "SELECT value FROM state WHERE key = ?"
+            found = {key: self._connection.execute(row, (key,)).fetchone() for key in keys}
+        return {key: None if each is None else bytes(each[0]) for key, each in found.items()}
+
     def cursor(self, key: str) -> bytes | None:
         """The committed position of the source ``key``; None if it was never read."""
         with self._guard():

@@ -82,3 +82,9 @@ class SeenEvents:
         self._rows[int(number)] = list(told)
         self._told |= told
         self._last = max(self._last, int(number))
+
+    def drop_row(self, number: str) -> None:
+        """Forgets one row, as if it had never been."""
+        for identity in self._rows.pop(int(number), ()):
+            self._told.pop(identity, None)
+        self._last = max(self._rows, default=0)

@@ -457,17 +457,56 @@ class State:
     def restore(cls, rows: Iterable[tuple[str, bytes]]) -> State:
         """The state from stored rows; rows of other kinds are left alone, unreadable ones counted."""
         state = cls()
+        state._put_rows(rows)
+        return state
+
+    def take_back(self, rows: Mapping[str, bytes | None]) -> None:
+        """Makes these rows what is stored again, None for what is not, in the place of what was not saved after all.
+
+        As after a restart, it is not known what time it is; unreadable rows are counted anew.
+        """
+        self.now_ns, self.has_clock = 0, False
+        self.unreadable.clear()
+        for key in rows:
+            self._drop_row(*key.split("/", 1))
+        self._put_rows((key, value) for key, value in rows.items() if value is not None)
+
+    def _put_rows(self, rows: Iterable[tuple[str, bytes]]) -> None:
         for key, value in rows:
             kind, _, rest = key.partition("/")
             try:
-                state._restore_row(kind, rest, value)
+                self._restore_row(kind, rest, value)
             except UnreadableRow:
-                state.unreadable[kind] = state.unreadable.get(kind, 0) + 1
-                state._unreadable_keys.add(key)
+                self.unreadable[kind] = self.unreadable.get(kind, 0) + 1
+                self._unreadable_keys.add(key)
                 if kind == "session":
-                    state.sessions[rest] = Session(lost=ids.digest_of_lost(value))
-                    state.touch("session", rest)
-        return state
+                    self.sessions[rest] = Session(lost=ids.digest_of_lost(value))
+                    self.touch("session", rest)
+
+    def _drop_row(self, kind: str, key: str) -> None:
+        if kind == "run":
+            agent_id, _, run_id = key.partition("/")
+            run_key = (agent_id, run_id)
+            self.runs.pop(run_key, None)
+            self.open_runs.discard(run_key)
+            self.awaiting_owner.discard(run_key)
+            for changed in self._followers:
+                changed.add(run_key)
+        elif kind == "agent":
+            self.agents.pop(key, None)
+        elif kind == "session":
+            self.sessions.pop(key, None)
+        elif kind == "log_event":
+            self.observations.pop(key, None)
+        elif kind == "prompt":
+            session_id, _, number = key.rpartition("/")
+            kept = [each for each in self.prompts.pop(session_id, ()) if str(each.number) != number]
+            if kept:
+                self.prompts[session_id] = kept
+        elif kind == "heard":
+            self.heard = Heard()
+        elif kind == "seen":
+            self.seen.drop_row(key)
 
     def _restore_row(self, kind: str, key: str, value: bytes) -> None:
         if kind == "run":

@@ -82,6 +82,12 @@ class Translator:
         """What the steps since the last call produced."""
         return self._output.take()
 
+    def take_back(self, rows: Mapping[str, bytes | None]) -> None:
+        """Forgets what the steps since then made; the memory is what these rows say again (``State.take_back``)."""
+        self._output.take()
+        self.state.take_back(rows)
+        self._prompts.forget()
+
     def step(self, event: Event) -> None:
         """Takes one event in."""
         beside = _BESIDE_RUNS.get(type(event))
@@ -341,14 +347,15 @@ class Translator:
             if key in state.awaiting_owner:
                 continue
             state.touch_run(state.runs.pop(key))
+        for kind, remembered in (("agent", state.agents), ("session", state.sessions)):
+            for name, each in remembered.items():
+                if not each.last_at_ns:
+                    # It was seen before there was a clock, or that was lost.
+                    each.last_at_ns = state.now_ns
+                    state.touch(kind, name)
         for agent_id in [k for k, agent in state.agents.items() if agent.last_at_ns < before]:
             del state.agents[agent_id]
             state.touch("agent", agent_id)
-        for session_id, session in state.sessions.items():
-            if session.lost and not session.last_at_ns:
-                # When it was last seen was lost with it.
-                session.last_at_ns = state.now_ns
-                state.touch("session", session_id)
         for session_id in [k for k, session in state.sessions.items() if session.last_at_ns < before]:
             del state.sessions[session_id]
             state.touch("session", session_id)
