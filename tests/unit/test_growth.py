@@ -15,7 +15,9 @@ from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.ingest import Ingest
 from cline_otel.journal import Commit, Journal, JournalFullError
 from cline_otel.pipeline import Pipeline
+from cline_otel.sources.files.processes import ProcessTable
 from cline_otel.sources.intake import Batch, Busy
+from cline_otel.sources.plugin.spool import SpoolReader
 from cline_otel.translate.seen_events import ROW_EVENTS
 from cline_otel.translate.silence import SILENCE_NS
 from cline_otel.translate.step import Translator
@@ -23,6 +25,7 @@ from cline_otel.translate.waits import Waits
 from corpus import HOUR_NS, MINUTE_NS, SECOND_NS, capture_paths, live_steps
 from counted_steps import steps_of
 from payloads import spool_lines
+from presences import NoProcesses
 
 ORIGIN = ResourceAndScope((("service.name", "test"),), "test", "", "")
 START_NS = 1_790_000_000 * SECOND_NS
@@ -168,3 +171,23 @@ async def test_a_transaction_that_fails_reads_back_what_it_touched_however_much_
             assert station.ingest.pipeline.open_runs == station.open_runs - 1
             assert len(station.journal.pending("traces", limit_bytes=1 << 20, limit_rows=9)) == 1
     assert few.rows_read == many.rows_read > 0
+
+
+class UnseenProcesses(NoProcesses):
+    """A machine that shows none of its processes, as a container does not show the host's."""
+
+    shows_every_process = False
+
+
+def test_what_a_poll_costs_grows_no_faster_than_the_files_whose_process_cannot_be_seen(tmp_path: Path) -> None:
+    def cost(files: int) -> int:
+        spool = tmp_path / str(files)
+        spool.mkdir(mode=0o700)
+        for number in range(files):
+            (spool / f"{1_000 + number}-1700000000000-0.jsonl").touch()
+        reader = SpoolReader(spool, ProcessTable(UnseenProcesses()))
+        return steps_of(lambda: reader.poll({})) + steps_of(lambda: reader.finished({}))
+
+    cost(2)
+    few, many = cost(20), cost(200)
+    assert many < 11 * few

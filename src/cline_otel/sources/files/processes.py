@@ -20,6 +20,7 @@ close its runs, so that is said only where it is sure. In this order:
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from enum import Enum
 from typing import Generic, TypeVar
@@ -65,7 +66,7 @@ class Unanswered(Generic[_Asked]):
 
     def __init__(self, clock_ns: Callable[[], int]) -> None:
         self._clock_ns = clock_ns
-        self._until_ns: dict[_Asked, int] = {}
+        self._until_ns: OrderedDict[_Asked, int] = OrderedDict()
 
     def __contains__(self, asked: _Asked) -> bool:
         return self._clock_ns() < self._until_ns.get(asked, 0)
@@ -73,8 +74,10 @@ class Unanswered(Generic[_Asked]):
     def add(self, asked: _Asked) -> None:
         """Has it wait."""
         now_ns = self._clock_ns()
-        self._until_ns = {each: until_ns for each, until_ns in self._until_ns.items() if now_ns < until_ns}
         self._until_ns[asked] = now_ns + _RETRY_UNKNOWN_NS
+        self._until_ns.move_to_end(asked)
+        while self._until_ns[first := next(iter(self._until_ns))] <= now_ns:
+            del self._until_ns[first]
 
 
 class ProcessTable:

@@ -223,9 +223,8 @@ class SpoolReader:
         presences = self._processes.presences({file.process for file in files})
         silent_since_ns = self._wall_clock_ns() - SILENT_AFTER_NS
         gone = {process for process, presence in presences.items() if presence is Presence.GONE}
-        for process, presence in presences.items():
-            if presence is Presence.UNKNOWN:
-                its_files = [file for file in files if file.process == process]
+        for process, its_files in _by_process(files).items():
+            if presences[process] is Presence.UNKNOWN:
                 is_silent = all(self._modified_at_ns(file) < silent_since_ns for file in its_files)
                 if is_silent or self._says_it_exited(its_files[-1]):
                     gone.add(process)
