@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from bench.fixed_key import CATALOGUE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cline_otel import ingest
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.ingest import Ingest
 from cline_otel.journal import Commit, Journal, JournalFullError
@@ -24,7 +27,7 @@ from cline_otel.translate.step import Translator
 from cline_otel.translate.waits import Waits
 from corpus import HOUR_NS, MINUTE_NS, SECOND_NS, capture_paths, live_steps
 from counted_steps import steps_of
-from payloads import spool_lines
+from payloads import otlp_request, spool_lines
 from presences import NoProcesses
 
 ORIGIN = ResourceAndScope((("service.name", "test"),), "test", "", "")
@@ -171,6 +174,63 @@ async def test_a_transaction_that_fails_reads_back_what_it_touched_however_much_
             assert station.ingest.pipeline.open_runs == station.open_runs - 1
             assert len(station.journal.pending("traces", limit_bytes=1 << 20, limit_rows=9)) == 1
     assert few.rows_read == many.rows_read > 0
+
+
+class Senders:
+    """Senders of OTLP over a real journal: each sends again once it is answered, some sooner than others."""
+
+    def __init__(self, folder: Path, senders: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.journal = Journal.open(folder / f"{senders}.db")
+        self.senders = senders
+        self.commits = 0
+        self.acknowledged = 0
+        commit = self.journal.commit
+
+        def counted(given: Commit) -> None:
+            commit(given)
+            self.commits += 1
+
+        monkeypatch.setattr(self.journal, "commit", counted)
+        self.ingest = Ingest(
+            self.journal, lambda: Pipeline(CATALOGUE, ORIGIN, ORIGIN, self.journal.load_state()), {"logs"}, lambda: None
+        )
+
+    async def send(self, sender: int, requests: int) -> None:
+        for number in range(requests):
+            for _ in range(sender % 5):
+                await asyncio.sleep(0)
+            await self.ingest.receive(otlp_request(b'{"resourceLogs":[],"n":"%d of %d"}' % (number, sender)))
+            self.acknowledged += 1
+            assert self.commits
+            kept = sum(each.count for each in self.journal.status().counts if each.kind == "received")
+            assert kept >= self.acknowledged
+
+    async def send_all(self, requests: int) -> None:
+        async with asyncio.TaskGroup() as sending:
+            for sender in range(self.senders):
+                sending.create_task(self.send(sender, requests))
+        self.journal.close()
+
+
+async def test_requests_that_come_together_share_a_transaction_and_each_is_acknowledged_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow the machine is: that they are enough ends the wait.
+    monkeypatch.setattr(ingest, "GATHER_SECONDS", 0.2)
+    senders = Senders(tmp_path, 16, monkeypatch)
+    await senders.send_all(20)
+    assert senders.acknowledged == 16 * 20
+    assert senders.commits < 2 * 20
+
+
+async def test_a_sender_that_is_alone_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_timer(*arguments: object, **options: object) -> NoReturn:
+        raise AssertionError("something waits")
+
+    senders = Senders(tmp_path, 1, monkeypatch)
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_at", no_timer)
+    await senders.send_all(20)
+    assert senders.commits == 20
 
 
 class UnseenProcesses(NoProcesses):
