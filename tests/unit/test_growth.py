@@ -20,6 +20,7 @@ from cline_otel.journal import Commit, Journal, JournalFullError
 from cline_otel.pipeline import Pipeline
 from cline_otel.sources.files.processes import ProcessTable
 from cline_otel.sources.intake import Batch, Busy
+from cline_otel.sources.interface import Payload
 from cline_otel.sources.plugin.spool import SpoolReader
 from cline_otel.translate.seen_events import ROW_EVENTS
 from cline_otel.translate.silence import SILENCE_NS
@@ -27,7 +28,7 @@ from cline_otel.translate.step import Translator
 from cline_otel.translate.waits import Waits
 from corpus import HOUR_NS, MINUTE_NS, SECOND_NS, capture_paths, live_steps
 from counted_steps import steps_of
-from payloads import otlp_request, spool_lines
+from payloads import log_lines, otlp_request, spool_lines
 from presences import NoProcesses
 
 ORIGIN = ResourceAndScope((("service.name", "test"),), "test", "", "")
@@ -35,6 +36,8 @@ START_NS = 1_790_000_000 * SECOND_NS
 CALL_LIMIT_NS = 600 * SECOND_NS
 
 FEW, MANY = 5, 5 + 2 * ROW_EVENTS
+WINDOW = 2 * ROW_EVENTS
+"""Iterations in which rows of seen events fill up alike."""
 
 
 def line(name: str, at_ns: int, number: int = 0, **fields: object) -> bytes:
@@ -251,3 +254,49 @@ def test_what_a_poll_costs_grows_no_faster_than_the_files_whose_process_cannot_b
     cost(2)
     few, many = cost(20), cost(200)
     assert many < 11 * few
+
+
+def plugin_iteration(number: int, at_ns: int) -> list[Payload]:
+    call = {"iteration": number, "ordinal": 0, "call_id": f"call_{number}", "tool": "read_files"}
+    events: list[tuple[str, dict[str, object]]] = [
+        ("model_call.started", {"iteration": number}),
+        ("model_call.finished", {"iteration": number, "tool_calls": 1, "input_tokens": 10, "output_tokens": 5}),
+        ("tool_call.started", call),
+        ("tool_call.finished", {**call, "status": "completed"}),
+    ]
+    return [spool_lines([line(name, at_ns + place * 10**7, **said)]) for place, (name, said) in enumerate(events)]
+
+
+def log_iteration(number: int, at_ns: int) -> list[Payload]:
+    events: list[tuple[str, dict[str, object]]] = [
+        ("agent.turn-started", {}),
+        ("agent.turn-finished", {}),
+        ("task.tokens", {"tokensIn": 5, "tokensOut": 3}),
+        ("agent.tool-started", {}),
+        ("agent.tool-finished", {}),
+        ("task.tool_used", {"tool": "read_files", "success": True}),
+    ]
+    ids = {"agentId": "agent_1700000000000_000000", "runId": "run_00000000", "iteration": number}
+    return [
+        log_lines([json.dumps({"time": at_ns // 10**6 + place, "event": name, "properties": ids | said}).encode()])
+        for place, (name, said) in enumerate([("agent.run-started", {}), *events] if number == 1 else events)
+    ]
+
+
+@pytest.mark.parametrize("iteration", [plugin_iteration, log_iteration])
+def test_what_is_written_of_a_run_does_not_grow_with_its_age(iteration: Callable[[int, int], list[Payload]]) -> None:
+    live = Live(0)
+    written_bytes: list[int] = []
+    for number in range(1, 6 * WINDOW + 1):
+        live.now_ns += 10 * SECOND_NS
+        size_bytes = 0
+        for payload in iteration(number, live.now_ns):
+            live.pipeline.take(payload, live.now_ns)
+            size_bytes += sum(len(value or b"") for value in live.pipeline.flush(live.now_ns).state.values())
+        live.pipeline.advance_clock(live.now_ns)
+        written_bytes.append(
+            size_bytes + sum(len(row or b"") for row in live.pipeline.flush(live.now_ns).state.values())
+        )
+    assert live.pipeline.open_runs == 1
+    windows = [sum(written_bytes[start : start + WINDOW]) for start in range(WINDOW, len(written_bytes), WINDOW)]
+    assert max(windows) < 1.1 * min(windows)
