@@ -19,6 +19,7 @@ import msgspec
 from cline_otel import ids
 from cline_otel.aggregation.history import history
 from cline_otel.catalogue.compiled import Catalogue
+from cline_otel.decode.times import without_outliers
 from cline_otel.encode.logs import encode_logs
 from cline_otel.encode.metrics import encode_metrics
 from cline_otel.encode.otlp_json import to_json_line
@@ -105,7 +106,8 @@ def decode_recording(
 ) -> list[list[Event]]:
     """The events of each stream of a recording; a stream keeps its own order.
 
-    What several report is in the one that reports most, so that a copy of a part leaves the whole as it is.
+    What several report is in the one that reports most, so that a copy of a part leaves the whole as it is. A time of
+    the far future is told by the recording's own times, so that it is the same whenever it is replayed.
     """
     payloads = [
         [(payload, decode_recorded(payload, catalogue, diagnostics, sources)) for payload in stream]
@@ -116,7 +118,7 @@ def decode_recording(
     for number in sorted(range(len(payloads)), key=lambda number: -sum(len(events) for _, events in payloads[number])):
         for payload, events in payloads[number]:
             streams[number] += repeats.without(events, payload.place, diagnostics)
-    return streams
+    return without_outliers(streams, diagnostics)
 
 
 def decode_recorded(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics, sources: Registry) -> list[Event]:

@@ -11,17 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.aggregation.points import cumulative_points, delta_points
-from cline_otel.decode.times import MOST_AHEAD_NS, without_future
+from cline_otel.decode.times import MOST_AHEAD_NS, without_future, without_outliers
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.events import Event, ModelCallFinished, RunFinished, tick
 from cline_otel.pipeline import Pipeline
+from cline_otel.replay import replay
 from cline_otel.signals import Diagnostics, MetricTotal
 from cline_otel.translate.ownership import CLAIM_WAIT_NS
 from cline_otel.translate.silence import SILENCE_NS
 from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
-from corpus import CAPTURES, HOUR_NS, SECOND_NS, streams_of
-from payloads import log_lines, spool_lines
+from corpus import CAPTURES, HOUR_NS, SECOND_NS, capture_paths, streams_of
+from payloads import log_lines, recorded, spool_lines
 
 ORIGIN = ResourceAndScope((("service.name", "test"),), "test", "", "")
 START_NS = 1_790_000_000 * SECOND_NS
@@ -161,6 +162,64 @@ def test_a_record_of_the_far_future_is_as_of_its_neighbours_and_moves_no_clock()
     assert {span.started_at_ns for span in spans} == {live.now_ns - 5 * SECOND_NS}
     assert {span.ended_at_ns for span in spans} <= {live.now_ns - 5 * SECOND_NS, live.now_ns}
     assert live.pipeline.state.now_ns == live.now_ns
+
+
+OF_2255_NS = 9_000_000_000 * SECOND_NS
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_replay_of_a_record_of_the_far_future_makes_no_run_of_centuries(place: int) -> None:
+    times = [START_NS + number * SECOND_NS for number in range(4)]
+    times[place] = OF_2255_NS
+    lines = [
+        spool_line("run.started", times[0], agent_kind="root"),
+        spool_line("model_call.started", times[1], iteration=1),
+        spool_line("model_call.finished", times[2], iteration=1),
+        spool_line("run.finished", times[3], status="completed"),
+    ]
+    replayed = replay(recorded(spool_lines(lines)), CATALOGUE)
+    assert replayed.ended_at_ns == max(START_NS + number * SECOND_NS for number in range(4) if number != place)
+    assert [dict(span.attributes).get("cline.outcome") for span in replayed.spans] == [None, "completed"]
+    assert all(span.ended_at_ns - span.started_at_ns <= 3 * SECOND_NS for span in replayed.spans)
+    assert replayed.diagnostics["malformed", "plugin", "time"] == 1
+
+
+STREAMS_OF_CAPTURES = [[list(stream.events) for stream in streams_of(path)] for path in capture_paths()]
+
+
+@pytest.mark.parametrize("streams", [each for each in STREAMS_OF_CAPTURES if each])
+def test_what_is_of_its_time_keeps_it(streams: list[list[Event]]) -> None:
+    counted: Diagnostics = {}
+    weekend_ns = 3 * 24 * HOUR_NS
+    later = [
+        [msgspec.structs.replace(e, occurred_at_ns=e.occurred_at_ns + weekend_ns) for e in each] for each in streams
+    ]
+    resumed = [[*first, *again] for first, again in zip(streams, later, strict=True)]
+    assert without_outliers(streams, counted) == streams
+    assert [[e.occurred_at_ns for e in each] for each in without_outliers(resumed, {})] == [
+        [e.occurred_at_ns for e in each] for each in resumed
+    ]
+    assert counted == {}
+
+
+@given(st.sampled_from([each for each in STREAMS_OF_CAPTURES if sum(map(len, each)) > 1]), st.data())
+def test_a_record_of_the_far_future_is_told_by_the_recording_alone_whenever_that_is_replayed(
+    streams: list[list[Event]], data: st.DataObject
+) -> None:
+    times = [event.occurred_at_ns for stream in streams for event in stream]
+    number = data.draw(st.sampled_from([number for number, stream in enumerate(streams) if len(stream) > 2]))
+    place = data.draw(st.integers(0, len(streams[number]) - 1))
+    planted = [list(stream) for stream in streams]
+    planted[number][place] = msgspec.structs.replace(planted[number][place], occurred_at_ns=OF_2255_NS)
+    counted: Diagnostics = {}
+    held = without_outliers(planted, counted)
+    assert sum(counted.values()) == 1
+    assert all(min(times) <= event.occurred_at_ns <= max(times) for stream in held for event in stream)
+    assert [[*map(type, stream)] for stream in held] == [[*map(type, stream)] for stream in streams]
+    del held[number][place]
+    assert held == [
+        [e for at, e in enumerate(each) if (row, at) != (number, place)] for row, each in enumerate(streams)
+    ]
 
 
 @given(st.integers(-10 * MOST_AHEAD_NS, 10 * MOST_AHEAD_NS), st.integers(-10 * MOST_AHEAD_NS, 10 * MOST_AHEAD_NS))
