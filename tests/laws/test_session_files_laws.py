@@ -29,10 +29,11 @@ class Followed:
 
     def __init__(self, directory: Path, now_ms: int) -> None:
         self.now_ns = now_ms * 1_000_000
+        self.set_by_ns = 0
         self.cursors: dict[str, bytes] = {}
         self.records: list[dict[str, Any]] = []
         self.input = SessionFilesInput(
-            "session-files", directory, NoProcesses(), lambda: self.now_ns, lambda: self.now_ns
+            "session-files", directory, NoProcesses(), lambda: self.now_ns + self.set_by_ns, lambda: self.now_ns
         )
         self.poll()
 
@@ -125,6 +126,18 @@ def test_a_session_that_is_resumed_is_announced_again(tmp_path: Path) -> None:
     write_session(tmp_path, [PROMPT, ANSWER], "running", changed_at_ns=followed.now_ns + SECOND_NS)
     followed.wait(SECOND_NS)
     assert len(followed.told("session.announced")) == 1
+
+
+@pytest.mark.parametrize("hours", [-30, -3, 3, 30])
+def test_a_session_rests_as_long_before_it_is_over_though_the_clock_is_set(tmp_path: Path, hours: int) -> None:
+    followed = Followed(tmp_path, START_MS)
+    followed.wait(SECOND_NS)
+    write_session(tmp_path, [PROMPT, answer(100, ask("c1", "read_files"))], "idle", changed_at_ns=followed.now_ns)
+    followed.poll()
+    followed.set_by_ns = hours * 3_600 * SECOND_NS
+    for seconds, ended in ((0, 0), (2, 0), (1, 1), (1, 1)):
+        followed.wait(seconds * SECOND_NS)
+        assert len(followed.told("run.finished")) == ended, seconds
 
 
 def test_history_is_left_alone_and_told_from_where_it_is_resumed(tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ class _Torn(NamedTuple):
     problem: str = ""
 
 
+class _Unchanged(NamedTuple):
+    """Since when a folder is as it is, and when that was last seen; nanoseconds of a clock that nobody moves."""
+
+    signature: str
+    since_ns: int
+    looked_at_ns: int
+
+
 class FoldersInput(Input):
     """Follows the folders of one directory.
 
@@ -93,6 +101,7 @@ class FoldersInput(Input):
         self._keys: dict[str, str] = {}
         self._next_look_ns: dict[str, int] = {}
         self._torn: dict[str, _Torn] = {}
+        self._unchanged: dict[str, _Unchanged] = {}
 
     # --- what a kind of folder has of its own -----------------------------------------------------
 
@@ -217,8 +226,20 @@ class FoldersInput(Input):
         return Folder(path, key, _digest(repr(sorted(files))), changed_at_ns, sum(sizes_bytes), bool(sizes_bytes))
 
     def unchanged_ns(self, folder: Folder) -> int:
-        """For how long none of its files has changed."""
-        return self._wall_clock_ns() - folder.changed_at_ns
+        """For how long none of its files has changed: as they say when it is found so, from then on by our own clock.
+
+        The wall clock may be set in between, and then files are of the future, or of long ago.
+        """
+        now_ns = self._monotonic_ns()
+        known = self._unchanged.get(folder.key)
+        if known is not None and known.signature == folder.signature:
+            since_ns = known.since_ns
+        else:
+            since_ns = now_ns - max(self._wall_clock_ns() - folder.changed_at_ns, 0)
+            if known is not None:
+                since_ns = max(since_ns, known.looked_at_ns)
+        self._unchanged[folder.key] = _Unchanged(folder.signature, since_ns, now_ns)
+        return now_ns - since_ns
 
     def _since_ms(self, cursors: Mapping[str, bytes]) -> int | None:
         cursor = cursors.get(self._prefix)
