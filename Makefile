@@ -29,6 +29,8 @@ FIDELITY := $(BIN)/python -m bench.fidelity
 NUMBERS := PYTHONPATH=tests:. $(BIN)/python -m bench.numbers
 PICTURE := $(BIN)/python -m bench.picture
 PYTEST := $(BIN)/pytest
+SOAK_MINUTES ?= 5
+SOAK_SEED ?= 14
 COLLECTOR := $(BIN)/python collector-config/find_or_build.py
 PROMETHEUS := $(BIN)/python collector-config/find_or_build_prometheus.py
 
@@ -42,7 +44,7 @@ ROLLUP := mkdir -p .out && cd $(PLUGIN) && node_modules/.bin/rollup --config --s
 PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/plugin/*_test.mjs tests/plugin/test_*.mjs)
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
-	check-javascript check-repository format test-backends e2e freeze-journal conventions bench bench-import mutants fidelity numbers collector \
+	check-javascript check-repository format test-backends e2e soak freeze-journal conventions bench bench-import mutants fidelity numbers collector \
 	prometheus lock picture docs model-names compare-catalogue dist test-wheel clean
 
 help: ## list the targets
@@ -107,6 +109,9 @@ test-backends: setup bytecode collector prometheus ## see that every number adds
 
 e2e: setup bytecode collector ## run a real Cline against the bridge and a collector
 	@$(PYTEST) -n0 tests/e2e $(ARGUMENTS)
+
+soak: setup bytecode ## see that nothing is lost or doubled while all goes wrong at once, for some minutes (SOAK_MINUTES=60, SOAK_SEED=7)
+	@CLINE_OTEL_SOAK_MINUTES=$(SOAK_MINUTES) CLINE_OTEL_SOAK_SEED=$(SOAK_SEED) $(PYTEST) -n0 -s tests/bridge/test_soak.py $(ARGUMENTS)
 
 bench: setup collector ## measure speed, memory and start-up (beside a commit: ARGUMENTS='--against REF')
 	@$(BENCH) $(ARGUMENTS)

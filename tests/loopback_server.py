@@ -59,6 +59,11 @@ class LoopbackServer:
         """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` takes."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether requests are answered."""
+        return self._server is not None
+
     def __enter__(self) -> Self:
         return self
 

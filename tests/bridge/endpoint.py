@@ -30,7 +30,7 @@ class Endpoint(LoopbackServer):
         asked: how many requests came, by signal.
     """
 
-    def __init__(self, answer: Callable[[str, Message], Answer] | None = None) -> None:
+    def __init__(self, answer: Callable[[str, Message], Answer | None] | None = None) -> None:
         super().__init__(self._take)
         self.answer = answer or (lambda signal, request: (200, b""))
         self.taken: dict[str, list[Message]] = {signal: [] for signal in REQUESTS}
@@ -49,7 +49,13 @@ class Endpoint(LoopbackServer):
         self.answer = held
         return asked, end
 
-    def _take(self, http_request: HttpRequest) -> Answer:
+    def forget(self) -> None:
+        """Drops what it took."""
+        with self._lock:
+            for requests in self.taken.values():
+                requests.clear()
+
+    def _take(self, http_request: HttpRequest) -> Answer | None:
         signal = http_request.path.rpartition("/")[2]
         request = REQUESTS[signal]()
         request.ParseFromString(http_request.unpacked())
@@ -57,7 +63,7 @@ class Endpoint(LoopbackServer):
             self.asked[signal] += 1
         answer = self.answer(signal, request)
         with self._lock:
-            if answer[0] == 200:
+            if answer is not None and answer[0] == 200:
                 self.taken[signal].append(request)
         return answer
 

@@ -77,8 +77,16 @@ class Poster:
         attempts: how many requests that took.
     """
 
-    def __init__(self, endpoint: Callable[[], str], bodies: tuple[bytes, ...]) -> None:
-        """``endpoint`` is asked before each attempt, because a bridge may come back elsewhere."""
+    def __init__(
+        self,
+        endpoint: Callable[[], str],
+        bodies: tuple[bytes, ...],
+        send: Callable[[str, bytes], bool] = lambda endpoint, body: post(endpoint, body)[0] == 200,
+    ) -> None:
+        """``endpoint`` is asked before each attempt, because a bridge may come back elsewhere; ``send`` says whether a
+        body was acknowledged.
+        """
+        self._send = send
         self.allowed = len(bodies)
         self.acknowledged = 0
         self.attempts = 0
@@ -108,12 +116,12 @@ class Poster:
                     continue
                 self.attempts += 1
                 try:
-                    status, _ = post(self._endpoint(), body)
+                    is_acknowledged = self._send(self._endpoint(), body)
                 except (OSError, HTTPException):
                     # Nobody is there, or it went away before it answered.
                     self._stopped.wait(0.01)
                     continue
-                if status == 200:
+                if is_acknowledged:
                     self.acknowledged += 1
                     break
 
@@ -144,6 +152,24 @@ class Growing:
             with path.open("ab") as file:
                 file.write(piece)
             self.written += 1
+
+    def end_line(self, path: Path) -> None:
+        """Writes what is missing of a file's last line."""
+        for number in range(self.written, len(self._pieces)):
+            if not path.exists() or path.stat().st_size == 0 or path.read_bytes()[-1:] == b"\n":
+                return
+            owner, piece = self._pieces[number]
+            if owner == path:
+                line, newline, rest = piece.partition(b"\n")
+                with path.open("ab") as file:
+                    file.write(line + newline)
+                self._pieces[number] = (path, rest)
+
+    def move_on(self, path: Path, to: Path) -> None:
+        """What is still to be written into a file goes into another one."""
+        self._pieces[self.written :] = [
+            (to if each == path else each, piece) for each, piece in self._pieces[self.written :]
+        ]
 
     def share(self, of: int) -> int:
         """As much of a number as is written of the files."""

@@ -149,9 +149,11 @@ class Bridge:
         listen: str | None = "127.0.0.1:0",
         environment: Mapping[str, str] | None = None,
         before_exec: Callable[[], object] | None = None,
+        program: Sequence[str | Path] = (EXECUTABLE,),
     ) -> None:
-        """Prepares; ``start`` starts it. ``listen`` None leaves the option out."""
+        """Prepares; ``start`` starts it. ``listen`` None leaves the option out; ``program`` is what is run."""
         self.home = home
+        self._program = program
         self._arguments = ["run", *(("--listen", listen) if listen is not None else ()), *options]
         self._environment = home.environment | dict(environment or {})
         self._before_exec = before_exec
@@ -178,7 +180,7 @@ class Bridge:
         """Starts it and does not wait."""
         self.home.take_key()
         process = subprocess.Popen(
-            [EXECUTABLE, *self._arguments],
+            [*self._program, *self._arguments],
             env=self._environment,
             cwd=self.home.directory,
             stdin=subprocess.DEVNULL,

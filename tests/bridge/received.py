@@ -19,7 +19,7 @@ from cline_otel.signals import SignalName
 from integration.otlp_json import requests_from_lines
 
 Totals = dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, int, tuple[int, ...]]]
-"""By name and attributes: sum, count and bucket counts."""
+"""By name, which another service than Cline has before it, and attributes: sum, count and bucket counts."""
 
 
 class Received:
@@ -119,12 +119,35 @@ def totals_of(request: ExportMetricsServiceRequest) -> Totals:
     return totals
 
 
+def delta_totals(requests: Iterable[ExportMetricsServiceRequest]) -> Totals:
+    """What the points of a destination that is told of growth add up to; one that was sent again counts once."""
+    distinct: dict[Any, tuple[float, int, tuple[int, ...]]] = {}
+    for request in requests:
+        for name, point in _points(request):
+            attributes = tuple(sorted((pair.key, pair.value.string_value) for pair in point.attributes))
+            key = (name, attributes, point.start_time_unix_nano, point.time_unix_nano)
+            if hasattr(point, "bucket_counts"):
+                distinct[key] = (point.sum, point.count, tuple(point.bucket_counts))
+            else:
+                distinct[key] = (point.as_double or float(point.as_int), 0, ())
+    totals: Totals = {}
+    for (name, attributes, _, _), (total, count, buckets) in distinct.items():
+        before = totals.get((name, attributes), (0.0, 0, (0,) * len(buckets)))
+        summed = tuple(map(sum, zip(before[2], buckets, strict=True)))
+        totals[name, attributes] = (before[0] + total, before[1] + count, summed)
+    return totals
+
+
 def _points(request: ExportMetricsServiceRequest) -> Iterable[tuple[str, Any]]:
     for resource_metrics in request.resource_metrics:
+        service = next(
+            (pair.value.string_value for pair in resource_metrics.resource.attributes if pair.key == "service.name"), ""
+        )
+        prefix = "" if service in ("", "cline") else f"{service}: "
         for scope in resource_metrics.scope_metrics:
             for metric in scope.metrics:
                 for point in (*metric.sum.data_points, *metric.histogram.data_points):
-                    yield metric.name, point
+                    yield prefix + metric.name, point
 
 
 def _resources(parts: Iterable[Any]) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -64,6 +65,11 @@ class Recording(msgspec.Struct, frozen=True):
             tuple(_moved(body, number, shift_ms) for body in self.otlp_logs),
         )
 
+    @property
+    def all_lines(self) -> tuple[tuple[bytes, ...], ...]:
+        """What each source has."""
+        return self.spool, self.cline_log, self.otlp_logs
+
     def __add__(self, other: Recording) -> Recording:
         return Recording(self.spool + other.spool, self.cline_log + other.cline_log, self.otlp_logs + other.otlp_logs)
 
@@ -91,6 +97,40 @@ class Recording(msgspec.Struct, frozen=True):
     def replayed(self, folder: Path) -> ReplayResult:
         """What ``replay`` makes of it; ``folder`` is made for it."""
         return replay_of([self.write(folder)], catalogue=AS_INSTALLED)
+
+
+def copy_folder(recorded: Path, into: Path, number: int, began_at_ms: int) -> Path:
+    """A session's or task's folder once more, with ids of its own; it begins then. Returns it."""
+    old = recorded.name
+    name = old[: -len(str(number))] + str(number) if "-" in old else _copied(old.encode(), number).decode()
+    documents = {
+        path.name: json.loads(path.read_bytes().replace(old.encode(), name.encode()))
+        for path in sorted(recorded.iterdir())
+    }
+    first_ms = min(found for document in documents.values() for found in _times_in(document))
+    folder = into / name
+    folder.mkdir(parents=True)
+    for path, document in documents.items():
+        moved = _with_times_moved(document, began_at_ms - first_ms)
+        (folder / path.replace(old, name)).write_text(json.dumps(moved), encoding="utf-8")
+    return folder
+
+
+def _times_in(value: Any) -> Iterator[int]:
+    if isinstance(value, dict):
+        yield from (each for name, each in value.items() if name == "ts")
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _times_in(each)
+
+
+def _with_times_moved(value: Any, shift_ms: int) -> Any:
+    if isinstance(value, list):
+        return [_with_times_moved(each, shift_ms) for each in value]
+    if isinstance(value, dict):
+        return {
+            name: each + shift_ms if name == "ts" else _with_times_moved(each, shift_ms) for name, each in value.items()
+        }
+    return value
 
 
 class WritingProcess:
