@@ -95,9 +95,9 @@ def test_a_journal_is_full_from_its_limit_on_without_what_it_remembers(path: Pat
 
 
 @pytest.mark.parametrize(("limit_bytes", "headroom_bytes", "memory_bytes"), [
-    (4 * MIB, 2 * MIB, 256 * KIB),
-    (16 * MIB, 4 * MIB, MIB),
-    (64 * MIB, 4 * MIB, 4 * MIB),
+    (4 * MIB, 2 * MIB, 128 * KIB),
+    (16 * MIB, 4 * MIB, 512 * KIB),
+    (64 * MIB, 4 * MIB, 2 * MIB),
     (128 * MIB, 8 * MIB, 4 * MIB),
     (1024 * MIB, 64 * MIB, 4 * MIB),
 ])  # fmt: skip
