@@ -11,6 +11,8 @@ export const LIMITS = Object.freeze({
   slowWriteMs: 100,
   slowWritePauseMs: 60_000,
   waitingLines: 8192,
+  // How long nothing is told at most while an agent works.
+  heartbeatMs: 5000,
   sessions: 64,
   agents: 1024,
   runs: 1024,

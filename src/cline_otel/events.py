@@ -73,6 +73,12 @@ class PluginsNotLoaded(Event, tag="plugins.not_loaded", frozen=True):
     kind: ClassVar[str] = "plugins.not_loaded"
 
 
+class ProcessAlive(Event, tag="process.alive", frozen=True):
+    """A process of Cline's lives, and calls are open in it, of which there is nothing else to tell."""
+
+    kind: ClassVar[str] = "process.alive"
+
+
 class ProcessExited(Event, tag="process.exited", frozen=True):
     """A process of Cline's is gone; ``exit_reason`` where it could still say one."""
 
@@ -280,6 +286,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
         SessionAnnounced,
         SessionUntold,
         PluginsNotLoaded,
+        ProcessAlive,
         ProcessExited,
         AgentDescribed,
         RunClaimed,

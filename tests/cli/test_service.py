@@ -242,6 +242,7 @@ def test_every_setting_that_a_bridge_goes_by_is_carried_and_nothing_of_one_comma
         "CLINE_OTEL_TRACEPARENT_AS",
         "CLINE_OTEL_TRACEPARENT_TO_COMMANDS",
         "CLINE_OTEL_TRACE_URL",
+        "CLINE_PLUGIN_IDLE_TIMEOUT_MS",
         "CLINE_PLUGIN_IMPORT_TIMEOUT_MS",
         "COLUMNS",
         "GITHUB_STEP_SUMMARY",

@@ -19,7 +19,7 @@ from corpus import closing_ticks
 TABLES = read_tables()
 KINDS = TABLES.spans.kinds
 SILENCE = ProcessExited.kind
-"""Time closes what is silent as the end of its process does, and is no event of a source."""
+"""Time closes what is silent, or what no other process goes on with, as the end of its process does."""
 
 
 class Step(NamedTuple):
@@ -73,7 +73,7 @@ def test_whatever_an_event_makes_is_named_by_its_kind(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.logs or kind.metrics])
 def test_whatever_a_kind_names_is_made_by_an_event_of_it(name: str) -> None:
-    steps = [made for each in STEPS.values() for causes, made in each if name in {event.kind for event in causes}]
+    steps = [made for each in STEPS.values() for causes, made in each if name in {kind_of(event) for event in causes}]
     assert {*KINDS[name].logs} <= {log.event_name for made in steps for log in made.logs}
     assert {*KINDS[name].metrics} <= {delta.metric for made in steps for delta in made.metrics}
 

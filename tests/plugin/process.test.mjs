@@ -169,6 +169,15 @@ for (const [how, mode, end, status, reason] of ENDS) {
   });
 }
 
+test("a process that Cline ends because it did not call it for its limit was idle", async () => {
+  const run = new RunCalls();
+  const child = await host("sandbox", { CLINE_PLUGIN_IDLE_TIMEOUT_MS: "0.001" });
+  await told(child, [setup(), run.started(), run.beforeModel()]);
+  child.kill("SIGTERM");
+  await ended(child);
+  assert.equal(recordsOf(onlyFile()).at(-1)?.reason, "idle");
+});
+
 test("hooks that were called before SIGTERM are read before the process goes", async () => {
   const child = await host();
   await told(child, [setup()]);

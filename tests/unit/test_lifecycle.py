@@ -22,7 +22,7 @@ STORED = (CallState.ABSENT, CallState.OPEN, CallState.ENDED)
 STORED_OF_TOOLS = (*STORED, CallState.REQUESTED)
 LIFECYCLE = {event_type.kind for event_type in LifecycleEvent.__args__}
 MODEL_INPUTS = {kind for kind in LIFECYCLE if kind.startswith("model_call.")} | set(Cue)
-TOOL_INPUTS = {kind for kind in LIFECYCLE if kind.startswith("tool_call.")} | {Cue.MOVED_ON, Cue.RUN_OVER}
+TOOL_INPUTS = {kind for kind in LIFECYCLE if kind.startswith("tool_call.")} | set(Cue) - {Cue.RUN_FAILED}
 NAMED = {"gen_ai.tool.name": "editor", "cline.outcome": "success"}
 
 
@@ -31,7 +31,8 @@ def event(kind: str, at_ns: int = 100, **attributes: Any) -> Any:
 
 
 def open_run() -> Run:
-    return Run("a", "r", ("a", "r"), RunState.OPEN, "plugin", "s", started_at_ns=1)
+    attributes = {"error.type": "aborted"}
+    return Run("a", "r", ("a", "r"), RunState.OPEN, "plugin", "s", started_at_ns=1, attributes=attributes)
 
 
 def spans() -> SpanBuilder:
@@ -54,6 +55,7 @@ def test_every_event_is_one_of_a_run_s_life_or_the_translator_s_own() -> None:
         "session.announced",
         "session.untold",
         "plugins.not_loaded",
+        "process.alive",
         "process.exited",
         "agent.described",
         "run.claimed",

@@ -185,7 +185,11 @@ def test_an_aborted_run_cuts_its_open_calls_short() -> None:
     assert (chat.status, chat.status_message, chat.ended_at_ns) == (StatusCode.ERROR, "aborted", at(3))
     assert run.status == StatusCode.UNSET
     assert durations(outputs) == [(2.0, "aborted")]
-    assert [record.event_name for record in outputs.logs] == ["cline.run.started", "cline.run.finished"]
+    assert [record.event_name for record in outputs.logs] == [
+        "cline.run.started",
+        "cline.model_call.failed",
+        "cline.run.finished",
+    ]
 
 
 def durations(outputs: StepOutput) -> list[tuple[float, object]]:

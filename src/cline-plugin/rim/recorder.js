@@ -1,16 +1,21 @@
 // A recorder: hooks' contexts in, spool lines out, for one process.
 
+import { LIMITS } from "../limits.js";
 import { createMapping } from "../mapping/mapping.js";
 import { createPseudonyms } from "../mapping/pseudonyms.js";
 import { record } from "../mapping/record.js";
 import { createState } from "../mapping/state.js";
 import { createTraceContextOut } from "../mapping/trace_context_out.js";
 import { createConsent } from "./consent.js";
+import { createHeartbeat } from "./heartbeat.js";
 import { watchPseudonyms } from "./pseudonyms_file.js";
 import { createSpool } from "./spool.js";
 import { remoteSpan, tracesCommands } from "./trace_context.js";
 
 /** @import { HookContext } from "../hook_contexts.js" */
+
+// Cline's own limit, after which it ends a process that it has not called.
+const IDLE_MS = 1_800_000;
 
 /**
  * @typedef {object} Recorder
@@ -45,14 +50,19 @@ export function createRecorder({ directory, offFile, pseudonymsFile, clineDirect
     nowMs,
     monotonicMs,
   });
+  const heartbeat = createHeartbeat({ append: (records) => spool.append(records), nowMs, monotonicMs, limits: LIMITS });
+  const idleMs = Number(environment.CLINE_PLUGIN_IDLE_TIMEOUT_MS) || IDLE_MS;
   let errors = 0;
   let ended = false;
+  let calledAtMs = monotonicMs();
   return {
     receive: (kind, context) => {
+      calledAtMs = monotonicMs();
       renewPseudonyms();
       const whole = outgoing?.restored(/** @type {HookContext} */ (context)) ?? context;
       const records = mapping.map(kind, whole, nowMs());
       spool.append(records);
+      heartbeat.note(records);
       if (mapping.state.errors > errors) spool.drop("internal_error", mapping.state.errors - errors);
       errors = mapping.state.errors;
       outgoing?.note(records);
@@ -66,7 +76,8 @@ export function createRecorder({ directory, offFile, pseudonymsFile, clineDirect
       if (ended) return;
       ended = true;
       spool.append(mapping.drain());
-      spool.close(record("process.exited", nowMs(), { reason }));
+      const isIdle = reason === "terminated" && monotonicMs() - calledAtMs >= idleMs;
+      spool.close(record("process.exited", nowMs(), { reason: isIdle ? "idle" : reason }));
     },
   };
 }

@@ -27,6 +27,8 @@ const LIMITS = Object.freeze({
   slowWriteMs: 100,
   slowWritePauseMs: 60_000,
   waitingLines: 8192,
+  // How long nothing is told at most while an agent works.
+  heartbeatMs: 5000,
   sessions: 64,
   agents: 1024,
   runs: 1024,
@@ -2340,6 +2342,61 @@ function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
   };
 }
 
+// A sign of life while an agent works and there is nothing else to tell: how long a call lasted is else not known when all
+// of Cline dies at once.
+
+
+/**
+ * @typedef {object} Heartbeat
+ * @property {(records: readonly SpoolRecord[]) => void} note what was told: which runs are open, and that the process lives
+ */
+
+/**
+ * @param {object} given
+ * @param {(records: readonly SpoolRecord[]) => void} given.append
+ * @param {() => number} given.nowMs
+ * @param {() => number} given.monotonicMs
+ * @param {{ heartbeatMs: number, agents: number }} given.limits
+ * @param {(action: () => void, delayMs: number) => { unref?: () => unknown }} [given.later] a timer, which must not keep
+ *   the process alive
+ * @returns {Heartbeat}
+ */
+function createHeartbeat({ append, nowMs, monotonicMs, limits, later = setTimeout }) {
+  /** @type {Map<string, string>} by agent id, the run that it works on */
+  const open = new Map();
+  let toldAtMs = 0;
+  let scheduled = false;
+
+  const beat = () => {
+    scheduled = false;
+    if (open.size === 0) return;
+    if (monotonicMs() - toldAtMs >= limits.heartbeatMs) {
+      toldAtMs = monotonicMs();
+      append([record("process.alive", nowMs(), {})]);
+    }
+    schedule();
+  };
+
+  const schedule = () => {
+    if (scheduled || open.size === 0) return;
+    scheduled = true;
+    later(beat, Math.max(toldAtMs + limits.heartbeatMs - monotonicMs(), 0)).unref?.();
+  };
+
+  return {
+    note: (records) => {
+      if (records.length === 0) return;
+      toldAtMs = monotonicMs();
+      for (const { event, agent_id: agentId, run_id: runId } of records) {
+        if (typeof agentId !== "string" || typeof runId !== "string") continue;
+        if (event !== "run.finished") keep(open, agentId, runId, limits.agents);
+        else if (open.get(agentId) === runId) open.delete(agentId);
+      }
+      schedule();
+    },
+  };
+}
+
 // Keeps pseudonyms as their file says.
 
 
@@ -2785,6 +2842,9 @@ const tracesCommands = (environment) => environment.CLINE_OTEL_TRACEPARENT_TO_CO
 // A recorder: hooks' contexts in, spool lines out, for one process.
 
 
+// Cline's own limit, after which it ends a process that it has not called.
+const IDLE_MS = 1_800_000;
+
 /**
  * @typedef {object} Recorder
  * @property {(kind: string, context: unknown) => object | undefined} receive gives what the hook is to answer
@@ -2818,14 +2878,19 @@ function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, en
     nowMs,
     monotonicMs,
   });
+  const heartbeat = createHeartbeat({ append: (records) => spool.append(records), nowMs, monotonicMs, limits: LIMITS });
+  const idleMs = Number(environment.CLINE_PLUGIN_IDLE_TIMEOUT_MS) || IDLE_MS;
   let errors = 0;
   let ended = false;
+  let calledAtMs = monotonicMs();
   return {
     receive: (kind, context) => {
+      calledAtMs = monotonicMs();
       renewPseudonyms();
       const whole = outgoing?.restored(/** @type {HookContext} */ (context)) ?? context;
       const records = mapping.map(kind, whole, nowMs());
       spool.append(records);
+      heartbeat.note(records);
       if (mapping.state.errors > errors) spool.drop("internal_error", mapping.state.errors - errors);
       errors = mapping.state.errors;
       outgoing?.note(records);
@@ -2839,7 +2904,8 @@ function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, en
       if (ended) return;
       ended = true;
       spool.append(mapping.drain());
-      spool.close(record("process.exited", nowMs(), { reason }));
+      const isIdle = reason === "terminated" && monotonicMs() - calledAtMs >= idleMs;
+      spool.close(record("process.exited", nowMs(), { reason: isIdle ? "idle" : reason }));
     },
   };
 }

@@ -238,6 +238,12 @@ class ClineVariables(Variables):
         "How long Cline waits for the plugin to load, and then goes on without it.",
         unset="`4000`; in a command of `cline-otel exec` `60000`",
     )
+    plugin_idle_timeout_ms: str | None = variable(
+        None,
+        "milliseconds",
+        "How long Cline does not call the plugin until it ends its process, whose runs then go on in another.",
+        unset="`1800000`",
+    )
     hub_discovery_path: str | None = variable(
         None,
         _A_FILE,

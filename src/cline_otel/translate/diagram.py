@@ -26,14 +26,17 @@ _INTRODUCTION: Final = """\
 
 Inputs are the kinds of events (`events.py`), and four cues, which are what an event means for a call that it does not
 name: `moved_on`, a later call began, so what an ended one waits for will not come; `run_failed`, the run failed, which
-an open model call explains; `run_aborted`, it was aborted, and an open model call with it; `run_over`, the run is over
-or its end will never be reported. The diagrams leave out what changes no state; the tables answer every input in every
-state."""
+an open model call explains; `run_cut_short`, it was aborted or its process is gone, and what was open ended with it;
+`run_over`, the run is over or its end will never be reported. The diagrams leave out what changes no state; the tables
+answer every input in every state."""
 
 _MACHINES: Final[tuple[tuple[str, str, Table, str, frozenset[str]], ...]] = (
     (
         "A run",
-        "A run that is silent for a day, or whose process is gone, is closed as incomplete besides.",
+        (
+            "A run that is silent for a day, or whose process is gone, is closed as incomplete besides, and one whose "
+            "process Cline ended as aborted, unless within 10 s another process goes on with it."
+        ),
         RUN,
         RunState.NEW,
         frozenset({RunState.CLOSED}),

@@ -21,7 +21,7 @@ Whether an event may act on a run at all is the business of ``ownership``. docs/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import (
@@ -41,6 +41,7 @@ from cline_otel.events import (
 from cline_otel.signals import count
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.model_calls import ModelCalls
+from cline_otel.translate.process_ends import FOLLOWED_WITHIN_NS, PROCESS_ENDS
 from cline_otel.translate.runs import Runs
 from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import Run, RunState, State
@@ -62,11 +63,63 @@ class Lifecycle:
         RUN[run.state][event.kind].action(self, run, event)
 
     def close_incomplete(self, run: Run) -> None:
-        """The end of an open run will not be reported: it ends at the last sign of life."""
+        """The end of an open run will not be reported, and nobody knows why: it ends at the last sign of life."""
         run.attributes["cline.outcome"] = "incomplete"
+        self._close(run, self._last_sign_of_life_ns(run))
+
+    def close_cut_short(self, run: Run, outcome: str, error_type: str) -> None:
+        """The process that an open run was in is over, and with it the run and its calls: at the last sign of life."""
+        run.attributes["cline.outcome"] = outcome
+        run.attributes["error.type"] = error_type
+        ended_at_ns = self._last_sign_of_life_ns(run)
+        self._model_calls.step_all(run, Cue.RUN_CUT_SHORT, ended_at_ns)
+        self._tool_calls.step_all(run, Cue.RUN_CUT_SHORT, ended_at_ns)
+        self._close(run, ended_at_ns)
+
+    def expect_follower(self, run: Run, terminated_at_ns: int) -> None:
+        """Cline ended the process that the run was in, and with it the run unless another one goes on with it."""
+        run.terminated_at_ns = terminated_at_ns
+        self._state.terminated_runs.add(run.key)
+        self.see(run, terminated_at_ns)
+
+    def follow(self, run: Run, occurred_at_ns: int) -> None:
+        """Another process tells of a run whose process was ended; if that is too late the run is closed."""
+        if occurred_at_ns - cast(int, run.terminated_at_ns) > FOLLOWED_WITHIN_NS:
+            self._close_terminated(run)
+        else:
+            run.terminated_at_ns = None
+            self._state.terminated_runs.discard(run.key)
+
+    def close_unfollowed(self, now_ns: int) -> None:
+        """Closes the runs whose process was ended, and which no other goes on with in time."""
+        for key in sorted(self._state.terminated_runs):
+            run = self._state.runs[key]
+            if run.seen_at_ns is None:
+                run.seen_at_ns = now_ns
+                self._state.touch_run(run)
+            if now_ns - run.seen_at_ns > FOLLOWED_WITHIN_NS:
+                self._close_terminated(run)
+
+    def close_terminated(self) -> None:
+        """Closes every run whose process was ended."""
+        for key in sorted(self._state.terminated_runs):
+            self._close_terminated(self._state.runs[key])
+
+    def _close_terminated(self, run: Run) -> None:
+        end = PROCESS_ENDS["terminated"]
+        self._state.terminated_runs.discard(run.key)
+        run.terminated_at_ns = None
+        self.close_cut_short(run, end.outcome, end.error_type)
+
+    def see(self, run: Run, occurred_at_ns: int) -> None:
+        """The run gave a sign of life."""
+        self._runs.see(run, occurred_at_ns)
+        self._state.touch_run(run)
+
+    def _last_sign_of_life_ns(self, run: Run) -> int:
         root = self._state.runs.get(run.root, run)
         self._spans.output.turn_to(root.owner)
-        self._close(run, max(run.last_at_ns, root.last_at_ns))
+        return max(run.last_at_ns, root.last_at_ns)
 
     # --- actions of the run -----------------------------------------------------------------------
 
@@ -87,14 +140,18 @@ class Lifecycle:
         self.finish(run, event)
 
     def finish(self, run: Run, event: LifecycleEvent) -> None:
-        """closes the run and its calls: a failed one took its open model call with it, an aborted one cut it short"""
+        """closes the run and its calls: a failed one took its open model call along, one cut short all of them"""
         self._runs.note(run, event)
         outcome = event.attributes.get("cline.outcome")
         if "error.type" in event.attributes:
             run.attributes["error.type"] = event.attributes["error.type"]
         run.attributes["cline.outcome"] = outcome if outcome in _OUTCOMES else "completed"
-        if outcome in _ENDED_WITH_A_CALL:
-            self._model_calls.step_all(run, _ENDED_WITH_A_CALL[outcome], event.occurred_at_ns)
+        if outcome == "failed":
+            self._model_calls.step_all(run, Cue.RUN_FAILED, event.occurred_at_ns)
+        elif outcome == "aborted" or (outcome == "incomplete" and "error.type" in event.attributes):
+            run.attributes["error.type"] = event.attributes.get("error.type", "aborted")
+            self._model_calls.step_all(run, Cue.RUN_CUT_SHORT, event.occurred_at_ns)
+            self._tool_calls.step_all(run, Cue.RUN_CUT_SHORT, event.occurred_at_ns)
         self._close(run, event.occurred_at_ns)
 
     def count_late(self, run: Run, event: LifecycleEvent) -> None:
@@ -153,9 +210,6 @@ _ROUTES: Final[Mapping[type[LifecycleEvent], Callable[[Lifecycle, Run, Any], Non
 _OUTCOMES: Final = frozenset({"completed", "failed", "aborted", "incomplete"})
 """How a run may end. Incomplete: its source knows that it is over, and not how it went."""
 
-_ENDED_WITH_A_CALL: Final = {"failed": Cue.RUN_FAILED, "aborted": Cue.RUN_ABORTED}
-"""By outcome of a run, what it means for the model call that is open then."""
-
 _To = Transition[RunState, Callable[[Lifecycle, Run, LifecycleEvent], None]]
 _CALL_EVENTS: Final = [event_type.kind for event_type in _ROUTES]
 
@@ -173,4 +227,7 @@ RUN: Final[Mapping[RunState, Mapping[str, _To]]] = {
         RunFinished.kind: _To((RunState.CLOSED,), Lifecycle.count_late),
     },
 }
-"""What every event of its owner does to a run in every state. Besides, ``close_incomplete`` closes an open one."""
+"""What every event of its owner does to a run in every state.
+
+Besides, ``close_cut_short`` closes an open one whose process is over, and ``close_incomplete`` one that fell silent.
+"""

@@ -18,8 +18,8 @@ class Cue(StrEnum):
     RUN_FAILED = "run_failed"
     """The run failed, which an open model call explains."""
 
-    RUN_ABORTED = "run_aborted"
-    """The run was aborted, and an open model call with it."""
+    RUN_CUT_SHORT = "run_cut_short"
+    """The run was aborted, or its process is over, and what was open in it ended with it."""
 
     RUN_OVER = "run_over"
     """The run is over, or its end will never be reported."""

@@ -128,13 +128,13 @@ class ModelCalls:
         given.call.attributes.setdefault("error.type", given.run.attributes.get("error.type", "_OTHER"))
         self.complete(given)
 
-    def abort(self, given: ModelCallInput) -> None:
-        """closes the call as incomplete: it was aborted with the run, unless the agent had gone on before"""
+    def cut_with_run(self, given: ModelCallInput) -> None:
+        """closes the call as incomplete, with why the run ended, unless the agent had gone on before"""
         if given.call.is_passed:
             self.cut(given)
             return
         given.call.ended_at_ns = given.at_ns
-        given.call.attributes.setdefault("error.type", "aborted")
+        given.call.attributes.setdefault("error.type", given.run.attributes["error.type"])
         self._close_ended(given, incomplete=True)
 
     def complete(self, given: ModelCallInput) -> None:
@@ -213,7 +213,7 @@ MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "model_call.finished": _To((_CLOSED,), ModelCalls.finish_unseen),
         Cue.MOVED_ON: _To((_ABSENT_,), ModelCalls.go_on),
         Cue.RUN_FAILED: _To((_ABSENT_,), ModelCalls.go_on),
-        Cue.RUN_ABORTED: _To((_ABSENT_,), ModelCalls.go_on),
+        Cue.RUN_CUT_SHORT: _To((_ABSENT_,), ModelCalls.go_on),
         Cue.RUN_OVER: _To((_ABSENT_,), ModelCalls.go_on),
     },
     CallState.OPEN: {
@@ -224,7 +224,7 @@ MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "model_call.finished": _To((_CLOSED,), ModelCalls.finish),
         Cue.MOVED_ON: _To((_OPEN,), ModelCalls.pass_by),
         Cue.RUN_FAILED: _To((_CLOSED,), ModelCalls.fail),
-        Cue.RUN_ABORTED: _To((_CLOSED,), ModelCalls.abort),
+        Cue.RUN_CUT_SHORT: _To((_CLOSED,), ModelCalls.cut_with_run),
         Cue.RUN_OVER: _To((_CLOSED,), ModelCalls.cut),
     },
     CallState.ENDED: {
@@ -235,7 +235,7 @@ MODEL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "model_call.finished": _To((_CLOSED,), ModelCalls.finish),
         Cue.MOVED_ON: _To((_CLOSED,), ModelCalls.complete),
         Cue.RUN_FAILED: _To((_CLOSED,), ModelCalls.complete),
-        Cue.RUN_ABORTED: _To((_CLOSED,), ModelCalls.complete),
+        Cue.RUN_CUT_SHORT: _To((_CLOSED,), ModelCalls.complete),
         Cue.RUN_OVER: _To((_CLOSED,), ModelCalls.complete),
     },
 }

@@ -57,12 +57,13 @@ class Runs:
         """What any event says of its run: that it lives, in which process, and for which session."""
         if event.session_id and not run.session_id:
             self._join_session(run, event.session_id, event.source)
-        self._see(run, event.occurred_at_ns)
-        run.process = event.process
+        self.see(run, event.occurred_at_ns)
+        if run.process != event.process:
+            self._state.place(run, event.process)
         if not run.is_root:
             root = self._state.runs.get(run.root)
             if root is not None and root.state is not RunState.CLOSED:
-                self._see(root, event.occurred_at_ns)
+                self.see(root, event.occurred_at_ns)
                 self._state.touch_run(root)
 
     def close(self, run: Run, ended_at_ns: int) -> None:
@@ -73,9 +74,11 @@ class Runs:
         run.last_at_ns = ended_at_ns
         run.forget_details()
         self._state.open_runs.discard(run.key)
+        self._state.leave_process(run)
         self._state.touch_run(run)
 
-    def _see(self, run: Run, occurred_at_ns: int) -> None:
+    def see(self, run: Run, occurred_at_ns: int) -> None:
+        """The run gave a sign of life, which the bridge learns now."""
         now_ns = self._state.now_ns
         run.last_at_ns = max(run.last_at_ns, occurred_at_ns)
         run.seen_at_ns = max(occurred_at_ns, now_ns) if self._state.has_clock else None

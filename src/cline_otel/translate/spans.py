@@ -79,7 +79,7 @@ class SpanBuilder:
         parent = ids.run_span_id(run.agent_id, run.run_id)
         made = _span(self._model_call_span, run, span_id, parent, call.started_at_ns, ended_at_ns, values)
         output.span(made)
-        if made.status is StatusCode.ERROR and not incomplete:
+        if made.status is StatusCode.ERROR:
             values["cline.duration_ms"] = seconds * 1e3
             uid = ids.log_record_uid("cline.model_call.failed", span_id.hex())
             output.log(self._log_events["cline.model_call.failed"], ended_at_ns, values, run, span_id, uid)
@@ -101,6 +101,8 @@ class SpanBuilder:
         _identify_call(values, run, call, incomplete=incomplete)
         if incomplete:
             values["cline.outcome"] = "incomplete"
+            if "cline.timing" in run.attributes:
+                values["cline.timing"] = run.attributes["cline.timing"]
         values.setdefault("cline.outcome", "unverified")
         is_error = self._tool_call_span.is_error(values)
         if is_error:
@@ -108,7 +110,7 @@ class SpanBuilder:
         else:
             values.pop("error.type", None)
         span_id = self._tool_call_span_id(run, call)
-        if not incomplete and "cline.timing" not in values:
+        if (is_error or not incomplete) and "cline.timing" not in values:
             span = (run.trace_id, span_id)
             output.measure("gen_ai.execute_tool.duration", seconds, values, ended_at_ns, span)
         output.measure("cline.tool.calls", 1, values, ended_at_ns)

@@ -127,6 +127,7 @@ class Run(msgspec.Struct, array_like=True):
     ``previous_trace_id`` is the trace of the run before it, empty where that is the run's own. ``first_call`` stands
     for the model's id of the first tool call, empty where there is none or its source has none. ``answered_at_ns`` is
     the end of the last model call, and ``hooks_ns`` how long it was from there to the first tool call that it asks for.
+    ``terminated_at_ns`` is when Cline ended the process that it was in, while another may still go on with it.
     """
 
     agent_id: str
@@ -176,6 +177,7 @@ class Run(msgspec.Struct, array_like=True):
     first_call: bytes = b""
     answered_at_ns: int = 0
     hooks_ns: int = 0
+    terminated_at_ns: int | None = None
 
     @property
     def trace_id(self) -> bytes:
@@ -355,6 +357,8 @@ class State:
         self.heard = Heard()
         self.open_runs: set[RunKey] = set()
         self.awaiting_owner: set[RunKey] = set()
+        self.terminated_runs: set[RunKey] = set()
+        self.runs_of_process: dict[str, set[RunKey]] = {}
         self.unreadable: dict[str, int] = {}
         self._changed: set[tuple[str, str]] = set()
         self._changed_runs: set[RunKey] = set()
@@ -369,6 +373,21 @@ class State:
             return None
         self.touch_run(root)
         return root
+
+    def place(self, run: Run, process: str) -> None:
+        """An open run is told by that process from here on; empty for none."""
+        self.leave_process(run)
+        run.process = process
+        if process:
+            self.runs_of_process.setdefault(process, set()).add(run.key)
+
+    def leave_process(self, run: Run) -> None:
+        """A run is no longer one that its process has open."""
+        runs = self.runs_of_process.get(run.process)
+        if runs is not None:
+            runs.discard(run.key)
+            if not runs:
+                del self.runs_of_process[run.process]
 
     def rebase(self, moved_ns: int) -> None:
         """The wall clock was set: what waits, or is silent, has been for as long as before."""
@@ -514,6 +533,9 @@ class State:
             self.runs[run.key] = run
             if run.state is RunState.OPEN:
                 self.open_runs.add(run.key)
+                self.place(run, run.process)
+                if run.terminated_at_ns is not None:
+                    self.terminated_runs.add(run.key)
             if run.buffered:
                 self.awaiting_owner.add(run.key)
         elif kind == "agent":

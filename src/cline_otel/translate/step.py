@@ -17,6 +17,7 @@ from cline_otel.events import (
     ModelCallStarted,
     ModelCallUsage,
     PluginsNotLoaded,
+    ProcessAlive,
     ProcessExited,
     RecordsDropped,
     RecordsRewritten,
@@ -37,6 +38,7 @@ from cline_otel.translate.log_events import LogEvents
 from cline_otel.translate.output import Output
 from cline_otel.translate.overdue import Overdue
 from cline_otel.translate.ownership import CLAIM_WAIT_NS, Ownership
+from cline_otel.translate.process_ends import process_end
 from cline_otel.translate.prompts import Prompts
 from cline_otel.translate.remote_spans import join_remote
 from cline_otel.translate.silence import Silence
@@ -135,6 +137,8 @@ class Translator:
         elif run.is_whole_task and run.state is RunState.CLOSED:
             self._measure(event)
         else:
+            if run.terminated_at_ns is not None:
+                self._lifecycle.follow(run, event.occurred_at_ns)
             self._lifecycle.apply(run, event)
             if not run.has_reported_mode and self._sources[event.source].knows_mode:
                 self._report_mode(run)
@@ -271,23 +275,32 @@ class Translator:
         self.state.heard.failed(event.occurred_at_ns)
         self.state.touch("heard", "")
 
-    def _end_process(self, event: ProcessExited) -> None:
-        """A process is gone: what it left open ends at its last sign of life, and its claims are void.
+    def _runs_of(self, event: Event) -> list[Run]:
+        """The open runs that a process told."""
+        runs = (self.state.runs[key] for key in sorted(self.state.runs_of_process.get(event.process, ())))
+        return [run for run in runs if run.owner == event.source]
 
-        An idle one that Cline ended is followed by another in the same run, so its runs stay open.
-        """
-        for key in sorted(self.state.open_runs):
-            run = self.state.runs[key]
-            if run.process != event.process or run.owner != event.source:
-                continue
-            if run.awaits_approval:
-                # Nothing is reported while the user is asked, so until its end the process says that it waits.
+    def _hear_of_life(self, event: ProcessAlive) -> None:
+        """Calls of its runs are open, of which there is nothing else to tell."""
+        for run in self._runs_of(event):
+            self._lifecycle.see(run, event.occurred_at_ns)
+
+    def _end_process(self, event: ProcessExited) -> None:
+        """A process is gone: what it left open ends with it (``process_ends``), and its claims are void."""
+        runs = self._runs_of(event)
+        end = process_end(event, max((run.last_at_ns for run in runs), default=event.occurred_at_ns))
+        for run in runs:
+            # Nobody saw the end of an approval's wait, during which nothing is told either.
+            if end.is_observed or run.awaits_approval:
                 run.last_at_ns = max(run.last_at_ns, event.occurred_at_ns)
-            if event.exit_reason == "terminated":
-                run.process = ""
                 self.state.touch_run(run)
-            else:
-                self._lifecycle.close_incomplete(run)
+        for run in runs:
+            if end.outcome and not end.may_be_followed:
+                self._lifecycle.close_cut_short(run, end.outcome, end.error_type)
+                continue
+            self.state.place(run, "")
+            if end.outcome:
+                self._lifecycle.expect_follower(run, event.occurred_at_ns)
         for session_id, session in self.state.sessions.items():
             if event.process in session.claimed_by:
                 session.claimed_by.remove(event.process)
@@ -316,6 +329,8 @@ class Translator:
         state.has_clock = True
         if state.awaiting_owner:
             self._ownership.decide_waiting(state.now_ns)
+        if state.terminated_runs:
+            self._lifecycle.close_unfollowed(state.now_ns)
         self._log_events.forget(state.now_ns)
         if event.is_behind:
             return
@@ -332,6 +347,7 @@ class Translator:
     def close_open_runs(self) -> None:
         """Closes every run that is under way as incomplete; one that waits for an owner gets the first that spoke."""
         self._ownership.decide_all()
+        self._lifecycle.close_terminated()
         for key in sorted(self.state.open_runs):
             self._lifecycle.close_incomplete(self.state.runs[key])
         # What came meanwhile was passed over.
@@ -368,6 +384,7 @@ _BESIDE_RUNS: Final[Mapping[type[Event], Callable[[Translator, Any], None]]] = {
     SessionAnnounced: Translator._announce_session,
     SessionUntold: Translator._hear_of_untold,
     PluginsNotLoaded: Translator._hear_of_failure,
+    ProcessAlive: Translator._hear_of_life,
     ProcessExited: Translator._end_process,
     RecordsDropped: Translator._count_dropped,
     RecordsRewritten: Translator._count_rewritten,

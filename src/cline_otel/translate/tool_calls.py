@@ -189,6 +189,16 @@ class ToolCalls:
             note_closed(run, call.started_at_ns, call.over_at_ns)
         self._close(given, incomplete=False)
 
+    def cut_with_run(self, given: ToolCallInput) -> None:
+        """closes the call as incomplete, with why the run ended"""
+        run, call = given.run, given.call
+        call.ended_at_ns = given.at_ns
+        call.attributes.setdefault("error.type", run.attributes["error.type"])
+        run.tool_calls.remove(call)
+        if not asks(call):
+            note_closed(run, call.started_at_ns, call.over_at_ns)
+        self._close(given, incomplete=True)
+
     def cut(self, given: ToolCallInput) -> None:
         """closes the call as incomplete: its end will not be reported"""
         given.call.ended_at_ns = given.at_ns
@@ -263,6 +273,7 @@ TOOL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "tool_call.finished": _To((_CLOSED, _ENDED, _ABSENT_), ToolCalls.finish_unseen),
         "tool_call.named": _To((_ABSENT_,), ToolCalls.measure),
         Cue.MOVED_ON: _To((_ABSENT_,), ToolCalls.go_on),
+        Cue.RUN_CUT_SHORT: _To((_ABSENT_,), ToolCalls.go_on),
         Cue.RUN_OVER: _To((_ABSENT_,), ToolCalls.go_on),
     },
     CallState.REQUESTED: {
@@ -271,6 +282,7 @@ TOOL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "tool_call.finished": _To((_CLOSED, _ENDED, _ABSENT_), ToolCalls.finish_requested),
         "tool_call.named": _To((_REQUESTED,), ToolCalls.measure),
         Cue.MOVED_ON: _To((_ABSENT_,), ToolCalls.forget),
+        Cue.RUN_CUT_SHORT: _To((_ABSENT_,), ToolCalls.leave_unanswered),
         Cue.RUN_OVER: _To((_ABSENT_,), ToolCalls.leave_unanswered),
     },
     CallState.OPEN: {
@@ -279,6 +291,7 @@ TOOL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "tool_call.finished": _To((_CLOSED, _ENDED), ToolCalls.finish),
         "tool_call.named": _To((_OPEN,), ToolCalls.measure),
         Cue.MOVED_ON: _To((_OPEN,), ToolCalls.go_on),
+        Cue.RUN_CUT_SHORT: _To((_CLOSED,), ToolCalls.cut_with_run),
         Cue.RUN_OVER: _To((_CLOSED,), ToolCalls.cut),
     },
     CallState.ENDED: {
@@ -287,6 +300,7 @@ TOOL_CALL: Final[Mapping[CallState, Mapping[str, _To]]] = {
         "tool_call.finished": _To((_CLOSED, _ENDED), ToolCalls.finish),
         "tool_call.named": _To((_CLOSED,), ToolCalls.name),
         Cue.MOVED_ON: _To((_CLOSED,), ToolCalls.complete),
+        Cue.RUN_CUT_SHORT: _To((_CLOSED,), ToolCalls.complete),
         Cue.RUN_OVER: _To((_CLOSED,), ToolCalls.complete),
     },
 }

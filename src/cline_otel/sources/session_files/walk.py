@@ -113,7 +113,10 @@ class Walk:
         return self._made()
 
     def end(self, at_ms: int, status: str) -> list[Record]:
-        """The end of the run that goes on, if there is one; what was pending is so no more."""
+        """The end of the run that goes on, if there is one; what was pending is so no more.
+
+        One whose files say no more than that its process is gone has ``status`` ``incomplete``.
+        """
         self._end(at_ms, status)
         return self._made()
 
@@ -138,7 +141,9 @@ class Walk:
     def _end(self, at_ms: int, status: str) -> None:
         self._confirm()
         if self.run_id:
-            self._add("run.finished", at_ms, {"status": status, "error_text": self._error_text or None})
+            error_type = "process_exited" if status == "incomplete" else None
+            ended = {"status": status, "error_type": error_type, "error_text": self._error_text or None}
+            self._add("run.finished", at_ms, ended)
         self.run_id = ""
         self._open = {}
 
