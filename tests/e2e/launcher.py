@@ -72,8 +72,16 @@ def _children_of(parent: int) -> list[int]:
     return children
 
 
+def _heed_signals() -> None:
+    """Whoever runs the tests under nohup, or in a shell's background, ignores signals that each Cline is told by."""
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(ignored) is signal.SIG_IGN:
+            signal.signal(ignored, signal.SIG_DFL)
+
+
 def main(name: str, folder: Path, programs: Programs) -> int:
     """Plays scenario ``name``; the exit code says whether it could be played to its end."""
+    _heed_signals()
     enter_network()
     words = plant()
     socket.sethostname(words["host_word"])

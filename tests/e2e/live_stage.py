@@ -110,9 +110,9 @@ class LiveStage(Stage):
 
     # --- Cline ----------------------------------------------------------------------------------------
 
-    async def start_cline(self) -> StartedRun:
-        """Starts the next Cline of the scenario's steps."""
-        run = self.scenario.runs[self._started_runs]
+    async def start_cline(self, script: str = "") -> StartedRun:
+        """Starts the next Cline of the scenario's steps; one that plays ``script``, if it says so."""
+        run = ClineRun(script) if script else self.scenario.runs[self._started_runs]
         self._started_runs += 1
         play = f"p{self._started_runs}"
         prompt = f"Please see to {self.words['prompt_word']}. {cue(run.script, play)}"
@@ -139,6 +139,15 @@ class LiveStage(Stage):
             await wait_until(self.home.hub_record.exists, START_TIMEOUT_SECONDS, "the hub daemon to announce itself")
         self._leaves_hub = True
         await self.end_of(await self.start_cline())
+
+    async def start_hub(self) -> None:
+        """Starts the hub daemon. Cline itself gives it 15 s, too few on a busy machine, so it is asked again."""
+        give_up_at = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self.home.hub_record.exists():
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"waited {START_TIMEOUT_SECONDS} s for the hub daemon to announce itself")
+            start = await self._start_cline(self.home, "hub-start", ["hub", "start"])
+            await asyncio.wait_for(start.wait(), START_TIMEOUT_SECONDS)
 
     async def stop_hub(self) -> None:
         """Ends the hub daemon, whose environment is that of the Cline that left it behind."""

@@ -29,6 +29,7 @@ OK = 200
 
 _SECONDS_BEFORE_FIRST_WORD = 0.1
 _SECONDS_BETWEEN_WORDS = 0.01
+_SECONDS_BETWEEN_LOOKS = 0.02
 _MAXIMUM_REQUEST_BYTES = 64 * 1024 * 1024
 
 
@@ -77,11 +78,14 @@ class ModelServer:
     def __init__(self, record: Path) -> None:
         self.words: Mapping[str, str] = {}
         """What the placeholders of the scripts stand for; set before the first request."""
+        self.hanging: set[str] = set()
+        """The plays to which an answer was begun that has no end; one that is removed gets its end."""
         self._record = record
         self._sequence = 0
         self._attempts: Counter[tuple[str, str, int]] = Counter()
         self._holding = asyncio.Event()
         self._released = asyncio.Event()
+        self._stopped = False
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> int:
@@ -113,6 +117,7 @@ class ModelServer:
 
     async def stop(self) -> None:
         """Stops listening."""
+        self._stopped = True
         self._released.set()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -168,6 +173,12 @@ class ModelServer:
                 self._released.clear()
                 self._holding.set()
                 await self._released.wait()
+            if turn.hangs:
+                self.hanging.add(asked.play)
+                while asked.play in self.hanging and not self._stopped:
+                    if http.transport is None or http.transport.is_closing():
+                        return response
+                    await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
             asked.ended_at_ns = time.time_ns()
             await response.write(events[-1].encode())
             await response.write_eof()

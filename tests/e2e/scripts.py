@@ -40,6 +40,7 @@ class Turn:
         cache_read_tokens: how many of them came from a cache.
         cache_write_tokens: how many of them were put into a cache.
         held: whether all but the end of the answer is given, and the end when the model server is told to.
+        hangs: whether the end of the answer never comes.
     """
 
     text: str = ""
@@ -50,6 +51,7 @@ class Turn:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     held: bool = False
+    hangs: bool = False
 
 
 LAST_WORDS = Turn(text="There is nothing left to do.")
@@ -269,6 +271,15 @@ SCRIPTS: dict[str, tuple[Turn, ...]] = {
             " <requires_approval>false</requires_approval> </execute_command>"
         ),
         Turn("Over. <attempt_completion> <result>Over, with {prompt_word}.</result> </attempt_completion>", held=True),
+    ),
+    "unanswered": (
+        Turn("A file first.", (_read("README.md"),)),
+        Turn("This has no end.", hangs=True),
+    ),
+    "command_without_end": (
+        Turn("A file first.", (_read("README.md"),)),
+        Turn("Now it takes long.", (_run("touch {workspace}/{play}_runs; sleep 600; echo over"),)),
+        Turn("This is never asked for."),
     ),
     "left_alone": (Turn("Nobody answers.", (_run("echo never"),)),),
 }
