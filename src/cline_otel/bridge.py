@@ -35,7 +35,7 @@ from cline_otel.settings import ListenAddress, Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.signals import Attributes, SpanRecord
 from cline_otel.sources.files.polling import POLL_INTERVAL_SECONDS, Poller, renewed_cursors
-from cline_otel.sources.intake import Unavailable
+from cline_otel.sources.intake import Busy, Unavailable
 from cline_otel.sources.interface import (
     Address,
     AddressInUse,
@@ -281,7 +281,7 @@ class Bridge:
                 self._observer.stopping(self._grace_seconds)
         finally:
             await asyncio.gather(*(receiver.stop(1.0) for receiver in receivers))
-        await self._shut_down(poller, tasks, delivery)
+        await self._shut_down(poller, tasks, ingest, delivery)
         self._observer.status(journal.status(), ingest.pipeline.open_runs)
 
     async def _until_stopped(self, tasks: list[asyncio.Task[None]]) -> None:
@@ -295,12 +295,16 @@ class Bridge:
         finally:
             stopping.cancel()
 
-    async def _shut_down(self, poller: Poller, tasks: list[asyncio.Task[None]], delivery: Delivery) -> None:
+    async def _shut_down(
+        self, poller: Poller, tasks: list[asyncio.Task[None]], ingest: Ingest, delivery: Delivery
+    ) -> None:
         """Reads what is left, then sends what can be sent in time; the rest waits in the journal."""
         poller.stop()
         polling = next(task for task in tasks if task.get_name() == "poll-files")
         with suppress(asyncio.CancelledError):
             await asyncio.wait({polling}, timeout=self._grace_seconds)
+        with suppress(Busy, Unavailable):
+            ingest.count_reported_failures()
         await delivery.drain(self._grace_seconds)
         for task in tasks:
             task.cancel()

@@ -235,6 +235,16 @@ class Ingest:
         self.pipeline.close_open_runs()
         self._commit(Commit(cursors={INTERRUPTED_KEY: None}, is_owed=True))
 
+    def count_reported_failures(self) -> None:
+        """Counts the reports of failures that no span has told: all that there is was read.
+
+        Raises:
+            Busy, Unavailable: they wait in the journal.
+        """
+        if self.pipeline.state.heard.reported_failures:
+            self.pipeline.count_reported_failures()
+            self._commit(Commit(is_owed=True))
+
     # --- the transaction --------------------------------------------------------------------------------
 
     def _require_journal(self) -> None:

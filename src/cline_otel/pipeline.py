@@ -165,6 +165,10 @@ class Pipeline:
         """Closes every run that is under way as incomplete."""
         self._translator.close_open_runs()
 
+    def count_reported_failures(self) -> None:
+        """Counts the reports of failures that no span has told so far."""
+        self._translator.count_reported_failures()
+
     def forget(self) -> None:
         """Drops what had no sign of life for long."""
         self._translator.forget()

@@ -19,8 +19,8 @@ ABORTED, KILLED = ("aborted", "aborted"), ("incomplete", "process_exited")
 
 ENDS: dict[tuple[str, str], set[tuple[str, str]]] = {
     ("local", "ctrl_c"): {ABORTED},
-    # The second one may end Cline before the plugin is told of the abort; the call that it had begun to abort was told.
-    ("local", "ctrl_c_twice"): {ABORTED, KILLED, ("incomplete", "aborted")},
+    # The second one may end Cline before the plugin is told of the abort.
+    ("local", "ctrl_c_twice"): {ABORTED, KILLED},
     ("local", "sigkill"): {KILLED},
     ("local", "hangup"): {KILLED},
     ("hub", "ctrl_c"): {ABORTED},
@@ -95,6 +95,24 @@ def test_a_run_that_is_cut_short_and_its_open_call_say_why(
 
 
 @of_cells(CUT_SHORT)
+def test_what_was_cut_short_has_one_class_wherever_it_is_told(
+    theatre: Theatre, scenario: LiveScenario, cell: Cell
+) -> None:
+    told = ended(theatre, scenario, cell)
+    session_id = told.root.attributes["gen_ai.conversation.id"]
+    classes = {span.attributes["error.type"] for span in told.spans if "error.type" in span.attributes}
+    records = told_in(theatre.results(scenario)).logs
+    said = {
+        log.attributes["error.type"]
+        for log in records
+        if log.attributes.get("gen_ai.conversation.id") == session_id and "error.type" in log.attributes
+    }
+    assert len(classes) == 1
+    # Cline says that it cancels the task also where it is gone before it does.
+    assert said <= classes if told.root.attributes["cline.outcome"] == "aborted" else classes <= said
+
+
+@of_cells(CUT_SHORT)
 def test_the_open_call_lasts_until_the_end(theatre: Theatre, scenario: LiveScenario, cell: Cell) -> None:
     told = ended(theatre, scenario, cell)
     session_id = told.root.attributes["gen_ai.conversation.id"]
@@ -118,6 +136,15 @@ def test_every_run_that_was_counted_as_started_is_counted_as_ended(theatre: Thea
         sum(total.sum for total in totals if total.metric == f"cline.run.{each}") for each in ("started", "completed")
     )
     assert started == completed == len(scenario.runs)
+
+
+@pytest.mark.parametrize("scenario", [ENDED_LOCALLY, ENDED_IN_HUB], ids=lambda scenario: scenario.name)
+def test_every_call_that_failed_counts_once_among_the_errors(theatre: Theatre, scenario: LiveScenario) -> None:
+    telemetry = told_in(theatre.results(scenario))
+    failed = [span.attributes["error.type"] for span in telemetry.spans if span.failed]
+    for error_type in {*failed}:
+        assert telemetry.sum_of("cline.errors", error_type=error_type) == failed.count(error_type)
+    assert telemetry.sum_of("cline.errors") == len(failed)
 
 
 @pytest.mark.parametrize("scenario", [ENDED_LOCALLY, ENDED_IN_HUB], ids=lambda scenario: scenario.name)

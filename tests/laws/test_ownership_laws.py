@@ -38,6 +38,9 @@ KEYED_BY_IDS = {name for name, source in CATALOGUE.sources.items() if source.key
 BORROWED = frozenset({"cline.client.name", "cline.version", "gen_ai.request.model", "gen_ai.provider.name"})
 """What a run may learn from a source that does not own it: who runs Cline, with which model."""
 
+TOLD_BY_SPANS = frozenset({"model_call", "run", "tool_call"})
+"""Kinds of errors that are those of spans."""
+
 TOLD_DIFFERENTLY = frozenset(
     {
         "cline.telemetry.source",
@@ -173,16 +176,21 @@ def log_events(logs: Iterable[LogRecord], tasks: Mapping[object, object]) -> Cou
 
 
 def run_metrics(outputs: StepOutput) -> dict[object, float]:
-    """Sums and counts by series, without what the facts count and what a model or session is called."""
+    """Sums and counts by series, without what the facts count and what a model or session is called.
+
+    Whether a report of a failure counts depends on whether a span tells it (``test_failure_laws``).
+    """
     sums: Counter[object] = Counter()
     for delta in outputs.metrics:
+        if delta.metric == "cline.errors" and dict(delta.attributes)["cline.error.kind"] not in TOLD_BY_SPANS:
+            continue
         series = (delta.metric, tuple((n, v) for n, v in delta.attributes if n not in BORROWED))
         sums[series, "sum"] += delta.value
         sums[series, "count"] += 1
     catalogue = CATALOGUE
     for log in outputs.logs:
         counters = catalogue.log_events[log.event_name].counts if log.event_name not in LIFECYCLE_LOG_EVENTS else ()
-        for counter in counters:
+        for counter in set(counters) - {"cline.errors"}:
             attributes = dict(log.attributes)
             picked = tuple((n, attributes[n]) for n in catalogue.metric_attributes[counter] if n in attributes)
             sums[(counter, picked), "sum"] -= 1

@@ -128,6 +128,8 @@ class Expected:
     def __init__(self, told: Told) -> None:
         self.calls: Counter[tuple[str, Key, bool]] = Counter()
         self.finished_runs: set[tuple[str, str]] = set()
+        self.aborted_runs: set[tuple[str, str]] = set()
+        """Those that were being aborted when the lines break off: the last that is told of them is an aborted tool."""
         self._open: dict[tuple[str, Key], list[str]] = {}
         for line in in_time(told):
             self._take(_plugin(line) if told.source == "plugin" else _cline_log(line))
@@ -141,6 +143,10 @@ class Expected:
             self._finish(step)
             return
         operation, _, what = step.what.partition(" ")
+        if step.aborted:
+            self.aborted_runs.add(step.key[:2])
+        elif operation == "chat":
+            self.aborted_runs.discard(step.key[:2])
         open_calls = self._open.setdefault((operation, step.key), [])
         if what == "started":
             if operation == "chat" and open_calls:
@@ -170,6 +176,7 @@ class Step(NamedTuple):
     call_id: str = ""
     knows_start: bool = False
     failed: bool = False
+    aborted: bool = False
 
 
 _PLUGIN = {
@@ -194,7 +201,14 @@ def _plugin(line: Line) -> Step | None:
     if what is None:
         return None
     key = (line["agent_id"], line["run_id"], line.get("iteration", 0))
-    return Step(what, key, line.get("call_id", ""), what.endswith(" finished"), line.get("status") == "failed")
+    return Step(
+        what,
+        key,
+        line.get("call_id", ""),
+        what.endswith(" finished"),
+        line.get("status") == "failed",
+        line.get("error_type") == "aborted",
+    )
 
 
 def _cline_log(line: Line) -> Step | None:
@@ -214,7 +228,7 @@ def assert_incomplete_is_what_was_cut_short(told: Told) -> None:
         is_incomplete = attribute(span, "cline.incomplete") is True
         operation = attribute(span, "gen_ai.operation.name")
         if operation == "invoke_agent":
-            assert is_incomplete == ((agent_id, run_id) not in expected.finished_runs)
+            assert is_incomplete == ((agent_id, run_id) not in expected.finished_runs | expected.aborted_runs)
         else:
             calls[operation, (agent_id, run_id, attribute(span, "cline.iteration")), is_incomplete] += 1
     assert calls == +expected.calls

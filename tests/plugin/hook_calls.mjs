@@ -246,10 +246,10 @@ export class RunCalls {
   finishedEvent = (status = "completed", extra = {}) =>
     call("onEvent:run-finished", { type: "run-finished", ...this.ended(status, extra) });
   /** @param {unknown} errorClass */
-  failedEvent = (errorClass) =>
+  failedEvent = (errorClass, lastError = SECRET) =>
     call("onEvent:run-failed", {
       type: "run-failed",
-      snapshot: this.snapshot({ status: "failed", lastError: SECRET }),
+      snapshot: this.snapshot({ status: "failed", lastError }),
       error: { message: SECRET },
       errorClass,
     });

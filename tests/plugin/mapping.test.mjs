@@ -201,6 +201,20 @@ test("error text is never a type: what does not look like one is _OTHER", () => 
   }
 });
 
+for (const [lastError, expected] of [
+  ["Cannot connect to API: other side closed", "network"],
+  ["Internal server error at upstream", "server_error"],
+  ["429 Too Many Requests", "rate_limit"],
+  [`Something else: ${SECRET}`, "_OTHER"],
+])
+  test(`an error that Cline has no class for is ${expected} by its text, for the call and the run alike`, () => {
+    const run = new RunCalls();
+    const failed = run.afterModel({ finishReason: "error" }, { lastErrorClass: "unknown", lastError });
+    const records = mapped([run.started(), run.beforeModel(1), failed, run.failedEvent("unknown", lastError)]);
+    assert.equal(only(records, "model_call.finished").error_type, expected);
+    assert.equal(only(records, "run.finished").error_type, expected);
+  });
+
 test("a run that the mistake limit stopped says so, and not what the mistakes were", () => {
   const run = new RunCalls();
   const lastError = `mistake_limit_reached: ${SECRET}`;

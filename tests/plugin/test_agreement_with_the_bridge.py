@@ -84,6 +84,18 @@ def test_ids_and_keys_have_one_pattern_in_both() -> None:
 
 
 @needs_node
+def test_an_error_has_the_class_in_the_spool_that_the_bridge_gives_it() -> None:
+    script = (
+        "const { CLASSES } = await import(process.argv[1]);"
+        "console.log(JSON.stringify(CLASSES.map(([name, { source, flags }]) => [name, source, flags])));"
+    )
+    classes = HERE.parents[1] / "src" / "cline-plugin" / "mapping" / "error_classes.js"
+    plugin = json.loads(node("--input-type=module", "-e", script, classes.as_uri()))
+    catalogue = tomllib.loads(files("cline_otel.catalogue").joinpath("attributes.toml").read_text(encoding="utf-8"))
+    assert plugin == [[name, pattern, "i"] for name, pattern in catalogue["classes"]["error.type"].items()]
+
+
+@needs_node
 def test_a_name_has_the_pseudonym_in_the_spool_that_the_bridge_gives_it() -> None:
     names = HERE / "fixtures" / "chosen_names.jsonl"
     printed = node(

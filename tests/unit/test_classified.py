@@ -148,7 +148,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
         "write EPIPE",
     ),
     "mistake_limit": ("maximum consecutive mistakes reached (6)", "Too many consecutive mistakes"),
-    "cancelled": (
+    "aborted": (
         "This operation was aborted",
         "Run aborted",
         "Interactive runtime abort requested",

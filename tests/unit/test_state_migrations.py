@@ -91,7 +91,7 @@ def test_what_is_stored_of_what_is_not_known_yet_is_nothing() -> None:
         *("a", "r", ("a", "r"), "new", "", "", "cline", b"", None, "", 0, 0, None),
         *({}, {}, [], {}, {}, [], 0, 0, 0, 0, 0, 0.0, [], None, False),
         *(0, 0, 0, 0, None, 0, False, 0, [], 0, 0, {}),
-        *("", b"", None, b"", b"", 0, 0, None),
+        *("", b"", None, b"", b"", 0, 0, None, False, []),
     ]
     assert msgspec.to_builtins(ModelCall(5)) == [5, "open", None, None, 1, {}, False]
     assert msgspec.to_builtins(ToolCall(1, 2, 3)) == [1, 2, 3, "open", None, "", False, {}, None, None, False]

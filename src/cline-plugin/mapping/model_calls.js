@@ -2,7 +2,8 @@
 
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
-import { amount, chosen, chosenOrOther, integer, OTHER, providerOrOther, word, wordOrOther } from "./gates.js";
+import { failureOf } from "./error_classes.js";
+import { amount, chosen, chosenOrOther, integer, providerOrOther, wordOrOther } from "./gates.js";
 import { record } from "./record.js";
 import { partsOf } from "./shapes.js";
 import { runOf, sessionOf } from "./state.js";
@@ -111,7 +112,7 @@ export function onAfterModel(state, context, nowMs) {
       reasoning_tokens: reasoningTokensOf(context, model),
       cost_usd: amount(usage?.cost),
       tool_calls: toolCallsIn(message),
-      error_type: context?.finishReason === "error" ? (word(snapshot?.lastErrorClass) ?? OTHER) : undefined,
+      error_type: context?.finishReason === "error" ? failureOf(undefined, snapshot) : undefined,
     }),
   ];
 }

@@ -2,7 +2,8 @@
 
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
-import { amount, chosen, integer, OTHER, runStatus, word } from "./gates.js";
+import { failureOf } from "./error_classes.js";
+import { amount, chosen, integer, runStatus } from "./gates.js";
 import { errorText } from "./outcome.js";
 import { record } from "./record.js";
 import { runKey, runOf, sessionOf } from "./state.js";
@@ -60,7 +61,7 @@ export function onRunStarted(state, context, nowMs) {
  */
 function runErrorType(status, context) {
   const snapshot = context?.snapshot;
-  if (status === "failed") return word(context?.errorClass) ?? word(snapshot?.lastErrorClass) ?? OTHER;
+  if (status === "failed") return failureOf(context?.errorClass, snapshot);
   const limited = status === "aborted" && errorText(snapshot?.lastError).startsWith("mistake_limit_reached");
   return limited ? "mistake_limit_reached" : undefined;
 }

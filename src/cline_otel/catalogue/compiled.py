@@ -132,6 +132,12 @@ class LogEventDefinition(msgspec.Struct, frozen=True):
     carries: tuple[str, ...]
     counts: tuple[str, ...]
     span_event: bool
+    repeats: str = ""
+    repeats_when: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def repeated(self, values: Mapping[str, AttributeValue]) -> str:
+        """Whose failure it tells once more, as ``model.Repeat`` has it; empty where it tells one of its own."""
+        return self.repeats if all(values.get(name) in accepted for name, accepted in self.repeats_when) else ""
 
 
 class Source(msgspec.Struct, frozen=True):

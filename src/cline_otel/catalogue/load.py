@@ -235,6 +235,11 @@ def _compile_log_event(
         carries=tuple(name for name in dict.fromkeys([*common, *log_event.carries]) if name not in excluded),
         counts=log_event.counts,
         span_event=log_event.span_event,
+        repeats=log_event.repeats.of if log_event.repeats else "",
+        repeats_when=tuple(
+            (name, frozenset(accepted))
+            for name, accepted in (log_event.repeats.when if log_event.repeats else {}).items()
+        ),
     )
 
 

@@ -194,6 +194,13 @@ class SpansFile(_Strict):
     kinds: dict[str, EventKind]
 
 
+class Repeat(_Strict):
+    """Whose failure a log record tells once more, and with which values of attributes it does; without any always."""
+
+    of: Literal["call", "edit", "model_call", "run"]
+    when: dict[str, list[str]] = {}
+
+
 class LogEventEntry(_Published):
     """A log record that is made of what Cline reports, or of a run."""
 
@@ -203,6 +210,7 @@ class LogEventEntry(_Published):
     sets: dict[str, str] = {}
     carries: list[str] = []
     counts: Names = ()
+    repeats: Repeat | None = None
     span_event: bool = False
 
 

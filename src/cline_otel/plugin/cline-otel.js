@@ -446,6 +446,195 @@ const isObject = (value) => typeof value === "object" && value !== null;
  */
 const partsOf = (content) => (Array.isArray(content) ? content : []);
 
+// What became of a tool call, read from its result and from the head of its error, of which no word is kept.
+
+
+/** @typedef {{ output?: unknown, isError?: unknown }} ToolResult */
+
+const ERROR_HEAD_CHARACTERS = 600;
+// What newer SDKs (0.0.86, not 0.0.78) put behind the reason of every denial, which may be the user's own words.
+const DENIAL_END = " -- NOT a tool or system failure. Clarify with user before proceeding.";
+const EXIT_CODE = /^Command exited with code (-?\d{1,9})\b/;
+const DENIALS = [
+  /^Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request|is disabled)/,
+  /^Tool approval (?:request|callback|requires)/,
+  /^Tool was not executed/,
+  /^This tool call was rejected by the user/,
+  /^Tool execution is disabled for provider /,
+  /^Desktop tool approval /,
+  /^User (?:rejected the tool call|denied the tool execution)/,
+  /^Permission request (?:was cancelled|failed)/,
+  /^Unknown permission option: /,
+  /^Denied by /,
+  /^[A-Z][A-Za-z ]{1,60} before approval was resolved/,
+  /^No Cline Hub webview is attached/,
+  /^Command not executed: /, // plan mode
+];
+const UNKNOWN_TOOL = /^(?:Unknown tool: |Tool call \S{1,200} was rejected before execution: (?:AI_)?NoSuchTool)/;
+const UNREADABLE_INPUT =
+  /^Tool call \S{1,200} (?:emitted invalid|was rejected before execution: (?:AI_)?(?:Invalid|JSONParse|TypeVal))/;
+const REFUSED_INPUT = /^\u2716 /; // the tool's own check of its input
+
+/** @type {ReadonlySet<unknown>} */
+const AGENT_FAILURES = new Set(["error", "failed", "aborted"]);
+
+/** @param {unknown} value */
+const errorText = (value) => (typeof value === "string" ? value.slice(0, ERROR_HEAD_CHARACTERS) : "");
+
+/**
+ * The server of a tool that is named as Cline names those of MCP servers: `<server>__<tool>`; undefined for others.
+ *
+ * @param {unknown} name
+ */
+function mcpServerIn(name) {
+  if (typeof name !== "string") return undefined;
+  const at = name.indexOf("__");
+  return at > 0 && at + 2 < name.length ? chosen(name.slice(0, at)) : undefined;
+}
+
+/**
+ * @param {ToolResult} result
+ * @param {readonly Record<string, unknown>[]} parts of its output
+ */
+function failureOf$1({ output, isError }, parts) {
+  if (isError === true) return true;
+  if (Array.isArray(output)) return parts.some((part) => part.success === false);
+  if (!isObject(output)) return false;
+  if (output.isError === true || output.success === false) return true;
+  if (output.success !== true && typeof output.error === "string" && output.error !== "") return true;
+  // An agent tool answers even when its agent failed; then this is all that says so.
+  return Number.isInteger(output.iterations) && AGENT_FAILURES.has(output.finishReason);
+}
+
+/** @param {unknown} value */
+const isDenial = (value) => typeof value === "string" && value.endsWith(DENIAL_END);
+
+/**
+ * @param {string} text the head of the error
+ * @param {{ ran: boolean, mcp: boolean, exitCode: number | undefined, output: unknown }} call
+ */
+function errorTypeOf(text, { ran, mcp, exitCode, output }) {
+  if (UNKNOWN_TOOL.test(text)) return "unknown_tool";
+  if (UNREADABLE_INPUT.test(text) || (ran && REFUSED_INPUT.test(text))) return "invalid_input";
+  if (DENIALS.some((pattern) => pattern.test(text))) return "denied";
+  if (!ran) return "rejected";
+  if (mcp) return "tool_error";
+  if (exitCode !== undefined) return "command_failed";
+  if (/\btimed out after \d+ ?(?:ms|s)\b/.test(text)) return "timeout";
+  if (/\bwas aborted\b|\bAbortError\b/.test(text)) return "aborted";
+  if (isObject(output) && output.finishReason === "aborted") return "aborted";
+  if (text.startsWith("Command failed: ")) return "command_failed";
+  return "tool_error";
+}
+
+/** @param {readonly string[]} texts */
+function exitCodeIn(texts) {
+  const digits = texts.map((text) => EXIT_CODE.exec(text)?.[1]).find((found) => found !== undefined);
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/**
+ * The outcome of a tool's result, as fields of a record.
+ *
+ * @param {unknown} name of the tool
+ * @param {ToolResult} result
+ * @param {boolean} ran whether Cline ran the tool's code or at least asked whether it may
+ */
+function outcomeOf(name, result, ran) {
+  const output = result.output;
+  const parts = (Array.isArray(output) ? output : [output]).filter(isObject);
+  const hasContent = isObject(output) && Array.isArray(output.content);
+  const failed = failureOf$1(result, parts);
+  const mcp = mcpServerIn(name) !== undefined && (hasContent || (failed && ran));
+  if (!failed) return { outcome: "success", is_mcp: mcp || undefined };
+  if (isDenial(output) || parts.some((part) => isDenial(part.error)))
+    return { outcome: "rejected", error_type: "denied" };
+  const texts = parts.map((part) => errorText(part.error)).filter((text) => text !== "");
+  const exitCode = exitCodeIn(texts);
+  const text = texts[0] ?? errorText(output);
+  const errorType = errorTypeOf(text, { ran, mcp, exitCode, output });
+  const rejected =
+    ["unknown_tool", "denied", "rejected"].includes(errorType) ||
+    (errorType === "invalid_input" && !REFUSED_INPUT.test(text));
+  return {
+    outcome: rejected ? "rejected" : "error",
+    error_type: errorType,
+    exit_code: exitCode,
+    is_mcp: (mcp && !rejected) || undefined,
+  };
+}
+
+// What class an error is of, by its text, of which nothing is kept: as src/cline_otel/catalogue/attributes.toml has it.
+
+
+/** @type {readonly (readonly [string, RegExp])[]} */
+const CLASSES = [
+  [
+    "search_not_found",
+    /SEARCH block|no replacement performed|could not find (?:the |matching )?(?:old|search|text|context)|hunks? did not match|no match(?:es)? found|patch could not be applied/i,
+  ],
+  ["rate_limit", /rate.?limit|too many requests|throttl|resource.?exhausted|per.?minute|\b429\b/i],
+  [
+    "context_window_exceeded",
+    /context.?(?:window|length|limit)|(?:prompt|input) is too long|too many (?:input )?tokens|maximum context|(?:input|tokens?) (?:token )?(?:count|length).{0,40}exceeds|reduce the length of the messages/i,
+  ],
+  [
+    "billing",
+    /credit balance|(?:insufficient|not enough|more).?(?:credits?|funds|balance)|payment required|not subscribed|billing is|\b402\b/i,
+  ],
+  ["quota", /quota|(?:usage|spend) limit|limit reached for/i],
+  ["content_filter", /content.?(?:filter|policy|management)|safety system|due to safety/i],
+  [
+    "permission_denied",
+    /permission denied|access denied|EACCES|EPERM|forbidden|not authorized to|(?<!or you do )not have access|\b403\b/i,
+  ],
+  [
+    "auth",
+    /api.?key|unauthori[sz]ed|authenticat|oauth|credentials|(?:invalid|expired|security|auth|refresh\w*|codex) ?token|token exchange|\b401\b|not logged in|(?:log|sign)(?:ing)? ?in\b/i,
+  ],
+  ["overloaded", /overloaded|(?:at|available) capacity|\b529\b|\b503\b|service unavailable/i],
+  ["timeout", /timed? ?out|ETIMEDOUT|deadline exceeded|\b504\b/i],
+  ["unknown_tool", /NoSuchTool|unknown tool|unavailable tool/i],
+  [
+    "not_found",
+    /not found|no such|ENOENT|does not exist|missing file|cannot find module|model \S+ is unavailable|\b404\b/i,
+  ],
+  [
+    "network",
+    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|socket|fetch failed|network|getaddrinfo|connection (?:error|refused|reset|closed)|side closed|TLS|certificate/i,
+  ],
+  ["mistake_limit", /mistakes? (?:limit )?reached|consecutive mistakes/i],
+  ["aborted", /cancel|abort|cli_run_shutdown|interrupt/i],
+  [
+    "parse_error",
+    /^(?:Invalid|Unknown) (?:Add File )?line|invalid patch text|JSON|unexpected (?:token|end)|pars(?:e|ing)|malformed/i,
+  ],
+  ["server_error", /server (?:error|had an error)|internalserver|bad gateway|\b50[0-4]\b/i],
+  ["invalid_request", /invalid|bad request|required|unsupported|not supported|\b4(?:00|22)\b/i],
+];
+
+// What Cline says of an error that it has no class for.
+const UNCLASSED = "unknown";
+
+/**
+ * Why a model call or a run failed: Cline's class of it, else that of its text.
+ *
+ * @param {unknown} errorClass
+ * @param {Snapshot} snapshot
+ */
+function failureOf(errorClass, snapshot) {
+  const classes = [word(errorClass), word(snapshot?.lastErrorClass)];
+  const known = classes.find((found) => found !== undefined && found !== UNCLASSED);
+  return known ?? errorClassOf(errorText(snapshot?.lastError)) ?? OTHER;
+}
+
+/**
+ * The first class whose pattern is found; undefined where none is.
+ *
+ * @param {string} text
+ */
+const errorClassOf = (text) => CLASSES.find(([, pattern]) => pattern.test(text))?.[0];
+
 // Model calls: start, first chunk, end and usage.
 
 
@@ -549,7 +738,7 @@ function onAfterModel(state, context, nowMs) {
       reasoning_tokens: reasoningTokensOf(context, model),
       cost_usd: amount(usage?.cost),
       tool_calls: toolCallsIn(message),
-      error_type: context?.finishReason === "error" ? (word(snapshot?.lastErrorClass) ?? OTHER) : undefined,
+      error_type: context?.finishReason === "error" ? failureOf(undefined, snapshot) : undefined,
     }),
   ];
 }
@@ -918,124 +1107,6 @@ function published(entry, pseudonyms) {
   return result;
 }
 
-// What became of a tool call, read from its result and from the head of its error, of which no word is kept.
-
-
-/** @typedef {{ output?: unknown, isError?: unknown }} ToolResult */
-
-const ERROR_HEAD_CHARACTERS = 600;
-// What newer SDKs (0.0.86, not 0.0.78) put behind the reason of every denial, which may be the user's own words.
-const DENIAL_END = " -- NOT a tool or system failure. Clarify with user before proceeding.";
-const EXIT_CODE = /^Command exited with code (-?\d{1,9})\b/;
-const DENIALS = [
-  /^Tool "?\S{1,200}"? (?:was (?:denied|not approved|blocked by)|requires approval|approval request|is disabled)/,
-  /^Tool approval (?:request|callback|requires)/,
-  /^Tool was not executed/,
-  /^This tool call was rejected by the user/,
-  /^Tool execution is disabled for provider /,
-  /^Desktop tool approval /,
-  /^User (?:rejected the tool call|denied the tool execution)/,
-  /^Permission request (?:was cancelled|failed)/,
-  /^Unknown permission option: /,
-  /^Denied by /,
-  /^[A-Z][A-Za-z ]{1,60} before approval was resolved/,
-  /^No Cline Hub webview is attached/,
-  /^Command not executed: /, // plan mode
-];
-const UNKNOWN_TOOL = /^(?:Unknown tool: |Tool call \S{1,200} was rejected before execution: (?:AI_)?NoSuchTool)/;
-const UNREADABLE_INPUT =
-  /^Tool call \S{1,200} (?:emitted invalid|was rejected before execution: (?:AI_)?(?:Invalid|JSONParse|TypeVal))/;
-const REFUSED_INPUT = /^\u2716 /; // the tool's own check of its input
-
-/** @type {ReadonlySet<unknown>} */
-const AGENT_FAILURES = new Set(["error", "failed", "aborted"]);
-
-/** @param {unknown} value */
-const errorText = (value) => (typeof value === "string" ? value.slice(0, ERROR_HEAD_CHARACTERS) : "");
-
-/**
- * The server of a tool that is named as Cline names those of MCP servers: `<server>__<tool>`; undefined for others.
- *
- * @param {unknown} name
- */
-function mcpServerIn(name) {
-  if (typeof name !== "string") return undefined;
-  const at = name.indexOf("__");
-  return at > 0 && at + 2 < name.length ? chosen(name.slice(0, at)) : undefined;
-}
-
-/**
- * @param {ToolResult} result
- * @param {readonly Record<string, unknown>[]} parts of its output
- */
-function failureOf({ output, isError }, parts) {
-  if (isError === true) return true;
-  if (Array.isArray(output)) return parts.some((part) => part.success === false);
-  if (!isObject(output)) return false;
-  if (output.isError === true || output.success === false) return true;
-  if (output.success !== true && typeof output.error === "string" && output.error !== "") return true;
-  // An agent tool answers even when its agent failed; then this is all that says so.
-  return Number.isInteger(output.iterations) && AGENT_FAILURES.has(output.finishReason);
-}
-
-/** @param {unknown} value */
-const isDenial = (value) => typeof value === "string" && value.endsWith(DENIAL_END);
-
-/**
- * @param {string} text the head of the error
- * @param {{ ran: boolean, mcp: boolean, exitCode: number | undefined, output: unknown }} call
- */
-function errorTypeOf(text, { ran, mcp, exitCode, output }) {
-  if (UNKNOWN_TOOL.test(text)) return "unknown_tool";
-  if (UNREADABLE_INPUT.test(text) || (ran && REFUSED_INPUT.test(text))) return "invalid_input";
-  if (DENIALS.some((pattern) => pattern.test(text))) return "denied";
-  if (!ran) return "rejected";
-  if (mcp) return "tool_error";
-  if (exitCode !== undefined) return "command_failed";
-  if (/\btimed out after \d+ ?(?:ms|s)\b/.test(text)) return "timeout";
-  if (/\bwas aborted\b|\bAbortError\b/.test(text)) return "aborted";
-  if (isObject(output) && output.finishReason === "aborted") return "aborted";
-  if (text.startsWith("Command failed: ")) return "command_failed";
-  return "tool_error";
-}
-
-/** @param {readonly string[]} texts */
-function exitCodeIn(texts) {
-  const digits = texts.map((text) => EXIT_CODE.exec(text)?.[1]).find((found) => found !== undefined);
-  return digits === undefined ? undefined : Number(digits);
-}
-
-/**
- * The outcome of a tool's result, as fields of a record.
- *
- * @param {unknown} name of the tool
- * @param {ToolResult} result
- * @param {boolean} ran whether Cline ran the tool's code or at least asked whether it may
- */
-function outcomeOf(name, result, ran) {
-  const output = result.output;
-  const parts = (Array.isArray(output) ? output : [output]).filter(isObject);
-  const hasContent = isObject(output) && Array.isArray(output.content);
-  const failed = failureOf(result, parts);
-  const mcp = mcpServerIn(name) !== undefined && (hasContent || (failed && ran));
-  if (!failed) return { outcome: "success", is_mcp: mcp || undefined };
-  if (isDenial(output) || parts.some((part) => isDenial(part.error)))
-    return { outcome: "rejected", error_type: "denied" };
-  const texts = parts.map((part) => errorText(part.error)).filter((text) => text !== "");
-  const exitCode = exitCodeIn(texts);
-  const text = texts[0] ?? errorText(output);
-  const errorType = errorTypeOf(text, { ran, mcp, exitCode, output });
-  const rejected =
-    ["unknown_tool", "denied", "rejected"].includes(errorType) ||
-    (errorType === "invalid_input" && !REFUSED_INPUT.test(text));
-  return {
-    outcome: rejected ? "rejected" : "error",
-    error_type: errorType,
-    exit_code: exitCode,
-    is_mcp: (mcp && !rejected) || undefined,
-  };
-}
-
 // Messages, read for the mode and for the join of an agent to the call that made it.
 
 
@@ -1201,7 +1272,7 @@ function onRunStarted(state, context, nowMs) {
  */
 function runErrorType(status, context) {
   const snapshot = context?.snapshot;
-  if (status === "failed") return word(context?.errorClass) ?? word(snapshot?.lastErrorClass) ?? OTHER;
+  if (status === "failed") return failureOf(context?.errorClass, snapshot);
   const limited = status === "aborted" && errorText(snapshot?.lastError).startsWith("mistake_limit_reached");
   return limited ? "mistake_limit_reached" : undefined;
 }

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from cline_otel.catalogue.compiled import Catalogue
+from cline_otel.catalogue.values import OTHER
 from cline_otel.events import (
     LifecycleEvent,
     ModelCallEnded,
@@ -68,7 +69,12 @@ class Lifecycle:
         self._close(run, self._last_sign_of_life_ns(run))
 
     def close_cut_short(self, run: Run, outcome: str, error_type: str) -> None:
-        """The process that an open run was in is over, and with it the run and its calls: at the last sign of life."""
+        """The process that an open run was in is over, and with it the run and its calls: at the last sign of life.
+
+        The second Ctrl-C ends Cline while it aborts the run by the first, which it can then not tell.
+        """
+        if run.has_failed_call and run.attributes["error.type"] == "aborted":
+            outcome = error_type = "aborted"
         run.attributes["cline.outcome"] = outcome
         run.attributes["error.type"] = error_type
         ended_at_ns = self._last_sign_of_life_ns(run)
@@ -143,9 +149,13 @@ class Lifecycle:
         """closes the run and its calls: a failed one took its open model call along, one cut short all of them"""
         self._runs.note(run, event)
         outcome = event.attributes.get("cline.outcome")
-        if "error.type" in event.attributes:
-            run.attributes["error.type"] = event.attributes["error.type"]
         run.attributes["cline.outcome"] = outcome if outcome in _OUTCOMES else "completed"
+        if outcome == "failed" and not run.has_failed_call:
+            error_type = event.attributes.get("error.type", OTHER)
+            if error_type == OTHER:
+                owner = self._state.runs.get(run.root, run).owner
+                error_type = run.told_error(owner, run.started_at_ns, event.occurred_at_ns) or OTHER
+            run.attributes["error.type"] = error_type
         if outcome == "failed":
             self._model_calls.step_all(run, Cue.RUN_FAILED, event.occurred_at_ns)
         elif outcome == "aborted" or (outcome == "incomplete" and "error.type" in event.attributes):

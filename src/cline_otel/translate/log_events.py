@@ -13,12 +13,14 @@ from typing import Final
 
 from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue, LogEventDefinition
-from cline_otel.events import AttributeValue, LogEvent
+from cline_otel.catalogue.values import OTHER
+from cline_otel.events import AttributeValue, LogEvent, ModelCallEnded, ModelCallStarted
 from cline_otel.signals import SpanEvent, count
+from cline_otel.translate import failures
 from cline_otel.translate.edits import measure_change
 from cline_otel.translate.observations import REMEMBERED_NS, number_at, was_observed
 from cline_otel.translate.output import Output, pick
-from cline_otel.translate.state import Run, RunState, State
+from cline_otel.translate.state import CallState, Run, RunState, State
 
 _WHO: Final = ("user.hash", "user.id", "cline.device.hash", "cline.device.id")
 """What tells a report of no session from the same of somebody else, or of another machine."""
@@ -61,11 +63,14 @@ class LogEvents:
             if not self._is_switch(event, session_id):
                 return
             values = {"cline.mode": values["cline.mode"]}
+        log_event = self._catalogue.log_events[log_event_name]
+        repeated = log_event.repeated(values)
+        if repeated == "model_call":
+            self._note_class(event, run, values.get("error.type", OTHER))
         key = self._key(event, log_event_name, values)
         if was_observed(self._state, key, event.source, event.occurred_at_ns):
             count(self._output.diagnostics, "duplicate", event.source, event.name)
             return
-        log_event = self._catalogue.log_events[log_event_name]
         if log_event_name == "cline.edit.accepted":
             measure_change(self._output, values, event.occurred_at_ns)
         elif log_event_name == "cline.task.started" and session_id:
@@ -78,9 +83,32 @@ class LogEvents:
             values = {**values, "cline.iteration": event.iteration}
         uid = self._uid(log_event_name, session_id, key, event.occurred_at_ns)
         span_id = ids.run_span_id(run.agent_id, run.run_id) if run is not None else b""
-        self._output.log(log_event, event.occurred_at_ns, dict(values), run, span_id, uid, event.source)
+        shown = dict(values)
+        self._output.log(
+            log_event, event.occurred_at_ns, shown, run, span_id, uid, event.source, is_counted=bool(repeated)
+        )
+        if repeated:
+            seen_at_ns = max(self._state.now_ns, event.occurred_at_ns)
+            owner = self._state.runs.get(run.root, run).owner if run is not None else ""
+            failure = failures.reported_failure(
+                repeated, log_event_name, shown, event.occurred_at_ns, seen_at_ns, owner or event.source
+            )
+            failures.report(self._state, self._output, failure)
         if log_event.span_event and run is not None and run.state is not RunState.CLOSED:
             self._add_span_event(run, log_event, event.occurred_at_ns, values)
+
+    def _note_class(self, event: LogEvent, run: Run | None, error_type: AttributeValue) -> None:
+        """A record says why a model call fails: if it names no run, of the only one that waits for an answer."""
+        state = self._state
+        runs = (state.runs[key] for key in state.open_runs | state.awaiting_owner) if run is None else [run]
+        waiting = [
+            each
+            for each in runs
+            if state.runs.get(each.root, each).owner in ("", event.source) and _waits_for_a_model(each, event.source)
+        ]
+        if len(waiting) == 1 and error_type != OTHER:
+            waiting[0].told_errors.append((event.occurred_at_ns, str(error_type), event.source))
+            state.touch_run(waiting[0])
 
     def _add_span_event(
         self, run: Run, log_event: LogEventDefinition, occurred_at_ns: int, values: Mapping[str, AttributeValue]
@@ -135,3 +163,12 @@ class LogEvents:
         session = self._state.session(session_id)
         ordinal = session.log_event_ordinals[log_event_name] = session.log_event_ordinals.get(log_event_name, 0) + 1
         return ids.log_record_uid(log_event_name, session_id, str(ordinal), *filter(None, [session.lost]))
+
+
+def _waits_for_a_model(run: Run, source: str) -> bool:
+    """Whether a model call is open by what a source said of it, be that held back until the run has an owner."""
+    is_open = any(call.state is CallState.OPEN for call in run.model_calls.values())
+    for event in run.buffered:
+        if event.source == source and isinstance(event, ModelCallStarted | ModelCallEnded):
+            is_open = isinstance(event, ModelCallStarted)
+    return is_open

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, cast
 
+from cline_otel.catalogue.values import OTHER
 from cline_otel.events import AttributeValue, LifecycleEvent, ModelCallFinished, ModelCallStarted, ModelCallUsage
 from cline_otel.signals import count
+from cline_otel.translate import failures
 from cline_otel.translate.active_time import note_closed, settle
 from cline_otel.translate.conventions import number, with_inclusive_input
 from cline_otel.translate.machine import Cue, Transition
@@ -57,10 +59,14 @@ class ModelCalls:
         """opens the call; the same iteration once more is another attempt"""
         run, event = given.run, cast(ModelCallStarted, given.event)
         attempt = self._number(run, given.iteration, event.attempt)
+        run.has_failed_call = False
         run.model_calls[given.iteration] = ModelCall(given.at_ns, attempt=attempt, attributes=dict(event.attributes))
 
     def cut_and_open(self, given: ModelCallInput) -> None:
-        """Cline asks again: closes the first attempt as incomplete and opens another"""
+        """Cline asks again: closes the first attempt as incomplete, with its error if that was told; opens another"""
+        error_type = given.run.told_error(self._owner(given.run), given.call.started_at_ns, given.at_ns)
+        if error_type is not None:
+            given.call.attributes["error.type"] = error_type
         self.cut(given)
         self.open(given)
 
@@ -179,14 +185,23 @@ class ModelCalls:
         for name in ("gen_ai.request.model", "gen_ai.provider.name"):
             if name in values:
                 run.attributes.setdefault(name, values[name])
-        if "error.type" in values:
+        if values.get("error.type") == OTHER:
+            told = run.told_error(self._owner(run), call.started_at_ns, call.over_at_ns)
+            values["error.type"] = told or OTHER
+        run.has_failed_call = "error.type" in values
+        if run.has_failed_call:
             run.attributes["error.type"] = values["error.type"]
         unpriced_tokens = self._spans.model_call(run, given.iteration, call, self._prompt(run), incomplete=incomplete)
+        if run.has_failed_call:
+            failures.tell(self._state, "model_call", call.over_at_ns, self._state.session_of(run), values)
         cost = values.get("cline.cost_usd")
         if isinstance(cost, float):
             run.cost_usd += cost
             run.has_known_cost = True
         self._count_for_prompt(run, values, unpriced_tokens)
+
+    def _owner(self, run: Run) -> str:
+        return self._state.runs.get(run.root, run).owner
 
     def _prompt(self, run: Run) -> Mapping[str, AttributeValue]:
         """What is known of the prompt that a run works for, which its root run has."""

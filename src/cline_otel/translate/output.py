@@ -189,8 +189,13 @@ class Output:
         span_id: bytes,
         uid: str,
         source: str = "",
+        *,
+        is_counted: bool = False,
     ) -> None:
-        """A log record; of ``values``, which it takes over, what its log event carries is taken."""
+        """A log record; of ``values``, which it takes over, what its log event carries is taken.
+
+        ``is_counted`` is whether what it counts is counted elsewhere.
+        """
         values.update(log_event.sets)
         values["event.name"] = log_event.name
         values["log.record.uid"] = uid
@@ -208,7 +213,7 @@ class Output:
                 occurred_at_ns, log_event.name, severity, body, attributes, trace_id, span_id if trace_id else b""
             )
         )
-        for metric in log_event.counts:
+        for metric in () if is_counted else log_event.counts:
             self.measure(metric, 1, values, occurred_at_ns)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import AttributeValue, LifecycleEvent
+from cline_otel.translate import failures
 from cline_otel.translate.spans import SpanBuilder
 from cline_otel.translate.state import Run, RunState, State
 
@@ -70,6 +71,9 @@ class Runs:
         """The run is over, and none of its calls is open."""
         self._identify(run)
         self._spans.run_finished(run, max(ended_at_ns, run.started_at_ns))
+        if run.attributes["cline.outcome"] == "failed":
+            kind = "run_with_call" if run.has_failed_call else "run"
+            failures.tell(self._state, kind, ended_at_ns, self._state.session_of(run), run.attributes)
         run.state = RunState.CLOSED
         run.last_at_ns = ended_at_ns
         run.forget_details()

@@ -260,7 +260,7 @@ class SpanBuilder:
             output.measure("cline.run.completed", 1, values, ended_at_ns)
             if not incomplete:
                 output.measure("cline.run.duration", seconds, values, ended_at_ns, span)
-            if is_error:
+            if is_error and not run.has_failed_call:
                 error: dict[str, AttributeValue] = {"cline.error.kind": "run", "error.type": values["error.type"]}
                 output.measure("cline.errors", 1, error, ended_at_ns)
         output.span(

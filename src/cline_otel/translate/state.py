@@ -128,6 +128,8 @@ class Run(msgspec.Struct, array_like=True):
     for the model's id of the first tool call, empty where there is none or its source has none. ``answered_at_ns`` is
     the end of the last model call, and ``hooks_ns`` how long it was from there to the first tool call that it asks for.
     ``terminated_at_ns`` is when Cline ended the process that it was in, while another may still go on with it.
+    ``has_failed_call`` is whether its last call failed and nothing began since: then ``error.type`` is that of the
+    call. ``told_errors`` are classes of errors that records said which name no run: when, what, and which source.
     """
 
     agent_id: str
@@ -178,6 +180,8 @@ class Run(msgspec.Struct, array_like=True):
     answered_at_ns: int = 0
     hooks_ns: int = 0
     terminated_at_ns: int | None = None
+    has_failed_call: bool = False
+    told_errors: list[tuple[int, str, str]] = msgspec.field(default_factory=list)
 
     @property
     def trace_id(self) -> bytes:
@@ -209,6 +213,11 @@ class Run(msgspec.Struct, array_like=True):
         """Whether it is a task that is told as a whole, without its calls (``tasks``)."""
         return self.agent_id == self.run_id
 
+    def told_error(self, source: str, from_ns: int, to_ns: int) -> str | None:
+        """The class of the last error that a source told in a time, if it told one."""
+        told = [error for at_ns, error, by in self.told_errors if by == source and from_ns <= at_ns <= to_ns]
+        return told[-1] if told else None
+
     def note_call(self, call_id: str) -> None:
         """Remembers what stands for the first of its tool calls."""
         self.first_call = self.first_call or ids.mark_of_call(call_id)
@@ -228,7 +237,7 @@ class Run(msgspec.Struct, array_like=True):
         self.attributes = {name: value for name, value in self.attributes.items() if name in PROMPT_ATTRIBUTES}
         self.model_calls, self.tool_calls = {}, []
         self.tools_started, self.model_attempts, self.span_events, self.buffered = {}, {}, [], []
-        self.active, self.tools_requested = [], {}
+        self.active, self.tools_requested, self.told_errors = [], {}, []
 
 
 class Agent(msgspec.Struct, array_like=True):
@@ -398,6 +407,11 @@ class State:
             if run.buffered_since_ns is not None:
                 run.buffered_since_ns += moved_ns
             self.touch_run(run)
+        for told in self.heard.told_failures:
+            told.seen_at_ns += moved_ns
+        for reported in self.heard.reported_failures:
+            reported.seen_at_ns += moved_ns
+        self.touch("heard", "")
         for name, observations in self.observations.items():
             for observation in observations:
                 observation.seen_at_ns += moved_ns

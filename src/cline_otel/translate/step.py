@@ -30,7 +30,7 @@ from cline_otel.events import (
     ToolCallNamed,
 )
 from cline_otel.signals import StepOutput, count
-from cline_otel.translate import mcp_calls
+from cline_otel.translate import failures, mcp_calls
 from cline_otel.translate.conventions import with_inclusive_input
 from cline_otel.translate.heard import LOOK_BACK_NS, SESSION_STARTED
 from cline_otel.translate.lifecycle import Lifecycle
@@ -334,6 +334,7 @@ class Translator:
         self._log_events.forget(state.now_ns)
         if event.is_behind:
             return
+        failures.look(state, self._output)
         self._overdue.look(state.now_ns)
         if not state.heard.since_ns:
             self._hear_since(state.now_ns - LOOK_BACK_NS)
@@ -350,8 +351,13 @@ class Translator:
         self._lifecycle.close_terminated()
         for key in sorted(self.state.open_runs):
             self._lifecycle.close_incomplete(self.state.runs[key])
+        self.count_reported_failures()
         # What came meanwhile was passed over.
         self._hear_since(self.state.now_ns)
+
+    def count_reported_failures(self) -> None:
+        """Counts the reports of failures that no span has told so far."""
+        failures.count_waiting(self.state, self._output)
 
     def forget(self) -> None:
         """Drops what had no sign of life for ``MEMORY_NS``; call it now and then, not on every tick."""

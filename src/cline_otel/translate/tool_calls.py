@@ -7,8 +7,10 @@ from typing import Final, NamedTuple, cast
 
 from cline_otel.events import LifecycleEvent, ToolCallFinished, ToolCallNamed, ToolCallRequested, ToolCallStarted
 from cline_otel.signals import count
+from cline_otel.translate import failures
 from cline_otel.translate.active_time import asks, note_closed, settle
 from cline_otel.translate.conventions import with_reported_outcome
+from cline_otel.translate.edits import EDITING_TOOLS
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.mcp_calls import was_counted
 from cline_otel.translate.spans import SpanBuilder
@@ -215,6 +217,13 @@ class ToolCalls:
         self._count_for_prompt(run)
         is_counted = call.is_mcp and was_counted(self._state, run, call)
         self._spans.tool_call(run, call, incomplete=incomplete, is_counted=is_counted)
+        error_type = call.attributes.get("error.type")
+        if error_type is not None:
+            kind = "edit" if call.attributes["gen_ai.tool.name"] in EDITING_TOOLS else "call"
+            failures.tell(self._state, kind, call.over_at_ns, self._state.session_of(run), {}, call.call_id)
+        if error_type == "aborted":
+            run.has_failed_call = True
+            run.attributes["error.type"] = "aborted"
         if call.requested_at_ns is not None:
             self._spans.approval(run, call, _decision_on(call))
         if call.attributes["cline.outcome"] in ("error", "rejected"):
