@@ -520,9 +520,12 @@ class State:
         if kind == "run":
             agent_id, _, run_id = key.partition("/")
             run_key = (agent_id, run_id)
-            self.runs.pop(run_key, None)
+            run = self.runs.pop(run_key, None)
+            if run is not None:
+                self.leave_process(run)
             self.open_runs.discard(run_key)
             self.awaiting_owner.discard(run_key)
+            self.terminated_runs.discard(run_key)
             for changed in self._followers:
                 changed.add(run_key)
         elif kind == "agent":
