@@ -157,6 +157,23 @@ def test_a_task_that_is_followed_says_what_it_says_at_its_end(story: str, restar
     assert not followed.input.problems
 
 
+@pytest.mark.parametrize("order", [(CHAT, HISTORY), (HISTORY, CHAT)])
+@pytest.mark.parametrize("story", STORIES)
+def test_a_task_that_is_copied_file_by_file_is_told_whole_whichever_comes_first(
+    story: str, order: tuple[str, str], followed: Followed
+) -> None:
+    chat, history = STORIES[story]
+    folder = followed.directory / "tasks" / TASK
+    folder.mkdir()
+    followed.wait(3_600 * SECOND_NS)
+    for name in order:
+        write_file(folder / name, json.dumps(chat if name == CHAT else history), followed.now_ns)
+        followed.wait(SECOND_NS // 2)
+    for _ in range(15):
+        followed.wait(SECOND_NS)
+    assert comparable(followed.records) == comparable(list(records_of(folder, ULID)))
+
+
 def test_a_call_is_told_once_the_next_message_to_the_model_confirms_it(followed: Followed) -> None:
     chat, history = COMPLETED
     followed.write(chat[:4], history[:2])

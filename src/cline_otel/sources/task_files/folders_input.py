@@ -79,6 +79,9 @@ class TaskFoldersInput(FoldersInput):
                 self._leave(folder, problem)
             return None
         self._is_whole(folder)
+        # A folder that is copied has one of the two before the other, which says less than both.
+        if unchanged_ns < SETTLED_AFTER_NS and not all((folder.path / name).exists() for name in _CONVERSATIONS):
+            return None
         if not is_over and unchanged_ns >= SETTLED_AFTER_NS:
             self._goes_on[folder.key] = folder.signature
         if not is_changed and not is_over:
