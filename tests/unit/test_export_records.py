@@ -201,7 +201,7 @@ async def test_what_was_taken_of_a_divided_transaction_is_not_sent_again_after_a
     with LoopbackServer(collector.answer).listen() as server:
         loop, exporters = loop_to(server, journal, VirtualTime())
         task = loop.start()
-        await eventually(lambda: "d" in collector.names)
+        await eventually(lambda: journal.status().signals["traces"].delivered_items == len(collector.names) == 3)
         task.cancel()
         await asyncio.wait({task})
         collector.refuse = lambda names: 0
