@@ -46,6 +46,7 @@ PATIENCE_SECONDS: Final = 30.0
 """After so long without anything delivered what waits is left to the next import or bridge."""
 
 _LOOK_SECONDS: Final = 0.05
+_COLLECT_EVERY_BYTES: Final = 16 * 1024 * 1024
 
 
 class PointsTold(msgspec.Struct, frozen=True):
@@ -130,7 +131,7 @@ class Importer:
         self._looked_at = time.monotonic()
         self._delivered_at = time.monotonic()
         self._last_waiting = 0
-        self._read_bytes = 0
+        self._read_bytes = self._collected_at_bytes = 0
         self.result = ImportResult()
         queued = ExportSettings({signal: settings.destinations.get(signal, ()) for signal in QUEUED_SIGNALS})
         exporters = Exporters(queued.destinations)
@@ -150,7 +151,7 @@ class Importer:
             JournalError: the journal cannot be used; what was committed is kept.
         """
         # Left to itself, the collector goes through all that is there again and again: a fifth of the time. What may be
-        # garbage is a session's, so it is asked after each.
+        # garbage are sessions, so it is asked after some.
         gc.freeze()
         gc.disable()
         self._delivery.start()
@@ -191,7 +192,9 @@ class Importer:
         if taken.problem:
             result.problems.append(taken.problem)
         self._read_bytes += session.size_bytes
-        gc.collect(0)
+        if self._read_bytes - self._collected_at_bytes >= _COLLECT_EVERY_BYTES:
+            self._collected_at_bytes = self._read_bytes
+            gc.collect(0)
         self._report(self._read_bytes, result)
         return True
 
