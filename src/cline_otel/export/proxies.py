@@ -34,8 +34,7 @@ def proxy_for(url: str) -> str | None:
     # What the system's own settings exempt, where those are asked.
     if proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    return _with_scheme(proxies.get(parts.scheme) or proxies.get("all"))
 
 
 def grpc_proxy_for(target: str) -> str | None:
@@ -46,8 +45,7 @@ def grpc_proxy_for(target: str) -> str | None:
     host, port = named["host"].strip("[]"), int(named["port"] or 443)
     if is_direct(host, port, os.environ.get(_NO_GRPC_PROXY) or getproxies().get("no", "")):
         return None
-    proxy = next((os.environ[name] for name in _GRPC_PROXIES if os.environ.get(name)), None)
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    return _with_scheme(next((os.environ[name] for name in _GRPC_PROXIES if os.environ.get(name)), None))
 
 
 def is_direct(host: str, port: int, no_proxy: str) -> bool:
@@ -94,6 +92,10 @@ def shown_proxy(url: str) -> str:
 def by_proxy(url: str | None) -> str:
     """What to say behind an endpoint that a proxy stands before; empty for none."""
     return "" if url is None else f" by the proxy {shown_proxy(url)}"
+
+
+def _with_scheme(proxy: str | None) -> str | None:
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _has_port(entry: str) -> bool:
