@@ -22,19 +22,16 @@ class Overdue:
         self._state = state
         self._spans = spans
         self._limit_ns = limit_ns
-        self._changed_runs = state.follow_runs()
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(state)
 
     def look(self, now_ns: int) -> None:
         """What time it is; a tool that asks the user, and a call that waits for an approval, wait for a person."""
         if self._limit_ns is None:
             return
-        looked_at = self._changed_runs.take() | self._deadlines.take_due(now_ns)
-        for key in sorted(looked_at & self._state.open_runs):
-            run = self._state.runs[key]
-            began_by_ns = now_ns - self._limit_ns
+        began_by_ns = now_ns - self._limit_ns
+        for run in self._deadlines.take_due(now_ns):
             if (began_at_ns := self._say(run, began_by_ns, now_ns)) is not None:
-                self._deadlines.put(key, began_at_ns + self._limit_ns)
+                self._deadlines.put(run, began_at_ns + self._limit_ns)
 
     def _say(self, run: Run, began_by_ns: int, now_ns: int) -> int | None:
         """Says which calls are overdue; when the first of the others began, None where there is none."""

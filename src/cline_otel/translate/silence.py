@@ -16,21 +16,19 @@ class Silence:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._changed_runs = state.follow_runs()
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(state)
 
     def look(self, now_ns: int) -> list[Run]:
         """The runs that were silent for ``SILENCE_NS``, as it is ``now_ns``; one that was seen later was seen now."""
         silent: list[Run] = []
-        for key in sorted((self._changed_runs.take() | self._deadlines.take_due(now_ns)) & self._state.open_runs):
-            run = self._state.runs[key]
+        for run in self._deadlines.take_due(now_ns):
             if run.seen_at_ns is None or run.seen_at_ns > now_ns:
                 run.seen_at_ns = now_ns
                 self._state.touch_run(run)
-            root = self._state.runs.get(run.root, run)
+            root = self._state.root_of(run)
             seen_at_ns = max(run.seen_at_ns, min(root.seen_at_ns or 0, now_ns))
             if now_ns - seen_at_ns > SILENCE_NS:
                 silent.append(run)
             else:
-                self._deadlines.put(key, seen_at_ns + SILENCE_NS + 1)
+                self._deadlines.put(run, seen_at_ns + SILENCE_NS + 1)
         return silent
