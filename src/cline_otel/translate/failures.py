@@ -73,9 +73,39 @@ def tell(
     state.touch("heard", "")
 
 
-def report(state: State, output: Output, reported: ReportedFailure) -> None:
-    """A report of a failure; it counts once it is known that no span tells it."""
+def report(
+    state: State,
+    output: Output,
+    of: str,
+    name: str,
+    values: Mapping[str, AttributeValue],
+    occurred_at_ns: int,
+    owner: str,
+) -> None:
+    """A report of a failure; it counts once it is known that no span tells it.
+
+    Args:
+        state: the translator's memory.
+        output: where it is counted.
+        of: whose failure it is, as ``model.Repeat`` has it.
+        name: of the log record.
+        values: the log record's.
+        occurred_at_ns: when it failed, nanoseconds since the Unix epoch.
+        owner: the source whose service it counts for.
+    """
     heard = state.heard
+    reported = ReportedFailure(
+        of,
+        occurred_at_ns,
+        max(state.now_ns, occurred_at_ns),
+        str(values.get("gen_ai.conversation.id", "")),
+        _model_in(values),
+        ids.mark_of_call(str(values.get("gen_ai.tool.call.id", ""))),
+        f"{name} {values.get('cline.operation', '')}",
+        str(values.get("cline.error.kind", "")),
+        str(values.get("error.type", OTHER)),
+        owner,
+    )
     same = [told for told in heard.told_failures if _is_same(told, reported)]
     state.touch("heard", "")
     if same:
@@ -128,24 +158,6 @@ def _is_same(told: ToldFailure, reported: ReportedFailure) -> bool:
 
 def _may_be_equal(one: str | bytes, other: str | bytes) -> bool:
     return not one or not other or one == other
-
-
-def reported_failure(
-    of: str, name: str, values: Mapping[str, AttributeValue], occurred_at_ns: int, seen_at_ns: int, owner: str
-) -> ReportedFailure:
-    """A report of a failure, by the values of its log record."""
-    return ReportedFailure(
-        of,
-        occurred_at_ns,
-        seen_at_ns,
-        str(values.get("gen_ai.conversation.id", "")),
-        _model_in(values),
-        ids.mark_of_call(str(values.get("gen_ai.tool.call.id", ""))),
-        f"{name} {values.get('cline.operation', '')}",
-        str(values.get("cline.error.kind", "")),
-        str(values.get("error.type", OTHER)),
-        owner,
-    )
 
 
 def _model_in(values: Mapping[str, AttributeValue]) -> str:

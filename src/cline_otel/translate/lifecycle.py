@@ -66,7 +66,7 @@ class Lifecycle:
     def close_incomplete(self, run: Run) -> None:
         """The end of an open run will not be reported, and nobody knows why: it ends at the last sign of life."""
         run.attributes["cline.outcome"] = "incomplete"
-        self._close(run, self._last_sign_of_life_ns(run))
+        self._close(run, self._begin_to_close(run))
 
     def close_cut_short(self, run: Run, outcome: str, error_type: str) -> None:
         """The process that an open run was in is over, and with it the run and its calls: at the last sign of life.
@@ -77,7 +77,7 @@ class Lifecycle:
             outcome = error_type = "aborted"
         run.attributes["cline.outcome"] = outcome
         run.attributes["error.type"] = error_type
-        ended_at_ns = self._last_sign_of_life_ns(run)
+        ended_at_ns = self._begin_to_close(run)
         self._model_calls.step_all(run, Cue.RUN_CUT_SHORT, ended_at_ns)
         self._tool_calls.step_all(run, Cue.RUN_CUT_SHORT, ended_at_ns)
         self._close(run, ended_at_ns)
@@ -122,8 +122,9 @@ class Lifecycle:
         self._runs.see(run, occurred_at_ns)
         self._state.touch_run(run)
 
-    def _last_sign_of_life_ns(self, run: Run) -> int:
-        root = self._state.runs.get(run.root, run)
+    def _begin_to_close(self, run: Run) -> int:
+        """What comes next is the owner's, though it has not told it; when the run gave its last sign of life."""
+        root = self._state.root_of(run)
         self._spans.output.turn_to(root.owner)
         return max(run.last_at_ns, root.last_at_ns)
 
@@ -153,7 +154,7 @@ class Lifecycle:
         if outcome == "failed" and not run.has_failed_call:
             error_type = event.attributes.get("error.type", OTHER)
             if error_type == OTHER:
-                owner = self._state.runs.get(run.root, run).owner
+                owner = self._state.root_of(run).owner
                 error_type = run.told_error(owner, run.started_at_ns, event.occurred_at_ns) or OTHER
             run.attributes["error.type"] = error_type
         if outcome == "failed":

@@ -65,8 +65,8 @@ class LogEvents:
             values = {"cline.mode": values["cline.mode"]}
         log_event = self._catalogue.log_events[log_event_name]
         repeated = log_event.repeated(values)
-        if repeated == "model_call":
-            self._note_class(event, run, values.get("error.type", OTHER))
+        if repeated == "model_call" and (error_type := values.get("error.type", OTHER)) != OTHER:
+            self._note_class(event, run, str(error_type))
         key = self._key(event, log_event_name, values)
         if was_observed(self._state, key, event.source, event.occurred_at_ns):
             count(self._output.diagnostics, "duplicate", event.source, event.name)
@@ -88,26 +88,24 @@ class LogEvents:
             log_event, event.occurred_at_ns, shown, run, span_id, uid, event.source, is_counted=bool(repeated)
         )
         if repeated:
-            seen_at_ns = max(self._state.now_ns, event.occurred_at_ns)
-            owner = self._state.runs.get(run.root, run).owner if run is not None else ""
-            failure = failures.reported_failure(
-                repeated, log_event_name, shown, event.occurred_at_ns, seen_at_ns, owner or event.source
+            owner = self._state.root_of(run).owner if run is not None else ""
+            failures.report(
+                self._state, self._output, repeated, log_event_name, shown, event.occurred_at_ns, owner or event.source
             )
-            failures.report(self._state, self._output, failure)
         if log_event.span_event and run is not None and run.state is not RunState.CLOSED:
             self._add_span_event(run, log_event, event.occurred_at_ns, values)
 
-    def _note_class(self, event: LogEvent, run: Run | None, error_type: AttributeValue) -> None:
+    def _note_class(self, event: LogEvent, run: Run | None, error_type: str) -> None:
         """A record says why a model call fails: if it names no run, of the only one that waits for an answer."""
         state = self._state
         runs = (state.runs[key] for key in state.open_runs | state.awaiting_owner) if run is None else [run]
         waiting = [
             each
             for each in runs
-            if state.runs.get(each.root, each).owner in ("", event.source) and _waits_for_a_model(each, event.source)
+            if state.root_of(each).owner in ("", event.source) and _waits_for_a_model(each, event.source)
         ]
-        if len(waiting) == 1 and error_type != OTHER:
-            waiting[0].told_errors.append((event.occurred_at_ns, str(error_type), event.source))
+        if len(waiting) == 1:
+            waiting[0].told_errors.append((event.occurred_at_ns, error_type, event.source))
             state.touch_run(waiting[0])
 
     def _add_span_event(

@@ -64,7 +64,8 @@ class ModelCalls:
 
     def cut_and_open(self, given: ModelCallInput) -> None:
         """Cline asks again: closes the first attempt as incomplete, with its error if that was told; opens another"""
-        error_type = given.run.told_error(self._owner(given.run), given.call.started_at_ns, given.at_ns)
+        owner = self._state.root_of(given.run).owner
+        error_type = given.run.told_error(owner, given.call.started_at_ns, given.at_ns)
         if error_type is not None:
             given.call.attributes["error.type"] = error_type
         self.cut(given)
@@ -186,7 +187,7 @@ class ModelCalls:
             if name in values:
                 run.attributes.setdefault(name, values[name])
         if values.get("error.type") == OTHER:
-            told = run.told_error(self._owner(run), call.started_at_ns, call.over_at_ns)
+            told = run.told_error(self._state.root_of(run).owner, call.started_at_ns, call.over_at_ns)
             values["error.type"] = told or OTHER
         run.has_failed_call = "error.type" in values
         if run.has_failed_call:
@@ -199,9 +200,6 @@ class ModelCalls:
             run.cost_usd += cost
             run.has_known_cost = True
         self._count_for_prompt(run, values, unpriced_tokens)
-
-    def _owner(self, run: Run) -> str:
-        return self._state.runs.get(run.root, run).owner
 
     def _prompt(self, run: Run) -> Mapping[str, AttributeValue]:
         """What is known of the prompt that a run works for, which its root run has."""

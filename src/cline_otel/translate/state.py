@@ -375,6 +375,10 @@ class State:
         self._changed_prompts: dict[str, Prompt] = {}
         self._unreadable_keys: set[str] = set()
 
+    def root_of(self, run: Run) -> Run:
+        """The root run that a run belongs to; the run itself where that is not known."""
+        return self.runs.get(run.root, run)
+
     def open_root(self, run: Run) -> Run | None:
         """The root run that a run belongs to, marked for the next save; None if it is closed or not known."""
         root = self.runs.get(run.root)

@@ -113,9 +113,8 @@ class Translator:
         if run is None:
             self._without_run(event)
             return
-        root = self.state.runs.get(run.root, run)
-        if self._ownership.has_owner(root, event):
-            self._deliver(self.state.runs.get(run.root, run), run, event)
+        if self._ownership.has_owner(self.state.root_of(run), event):
+            self._deliver(self.state.root_of(run), run, event)
 
     def _deliver_buffered(self, root: Run, event: BufferedEvent) -> None:
         self._deliver(root, self._find_run(event) or root, event)
