@@ -50,7 +50,7 @@ from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.translate.repeats import Repeats
 from cline_otel.translate.seen_events import SeenEvents
 from cline_otel.translate.silence import SILENCE_NS
-from cline_otel.translate.state import RunKey
+from cline_otel.translate.stored import RunKey
 from cline_otel.translate.yielding import Told, same_prompt
 from cline_otel.version import SCOPE_NAME, __version__
 

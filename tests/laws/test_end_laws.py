@@ -11,8 +11,9 @@ from bench.fixed_key import CATALOGUE, replay_of
 from cline_otel.events import Event, tick
 from cline_otel.signals import MetricDelta, SpanRecord, StatusCode
 from cline_otel.translate.process_ends import FOLLOWED_WITHIN_NS, IDLE_NS
-from cline_otel.translate.state import RunState, State
+from cline_otel.translate.state import State
 from cline_otel.translate.step import Translator
+from cline_otel.translate.stored import RunState
 from corpus import DATA, SECOND_NS, event_of, streams_of
 
 ENDS = DATA / "ends"

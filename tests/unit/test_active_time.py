@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cline_otel.events import Event, tick
 from cline_otel.translate.active_time import MOST_INTERVALS, note_closed, settle
-from cline_otel.translate.state import Run, ToolCall
+from cline_otel.translate.stored import Run, ToolCall
 from corpus import SECOND_NS, event_of, translate
 
 START_NS: Final = 1_790_000_000 * SECOND_NS

@@ -10,7 +10,7 @@ import pytest
 from cline_otel.consent import EraseResult, erase_if_less_is_allowed
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.privacy.policy import Policy
-from cline_otel.translate.state import AGENT, Agent
+from cline_otel.translate.stored import AGENT, Agent
 
 WIDE, NARROW = Policy(included=frozenset({"user"})), Policy()
 

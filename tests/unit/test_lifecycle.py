@@ -14,7 +14,8 @@ from cline_otel.translate.machine import Cue
 from cline_otel.translate.model_calls import MODEL_CALL, ModelCalls
 from cline_otel.translate.output import Output
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import CallState, Run, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import CallState, Run, RunState
 from cline_otel.translate.tool_calls import TOOL_CALL, ToolCalls
 from corpus import event_of
 

@@ -19,7 +19,8 @@ from cline_otel.signals import MetricDelta, MetricTotal
 from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
 from cline_otel.translate import heard, seen_events, state
-from cline_otel.translate.state import Agent, Observation, Run, RunState, Session, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Agent, Observation, Run, RunState, Session
 from stored_layouts import breaches, layouts
 
 LAYOUTS = Path(__file__).parents[1] / "data" / "stored_layouts.json"

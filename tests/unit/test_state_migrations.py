@@ -9,7 +9,7 @@ import pytest
 
 from cline_otel.events import LogEvent, ModelCallFinished, RunStarted, ToolCallFinished
 from cline_otel.journal.sent_history import DIAGNOSTICS
-from cline_otel.translate.state import RUN, SESSION, Agent, CallState, ModelCall, Run, RunState, Session, ToolCall
+from cline_otel.translate.stored import RUN, SESSION, Agent, CallState, ModelCall, Run, RunState, Session, ToolCall
 
 FULL_RUN: list[Any] = [
     "a",  # agent_id

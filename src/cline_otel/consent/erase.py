@@ -11,7 +11,8 @@ from cline_otel.aggregation.totals import TOTAL_PREFIX
 from cline_otel.journal.store import Journal
 from cline_otel.privacy.policy import Policy
 from cline_otel.sources.interface import Input
-from cline_otel.translate.state import Run, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run, RunState
 
 
 class EraseResult(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from cline_otel.translate.state import Session, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Session
 
 WAIT_NS: Final = 120 * 10**9
 """How long it may take until a source tells of a session: a weaker one waits up to a minute for a better one."""

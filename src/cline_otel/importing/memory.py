@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cline_otel.journal.store import Journal
-from cline_otel.translate.state import SESSION, RunKey, RunState, Session, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import SESSION, RunKey, RunState, Session
 
 
 class Memory(NamedTuple):

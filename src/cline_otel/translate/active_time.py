@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from cline_otel.translate.state import CallState, Run, ToolCall
+from cline_otel.translate.stored import CallState, Run, ToolCall
 
 TOOLS_THAT_ASK: Final = frozenset({"ask_question", "ask_followup_question", "plan_mode_respond"})
 """Cline's tools that wait for an answer of the user's."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from cline_otel.translate.state import Run, RunKey, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run, RunKey
 
 
 class Deadlines:

@@ -13,7 +13,7 @@ from cline_otel import markdown
 from cline_otel.translate.lifecycle import RUN
 from cline_otel.translate.machine import Transition
 from cline_otel.translate.model_calls import MODEL_CALL
-from cline_otel.translate.state import CallState, RunState
+from cline_otel.translate.stored import CallState, RunState
 from cline_otel.translate.tool_calls import TOOL_CALL
 
 Table = Mapping[Any, Mapping[str, Transition[Any, Any]]]

@@ -45,7 +45,8 @@ from cline_otel.translate.model_calls import ModelCalls
 from cline_otel.translate.process_ends import FOLLOWED_WITHIN_NS, PROCESS_ENDS
 from cline_otel.translate.runs import Runs
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import Run, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run, RunState
 from cline_otel.translate.tool_calls import ToolCalls
 
 

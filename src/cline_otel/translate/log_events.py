@@ -20,7 +20,8 @@ from cline_otel.translate import failures
 from cline_otel.translate.edits import measure_change
 from cline_otel.translate.observations import REMEMBERED_NS, number_at, was_observed
 from cline_otel.translate.output import Output, pick
-from cline_otel.translate.state import CallState, Run, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import CallState, Run, RunState
 
 _WHO: Final = ("user.hash", "user.id", "cline.device.hash", "cline.device.id")
 """What tells a report of no session from the same of somebody else, or of another machine."""

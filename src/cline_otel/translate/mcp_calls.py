@@ -13,7 +13,8 @@ from typing import Final
 from cline_otel.catalogue.values import OTHER
 from cline_otel.events import AttributeValue, LogEvent
 from cline_otel.translate.observations import was_observed
-from cline_otel.translate.state import CallState, Run, State, ToolCall
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import CallState, Run, ToolCall
 
 _KEY: Final = "cline.mcp.called"
 """The log event, which is observed by its time alone."""

@@ -13,7 +13,8 @@ from cline_otel.translate.active_time import note_closed, settle
 from cline_otel.translate.conventions import number, with_inclusive_input
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import CallState, ModelCall, Run, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import CallState, ModelCall, Run
 
 
 class ModelCallInput(NamedTuple):

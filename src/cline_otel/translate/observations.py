@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from typing import Final
 
-from cline_otel.translate.state import Observation, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Observation
 
 SAME_MOMENT_NS: Final = 2_000_000_000
 """Times of one event differ by 0 to 13 ms between log and OTLP; a plugin's mode comes up to 500 ms later."""

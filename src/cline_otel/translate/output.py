@@ -11,7 +11,7 @@ from cline_otel.prices.table import Tokens
 from cline_otel.signals import Attributes, Diagnostics, LogRecord, MetricDelta, SpanRecord, StepOutput
 from cline_otel.translate.conventions import with_reported_outcome
 from cline_otel.translate.costs import COST_BASES, TOKEN_TYPES, add_cost, disjoint_tokens
-from cline_otel.translate.state import PROMPT_ATTRIBUTES, Run, Session
+from cline_otel.translate.stored import PROMPT_ATTRIBUTES, Run, Session
 
 SpanReference = tuple[bytes, bytes]
 """A trace's id and a span's: 16 and 8 bytes, or both empty."""

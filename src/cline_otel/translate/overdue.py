@@ -5,7 +5,8 @@ from __future__ import annotations
 from cline_otel.translate.active_time import asks
 from cline_otel.translate.deadlines import Deadlines
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import CallState, Run, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import CallState, Run
 from cline_otel.translate.waits import is_awaited
 
 

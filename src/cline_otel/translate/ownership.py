@@ -16,7 +16,8 @@ from cline_otel import ids
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import BufferedEvent, RunClaimed, ToolCallStarted
 from cline_otel.translate.prompts import Prompts
-from cline_otel.translate.state import Run, Session, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run, Session
 from cline_otel.translate.yielding import Told, same_prompt
 
 CLAIM_WAIT_NS: Final = 2_000_000_000

@@ -17,7 +17,8 @@ from typing import Final
 
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import LifecycleEvent, RunClaimed, RunStarted
-from cline_otel.translate.state import Prompt, Run, RunKey, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Prompt, Run, RunKey, RunState
 
 EARLIEST_NS: Final = -100_000_000
 LATEST_NS: Final = 2_000_000_000

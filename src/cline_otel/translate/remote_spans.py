@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from cline_otel.events import RunClaimed, RunStarted
-from cline_otel.translate.state import Run, RunState
+from cline_otel.translate.stored import Run, RunState
 
 _TRACE_ID: Final = re.compile("(?!0{32})[0-9a-f]{32}")
 _SPAN_ID: Final = re.compile("(?!0{16})[0-9a-f]{16}")

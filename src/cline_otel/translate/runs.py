@@ -6,7 +6,8 @@ from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.events import AttributeValue, LifecycleEvent
 from cline_otel.translate import failures
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import Run, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run, RunState
 
 
 class Runs:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from cline_otel.translate.deadlines import Deadlines
-from cline_otel.translate.state import Run, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run
 
 SILENCE_NS: Final = 24 * 3_600_000_000_000
 """A run without a sign of life for this long is closed as incomplete."""

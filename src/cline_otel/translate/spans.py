@@ -15,7 +15,7 @@ from cline_otel.events import AttributeValue
 from cline_otel.signals import SpanEvent, SpanLink, SpanRecord, StatusCode
 from cline_otel.translate.edits import EDITING_TOOLS, measure_edit_call
 from cline_otel.translate.output import Output, pick
-from cline_otel.translate.state import CallState, ModelCall, Run, ToolCall
+from cline_otel.translate.stored import CallState, ModelCall, Run, ToolCall
 
 SHORTEST_APPROVAL_NS: Final = 500_000_000
 """A wait that is shorter was for Cline itself: 1 to 49 ms (recordings), 79 ms on a machine under ninefold load.

@@ -43,7 +43,8 @@ from cline_otel.translate.prompts import Prompts
 from cline_otel.translate.remote_spans import join_remote
 from cline_otel.translate.silence import Silence
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import Run, RunKey, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run, RunKey, RunState
 from cline_otel.translate.tasks import Tasks
 
 MEMORY_NS: Final = 30 * 24 * 3_600_000_000_000

@@ -19,7 +19,8 @@ from cline_otel.events import (
     RunStarted,
     ToolCallNamed,
 )
-from cline_otel.translate.state import Run, RunKey, RunState, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import Run, RunKey, RunState
 
 _Event = TypeVar("_Event", RunStarted, RunFinished)
 

@@ -14,7 +14,8 @@ from cline_otel.translate.edits import EDITING_TOOLS
 from cline_otel.translate.machine import Cue, Transition
 from cline_otel.translate.mcp_calls import was_counted
 from cline_otel.translate.spans import SpanBuilder
-from cline_otel.translate.state import CallState, Run, State, ToolCall
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import CallState, Run, ToolCall
 
 
 class ToolCallInput(NamedTuple):

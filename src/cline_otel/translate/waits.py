@@ -10,7 +10,8 @@ from typing import Final, Literal
 import msgspec
 
 from cline_otel.translate.active_time import asks
-from cline_otel.translate.state import CallState, ModelCall, Run, RunKey, State
+from cline_otel.translate.state import State
+from cline_otel.translate.stored import CallState, ModelCall, Run, RunKey
 
 WaitsFor = Literal["model", "tool", "approval", "user", "nothing"]
 
