@@ -107,18 +107,15 @@ class PastSessionFolder(PastSession):
 
 def _by_ends(records: Iterable[Record]) -> list[Record]:
     """The records of calls that are over as one each: the end says when a call began, so the start has little more."""
-    told: list[Record] = []
-    started: dict[tuple[object, ...], Record] = {}
-    over: set[int] = set()
-    for record in records:
+    told: dict[int, Record] = {}
+    started: dict[tuple[object, ...], int] = {}
+    for place, record in enumerate(records):
+        told[place] = record
         if record["event"] == "tool_call.started":
-            started[_call_of(record)] = record
-        elif record["event"] == "tool_call.finished" and (start := started.pop(_call_of(record), None)) is not None:
-            over.add(id(start))
-            told.append({**start, **record})
-            continue
-        told.append(record)
-    return [record for record in told if id(record) not in over]
+            started[_call_of(record)] = place
+        elif record["event"] == "tool_call.finished" and (at := started.pop(_call_of(record), None)) is not None:
+            told[place] = {**told.pop(at), **record}
+    return list(told.values())
 
 
 def _call_of(record: Record) -> tuple[object, ...]:
