@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from cline_otel.translate.ownership import CLAIMED_WAIT_NS
 from waiting import wait_until
 
+from . import settable_clock
 from .endpoint import Answer, Endpoint
 from .feeding import post
 from .process import Bridge, Home
@@ -91,9 +93,11 @@ def freeze(folder: Path) -> None:
 
 
 def continued(folder: Path, directory: Path, is_all: Callable[[Received], bool]) -> dict[str, Any]:
-    """What a bridge of this release delivers that goes on from a frozen journal.
+    """What a bridge of this release delivers that goes on from a frozen journal, soon after that was frozen.
 
-    ``directory`` is for its files; ``is_all`` says of what was delivered by now whether more is to come.
+    By the clock of today the runs that are open in it have been silent for long; by that one, what waited for a claim
+    has waited enough. ``directory`` is for its files; ``is_all`` says of what was delivered by now whether more is to
+    come.
     """
     with Endpoint() as endpoint, WritingProcess() as cline:
 
@@ -107,10 +111,19 @@ def continued(folder: Path, directory: Path, is_all: Callable[[Received], bool])
         shutil.copyfile(folder / SPOOL, home.spool / cline.spool_name())
         home.cline_log.parent.mkdir(parents=True)
         shutil.copyfile(folder / CLINE_LOG, home.cline_log)
-        with Bridge(home) as bridge:
+        clock = directory / "clock"
+        settable_clock.set_ahead(clock, _frozen_at_ns(home.journal) + 2 * CLAIMED_WAIT_NS - time.time_ns())
+        with Bridge(home, program=[sys.executable, Path(settable_clock.__file__), clock]) as bridge:
             wait_until(lambda: is_all(received()), lambda: f"everything delivered\n{bridge.said}")
             assert bridge.stop() == 0, bridge.said
         return described(received())
+
+
+def _frozen_at_ns(journal: Path) -> int:
+    """When the last thing was put into it that waits to be sent."""
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
+        (at_ns,) = connection.execute("SELECT max(created_at_ns) FROM outbox").fetchone()
+    return int(at_ns)
 
 
 def _stays_the_same() -> Callable[[Received], bool]:
