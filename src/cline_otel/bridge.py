@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from cline_otel.consent import Consent, EraseResult, erase_if_less_is_allowed
+from cline_otel.consent import Consent
+from cline_otel.consent.erase import EraseResult, erase_if_less_is_allowed
 from cline_otel.control import Control
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.export.delivery import Delivery

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from cline_otel.consent import Consent, ConsentWatch, erase_waiting, opt_out_sources_of
+from cline_otel.consent import Consent, opt_out_sources_of
+from cline_otel.consent.erase import erase_waiting
+from cline_otel.consent.watch import ConsentWatch
 from cline_otel.defects import described
 from cline_otel.export.delivery import Delivery
 from cline_otel.export.interface import ExporterError

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from bench.fixed_key import recording_of
+from msgspec.structs import replace
 
 from cline_otel.catalogue.field_classes import UNMAPPED, field_class, unmapped_fields
 from cline_otel.catalogue.load import read_tables
@@ -56,8 +57,8 @@ def test_a_recording_holds_nothing_useful_and_safe_that_is_not_mapped(path: Path
 
 def test_a_useful_field_that_is_not_mapped_is_found() -> None:
     vocabulary = TABLES.vocabularies["cline"]
-    event = vocabulary.events["task.tokens"].model_copy(update={"private": {"safe": ["thinkingTokens"]}})
-    changed = vocabulary.model_copy(update={"events": {"task.tokens": event}})
+    event = replace(vocabulary.events["task.tokens"], private={"safe": ["thinkingTokens"]})
+    changed = replace(vocabulary, events={"task.tokens": event})
     assert list(unmapped_fields(changed)) == [("task.tokens", "thinkingTokens")]
     assert field_class("surprise", event, changed) == "unlisted"
     assert field_class("tokensIn", event, changed) == "mapped"

@@ -14,6 +14,7 @@ from bench.fixed_key import CATALOGUE, KEY, recording_of
 from google.protobuf.json_format import Parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from cline_otel.catalogue.compiled import SourceEvent
@@ -220,10 +221,10 @@ def compiled(
     table = SOURCES[file]
     event = table.events[name]
     both = {said: [*event.private.get(said, ()), *private.get(said, ())] for said in CLASSES}
-    changed = SourceFile.model_construct(
+    changed = SourceFile(
         keys=table.keys,
-        common=table.common.model_copy(update={"private": {**table.common.private, **(of_all or {})}}),
-        events={name: event.model_copy(update={"private": {said: found for said, found in both.items() if found}})},
+        common=replace(table.common, private={**table.common.private, **(of_all or {})}),
+        events={name: replace(event, private={said: found for said, found in both.items() if found})},
         prefixes={},
         log_messages=table.log_messages,
     )

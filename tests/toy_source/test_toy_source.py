@@ -19,7 +19,7 @@ import cline_otel
 from cline_otel.bridge import Bridge, Observer, Started
 from cline_otel.catalogue.load import CatalogueError, built_in_sources
 from cline_otel.cli.main import main
-from cline_otel.consent import erase_inputs
+from cline_otel.consent.erase import erase_inputs
 from cline_otel.journal.records import Commit
 from cline_otel.journal.store import Journal
 from cline_otel.places import Places

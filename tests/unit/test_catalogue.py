@@ -6,9 +6,11 @@ import json
 import os
 import re
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from bench.fixed_key import CATALOGUE
 
@@ -32,9 +34,9 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[dict[str
             whole = read(name, shape)
             if name != file:
                 return whole
-            table = whole.model_dump()
+            table = msgspec.to_builtins(whole)
             edit(table)
-            return shape.model_validate(table)
+            return shape.from_table(table)
 
         monkeypatch.setattr(loading, "_read", edited)
         with pytest.raises(CatalogueError) as raised:
@@ -205,6 +207,12 @@ def test_an_event_that_fits_nothing_is_refused(broken: Any, changes: dict[str, A
     assert finding in broken("cline.toml", lambda table: table["events"]["session.stopped"].update(changes))
 
 
+def test_every_pattern_is_a_regular_expression() -> None:
+    table = loading.read_tables().attributes
+    for pattern in chain(table.patterns.values(), *(classes.values() for classes in table.classes.values())):
+        re.compile(pattern)
+
+
 def test_what_the_model_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "metrics.toml").write_text("[boundaries]\n[metrics]\n[something]\n", encoding="utf-8")
     monkeypatch.setattr(loading, "files", lambda package: tmp_path)
@@ -247,7 +255,7 @@ PLUGIN, LOG = (
         ),
         ([LOG], "known to 'plugin', which is no source"),
         ([LOG._replace(text="[source]")], "sources/cline_log/catalogue.toml"),
-        ([LOG._replace(text=LOG.text.replace('"cline-log"', '"Cline Log"'))], "should match pattern"),
+        ([LOG._replace(text=LOG.text.replace('"cline-log"', '"Cline Log"'))], "matching regex"),
     ],
 )
 def test_a_source_that_fits_nothing_is_refused(texts: list[loading.SourceText], finding: str) -> None:

@@ -11,16 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.consent import (
-    Answer,
-    Consent,
-    ConsentWatch,
-    OffFile,
-    OptOutSource,
-    OptOutSources,
-    decide,
-    opt_out_sources_of,
-)
+from cline_otel.consent import Answer, Consent, OffFile, OptOutSource, OptOutSources, decide, opt_out_sources_of
+from cline_otel.consent.watch import ConsentWatch
 from cline_otel.settings import load_settings
 
 READ_FROM_FILES = (OptOutSource.CLINE_OPT_OUT, OptOutSource.CLINE_TELEMETRY_SETTING, OptOutSource.ORGANIZATION)

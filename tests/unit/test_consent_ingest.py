@@ -14,8 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cline_otel.catalogue.compiled import Catalogue
-from cline_otel.consent import erase_waiting
 from cline_otel.consent.decision import State
+from cline_otel.consent.erase import erase_waiting
 from cline_otel.encode.resource_and_scope import ResourceAndScope
 from cline_otel.ingest import Ingest
 from cline_otel.journal import Journal, JournalError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cline_otel.consent import EraseResult, erase_if_less_is_allowed
+from cline_otel.consent.erase import EraseResult, erase_if_less_is_allowed
 from cline_otel.journal import Commit, Journal, OutboxItem
 from cline_otel.privacy.policy import Policy
 from cline_otel.translate.stored import AGENT, Agent

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import pytest
 from bench.fixed_key import CATALOGUE, KEY
+from msgspec.structs import replace
 
 from cline_otel.aggregation.points import cumulative_points
 from cline_otel.aggregation.totals import OVERFLOW, Totals
@@ -395,7 +397,7 @@ METRIC = {"of": "cline.cost", "name": "other", "unit": "USD", "description": "."
     ],
 )  # fmt: skip
 def test_a_profile_that_fits_nothing_or_merges_names_is_refused(changes: dict[str, Any], finding: str) -> None:
-    profile = model.ProfileFile.model_validate({"description": "", "schema_url": "", **changes})
+    profile = model.ProfileFile.from_table({"description": "", "schema_url": "", **changes})
     found = findings_of("new", profile, NAMES)
     assert any(finding in line for line in found)
     assert [line for line in found if not re.match(r"profiles/new\.toml: .+: (?:write|rename|take) ", line)] == []
@@ -403,7 +405,7 @@ def test_a_profile_that_fits_nothing_or_merges_names_is_refused(changes: dict[st
 
 def test_a_name_that_somebody_chose_can_have_another_name_on_a_metric() -> None:
     changes = {"metrics": [METRIC | {"renames": {"cline.repository.hash": "repository"}}]}
-    profile = model.ProfileFile.model_validate({"description": "", "schema_url": "", **changes})
+    profile = model.ProfileFile.from_table({"description": "", "schema_url": "", **changes})
     assert findings_of("new", profile, NAMES) == []
 
 
@@ -413,7 +415,7 @@ def test_a_profile_is_checked_when_the_catalogue_is_loaded(monkeypatch: pytest.M
     def edited(name: str, shape: Any) -> Any:
         whole = read(name, shape)
         broken = {"chat": model.ProfileSpan(drops=frozenset({"nowhere"}))}
-        return whole.model_copy(update={"spans": broken}) if name.startswith("profiles/") else whole
+        return replace(whole, spans=broken) if name.startswith("profiles/") else whole
 
     monkeypatch.setattr(loading, "_read", edited)
     with pytest.raises(CatalogueError, match="chat does not carry nowhere"):
@@ -421,8 +423,8 @@ def test_a_profile_is_checked_when_the_catalogue_is_loaded(monkeypatch: pytest.M
 
 
 def test_the_variable_names_the_profiles_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    extra: Any = BridgeVariables.model_fields["profile"].json_schema_extra
-    assert re.findall(r"`([^`]+)`", extra["takes"]) == profile_names()
+    (takes,) = (each.metadata["takes"] for each in fields(BridgeVariables) if each.name == "profile")
+    assert re.findall(r"`([^`]+)`", takes) == profile_names()
     assert load_settings().profile == DEFAULT_PROFILE
     monkeypatch.setenv("CLINE_OTEL_BRIDGE_PROFILE", "claude_code")
     assert load_settings().profile == "claude_code"

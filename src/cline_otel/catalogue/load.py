@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+import msgspec
 
 from cline_otel.catalogue import model, profiles, values
 from cline_otel.catalogue.checks import findings
@@ -32,7 +32,7 @@ from cline_otel.prices.table import Naming, NoPrices, PriceTable
 from cline_otel.privacy.policy import Policy, PrivacyClass, strictest
 from cline_otel.signals import MetricDefinition, Severity, SpanKind
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=model.Strict)
 
 SOURCE_NAMES: Final = "sources"
 """``values_from`` of an attribute whose values are the names of the sources."""
@@ -83,8 +83,8 @@ def _read(name: str, shape: type[_Model]) -> _Model:
 
 def _validated(source: SourceText, shape: type[_Model], part: Callable[[dict[str, Any]], Any]) -> _Model:
     try:
-        return shape.model_validate(part(tomllib.loads(source.text)))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        return shape.from_table(part(tomllib.loads(source.text)))
+    except ValueError as error:
         raise CatalogueError(f"{source.where}: {error}") from error
 
 
@@ -176,7 +176,7 @@ def _compile_source(table: model.SourceFile, gates: Gates) -> SourceVocabulary:
             known_to=event.known_to,
             when=tuple(event.when.items()),
             handlers=handlers if event.kind != "ignored" else {},
-            fields=table.common.fallbacks | fields,
+            fields={**table.common.fallbacks, **fields},
             classified=event.classified,
             private=private,
         )
@@ -276,12 +276,12 @@ def _with_sources(table: model.AttributesFile, sources: Iterable[str]) -> model.
     """Attributes whose values are the names of the sources, which no list has to repeat."""
     named = frozenset(sources)
     attributes = {
-        name: attribute.model_copy(update={"values": named, "values_from": None})
+        name: msgspec.structs.replace(attribute, values=named, values_from=None)
         if attribute.values_from == SOURCE_NAMES
         else attribute
         for name, attribute in table.attributes.items()
     }
-    return table.model_copy(update={"attributes": attributes})
+    return msgspec.structs.replace(table, attributes=attributes)
 
 
 @lru_cache(8)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+import msgspec
+from msgspec import Meta
 
 from cline_otel.privacy.policy import Group, PrivacyClass
 from cline_otel.privacy.pseudonyms import PseudonymKind
@@ -14,30 +14,46 @@ SeverityName = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 Serves = Literal["span", "log", "metric"]
 
 
-def _compiles(pattern: str) -> str:
-    re.compile(pattern)
-    return pattern
+class Names(tuple[str, ...]):
+    """One name, or several."""
+
+    __slots__ = ()
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
-"""One name, or several."""
+_Shape = TypeVar("_Shape", bound="Strict")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a file, of which every key is known."""
+
+    @classmethod
+    def from_table(cls: type[_Shape], table: object) -> _Shape:
+        """A table as it was read.
+
+        Raises:
+            ValueError: it does not fit; the text says where.
+        """
+        return msgspec.convert(table, cls, dec_hook=_read_as)
 
 
-class _Published(_Strict):
+def _read_as(shape: type[Any], value: object) -> object:
+    """Values of the types that only this module has."""
+    if shape is Names:
+        return Names([value] if isinstance(value, str) else msgspec.convert(value, list[str]))
+    raise TypeError(shape)
+
+
+class _Published(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What users build on, so that it is permanent (docs/stability.md).
 
     ``since`` is the release that had it first; ``deprecated`` says what to use instead, and since when.
     """
 
-    since: Annotated[str, Field(pattern=r"[0-9]+\.[0-9]+\.[0-9]+")] = "0.1.0"
+    since: Annotated[str, Meta(pattern=r"[0-9]+\.[0-9]+\.[0-9]+")] = "0.1.0"
     deprecated: str | None = None
 
 
-class Attribute(_Published):
+class Attribute(_Published, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An attribute that may leave: its type, who may see it, and which values it may have.
 
     ``example`` is a value that it may have; those with listed values, and true or false, need none.
@@ -47,7 +63,7 @@ class Attribute(_Published):
     privacy: PrivacyClass
     cardinality: Literal["low", "high"]
     convention: Literal["semconv", "genai", "specification", "cline"]
-    serves: frozenset[Serves] = Field(min_length=1)
+    serves: Annotated[frozenset[Serves], Meta(min_length=1)]
     description: str
     example: str | int | float | None = None
     pattern: str | None = None
@@ -59,7 +75,7 @@ class Attribute(_Published):
     hashes: PseudonymKind | None = None
 
 
-class InternalField(_Strict):
+class InternalField(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A field that steers the translator and never leaves."""
 
     type: Literal["string", "int", "bool", "milliseconds"]
@@ -67,7 +83,7 @@ class InternalField(_Strict):
     random: bool = False
 
 
-class ResourceAttribute(_Published):
+class ResourceAttribute(_Published, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An attribute of the resource, which says who sends; ``signals`` that have it, ``only_in_jobs`` of a CI system."""
 
     convention: Literal["semconv", "cline"]
@@ -77,20 +93,20 @@ class ResourceAttribute(_Published):
     example: str
 
 
-class AttributesFile(_Strict):
+class AttributesFile(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``attributes.toml``."""
 
     resource: dict[str, ResourceAttribute]
 
-    patterns: dict[str, Annotated[str, AfterValidator(_compiles)]]
-    classes: dict[str, dict[str, Annotated[str, AfterValidator(_compiles)]]]
+    patterns: dict[str, str]
+    classes: dict[str, dict[str, str]]
     internal: dict[str, InternalField]
     attributes: dict[str, Attribute]
     values: dict[str, list[str]]
     providers: dict[str, str]
 
 
-class Metric(_Published):
+class Metric(_Published, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A metric: instrument, unit, attributes."""
 
     instrument: Literal["counter", "histogram", "gauge"]
@@ -103,14 +119,14 @@ class Metric(_Published):
     boundaries: str | None = None
 
 
-class MetricsFile(_Strict):
+class MetricsFile(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``metrics.toml``."""
 
     boundaries: dict[str, list[float]]
     metrics: dict[str, Metric]
 
 
-class Span(_Published):
+class Span(_Published, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A span: its name, what it carries and when it is an error."""
 
     name: str
@@ -124,7 +140,7 @@ class Span(_Published):
     error_says: list[str]
 
 
-class ProfileSpan(_Strict):
+class ProfileSpan(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a span shows otherwise: attributes that it leaves out, and further names for values that it has."""
 
     drops: frozenset[str] = frozenset()
@@ -132,7 +148,7 @@ class ProfileSpan(_Strict):
     copies: dict[str, str] = {}
 
 
-class ProfileMetric(_Strict):
+class ProfileMetric(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a metric, or the part of its series that has the values of ``when``, is shown as."""
 
     of: str
@@ -145,7 +161,7 @@ class ProfileMetric(_Strict):
     sets: dict[str, str] = {}
 
 
-class ProfileLogRecord(_Strict):
+class ProfileLogRecord(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A log record under another event name: one of ours (``of_log``), or one that is made of a span (``of_span``)."""
 
     of_log: str | None = None
@@ -159,7 +175,7 @@ class ProfileLogRecord(_Strict):
     duration_ms: str | None = None
 
 
-class ProfileFile(_Strict):
+class ProfileFile(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file of ``profiles``: what is exported under other names than ours."""
 
     description: str
@@ -169,7 +185,7 @@ class ProfileFile(_Strict):
     log_records: dict[str, ProfileLogRecord] = {}
 
 
-class EventKind(_Strict):
+class EventKind(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a kind of event does to the spans, and which other signals that makes."""
 
     does: str
@@ -187,21 +203,21 @@ class EventKind(_Strict):
         return "; ".join(parts)
 
 
-class SpansFile(_Strict):
+class SpansFile(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``spans.toml``: spans by the operation that they are, and kinds of events."""
 
     spans: dict[str, Span]
     kinds: dict[str, EventKind]
 
 
-class Repeat(_Strict):
+class Repeat(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose failure a log record tells once more, and with which values of attributes it does; without any always."""
 
     of: Literal["call", "edit", "model_call", "run"]
     when: dict[str, list[str]] = {}
 
 
-class LogEventEntry(_Published):
+class LogEventEntry(_Published, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A log record that is made of what Cline reports, or of a run."""
 
     severity: SeverityName
@@ -209,25 +225,25 @@ class LogEventEntry(_Published):
     severity_by: dict[str, dict[str, SeverityName]] = {}
     sets: dict[str, str] = {}
     carries: list[str] = []
-    counts: Names = ()
+    counts: Names = Names()
     repeats: Repeat | None = None
     span_event: bool = False
 
 
-class LogEventsCommon(_Strict):
+class LogEventsCommon(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every log record carries."""
 
     carries: list[str]
 
 
-class LogEventsFile(_Strict):
+class LogEventsFile(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``log_events.toml``."""
 
     common: LogEventsCommon
     log_events: dict[str, LogEventEntry]
 
 
-class EventEntry(_Strict):
+class EventEntry(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An upstream event: what it means and what becomes of it."""
 
     kind: str
@@ -241,7 +257,7 @@ class EventEntry(_Strict):
     unused: list[str] = []
 
 
-class SourceCommon(_Strict):
+class SourceCommon(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields that any event of a source may have."""
 
     fields: dict[str, Names]
@@ -251,14 +267,14 @@ class SourceCommon(_Strict):
     pseudonyms: frozenset[str] = frozenset()
 
 
-class LogMessages(_Strict):
+class LogMessages(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lines of a log file that are no events; ``read`` has, by how its text begins, what one says all the same."""
 
     ignored: list[str]
     read: dict[str, EventEntry] = {}
 
 
-class SourceFile(_Strict):
+class SourceFile(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A vocabulary: ``cline.toml``, which several sources share, or the rest of a source's own ``catalogue.toml``."""
 
     keys: dict[Literal["session_id", "agent_id", "run_id", "iteration", "call_id"], list[str]]
@@ -268,7 +284,7 @@ class SourceFile(_Strict):
     log_messages: LogMessages
 
 
-class SourceTable(_Strict):
+class SourceTable(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[source]`` of a source's ``catalogue.toml``: its names, and what others may rely on.
 
     Attributes:
@@ -286,7 +302,7 @@ class SourceTable(_Strict):
         service: the ``service.name`` of what it tells, where that is another program than Cline.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
     rank: int
     title: str
     piece: str
@@ -296,10 +312,10 @@ class SourceTable(_Strict):
     numbers_attempts: bool = False
     keys_by_ids: bool = False
     yields: bool = False
-    service: Annotated[str, Field(min_length=1)] | None = None
+    service: Annotated[str, Meta(min_length=1)] | None = None
 
 
-class OtherSource(_Strict):
+class OtherSource(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place where Cline says things that are not read yet: what each name means."""
 
     description: str
@@ -307,7 +323,7 @@ class OtherSource(_Strict):
     prefixes: list[str] = []
 
 
-class OtherSourcesFile(_Strict):
+class OtherSourcesFile(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``other_sources.toml``."""
 
     sources: dict[str, OtherSource]

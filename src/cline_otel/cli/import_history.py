@@ -16,7 +16,7 @@ from cline_otel.catalogue.load import CatalogueError
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
-from cline_otel.consent import erase_if_less_is_allowed
+from cline_otel.consent.erase import erase_if_less_is_allowed
 from cline_otel.export.interface import ExporterError
 from cline_otel.importing.found import Found, Span, find
 from cline_otel.importing.importer import Importer, ImportResult

@@ -13,7 +13,8 @@ import click
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
 from cline_otel.cli.sources import known_sources
-from cline_otel.consent import OffFile, erase_inputs, erase_waiting
+from cline_otel.consent import OffFile
+from cline_otel.consent.erase import erase_inputs, erase_waiting
 from cline_otel.control import skip_to_end
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory
 from cline_otel.journal.records import JournalError

@@ -17,7 +17,8 @@ import msgspec
 
 from cline_otel.bridge import SHUTDOWN_GRACE_SECONDS, resources_and_scopes
 from cline_otel.catalogue.compiled import Catalogue
-from cline_otel.consent import Consent, ConsentWatch, opt_out_sources_of
+from cline_otel.consent import Consent, opt_out_sources_of
+from cline_otel.consent.watch import ConsentWatch
 from cline_otel.destinations import ExportSettings
 from cline_otel.export.delivery import QUEUED_SIGNALS, Delivery
 from cline_otel.export.delivery_loop import BatchLimits, DeliveryLoop

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-
 from cline_otel.private_files import keep_private, open_private, private_directory
 
 _LOCK_NAME: Final = "bridge.lock"
@@ -28,6 +26,9 @@ def hold_state_directory(directory: Path) -> Iterator[None]:
         StateDirectoryBusyError: another process holds it.
         OSError: the directory cannot be made or written, or others cannot be kept out of it.
     """
+    # Imported here: it brings asyncio along, and whoever only looks at a journal holds none.
+    from filelock import FileLock, Timeout
+
     private_directory(directory)
     keep_private(directory / _LOCK_NAME)
     lock = FileLock(directory / _LOCK_NAME, mode=0o600)

@@ -15,17 +15,25 @@ if sys.platform == "win32":
         """0: users have no numbers here."""
         return 0
 
+    def user_name() -> str:
+        """The user's name, with the domain."""
+        import psutil
+
+        name: str = psutil.Process().username()
+        return name
+
 else:
+    import pwd
+
     SERVICE_MANAGER: Final[ServiceManagerName] = "launchd" if sys.platform == "darwin" else "systemd"
 
     def user_number() -> int:
         """The id of the user."""
         return os.getuid()
 
-
-def user_name() -> str:
-    """The user's name, on Windows with the domain; the number where the system does not know the user."""
-    import psutil
-
-    name: str = psutil.Process().username()
-    return name
+    def user_name() -> str:
+        """The user's name; the number where the system does not know the user."""
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return str(os.getuid())

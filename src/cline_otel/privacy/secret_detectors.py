@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -62,13 +63,22 @@ _ASSIGNED: Final = rf"""
 """
 _PEM: Final = r"-----BEGIN[\s\S]*?(?:-----END[^-]*-----|\Z)"
 
-_DETECTORS: Final[dict[SecretKind, re.Pattern[str]]] = {
-    "key": re.compile(_KEY, re.VERBOSE),
-    "e-mail": re.compile(_E_MAIL),
-    "URL": re.compile(_URL, re.VERBOSE),
-    "path": re.compile(_PATH, re.VERBOSE),
-}
-_PIECES: Final = re.compile("|".join((_PEM, _ASSIGNED, _KEY, _E_MAIL, _URL, _PATH, _IN_TEXT)), re.VERBOSE)
+
+@cache
+def _detectors() -> dict[SecretKind, re.Pattern[str]]:
+    # Compiled when they are needed first: most commands look at no values.
+    return {
+        "key": re.compile(_KEY, re.VERBOSE),
+        "e-mail": re.compile(_E_MAIL),
+        "URL": re.compile(_URL, re.VERBOSE),
+        "path": re.compile(_PATH, re.VERBOSE),
+    }
+
+
+@cache
+def _pieces() -> re.Pattern[str]:
+    return re.compile("|".join((_PEM, _ASSIGNED, _KEY, _E_MAIL, _URL, _PATH, _IN_TEXT)), re.VERBOSE)
+
 
 _LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[0-9A-Z])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}")
 _MIXED_RUN: Final = re.compile(
@@ -83,7 +93,7 @@ _RANDOM_CHANGES: Final = 0.45
 
 def secret_kind_of(value: str, *, may_be_random: bool = False) -> SecretKind | None:
     """The first kind of secret that is found anywhere in a string, or None. Ids may be random, names may not."""
-    for kind, pattern in _DETECTORS.items():
+    for kind, pattern in _detectors().items():
         if pattern.search(value):
             return kind
     return None if may_be_random or not _looks_random(value) else "random"
@@ -91,7 +101,7 @@ def secret_kind_of(value: str, *, may_be_random: bool = False) -> SecretKind | N
 
 def masked(text: str) -> str:
     """Free text with ``MASKED`` for every piece that looks like a secret, random runs included."""
-    return _RUN.sub(lambda run: MASKED if _may_be_random(run[0]) else run[0], _PIECES.sub(MASKED, text))
+    return _RUN.sub(lambda run: MASKED if _may_be_random(run[0]) else run[0], _pieces().sub(MASKED, text))
 
 
 def _may_be_random(run: str) -> bool:

@@ -5,7 +5,6 @@ Never run on macOS: the file is checked by ``plistlib``, the commands against ``
 
 from __future__ import annotations
 
-import plistlib
 from pathlib import Path
 
 from cline_otel.service.interface import (
@@ -31,6 +30,8 @@ class Launchd:
 
     def unit(self, user: ServiceUser, command: ServiceCommand) -> bytes:
         """An agent that runs from login on, and again whenever it fails."""
+        import plistlib
+
         content = plistlib.dumps(
             {
                 "Label": SERVICE_NAME,

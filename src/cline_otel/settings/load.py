@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 from cline_otel.settings.variables import (
     BRIDGE_PREFIX,
     COMMAND_PREFIX,
+    DEFAULT_LISTEN_GRPC,
+    DEFAULT_METRIC_EXPORT_INTERVAL_SECONDS,
     OTLP_PREFIX,
     STANDARD_PREFIX,
     WITHOUT_EFFECT,
@@ -213,7 +216,7 @@ def load_settings(
     on_metrics = metric_attributes(
         bridge.metric_attributes,
         {SERVICE_NAME: service_name or DEFAULT_SERVICE_NAME, **attributes},
-        {*read_tables().attributes.attributes, *metric_attribute_names(read_profile(profile))},
+        _names_in_telemetry(profile) if bridge.metric_attributes else frozenset(),
     )
     remote_config_path = path_of(bridge.remote_config, f"{BRIDGE_PREFIX}REMOTE_CONFIG")
     token_file = path_of(bridge.listen_token_file, f"{BRIDGE_PREFIX}LISTEN_TOKEN_FILE")
@@ -233,8 +236,8 @@ def load_settings(
         bridge, [each for of_signal in destinations.values() for each in of_signal], notices
     )
     interval_seconds = standard.metric_export_interval
-    if "metrics" in remote and "metric_export_interval" not in standard.model_fields_set:
-        interval_seconds = remote_exports.metric_export_interval_seconds or interval_seconds
+    if interval_seconds is None and "metrics" in remote:
+        interval_seconds = remote_exports.metric_export_interval_seconds
     return Settings(
         known_state_directory=state_directory,
         known_installations=installations,
@@ -252,7 +255,7 @@ def load_settings(
         metric_attributes=on_metrics,
         sdk_disabled=standard.sdk_disabled,
         log_level=log_level,
-        metric_export_interval_seconds=interval_seconds,
+        metric_export_interval_seconds=interval_seconds or DEFAULT_METRIC_EXPORT_INTERVAL_SECONDS,
         metric_export_timeout_seconds=standard.metric_export_timeout,
         histogram_aggregation=standard.exporter_otlp_metrics_default_histogram_aggregation,
         destinations=destinations,
@@ -278,7 +281,9 @@ def _listening(
 ) -> tuple[ListenAddress | None, ListenAddress | None]:
     """Where OTLP is received over HTTP and over gRPC."""
     # `off` has been the word for no receiver at all since before there were two.
-    grpc = bridge.listen_grpc if bridge.listen is not None or "listen_grpc" in bridge.model_fields_set else None
+    grpc = bridge.listen_grpc
+    if grpc is msgspec.UNSET:
+        grpc = None if bridge.listen is None else DEFAULT_LISTEN_GRPC
     return (
         clear_of_destinations(LISTEN_VARIABLE, bridge.listen, destinations, notices),
         clear_of_destinations(LISTEN_GRPC_VARIABLE, grpc, destinations, notices),
@@ -360,6 +365,10 @@ def _profile(name: str) -> str:
     return name
 
 
+def _names_in_telemetry(profile: str) -> frozenset[str]:
+    return frozenset([*read_tables().attributes.attributes, *metric_attribute_names(read_profile(profile))])
+
+
 def _own_prices(path: Path | None) -> OwnPrices | None:
     if path is None:
         return None
@@ -404,7 +413,7 @@ def _notices_of_remote_config(remote: tuple[SignalName, ...], environment: Mappi
 
 
 def _notices_of_variables(environment: Mapping[str, str]) -> list[str]:
-    ours = {f"{BRIDGE_PREFIX}{name.upper()}" for name in BridgeVariables.model_fields}
+    ours = {f"{BRIDGE_PREFIX}{each.name.upper()}" for each in fields(BridgeVariables)}
     misspelt = [
         f"{name} is not known: there are {', '.join(sorted(ours))}"
         for name in sorted(environment)

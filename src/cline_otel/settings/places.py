@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,11 +171,11 @@ def path_of(text: str | None, name: str) -> Path | None:
 
 
 def _named(variables: Variables, prefix: str) -> dict[str, Path]:
-    """The places of a model whose fields are all places, by the variables' names."""
+    """The places of variables which are all places, by the variables' names."""
     named: dict[str, Path] = {}
-    for field, text in variables:
-        name = f"{prefix}{field.upper()}"
-        if (path := path_of(text, name)) is not None:
+    for each in fields(variables):
+        name = f"{prefix}{each.name.upper()}"
+        if (path := path_of(getattr(variables, each.name), name)) is not None:
             named[name] = path
     return named
 

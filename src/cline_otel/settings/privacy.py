@@ -46,6 +46,8 @@ def policy_of(
     Raises:
         SettingsError: a word is none of those that can be given.
     """
+    if not (include or plain or content or exclude):
+        return Policy()
     table = read_tables().attributes
     attributes = table.attributes
     of_jobs = [name for name, attribute in table.resource.items() if attribute.only_in_jobs]
@@ -66,6 +68,8 @@ def policy_of(
 
 def opt_ins(policy: Policy) -> tuple[OptIn, ...]:
     """What leaves beyond the default, a short text each."""
+    if not (policy.included - ALWAYS_INCLUDED or policy.plain or policy.content):
+        return ()
     leaving = [
         attribute for name, attribute in read_tables().attributes.attributes.items() if name not in policy.excluded
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Final, Literal
 
 import msgspec
@@ -56,26 +57,23 @@ class Variable(msgspec.Struct, frozen=True):
 
 def variables() -> Iterator[Variable]:
     """Every variable, in the order of the page; those for one signal follow those for all."""
-    yield from _of_model(BridgeVariables, BRIDGE_PREFIX, "cline-otel")
-    yield from _of_model(CommandVariables, COMMAND_PREFIX, "cline-otel")
-    yield from _of_model(StandardVariables, STANDARD_PREFIX, "OpenTelemetry")
-    yield from _of_model(OtlpVariables, OTLP_PREFIX, "OpenTelemetry")
+    yield from _of_class(BridgeVariables, BRIDGE_PREFIX, "cline-otel")
+    yield from _of_class(CommandVariables, COMMAND_PREFIX, "cline-otel")
+    yield from _of_class(StandardVariables, STANDARD_PREFIX, "OpenTelemetry")
+    yield from _of_class(OtlpVariables, OTLP_PREFIX, "OpenTelemetry")
     for signal in _OTLP_SIGNALS:
-        for variable in _of_model(OtlpVariables, OTLP_PREFIX, "OpenTelemetry"):
+        for variable in _of_class(OtlpVariables, OTLP_PREFIX, "OpenTelemetry"):
             name = f"{OTLP_PREFIX}{signal}_{variable.name.removeprefix(OTLP_PREFIX)}"
             yield msgspec.structs.replace(variable, name=name, general=variable.name)
-    yield from _of_model(ClineVariables, CLINE_PREFIX, "Cline")
-    yield from _of_model(OtherVariables, "", "others")
-    yield from _of_model(EditorVariables, "", "others")
+    yield from _of_class(ClineVariables, CLINE_PREFIX, "Cline")
+    yield from _of_class(OtherVariables, "", "others")
+    yield from _of_class(EditorVariables, "", "others")
 
 
-def _of_model(model: type[Variables], prefix: str, defined_by: Definer) -> Iterator[Variable]:
-    for name, field in model.model_fields.items():
-        extra = field.json_schema_extra
-        if field.description is None or not isinstance(extra, dict):
-            raise ValueError(f"{model.__name__}.{name}: make it with `variable`, so that it has a description")
-        takes, unset = str(extra["takes"]), str(extra["unset"])
-        yield Variable(f"{prefix}{name.upper()}", takes, unset, field.description, defined_by)
+def _of_class(variables: type[Variables], prefix: str, defined_by: Definer) -> Iterator[Variable]:
+    for field in fields(variables):
+        told = field.metadata
+        yield Variable(f"{prefix}{field.name.upper()}", told["takes"], told["unset"], told["description"], defined_by)
 
 
 def settings_document() -> str:

@@ -5,12 +5,12 @@ An empty variable counts as unset, as the specification of OpenTelemetry demands
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic.config import JsonDict
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+import msgspec
 
 from cline_otel.catalogue.profiles import DEFAULT_PROFILE
 from cline_otel.destinations import Compression, OtlpProtocol
@@ -24,6 +24,9 @@ COMMAND_PREFIX: Final = "CLINE_OTEL_"
 STANDARD_PREFIX: Final = "OTEL_"
 OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 SMALLEST_JOURNAL_BYTES: Final = 8 * 1024 * 1024
+DEFAULT_LISTEN: Final = ListenAddress("127.0.0.1", 4319)
+DEFAULT_LISTEN_GRPC: Final = ListenAddress("127.0.0.1", 4320)
+DEFAULT_METRIC_EXPORT_INTERVAL_SECONDS: Final = 60.0
 
 WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
     ("OTEL_CONFIG_FILE", "declarative configuration is not read"),
@@ -40,10 +43,9 @@ WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
 """Variables of the OpenTelemetry SDK, or the beginnings of their names, that have none here, and why."""
 
 
-class Variables(BaseSettings):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variables:
     """Variables read from the environment; an empty one counts as unset, as the specification demands."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True)
 
     @classmethod
     def read(cls, prefix: str = "") -> Self:
@@ -52,32 +54,39 @@ class Variables(BaseSettings):
         Raises:
             SettingsError: one has a value that cannot be used.
         """
-        try:
-            return cls(_env_prefix=prefix)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            reason = first.get("ctx", {}).get("error", first["msg"])
-            # Not "from error", which would carry the value along.
-            raise SettingsError(f"{prefix}{str(first['loc'][0]).upper()}: {reason}") from None
+        said: dict[str, Any] = {}
+        for each in fields(cls):
+            name = f"{prefix}{each.name.upper()}"
+            if text := os.environ.get(name):
+                try:
+                    said[each.name] = each.metadata["parse"](text)
+                except ValueError as error:
+                    # Not "from error", which could carry the value along.
+                    raise SettingsError(f"{name}: {error}") from None
+        return cls(**said)
 
 
-def parsed(parse: Callable[[str], Any]) -> Any:
-    """An annotation: the field's text goes through ``parse``; a default does not."""
-    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
-
-
-def variable(default: Any, takes: str, description: str, *, unset: str = "", secret: bool = False) -> Any:
-    """A field of a model of variables.
+def variable(
+    default: Any,
+    takes: str,
+    description: str,
+    *,
+    unset: str = "",
+    parse: Callable[[str], Any] = str,
+    secret: bool = False,
+) -> Any:
+    """A field of a class of variables.
 
     Args:
         default: what the field is while the variable is not set.
         takes: what values it takes, for people.
         description: what it does: a sentence.
         unset: the value that stands for the default, or in words what holds while it is not set.
+        parse: what the field is for a text; raises ValueError, whose text does not repeat what could be a secret.
         secret: it is never shown.
     """
-    extra: JsonDict = {"takes": takes, "unset": unset}
-    return Field(default, description=description, json_schema_extra=extra, repr=not secret)
+    told = {"takes": takes, "description": description, "unset": unset, "parse": parse}
+    return field(default=default, repr=not secret, metadata=told)
 
 
 _A_FILE: Final = "a path"
@@ -86,6 +95,7 @@ _DIRECTORIES: Final = "directories, separated by `:`, on Windows by `;`"
 _NAMES: Final = "names, separated by commas"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlaceVariables(Variables):
     """Where the bridge's own files are, and which Clines it reads."""
 
@@ -95,39 +105,45 @@ class PlaceVariables(Variables):
         "Where the journal, the plugin's spool, the lock and local telemetry are.",
         unset="`cline-otel` in the platform's directory for state",
     )
-    cline_dirs: Annotated[tuple[str, ...], NoDecode, parsed(values.paths)] = variable(
+    cline_dirs: tuple[str, ...] = variable(
         (),
         _DIRECTORIES,
         "Directories of further Clines, as `cline --config` names them, which are read too: their logs, settings and "
         "copies of a remote config; `cline-otel install` puts the plugin into each.",
+        parse=values.paths,
     )
-    cline_data_dirs: Annotated[tuple[str, ...], NoDecode, parsed(values.paths)] = variable(
+    cline_data_dirs: tuple[str, ...] = variable(
         (),
         _DIRECTORIES,
         "Further data directories of Cline, as `cline --data-dir` names them, which are read too.",
+        parse=values.paths,
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BridgeVariables(PlaceVariables):
     """What only this bridge knows."""
 
-    listen: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = variable(
-        ListenAddress("127.0.0.1", 4319),
+    listen: ListenAddress | None = variable(
+        DEFAULT_LISTEN,
         "`host:port`, or `off`",
         "Where OTLP is received over HTTP; port 0 is any free one, and an address that others can reach needs a token.",
         unset="`127.0.0.1:4319`",
+        parse=values.listen_address,
     )
-    listen_grpc: Annotated[ListenAddress | None, NoDecode, parsed(values.listen_address)] = variable(
-        ListenAddress("127.0.0.1", 4320),
+    listen_grpc: ListenAddress | msgspec.UnsetType | None = variable(
+        msgspec.UNSET,
         "`host:port`, or `off`",
         "Where OTLP is received over gRPC.",
         unset="`127.0.0.1:4320`; `off` where `CLINE_OTEL_BRIDGE_LISTEN` is",
+        parse=values.listen_address,
     )
-    listen_token: Annotated[Secret | None, NoDecode, parsed(values.bearer_token)] = variable(
+    listen_token: Secret | None = variable(
         None,
         "at least 16 characters",
         "The bearer token that whoever sends OTLP to the bridge must show.",
         secret=True,
+        parse=values.bearer_token,
     )
     listen_token_file: str | None = variable(
         None, _A_FILE, "A file with that token, which nobody else may use (`chmod 600`)."
@@ -139,8 +155,11 @@ class BridgeVariables(PlaceVariables):
         "else may use (`chmod 600`). It is read again when it changes, so that tokens which expire can be renewed in "
         "it; an endpoint of a remote config gets none of them.",
     )
-    listen_hosts: Annotated[tuple[str, ...], NoDecode, parsed(values.host_names)] = variable(
-        (), _NAMES, "Host names by which senders reach the OTLP/HTTP receiver, besides its own address."
+    listen_hosts: tuple[str, ...] = variable(
+        (),
+        _NAMES,
+        "Host names by which senders reach the OTLP/HTTP receiver, besides its own address.",
+        parse=values.host_names,
     )
     remote_config: str | None = variable(
         None,
@@ -148,54 +167,62 @@ class BridgeVariables(PlaceVariables):
         "The file with the organization's remote config; no other is looked at then.",
         unset="the copies that Cline keeps",
     )
-    claim_wait_seconds: Annotated[float, parsed(values.seconds)] = variable(
+    claim_wait_seconds: float = variable(
         2.0,
         "seconds",
         "How long the log and OTLP wait for the plugin to claim a session, before they report it themselves.",
         unset="`2`",
+        parse=values.seconds,
     )
-    call_limit_seconds: Annotated[float, parsed(values.seconds)] = variable(
+    call_limit_seconds: float = variable(
         300.0,
         "seconds, `0` for never",
         "How long a model call or tool call may go on until a log record says so (`cline.call.overdue`).",
         unset="`300`",
+        parse=values.seconds,
     )
-    journal_limit_bytes: Annotated[int, parsed(lambda text: values.size_bytes(text, SMALLEST_JOURNAL_BYTES))] = (
-        variable(
-            1024 * 1024 * 1024,
-            "bytes, at least 8388608",
-            "How much may wait in the journal; when it is full, files are left unread and senders are asked to retry.",
-            unset="`1073741824`",
-        )
+    journal_limit_bytes: int = variable(
+        1024 * 1024 * 1024,
+        "bytes, at least 8388608",
+        "How much may wait in the journal; when it is full, files are left unread and senders are asked to retry.",
+        unset="`1073741824`",
+        parse=lambda text: values.size_bytes(text, SMALLEST_JOURNAL_BYTES),
     )
-    metric_attributes: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+    metric_attributes: tuple[str, ...] = variable(
         (),
         "attributes, separated by commas, at most 8",
         "Attributes of the resource, such as `team.id`, that are on all data points of metrics too, for backends that "
         "group by these alone; another value begins new series.",
+        parse=values.words,
     )
     prices: str | None = variable(
         None,
         _A_FILE,
         "A TOML file with prices of your own, which go before the public ones that the bridge brings along.",
     )
-    include: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+    include: tuple[str, ...] = variable(
         (),
         "`user`, `device`, `organization`, `repository`, separated by commas",
         "What is exported too, as pseudonyms.",
+        parse=values.words,
     )
-    include_plain: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+    include_plain: tuple[str, ...] = variable(
         (),
         "`names`, `user`, `device`, `organization`, separated by commas",
         "What is exported as it is and not as pseudonyms; all but `names` have to be included as well.",
+        parse=values.words,
     )
-    include_content: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
+    include_content: tuple[str, ...] = variable(
         (),
         "attributes of class content, separated by commas",
         "Texts that are exported, with everything masked that looks like a secret.",
+        parse=values.words,
     )
-    exclude: Annotated[tuple[str, ...], NoDecode, parsed(values.words)] = variable(
-        (), "attributes, separated by commas", "Attributes that are not exported, whatever the other variables say."
+    exclude: tuple[str, ...] = variable(
+        (),
+        "attributes, separated by commas",
+        "Attributes that are not exported, whatever the other variables say.",
+        parse=values.words,
     )
     profile: str = variable(
         DEFAULT_PROFILE,
@@ -205,6 +232,7 @@ class BridgeVariables(PlaceVariables):
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClineVariables(Variables):
     """Cline's own variables, which say where its files are."""
 
@@ -257,6 +285,7 @@ class ClineVariables(Variables):
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EditorVariables(Variables):
     """Where editors keep things, and where it is said what is in their environment."""
 
@@ -287,11 +316,16 @@ _EXPORTERS: Final = (
 _EXPORTER_UNSET: Final = "`otlp` if an endpoint is set, else where a remote config says, else `otlp_file`"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StandardVariables(Variables):
     """Variables that the specification of OpenTelemetry defines for all of its SDKs."""
 
-    sdk_disabled: Annotated[bool, parsed(values.boolean)] = variable(
-        False, "`true`, `false`", "`true` switches telemetry off: nothing is read, stored or sent.", unset="`false`"
+    sdk_disabled: bool = variable(
+        False,
+        "`true`, `false`",
+        "`true` switches telemetry off: nothing is read, stored or sent.",
+        unset="`false`",
+        parse=values.boolean,
     )
     service_name: str | None = variable(
         None,
@@ -299,37 +333,48 @@ class StandardVariables(Variables):
         "The resource's `service.name`; it goes before one in `OTEL_RESOURCE_ATTRIBUTES`. Either names everything.",
         unset="`cline`; forks of Cline have [their own](telemetry.md#resource-and-scope)",
     )
-    resource_attributes: Annotated[tuple[tuple[str, str], ...], NoDecode, parsed(values.resource_attributes)] = (
-        variable((), "`key=value,key=value`, percent-encoded", "What is added to the resource of all that is exported.")
+    resource_attributes: tuple[tuple[str, str], ...] = variable(
+        (),
+        "`key=value,key=value`, percent-encoded",
+        "What is added to the resource of all that is exported.",
+        parse=values.resource_attributes,
     )
-    traces_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = variable(
-        None, _EXPORTERS, "What spans are exported with.", unset=_EXPORTER_UNSET
+    traces_exporter: tuple[str, ...] | None = variable(
+        None, _EXPORTERS, "What spans are exported with.", unset=_EXPORTER_UNSET, parse=values.exporter_names
     )
-    metrics_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = variable(
-        None, _EXPORTERS, "What metrics are exported with.", unset=_EXPORTER_UNSET
+    metrics_exporter: tuple[str, ...] | None = variable(
+        None, _EXPORTERS, "What metrics are exported with.", unset=_EXPORTER_UNSET, parse=values.exporter_names
     )
-    logs_exporter: Annotated[tuple[str, ...] | None, NoDecode, parsed(values.exporter_names)] = variable(
-        None, _EXPORTERS, "What log records are exported with.", unset=_EXPORTER_UNSET
+    logs_exporter: tuple[str, ...] | None = variable(
+        None, _EXPORTERS, "What log records are exported with.", unset=_EXPORTER_UNSET, parse=values.exporter_names
     )
-    metric_export_interval: Annotated[float, parsed(values.duration_ms_as_seconds)] = variable(
-        60.0, "milliseconds", "How long from one export of the metrics to the next.", unset="`60000`"
+    metric_export_interval: float | None = variable(
+        None,
+        "milliseconds",
+        "How long from one export of the metrics to the next.",
+        unset="`60000`",
+        parse=values.duration_ms_as_seconds,
     )
-    metric_export_timeout: Annotated[float, parsed(values.duration_ms_as_seconds)] = variable(
-        30.0, "milliseconds", "How long one export of the metrics may take.", unset="`30000`"
+    metric_export_timeout: float = variable(
+        30.0,
+        "milliseconds",
+        "How long one export of the metrics may take.",
+        unset="`30000`",
+        parse=values.duration_ms_as_seconds,
     )
-    exporter_otlp_metrics_temporality_preference: Annotated[Temporality, parsed(values.temporality)] = variable(
+    exporter_otlp_metrics_temporality_preference: Temporality = variable(
         "cumulative",
         "`cumulative`, `delta`, `lowmemory`",
         "Whether metrics are sent over OTLP as totals or as what they have grown by; `lowmemory` is `delta` here.",
         unset="`cumulative`",
+        parse=values.temporality,
     )
-    exporter_otlp_metrics_default_histogram_aggregation: Annotated[
-        HistogramAggregation, parsed(values.histogram_aggregation)
-    ] = variable(
+    exporter_otlp_metrics_default_histogram_aggregation: HistogramAggregation = variable(
         "explicit_bucket_histogram",
         "`explicit_bucket_histogram`, `base2_exponential_bucket_histogram`",
         "How histograms keep their values; another one begins every histogram anew.",
         unset="`explicit_bucket_histogram`",
+        parse=values.histogram_aggregation,
     )
     log_level: str = variable(
         "info",
@@ -339,6 +384,7 @@ class StandardVariables(Variables):
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OtlpVariables(Variables):
     """What can be said of an OTLP endpoint, in general or for one signal."""
 
@@ -350,20 +396,33 @@ class OtlpVariables(Variables):
         unset="none; of an exporter that is named `http://localhost:4318`, over gRPC `http://localhost:4317`",
         secret=True,
     )
-    protocol: Annotated[OtlpProtocol | None, parsed(values.protocol)] = variable(
-        None, "`http/protobuf`, `http/json`, `grpc`", "The transport protocol.", unset="`http/protobuf`"
+    protocol: OtlpProtocol | None = variable(
+        None,
+        "`http/protobuf`, `http/json`, `grpc`",
+        "The transport protocol.",
+        unset="`http/protobuf`",
+        parse=values.protocol,
     )
-    headers: Annotated[tuple[tuple[str, str], ...] | None, NoDecode, parsed(values.headers)] = variable(
+    headers: tuple[tuple[str, str], ...] | None = variable(
         None,
         "`name=value,name=value`, percent-encoded",
         "Headers of each request, which are never shown; those that belong to the request itself are refused.",
         secret=True,
+        parse=values.headers,
     )
-    timeout: Annotated[float | None, parsed(values.timeout_seconds)] = variable(
-        None, "seconds; from 1000 on milliseconds; `0` for no limit", "How long one request may take.", unset="`10`"
+    timeout: float | None = variable(
+        None,
+        "seconds; from 1000 on milliseconds; `0` for no limit",
+        "How long one request may take.",
+        unset="`10`",
+        parse=values.timeout_seconds,
     )
-    compression: Annotated[Compression | None, parsed(values.compression)] = variable(
-        None, "`none`, `gzip`, over HTTP also `deflate`", "How requests are compressed.", unset="`none`"
+    compression: Compression | None = variable(
+        None,
+        "`none`, `gzip`, over HTTP also `deflate`",
+        "How requests are compressed.",
+        unset="`none`",
+        parse=values.compression,
     )
     certificate: str | None = variable(
         None, "a PEM file", "The certificate authorities to trust.", unset="the system's"
@@ -372,18 +431,24 @@ class OtlpVariables(Variables):
         None, "a PEM file", "The key of the client certificate.", unset="it is in the certificate's file"
     )
     client_certificate: str | None = variable(None, "a PEM file", "The client certificate for mutual TLS.")
-    insecure: Annotated[bool | None, parsed(values.boolean)] = variable(
-        None, "`true`, `false`", "Whether a gRPC endpoint without a scheme is dialled without TLS.", unset="`false`"
+    insecure: bool | None = variable(
+        None,
+        "`true`, `false`",
+        "Whether a gRPC endpoint without a scheme is dialled without TLS.",
+        unset="`false`",
+        parse=values.boolean,
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CommandVariables(Variables):
     """What `cline-otel exec` and the commands that it runs depend on."""
 
-    trace_url: Annotated[str | None, parsed(values.trace_url)] = variable(
+    trace_url: str | None = variable(
         None,
         "a URL with `{trace_id}`",
         "Where a trace is to be seen: `cline-otel exec` prints that link and writes it into the step summary.",
+        parse=values.trace_url,
     )
     traceparent_as: str | None = variable(
         None,
@@ -409,6 +474,7 @@ class CommandVariables(Variables):
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OtherVariables(Variables):
     """Variables that others have defined, and that are read where they matter or by the libraries."""
 
