@@ -15,6 +15,7 @@ from adversaries import ENDLESS
 from cline_otel.catalogue import values
 from cline_otel.catalogue.gates import Gates
 from cline_otel.catalogue.load import read_tables
+from cline_otel.privacy import secret_detectors
 from cline_otel.privacy.policy import Policy
 from cline_otel.privacy.pseudonyms import Pseudonyms
 
@@ -31,6 +32,9 @@ class Seen:
     def compile(self, pattern: str, flags: int = 0) -> Any:
         return self.watched(re.compile(pattern, flags))
 
+    def search(self, pattern: str, text: str, flags: int = 0) -> Any:
+        return self.compile(pattern, flags).search(text)
+
     def watched(self, pattern: re.Pattern[str]) -> Any:
         def measured(method: str) -> Any:
             def call(*arguments: Any, **options: Any) -> Any:
@@ -46,7 +50,7 @@ class Seen:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     """Watches every pattern that a module of privacy or the catalogue has or makes."""
     watcher = Seen()
     for name, module in list(sys.modules.items()):
@@ -57,8 +61,15 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
                 monkeypatch.setattr(module, attribute, watcher.watched(value))
             elif isinstance(value, dict) and any(isinstance(entry, re.Pattern) for entry in value.values()):
                 monkeypatch.setattr(module, attribute, {key: watcher.watched(entry) for key, entry in value.items()})
-    monkeypatch.setattr(values, "re", SimpleNamespace(compile=watcher.compile, IGNORECASE=re.IGNORECASE))
-    return watcher
+    flags = {"IGNORECASE": re.IGNORECASE, "VERBOSE": re.VERBOSE}
+    for module in (values, secret_detectors):
+        monkeypatch.setattr(module, "re", SimpleNamespace(compile=watcher.compile, search=watcher.search, **flags))
+    of_detectors = (secret_detectors._detectors, secret_detectors._pieces)
+    for made in of_detectors:
+        made.cache_clear()
+    yield watcher
+    for made in of_detectors:
+        made.cache_clear()
 
 
 def every_gate(policy: Policy) -> Iterator[tuple[str, values.Gate]]:

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cline_otel.catalogue import model
 from cline_otel.catalogue.document import catalogued_privacy, privacy_document, privacy_sections, withheld_fields
@@ -28,10 +30,10 @@ def rows(title: str) -> list[list[str]]:
 
 def changed(**attributes: dict[str, Any]) -> model.AttributesFile:
     """The attributes with some of them changed or added; dots in their names are written as two underscores."""
-    table = ATTRIBUTES.model_dump()
+    table = msgspec.to_builtins(ATTRIBUTES)
     for name, changes in attributes.items():
         table["attributes"].setdefault(name.replace("__", "."), {}).update(changes)
-    return model.AttributesFile.model_validate(table)
+    return model.AttributesFile.from_table(table)
 
 
 def test_the_page_is_what_the_catalogue_says() -> None:
@@ -41,15 +43,14 @@ def test_the_page_is_what_the_catalogue_says() -> None:
 
 
 def test_the_same_catalogue_makes_the_same_page_in_whatever_order_it_is_written() -> None:
-    turned = ATTRIBUTES.model_dump()
+    turned = msgspec.to_builtins(ATTRIBUTES)
     turned["attributes"] = dict(reversed(turned["attributes"].items()))
     turned["values"] = {name: values[::-1] for name, values in reversed(turned["values"].items())}
     turned["patterns"] = dict(reversed(turned["patterns"].items()))
     sources = {
-        name: table.model_copy(update={"events": dict(reversed(table.events.items()))})
-        for name, table in reversed(SOURCES.items())
+        name: replace(table, events=dict(reversed(table.events.items()))) for name, table in reversed(SOURCES.items())
     }
-    again = privacy_document(model.AttributesFile.model_validate(turned), sources)
+    again = privacy_document(model.AttributesFile.from_table(turned), sources)
     assert again == privacy_document(ATTRIBUTES, SOURCES)
 
 
@@ -132,7 +133,7 @@ def test_every_field_that_is_called_private_and_has_no_attribute_is_among_those_
 
 
 def event_with(said: str, target: str) -> model.EventEntry:
-    return model.EventEntry.model_validate(
+    return model.EventEntry.from_table(
         {"kind": "log_event", "meaning": "", "fields": {"field": target}, "private": {said: ["field"]}}
     )
 

@@ -14,7 +14,7 @@ SeverityName = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 Serves = Literal["span", "log", "metric"]
 
 
-class Names(tuple[str, ...]):
+class NameList(tuple[str, ...]):
     """One name, or several."""
 
     __slots__ = ()
@@ -38,8 +38,8 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def _read_as(shape: type[Any], value: object) -> object:
     """Values of the types that only this module has."""
-    if shape is Names:
-        return Names([value] if isinstance(value, str) else msgspec.convert(value, list[str]))
+    if shape is NameList:
+        return NameList([value] if isinstance(value, str) else msgspec.convert(value, list[str]))
     raise TypeError(shape)
 
 
@@ -225,7 +225,7 @@ class LogEventEntry(_Published, frozen=True, kw_only=True, forbid_unknown_fields
     severity_by: dict[str, dict[str, SeverityName]] = {}
     sets: dict[str, str] = {}
     carries: list[str] = []
-    counts: Names = Names()
+    counts: NameList = NameList()
     repeats: Repeat | None = None
     span_event: bool = False
 
@@ -251,7 +251,7 @@ class EventEntry(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_event: str | None = None
     known_to: frozenset[str] = frozenset()
     when: dict[str, frozenset[str]] = {}
-    fields: dict[str, Names] = {}
+    fields: dict[str, NameList] = {}
     classified: dict[str, str] = {}
     private: dict[PrivacyClass, list[str]] = {}
     unused: list[str] = []
@@ -260,8 +260,8 @@ class EventEntry(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class SourceCommon(Strict, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields that any event of a source may have."""
 
-    fields: dict[str, Names]
-    fallbacks: dict[str, Names] = {}
+    fields: dict[str, NameList]
+    fallbacks: dict[str, NameList] = {}
     ignored: list[str]
     private: dict[PrivacyClass, list[str]]
     pseudonyms: frozenset[str] = frozenset()

@@ -153,11 +153,12 @@ def known_or_custom(
 
 def classified(classes: Iterable[tuple[str, str]]) -> Gate:
     """Free text as the class of the first pattern that is found in it; nothing where none is."""
-    compiled = [(name, re.compile(pattern, re.IGNORECASE)) for name, pattern in classes]
+    in_order = tuple(classes)
 
     def passes(text: str) -> str | None:
         head = _PATH.sub(" ", text[:LONGEST_TEXT])
-        return next((name for name, pattern in compiled if pattern.search(head)), None)
+        # Compiled with the first text, which most commands never see; `re` remembers them.
+        return next((name for name, pattern in in_order if re.search(pattern, head, re.IGNORECASE)), None)
 
     return cached(passes)
 

@@ -43,7 +43,7 @@ WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
 """Variables of the OpenTelemetry SDK, or the beginnings of their names, that have none here, and why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Variables:
     """Variables read from the environment; an empty one counts as unset, as the specification demands."""
 
@@ -95,7 +95,7 @@ _DIRECTORIES: Final = "directories, separated by `:`, on Windows by `;`"
 _NAMES: Final = "names, separated by commas"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PlaceVariables(Variables):
     """Where the bridge's own files are, and which Clines it reads."""
 
@@ -120,7 +120,7 @@ class PlaceVariables(Variables):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class BridgeVariables(PlaceVariables):
     """What only this bridge knows."""
 
@@ -232,7 +232,7 @@ class BridgeVariables(PlaceVariables):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ClineVariables(Variables):
     """Cline's own variables, which say where its files are."""
 
@@ -285,7 +285,7 @@ class ClineVariables(Variables):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EditorVariables(Variables):
     """Where editors keep things, and where it is said what is in their environment."""
 
@@ -316,7 +316,7 @@ _EXPORTERS: Final = (
 _EXPORTER_UNSET: Final = "`otlp` if an endpoint is set, else where a remote config says, else `otlp_file`"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StandardVariables(Variables):
     """Variables that the specification of OpenTelemetry defines for all of its SDKs."""
 
@@ -384,7 +384,7 @@ class StandardVariables(Variables):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OtlpVariables(Variables):
     """What can be said of an OTLP endpoint, in general or for one signal."""
 
@@ -440,7 +440,7 @@ class OtlpVariables(Variables):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CommandVariables(Variables):
     """What `cline-otel exec` and the commands that it runs depend on."""
 
@@ -474,7 +474,7 @@ class CommandVariables(Variables):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OtherVariables(Variables):
     """Variables that others have defined, and that are read where they matter or by the libraries."""
 
