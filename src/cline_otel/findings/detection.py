@@ -89,7 +89,7 @@ def _sessions_without_conversation(state: State, surroundings: Surroundings, now
 def _untold(state: State, surroundings: Surroundings, now_ns: int, heard_at_ns: Callable[[Session], int]) -> int:
     return sum(
         now_ns - max(at_ns, surroundings.reading_since_ns) >= WAIT_NS
-        for session_id, session in state.sessions.items()
+        for session_id, session in state.sessions.glance()
         if (at_ns := heard_at_ns(session))
         and not _is_told(session_id, session, state.prompts)
         and state.heard.is_to_be_told(session_id, at_ns)
@@ -110,7 +110,7 @@ def _plugin_silent(state: State, surroundings: Surroundings, now_ns: int) -> int
     heard, installed_at_ns = state.heard, surroundings.plugin_installed_at_ns
     if installed_at_ns is None or heard.claimed_at_ns or heard.not_loaded:
         return 0
-    if any(session.was_claimed for session in state.sessions.values()):
+    if any(session.was_claimed for _, session in state.sessions.glance()):
         return 0
     held = installed_at_ns < heard.session_at_ns <= now_ns - WAIT_NS
     return int(held and now_ns - surroundings.reading_since_ns >= WAIT_NS)

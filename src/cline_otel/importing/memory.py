@@ -48,7 +48,7 @@ def memory_of(journal: Journal, session_id: str) -> Memory:
             for name in (prompt.message_id, prompt.run_by_ids[1] if prompt.run_by_ids is not None else "")
             if name
         ),
-        any(run.state is RunState.OPEN or run.buffered for run in state.runs.values()),
+        any(run.state is RunState.OPEN or run.buffered for _, run in state.runs.glance()),
         max((prompt.started_at_ns for prompt in told), default=None),
     )
 

@@ -114,7 +114,7 @@ class Ownership:
             told,
             (
                 Told(run.agent_id, run.started_at_ns or run.last_at_ns, run.first_call, run.owner)
-                for run in self._state.runs.values()
+                for _, run in self._state.runs.glance()
                 if run.is_root and run is not root and not self._is_yielding(run)
             ),
         )

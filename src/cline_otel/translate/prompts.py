@@ -127,10 +127,10 @@ class Prompts:
         new_root = self._state.runs.get(prompt.key(by_ids=self._keyed_by_ids[owner]) or root.key)
         if new_root is None or new_root is root:
             return root
-        for run in self._state.runs.values():
-            if run.root == root.key:
-                run.root = new_root.key
-                self._state.touch_run(run)
+        for key in [key for key, run in self._state.runs.glance(*root.key) if run.root == root.key]:
+            run = self._state.runs[key]
+            run.root = new_root.key
+            self._state.touch_run(run)
         return new_root
 
     def forget(self) -> None:

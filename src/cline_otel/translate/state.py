@@ -7,7 +7,7 @@ are ``run/AGENT/RUN``, ``agent/AGENT``, ``session/SESSION``, ``prompt/SESSION/NU
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TypeVar
 
 from cline_otel import ids
@@ -28,6 +28,7 @@ from cline_otel.translate.stored import (
     RunState,
     Session,
 )
+from cline_otel.translate.tables import Table
 
 _Struct = TypeVar("_Struct")
 
@@ -64,9 +65,9 @@ class State:
     def __init__(self) -> None:
         self.now_ns = 0
         self.has_clock = False
-        self.runs: dict[RunKey, Run] = {}
-        self.agents: dict[str, Agent] = {}
-        self.sessions: dict[str, Session] = {}
+        self.runs: Table[RunKey, Run] = Table(RUN)
+        self.agents: Table[str, Agent] = Table(AGENT)
+        self.sessions: Table[str, Session] = Table(SESSION)
         self.observations: dict[str, list[Observation]] = {}
         self.prompts: dict[str, list[Prompt]] = {}
         self.seen = SeenEvents()
@@ -81,7 +82,7 @@ class State:
         self._followers: list[set[RunKey]] = []
         self._changed_prompts: dict[str, Prompt] = {}
         self._unreadable_keys: set[str] = set()
-        self._tables: Mapping[str, tuple[dict[str, Any], Format[Any]]] = {
+        self._tables: Mapping[str, tuple[MutableMapping[str, Any], Format[Any]]] = {
             "agent": (self.agents, AGENT),
             "session": (self.sessions, SESSION),
             "log_event": (self.observations, OBSERVATIONS),
@@ -193,11 +194,17 @@ class State:
                 table, form = self._tables[kind]
                 saved[f"{kind}/{key}"] = _stored(form, table.get(key))
         saved |= {key: PROMPT.encode(prompt) for key, prompt in self._changed_prompts.items()}
+        self._rest()
         self._changed_runs.clear()
         self._changed.clear()
         self._changed_prompts.clear()
         self._unreadable_keys.clear()
         return saved
+
+    def _rest(self) -> None:
+        self.runs.rest(self._changed_runs)
+        self.agents.rest(key for kind, key in self._changed if kind == "agent")
+        self.sessions.rest(key for kind, key in self._changed if kind == "session")
 
     @classmethod
     def restore(cls, rows: Iterable[tuple[str, bytes]]) -> State:
@@ -219,6 +226,7 @@ class State:
 
     def _put_rows(self, rows: Iterable[tuple[str, bytes]]) -> None:
         for key, value in rows:
+            self._rest()
             kind, _, rest = key.partition("/")
             try:
                 self._restore_row(kind, rest, value)

@@ -301,10 +301,10 @@ class Translator:
             self.state.place(run, "")
             if end.outcome:
                 self._lifecycle.expect_follower(run, event.occurred_at_ns)
-        for session_id, session in self.state.sessions.items():
-            if event.process in session.claimed_by:
-                session.claimed_by.remove(event.process)
-                self.state.touch("session", session_id)
+        sessions, process = self.state.sessions, event.process
+        for session_id in [key for key, each in sessions.glance(process) if process in each.claimed_by]:
+            sessions[session_id].claimed_by.remove(process)
+            self.state.touch("session", session_id)
 
     def _describe_agent(self, event: AgentDescribed) -> None:
         agent = self.state.agent(event.agent_id)
@@ -364,23 +364,17 @@ class Translator:
         state = self.state
         self._prompts.forget()
         before = state.now_ns - MEMORY_NS
-        idle = [k for k, run in state.runs.items() if run.state is not RunState.OPEN and run.last_at_ns < before]
-        for key in idle:
-            if key in state.awaiting_owner:
-                continue
-            state.touch_run(state.runs.pop(key))
+        for key in state.runs.last_before(before):
+            if key not in state.open_runs and key not in state.awaiting_owner:
+                state.touch_run(state.runs.pop(key))
         for kind, remembered in (("agent", state.agents), ("session", state.sessions)):
-            for name, each in remembered.items():
-                if not each.last_at_ns:
+            for name in remembered.last_before(before):
+                if remembered[name].last_at_ns:
+                    del remembered[name]
+                else:
                     # It was seen before there was a clock, or that was lost.
-                    each.last_at_ns = state.now_ns
-                    state.touch(kind, name)
-        for agent_id in [k for k, agent in state.agents.items() if agent.last_at_ns < before]:
-            del state.agents[agent_id]
-            state.touch("agent", agent_id)
-        for session_id in [k for k, session in state.sessions.items() if session.last_at_ns < before]:
-            del state.sessions[session_id]
-            state.touch("session", session_id)
+                    remembered[name].last_at_ns = state.now_ns
+                state.touch(kind, name)
 
 
 _BESIDE_RUNS: Final[Mapping[type[Event], Callable[[Translator, Any], None]]] = {
