@@ -1,7 +1,7 @@
 """Tables of structs that may be many: those that nothing happened to lately are kept as they are stored.
 
-A run at rest takes a fraction of what it does as objects. What is at rest is an object again with the first question for
-it, and none is laid to rest but between two steps (``rest``), so that whoever holds one during a step holds the one.
+At rest a run takes a fraction of what it does as objects. It is one again with the first question for it, and is laid
+to rest but between two steps (``rest``), so that whoever holds one during a step holds the one.
 """
 
 from __future__ import annotations
