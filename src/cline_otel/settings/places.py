@@ -19,14 +19,9 @@ from cline_otel.places import (
     jetbrains_places,
 )
 from cline_otel.settings.values import SettingsError
-from cline_otel.settings.variables import (
-    BRIDGE_PREFIX,
-    CLINE_PREFIX,
-    ClineVariables,
-    EditorVariables,
-    PlaceVariables,
-    Variables,
-)
+from cline_otel.settings.variable import Variables
+from cline_otel.settings.variables import BRIDGE_PREFIX, PlaceVariables
+from cline_otel.settings.variables_of_others import CLINE_PREFIX, ClineVariables, EditorVariables
 
 
 def find_state_directory() -> Path:

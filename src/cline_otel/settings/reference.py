@@ -13,22 +13,19 @@ from typing import Final, Literal
 import msgspec
 
 from cline_otel import markdown
+from cline_otel.settings.variable import Variables
 from cline_otel.settings.variables import (
     BRIDGE_PREFIX,
-    CLINE_PREFIX,
     COMMAND_PREFIX,
     OTLP_PREFIX,
     STANDARD_PREFIX,
     WITHOUT_EFFECT,
     BridgeVariables,
-    ClineVariables,
     CommandVariables,
-    EditorVariables,
-    OtherVariables,
     OtlpVariables,
     StandardVariables,
-    Variables,
 )
+from cline_otel.settings.variables_of_others import CLINE_PREFIX, ClineVariables, EditorVariables, OtherVariables
 
 Definer = Literal["cline-otel", "OpenTelemetry", "Cline", "others"]
 

@@ -1,25 +1,20 @@
-"""Every environment variable that something depends on, as a field of a model: docs/settings.md is made from them.
-
-An empty variable counts as unset, as the specification of OpenTelemetry demands.
-"""
+"""Every environment variable of the bridge, its commands and OpenTelemetry: docs/settings.md is made from them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from cline_otel.catalogue.profiles import DEFAULT_PROFILE
 from cline_otel.destinations import Compression, OtlpProtocol
 from cline_otel.settings import values
-from cline_otel.settings.values import ListenAddress, Secret, SettingsError
+from cline_otel.settings.values import ListenAddress, Secret
+from cline_otel.settings.variable import A_DIRECTORY, A_FILE, DIRECTORIES, NAMES, Variables, variable
 from cline_otel.signals import HistogramAggregation, Temporality
 
 BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
-CLINE_PREFIX: Final = "CLINE_"
 COMMAND_PREFIX: Final = "CLINE_OTEL_"
 STANDARD_PREFIX: Final = "OTEL_"
 OTLP_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
@@ -44,77 +39,25 @@ WITHOUT_EFFECT: Final[tuple[tuple[str, str], ...]] = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Variables:
-    """Variables read from the environment; an empty one counts as unset, as the specification demands."""
-
-    @classmethod
-    def read(cls, prefix: str = "") -> Self:
-        """The variables whose names begin with ``prefix``.
-
-        Raises:
-            SettingsError: one has a value that cannot be used.
-        """
-        said: dict[str, Any] = {}
-        for each in fields(cls):
-            name = f"{prefix}{each.name.upper()}"
-            if text := os.environ.get(name):
-                try:
-                    said[each.name] = each.metadata["parse"](text)
-                except ValueError as error:
-                    # Not "from error", which could carry the value along.
-                    raise SettingsError(f"{name}: {error}") from None
-        return cls(**said)
-
-
-def variable(
-    default: Any,
-    takes: str,
-    description: str,
-    *,
-    unset: str = "",
-    parse: Callable[[str], Any] = str,
-    secret: bool = False,
-) -> Any:
-    """A field of a class of variables.
-
-    Args:
-        default: what the field is while the variable is not set.
-        takes: what values it takes, for people.
-        description: what it does: a sentence.
-        unset: the value that stands for the default, or in words what holds while it is not set.
-        parse: what the field is for a text; raises ValueError, whose text does not repeat what could be a secret.
-        secret: it is never shown.
-    """
-    told = {"takes": takes, "description": description, "unset": unset, "parse": parse}
-    return field(default=default, repr=not secret, metadata=told)
-
-
-_A_FILE: Final = "a path"
-_A_DIRECTORY: Final = "a directory"
-_DIRECTORIES: Final = "directories, separated by `:`, on Windows by `;`"
-_NAMES: Final = "names, separated by commas"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class PlaceVariables(Variables):
     """Where the bridge's own files are, and which Clines it reads."""
 
     state_dir: str | None = variable(
         None,
-        _A_DIRECTORY,
+        A_DIRECTORY,
         "Where the journal, the plugin's spool, the lock and local telemetry are.",
         unset="`cline-otel` in the platform's directory for state",
     )
     cline_dirs: tuple[str, ...] = variable(
         (),
-        _DIRECTORIES,
+        DIRECTORIES,
         "Directories of further Clines, as `cline --config` names them, which are read too: their logs, settings and "
         "copies of a remote config; `cline-otel install` puts the plugin into each.",
         parse=values.paths,
     )
     cline_data_dirs: tuple[str, ...] = variable(
         (),
-        _DIRECTORIES,
+        DIRECTORIES,
         "Further data directories of Cline, as `cline --data-dir` names them, which are read too.",
         parse=values.paths,
     )
@@ -146,24 +89,24 @@ class BridgeVariables(PlaceVariables):
         parse=values.bearer_token,
     )
     listen_token_file: str | None = variable(
-        None, _A_FILE, "A file with that token, which nobody else may use (`chmod 600`)."
+        None, A_FILE, "A file with that token, which nobody else may use (`chmod 600`)."
     )
     headers_file: str | None = variable(
         None,
-        _A_FILE,
+        A_FILE,
         "A file with further headers for OTLP, in the form of `OTEL_EXPORTER_OTLP_HEADERS` or one a line, which nobody "
         "else may use (`chmod 600`). It is read again when it changes, so that tokens which expire can be renewed in "
         "it; an endpoint of a remote config gets none of them.",
     )
     listen_hosts: tuple[str, ...] = variable(
         (),
-        _NAMES,
+        NAMES,
         "Host names by which senders reach the OTLP/HTTP receiver, besides its own address.",
         parse=values.host_names,
     )
     remote_config: str | None = variable(
         None,
-        _A_FILE,
+        A_FILE,
         "The file with the organization's remote config; no other is looked at then.",
         unset="the copies that Cline keeps",
     )
@@ -197,7 +140,7 @@ class BridgeVariables(PlaceVariables):
     )
     prices: str | None = variable(
         None,
-        _A_FILE,
+        A_FILE,
         "A TOML file with prices of your own, which go before the public ones that the bridge brings along.",
     )
     include: tuple[str, ...] = variable(
@@ -229,83 +172,6 @@ class BridgeVariables(PlaceVariables):
         "`claude_code`, `genai-main`, `llm-tools`, `semconv-1.41`",
         "Under which names telemetry is exported ([telemetry.md](telemetry.md#profiles)).",
         unset=f"`{DEFAULT_PROFILE}`",
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ClineVariables(Variables):
-    """Cline's own variables, which say where its files are."""
-
-    dir: str | None = variable(
-        None, _A_DIRECTORY, "Cline's own directory, in which the plugin is installed.", unset="`~/.cline`"
-    )
-    data_dir: str | None = variable(
-        None,
-        _A_DIRECTORY,
-        "Where Cline keeps its data: logs, sessions, settings and copies of a remote config.",
-        unset="`data` in Cline's directory, in which settings and remote config are looked for in any case",
-    )
-    log_path: str | None = variable(
-        None, _A_FILE, "Cline's log.", unset="`logs/cline.log` and `logs/code.log` where Cline keeps its data"
-    )
-    session_data_dir: str | None = variable(
-        None, _A_DIRECTORY, "Where Cline keeps its sessions.", unset="`sessions` where Cline keeps its data"
-    )
-    db_data_dir: str | None = variable(
-        None, _A_DIRECTORY, "Where Cline keeps its databases.", unset="`db` where Cline keeps its data"
-    )
-    global_settings_path: str | None = variable(
-        None,
-        _A_FILE,
-        "A file with Cline's settings, in which its own opt-out is looked for too.",
-        unset="`settings/global-settings.json` where Cline keeps its data",
-    )
-    plugin_import_timeout_ms: str | None = variable(
-        None,
-        "milliseconds",
-        "How long Cline waits for the plugin to load, and then goes on without it.",
-        unset="`4000`; in a command of `cline-otel exec` `60000`",
-    )
-    plugin_idle_timeout_ms: str | None = variable(
-        None,
-        "milliseconds",
-        "How long Cline does not call the plugin until it ends its process, whose runs then go on in another.",
-        unset="`1800000`",
-    )
-    hub_discovery_path: str | None = variable(
-        None,
-        _A_FILE,
-        "The file in which Cline's hub says that it runs; `cline-otel install` reports a hub.",
-        unset="`locks/hub/production.json` where Cline keeps its data",
-    )
-    wrapper_path: str | None = variable(
-        None,
-        _A_FILE,
-        "The `cline` of npm, which editors need to load plugins; `cline-otel install --editors` sets it for them.",
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class EditorVariables(Variables):
-    """Where editors keep things, and where it is said what is in their environment."""
-
-    appdata: str | None = variable(
-        None, _A_DIRECTORY, "Where editors keep their data on Windows.", unset="`AppData/Roaming` in the home directory"
-    )
-    xdg_config_home: str | None = variable(
-        None, _A_DIRECTORY, "Where editors keep their data on Linux.", unset="`.config` in the home directory"
-    )
-    xdg_data_home: str | None = variable(
-        None,
-        _A_DIRECTORY,
-        "Where code-server keeps its data, and JetBrains' IDEs their plugins.",
-        unset="`.local/share` in the home directory",
-    )
-    zdotdir: str | None = variable(
-        None,
-        _A_DIRECTORY,
-        "Where zsh has its files, into which `cline-otel install --editors` writes.",
-        unset="the home directory",
     )
 
 
@@ -472,52 +338,3 @@ class CommandVariables(Variables):
         "set by `cline-otel exec`",
         "Marks the processes that a command has started, so that of Cline's hubs only its own is ended.",
     )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class OtherVariables(Variables):
-    """Variables that others have defined, and that are read where they matter or by the libraries."""
-
-    do_not_track: str | None = variable(
-        None,
-        "anything but `0` and `false`",
-        "Switches telemetry off: nothing is read, stored or sent (consoledonottrack.com).",
-    )
-    traceparent: str | None = variable(
-        None,
-        "as W3C Trace Context has it",
-        "The span in which Cline was started, a pipeline's for example; the plugin records it.",
-    )
-    github_step_summary: str | None = variable(
-        None, "a file, set by GitHub Actions", "Where `cline-otel exec` appends its step summary, as Markdown."
-    )
-    http_proxy: str | None = variable(
-        None, "a URL", "The proxy for `http` endpoints of OTLP over HTTP; gRPC reads `grpc_proxy` too.", secret=True
-    )
-    ssl_cert_dir: str | None = variable(
-        None, _A_DIRECTORY, "Where the authorities are that OTLP over TLS trusts, instead of the system's."
-    )
-    grpc_default_ssl_roots_file_path: str | None = variable(
-        None, _A_FILE, "The authorities that OTLP over gRPC trusts, instead of the system's."
-    )
-    https_proxy: str | None = variable(None, "a URL", "The proxy for `https` endpoints.", secret=True)
-    no_proxy: str | None = variable(None, "host names, separated by commas", "Hosts that are reached without a proxy.")
-    path: str | None = variable(
-        None, "directories", "Where `cline-otel install` looks for a Cline that will load the plugin."
-    )
-    shell: str | None = variable(
-        None,
-        "a program",
-        "The login shell, into whose files `cline-otel install --editors` writes.",
-        unset="the one that the system has for the user",
-    )
-    grpc_verbosity: str | None = variable(
-        None, "`DEBUG`, `INFO`, `ERROR`, `NONE`", "What the gRPC library reports on stderr.", unset="`NONE`"
-    )
-    columns: str | None = variable(
-        None,
-        "a number",
-        "How many characters wide output is.",
-        unset="the terminal's width; into a pipe 80, of `status` and `preview` 160",
-    )
-    no_color: str | None = variable(None, "anything", "Tables and traces are printed without colors (no-color.org).")
