@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,14 @@ from cline_otel.export.interface import EncodedRequest
 from cline_otel.signals import SignalName
 from integration.otlp_json import requests_from_lines
 
-Totals = dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, int, tuple[int, ...]]]
-"""By name, which another service than Cline has before it, and attributes: sum, count and bucket counts."""
+Taken = tuple[float, int, tuple[int, ...]]
+"""What a series has taken: sum, count and bucket counts."""
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""A name, which another service than Cline has before it, and attributes."""
+
+Totals = dict[Series, Taken]
+"""What each series has taken."""
 
 
 class Received:
@@ -70,6 +76,17 @@ class Received:
             "logs": _resources(each for request in logs for each in request.resource_logs),
         }
 
+    @property
+    def owners(self) -> set[str]:
+        """The sources whose spans these are."""
+        spans = (Span.FromString(version) for versions in self.spans.values() for version in versions)
+        return {
+            pair.value.string_value
+            for span in spans
+            for pair in span.attributes
+            if pair.key == "cline.telemetry.source"
+        }
+
     @classmethod
     def in_files(cls, directory: Path) -> Received:
         """What lies in ``traces.jsonl``, ``metrics.jsonl`` and ``logs.jsonl``; read anew where a file has grown."""
@@ -107,35 +124,92 @@ def assert_tells(received: Received, expected: Received) -> None:
     assert received.totals == expected.totals
 
 
+def differing_items(received: Received, expected: Received) -> list[str]:
+    """What is not as it is expected, item by item, a line each: spans by their id, log records by ``log.record.uid``.
+
+    Each must be there once, in one version, and be the expected one: a span without its events, a log record without
+    its attributes.
+    """
+    found: list[str] = []
+    kinds: tuple[tuple[str, Mapping[Any, set[bytes]], Mapping[Any, set[bytes]], Mapping[Any, set[bytes]]], ...] = (
+        ("span", received.spans, received.bare_spans, expected.bare_spans),
+        ("log record", received.logs, received.bare_logs, expected.bare_logs),
+    )
+    for kind, whole, bare, wanted in kinds:
+        for item in sorted(whole.keys() | wanted.keys()):
+            if item not in whole:
+                found.append(f"{kind} is missing: {_described(kind, wanted[item])}")
+            elif item not in wanted:
+                found.append(f"{kind} is of nothing: {_described(kind, whole[item])}")
+            elif len(whole[item]) > 1:
+                found.append(f"{kind} came in {len(whole[item])} versions: {_described(kind, whole[item])}")
+            elif bare[item] != wanted[item]:
+                said, meant = _described(kind, bare[item]), _described(kind, wanted[item])
+                found.append(f"{kind} differs: {said}\n  and not {meant}")
+    return found
+
+
+def _described(kind: str, versions: set[bytes]) -> str:
+    """A span or log record, in a line."""
+    known: Span | LogRecord = (Span if kind == "span" else LogRecord)()
+    known.ParseFromString(min(versions))
+    return " ".join(str(known).split())[:600]
+
+
 def totals_of(request: ExportMetricsServiceRequest) -> Totals:
     """The series of one request."""
-    totals: Totals = {}
-    for name, point in _points(request):
-        attributes = tuple(sorted((pair.key, pair.value.string_value) for pair in point.attributes))
-        if hasattr(point, "bucket_counts"):
-            totals[name, attributes] = (point.sum, point.count, tuple(point.bucket_counts))
-        else:
-            totals[name, attributes] = (point.as_double or float(point.as_int), 0, ())
-    return totals
+    return {_series(name, point): _taken(point) for name, point in _points(request)}
 
 
 def delta_totals(requests: Iterable[ExportMetricsServiceRequest]) -> Totals:
     """What the points of a destination that is told of growth add up to; one that was sent again counts once."""
-    distinct: dict[Any, tuple[float, int, tuple[int, ...]]] = {}
+    distinct: dict[tuple[Series, int, int], Taken] = {}
     for request in requests:
         for name, point in _points(request):
-            attributes = tuple(sorted((pair.key, pair.value.string_value) for pair in point.attributes))
-            key = (name, attributes, point.start_time_unix_nano, point.time_unix_nano)
-            if hasattr(point, "bucket_counts"):
-                distinct[key] = (point.sum, point.count, tuple(point.bucket_counts))
-            else:
-                distinct[key] = (point.as_double or float(point.as_int), 0, ())
+            distinct[_series(name, point), point.start_time_unix_nano, point.time_unix_nano] = _taken(point)
     totals: Totals = {}
-    for (name, attributes, _, _), (total, count, buckets) in distinct.items():
-        before = totals.get((name, attributes), (0.0, 0, (0,) * len(buckets)))
-        summed = tuple(map(sum, zip(before[2], buckets, strict=True)))
-        totals[name, attributes] = (before[0] + total, before[1] + count, summed)
+    for (series, _, _), taken in distinct.items():
+        totals = added(totals, {series: taken})
     return totals
+
+
+def added(totals: Totals, more: Totals) -> Totals:
+    """Totals, and what came besides."""
+    summed = dict(totals)
+    for series, (total, count, buckets) in more.items():
+        before = totals.get(series, (0.0, 0, (0,) * len(buckets)))
+        summed[series] = (before[0] + total, before[1] + count, tuple(map(sum, zip(before[2], buckets, strict=True))))
+    return summed
+
+
+def misfits(requests: Iterable[ExportMetricsServiceRequest], *, is_delta: bool) -> list[str]:
+    """Points that no backend could take for what they are, a line each.
+
+    A point ends before it began; one of growth is told twice, with another value; a total goes back.
+    """
+    found: list[str] = []
+    newest: dict[tuple[Any, ...], Taken] = {}
+    for request in requests:
+        for name, point in _points(request):
+            series, taken = _series(name, point), _taken(point)
+            began_ns, at_ns = point.start_time_unix_nano, point.time_unix_nano
+            key = (series, began_ns, at_ns) if is_delta else (series, began_ns)
+            before = newest.get(key, taken)
+            is_less = any(now < then for now, then in zip(taken[2], before[2], strict=True)) or taken[:2] < before[:2]
+            if at_ns < began_ns or (taken != before if is_delta else is_less):
+                found.append(f"{series} from {began_ns} to {at_ns}: {taken} after {before}")
+            newest[key] = taken
+    return found
+
+
+def _series(name: str, point: Any) -> Series:
+    return name, tuple(sorted((pair.key, pair.value.string_value) for pair in point.attributes))
+
+
+def _taken(point: Any) -> Taken:
+    if hasattr(point, "bucket_counts"):
+        return point.sum, point.count, tuple(point.bucket_counts)
+    return point.as_double or float(point.as_int), 0, ()
 
 
 def _points(request: ExportMetricsServiceRequest) -> Iterable[tuple[str, Any]]:

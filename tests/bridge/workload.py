@@ -25,17 +25,23 @@ from corpus import CAPTURES
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "delegated-run"
 
-_IDS: Final = re.compile(rb"(agent_\d{13}_[a-z0-9]+|conv_\d{13}_[a-z0-9]+|run_[A-Za-z0-9_-]{8}|\d{13}_[a-z0-9]{5})\b")
+_ULID: Final = rb"01[0-9A-HJKMNP-TV-Z]{24}"
+_IDS: Final = re.compile(
+    rb"(agent_\d{13}_[a-z0-9]+|conv_\d{13}_[a-z0-9]+|run_[A-Za-z0-9_-]{8}|\d{13}_[a-z0-9]{5}|" + _ULID + rb")\b"
+)
 _HOUR_MS: Final = 3_600_000
 _APART_MS: Final = 20_000
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """One Cline's life: lines of its plugin's spool and of its log, and the OTLP requests it sent."""
+    """One Cline's life: lines of its plugin's spool and of its log, the OTLP requests it sent, and its ``--json``
+    streams, each whole.
+    """
 
     spool: tuple[bytes, ...] = ()
     cline_log: tuple[bytes, ...] = ()
     otlp_logs: tuple[bytes, ...] = ()
+    streams: tuple[bytes, ...] = ()
 
     @classmethod
     def read(cls, folder: Path, *sources: str) -> Recording:
@@ -52,6 +58,11 @@ class Recording(msgspec.Struct, frozen=True):
             tuple(json.dumps(json.loads(line)["body"]).encode() for line in lines("otlp", folder / "otlp_logs.jsonl")),
         )
 
+    @classmethod
+    def of_stream(cls, path: Path) -> Recording:
+        """A recorded ``--json`` stream."""
+        return cls(streams=(path.read_bytes(),))
+
     def copy(self, number: int) -> Recording:
         """The same life once more, with ids of its own; copies lie ``_APART_MS`` apart in the last hour."""
         return self.copy_of(number, int(time.time() * 1_000) - _HOUR_MS + number * _APART_MS)
@@ -63,15 +74,25 @@ class Recording(msgspec.Struct, frozen=True):
             tuple(_moved(line, number, shift_ms) for line in self.spool),
             tuple(_moved(line, number, shift_ms) for line in self.cline_log),
             tuple(_moved(body, number, shift_ms) for body in self.otlp_logs),
+            tuple(
+                _as_lines(tuple(_moved(line, number, shift_ms) for line in stream.splitlines()))
+                for stream in self.streams
+            ),
         )
 
     @property
     def all_lines(self) -> tuple[tuple[bytes, ...], ...]:
         """What each source has."""
-        return self.spool, self.cline_log, self.otlp_logs
+        streams = tuple(line for stream in self.streams for line in stream.splitlines())
+        return self.spool, self.cline_log, self.otlp_logs, streams
 
     def __add__(self, other: Recording) -> Recording:
-        return Recording(self.spool + other.spool, self.cline_log + other.cline_log, self.otlp_logs + other.otlp_logs)
+        return Recording(
+            self.spool + other.spool,
+            self.cline_log + other.cline_log,
+            self.otlp_logs + other.otlp_logs,
+            self.streams + other.streams,
+        )
 
     def _began_at_ms(self) -> int:
         times = [int(digits) for line in self.spool for digits in re.findall(rb'"time_unix_ms":(\d+)', line)]
@@ -81,6 +102,7 @@ class Recording(msgspec.Struct, frozen=True):
             for body in self.otlp_logs
             for digits in re.findall(rb'"timeUnixNano":\s*"(\d+)"', body)
         ]
+        times += [_iso_ms(text) for stream in self.streams for text in re.findall(rb'^{"ts":"([^"]+)"', stream)]
         return min(times)
 
     def write(self, folder: Path) -> Path:
@@ -92,6 +114,8 @@ class Recording(msgspec.Struct, frozen=True):
             (folder / "cline.log").write_bytes(_as_lines(self.cline_log))
         if self.otlp_logs:
             (folder / "otlp_logs.jsonl").write_bytes(_as_lines(self.otlp_logs))
+        for number, stream in enumerate(self.streams):
+            (folder / f"stream-{number}.jsonl").write_bytes(stream)
         return folder
 
     def replayed(self, folder: Path) -> ReplayResult:
@@ -102,7 +126,8 @@ class Recording(msgspec.Struct, frozen=True):
 def copy_folder(recorded: Path, into: Path, number: int, began_at_ms: int) -> Path:
     """A session's or task's folder once more, with ids of its own; it begins then. Returns it."""
     old = recorded.name
-    name = old[: -len(str(number))] + str(number) if "-" in old else _copied(old.encode(), number).decode()
+    is_plain = "-" in old or old.isdigit()
+    name = old[: -len(str(number))] + str(number) if is_plain else _copied(old.encode(), number).decode()
     documents = {
         path.name: json.loads(path.read_bytes().replace(old.encode(), name.encode()))
         for path in sorted(recorded.iterdir())
@@ -202,6 +227,8 @@ def _copied(identifier: bytes, number: int) -> bytes:
     copied = identifier + b"c%d" % number
     if copied.startswith(b"run_"):
         return b"run_" + hashlib.blake2b(copied, digest_size=4).hexdigest().encode()
+    if identifier.startswith(b"01"):
+        return identifier[:-8] + b"%08d" % number
     return copied
 
 
@@ -216,7 +243,7 @@ def _shifted(value: Any, shift_ms: int) -> Any:
             shifted[name] = item + shift_ms
         elif name in {"timeUnixNano", "observedTimeUnixNano"}:
             shifted[name] = str(int(item) + shift_ms * 1_000_000)
-        elif name == "time" and isinstance(item, str):
+        elif name in {"time", "ts"} and isinstance(item, str):
             moment = datetime.fromtimestamp((_iso_ms(item.encode()) + shift_ms) / 1_000, UTC)
             shifted[name] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         else:

@@ -1,0 +1,75 @@
+"""What a round of the soak costs the bridge, and whether that stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import msgspec
+import psutil
+
+from .process import Bridge
+
+ROUNDS_TO_COMPARE: Final = 6
+"""With fewer, one that is slow by chance decides."""
+
+MOST_CPU_GROWTH: Final = 1.5
+"""Of CPU time a record, from the first third of the rounds to the last: half of it is the machine's chance."""
+
+MOST_MEMORY_GROWTH: Final = 1.25
+_MEMORY_BYTES: Final = 8_000_000
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What a round cost: memory at its end, and CPU time a record, without that of starts."""
+
+    rss_bytes: int
+    cpu_us_per_record: float
+
+
+class Meter:
+    """CPU time of the thread that does the work, over all processes of a bridge, without their starts."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._cpu_us = self._not_counted_us = 0.0
+
+    def begin(self) -> None:
+        """A round begins."""
+        self._cpu_us = 0.0
+        self.go_on()
+
+    def stop(self) -> None:
+        """The process is about to end."""
+        self._cpu_us += self._cpu_us_of_process() - self._not_counted_us
+
+    def go_on(self) -> None:
+        """Another has started."""
+        self._not_counted_us = self._cpu_us_of_process()
+
+    def cost(self, records: int) -> Cost:
+        """What the round cost, which had so many records."""
+        self.stop()
+        self.go_on()
+        return Cost(psutil.Process(self._bridge.pid).memory_info().rss, self._cpu_us / records)
+
+    def _cpu_us_of_process(self) -> float:
+        return int(Path(f"/proc/{self._bridge.pid}/schedstat").read_text("ascii").split()[0]) / 1e3
+
+
+def growth(costs: Sequence[Cost]) -> list[str]:
+    """What has grown from the first third of the rounds to the last, a line each; nothing of too few rounds."""
+    if len(costs) < ROUNDS_TO_COMPARE:
+        return []
+    third = len(costs) // 3
+    first, last = costs[:third], costs[-third:]
+    found: list[str] = []
+    cpu_us = [median(cost.cpu_us_per_record for cost in each) for each in (first, last)]
+    if cpu_us[1] > MOST_CPU_GROWTH * cpu_us[0]:
+        found.append(f"CPU time a record: {cpu_us[0]:.0f} µs, then {cpu_us[1]:.0f} µs")
+    rss_bytes = [median(cost.rss_bytes for cost in each) for each in (first, last)]
+    if rss_bytes[1] > MOST_MEMORY_GROWTH * rss_bytes[0] + _MEMORY_BYTES:
+        found.append(f"memory: {rss_bytes[0] / 1e6:.0f} MB, then {rss_bytes[1] / 1e6:.0f} MB")
+    return found
