@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from cline_otel.sources.conversations.looks import Listing, Looks
 from cline_otel.sources.conversations.told import Record, Told, decode_told, encode_told
 from cline_otel.sources.interface import Input, Payload, Reading, Unread
 
@@ -22,8 +23,7 @@ FIRST_LOOK_BACK_NS: Final = 3_600 * 10**9
 """What has work so recent is told when the bridge first looks; what is older is history."""
 
 OLD_AFTER_NS: Final = 24 * 3_600 * 10**9
-OLD_EVERY_NS: Final = 60 * 10**9
-"""Folders without a change for so long are looked at so often; the others at each poll."""
+"""Nothing more comes of a folder without a change for so long."""
 
 TORN_FOR_NS: Final = 10 * 10**9
 """A file that is no JSON for so long is not being written."""
@@ -42,6 +42,7 @@ class Folder(NamedTuple):
         changed_at_ns: when one last did, nanoseconds since the Unix epoch.
         size_bytes: of its conversations.
         has_conversation: whether there is one.
+        newest: the name and the size in bytes of the file that changed last.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Folder(NamedTuple):
     changed_at_ns: int
     size_bytes: int
     has_conversation: bool
+    newest: tuple[str, int]
 
 
 class _Torn(NamedTuple):
@@ -99,7 +101,8 @@ class FoldersInput(Input):
         self._wall_clock_ns = wall_clock_ns
         self._monotonic_ns = monotonic_ns
         self._keys: dict[str, str] = {}
-        self._next_look_ns: dict[str, int] = {}
+        self._listing = Listing(directory, monotonic_ns)
+        self._looks = Looks(monotonic_ns)
         self._torn: dict[str, _Torn] = {}
         self._unchanged: dict[str, _Unchanged] = {}
 
@@ -148,8 +151,11 @@ class FoldersInput(Input):
             told = self._told(folder, cursors, since_ms)
             reading = self._read(folder, told) if told is not None else None
             if reading is not None:
+                # It is due until its cursor says that it was taken.
                 readings.append(reading)
                 size_bytes += sum(map(len, reading.payload.parts))
+            elif folder.key not in self.problems:
+                self._looked(folder)
             if size_bytes > limit_bytes:
                 break
         return readings
@@ -193,17 +199,24 @@ class FoldersInput(Input):
 
     def _keys_by_name(self) -> dict[str, str]:
         """The cursor keys of whatever may be a folder with conversations, by its name, ascending."""
-        names: list[str] = []
+        names, is_new = [], True
         try:
-            with os.scandir(self.directory) as entries:
-                names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except (FileNotFoundError, NotADirectoryError):
-            pass
+            names, is_new = self._listing.names()
         except OSError as error:
             self.problems[self._prefix] = f"{self.directory}: cannot be read ({error.strerror}); check its permissions"
-        # Most folders stay, and are asked for at each poll.
-        self._keys = {name: self._key(name) for name in names}
+        if is_new:
+            # Most folders stay, and are asked for at each poll.
+            self._keys = {name: self._key(name) for name in names}
+            self._forget_others()
         return self._keys
+
+    def _forget_others(self) -> None:
+        """What is known of folders that are not there any more."""
+        self._looks.keep(self._keys)
+        keys = set(self._keys.values())
+        if len(self._unchanged) > len(keys):
+            self._unchanged = {key: known for key, known in self._unchanged.items() if key in keys}
+        self._torn = {key: torn for key, torn in self._torn.items() if key in keys}
 
     def look(self, path: Path) -> Folder | None:
         """A folder as it stands; None for one with nothing to read in it, or that cannot be looked at."""
@@ -222,8 +235,11 @@ class FoldersInput(Input):
         sizes_bytes = [size_bytes for name, size_bytes, _ in files if self.is_conversation(name)]
         if not files:
             return None
-        changed_at_ns = max(changed_ns for _, _, changed_ns in files)
-        return Folder(path, key, _digest(repr(sorted(files))), changed_at_ns, sum(sizes_bytes), bool(sizes_bytes))
+        name, size_bytes, changed_at_ns = max(files, key=lambda file: file[2])
+        signature = _digest(repr(sorted(files)))
+        return Folder(
+            path, key, signature, changed_at_ns, sum(sizes_bytes), bool(sizes_bytes), newest=(name, size_bytes)
+        )
 
     def unchanged_ns(self, folder: Folder) -> int:
         """For how long none of its files has changed: as they say when it is found so, from then on by our own clock.
@@ -258,18 +274,18 @@ class FoldersInput(Input):
 
     def _due(self) -> Iterator[Folder]:
         """The folders that are worth a look now."""
-        now_ns = self._monotonic_ns()
-        for name, key in self._keys_by_name().items():
-            if now_ns < self._next_look_ns.get(key, now_ns):
-                continue
-            folder = self.look(self.directory / name)
-            if folder is None:
-                continue
-            if self.unchanged_ns(folder) > OLD_AFTER_NS:
-                self._next_look_ns[key] = now_ns + OLD_EVERY_NS
-            else:
-                self._next_look_ns.pop(key, None)
-            yield folder
+        for name in self._looks.due(self._keys_by_name()):
+            path = self.directory / name
+            folder = self.look(path)
+            if folder is not None:
+                yield folder
+            elif self.key(path) not in self.problems:
+                self._looks.found_nothing(name, str(path))
+
+    def _looked(self, folder: Folder) -> None:
+        newest, size_bytes = folder.newest
+        stamp = size_bytes, folder.changed_at_ns
+        self._looks.looked(folder.path.name, str(folder.path / newest), stamp, self.unchanged_ns(folder))
 
     def _read(self, folder: Folder, told: Told) -> Reading | None:
         torn = self._torn.get(folder.key)
