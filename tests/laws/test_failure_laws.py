@@ -197,3 +197,23 @@ def test_a_report_still_waits_after_a_restart_and_then_counts() -> None:
     after = Translator(CATALOGUE, State.restore(rows))
     after.step(clock(60))
     assert errors(after.take()) == {"sdk": 1}
+
+
+@pytest.mark.parametrize("ahead_s", [0, 3, 5 * 3_600])
+def test_a_report_counts_once_it_has_waited_by_our_clock_whatever_the_sender_s_clock_says(ahead_s: int) -> None:
+    ticks = [clock(second) for second in range(40)]
+    made = Translator(CATALOGUE)
+    for step in [clock(0), said(ahead_s), *ticks]:
+        made.step(step)
+    assert errors(made.take()).total() == 1
+
+
+def test_a_report_counts_once_it_has_waited_also_after_the_clock_was_set_back_while_nothing_ran() -> None:
+    before = Translator(CATALOGUE)
+    for step in (clock(0), said(0)):
+        before.step(step)
+    rows = [(key, row) for key, row in before.state.changes().items() if row is not None]
+    after = Translator(CATALOGUE, State.restore(rows))
+    for second in range(-36_000, -35_960):
+        after.step(clock(second))
+    assert errors(after.take()).total() == 1

@@ -118,10 +118,16 @@ def report(
 
 
 def look(state: State, output: Output) -> None:
-    """What time it is: counts the reports that have waited long enough, and forgets the oldest failures."""
+    """What time it is: counts the reports that have waited long enough, and forgets the oldest failures.
+
+    A report that came later than it is now came now: its clock is ahead, or ours was set back while we did not run.
+    """
     heard, now_ns = state.heard, state.now_ns
     for waiting in list(heard.reported_failures):
-        if now_ns - waiting.seen_at_ns >= AWAITED_NS:
+        if waiting.seen_at_ns > now_ns:
+            waiting.seen_at_ns = now_ns
+            state.touch("heard", "")
+        elif now_ns - waiting.seen_at_ns >= AWAITED_NS:
             _count(state, output, waiting)
     if heard.told_failures and now_ns - heard.told_failures[0].seen_at_ns > REMEMBERED_NS:
         heard.told_failures = [told for told in heard.told_failures if now_ns - told.seen_at_ns <= REMEMBERED_NS]
