@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -22,11 +24,25 @@ MOST_MEMORY_GROWTH: Final = 1.25
 _MEMORY_BYTES: Final = 8_000_000
 
 
+MOST_IDLE_US: Final = 5_000
+"""Of CPU time in a second in which nothing happens: less than that is no growth."""
+
+IDLE_SECONDS: Final = 2.0
+
+
 class Cost(msgspec.Struct, frozen=True):
-    """What a round cost: memory at its end, and CPU time a record, without that of starts."""
+    """What a round cost.
+
+    Attributes:
+        rss_bytes: memory at its end.
+        cpu_us_per_record: CPU time, without that of starts, and without what the same time costs in which nothing
+            happens: a round lasts as long as its troubles.
+        idle_us_per_second: CPU time of a second at its end, in which nothing happens.
+    """
 
     rss_bytes: int
     cpu_us_per_record: float
+    idle_us_per_second: float
 
 
 class Meter:
@@ -35,25 +51,33 @@ class Meter:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._cpu_us = self._not_counted_us = 0.0
+        self._seconds = self._began_at = 0.0
 
     def begin(self) -> None:
         """A round begins."""
-        self._cpu_us = 0.0
+        self._cpu_us = self._seconds = 0.0
         self.go_on()
 
     def stop(self) -> None:
         """The process is about to end."""
         self._cpu_us += self._cpu_us_of_process() - self._not_counted_us
+        self._seconds += time.monotonic() - self._began_at
 
     def go_on(self) -> None:
         """Another has started."""
         self._not_counted_us = self._cpu_us_of_process()
+        self._began_at = time.monotonic()
 
     def cost(self, records: int) -> Cost:
-        """What the round cost, which had so many records."""
+        """What the round cost, which had so many records, and after which nothing happens."""
         self.stop()
-        self.go_on()
-        return Cost(psutil.Process(self._bridge.pid).memory_info().rss, self._cpu_us / records)
+        cpu_us, seconds = self._cpu_us, self._seconds
+        self.begin()
+        threading.Event().wait(IDLE_SECONDS)
+        self.stop()
+        idle_us = self._cpu_us / self._seconds
+        rss_bytes = psutil.Process(self._bridge.pid).memory_info().rss
+        return Cost(rss_bytes, max(cpu_us - idle_us * seconds, 0) / records, idle_us)
 
     def _cpu_us_of_process(self) -> float:
         return int(Path(f"/proc/{self._bridge.pid}/schedstat").read_text("ascii").split()[0]) / 1e3
@@ -69,6 +93,9 @@ def growth(costs: Sequence[Cost]) -> list[str]:
     cpu_us = [median(cost.cpu_us_per_record for cost in each) for each in (first, last)]
     if cpu_us[1] > MOST_CPU_GROWTH * cpu_us[0]:
         found.append(f"CPU time a record: {cpu_us[0]:.0f} µs, then {cpu_us[1]:.0f} µs")
+    idle_us = [median(cost.idle_us_per_second for cost in each) for each in (first, last)]
+    if idle_us[1] > MOST_CPU_GROWTH * idle_us[0] + MOST_IDLE_US:
+        found.append(f"CPU time of an idle second: {idle_us[0]:.0f} µs, then {idle_us[1]:.0f} µs")
     rss_bytes = [median(cost.rss_bytes for cost in each) for each in (first, last)]
     if rss_bytes[1] > MOST_MEMORY_GROWTH * rss_bytes[0] + _MEMORY_BYTES:
         found.append(f"memory: {rss_bytes[0] / 1e6:.0f} MB, then {rss_bytes[1] / 1e6:.0f} MB")

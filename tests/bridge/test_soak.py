@@ -30,7 +30,12 @@ def test_nothing_is_lost_doubled_or_left_open_whatever_goes_wrong_and_what_it_co
         while number == 0 or time.monotonic() < until:
             number += 1
             soak.round(number)
-            print(f"round {number}, {soak.troubles} troubles so far: {soak.costs[-1]}", flush=True)
+            cost = soak.costs[-1]
+            print(
+                f"round {number}, {soak.troubles} troubles so far: {cost.cpu_us_per_record:.0f} µs a record, "
+                f"{cost.idle_us_per_second:.0f} µs in an idle second, {cost.rss_bytes / 1e6:.0f} MB",
+                flush=True,
+            )
     assert growth(soak.costs) == []
 
 
@@ -39,13 +44,15 @@ def test_of_every_source_there_is_a_round_has_runs_that_this_source_owns(tmp_pat
     assert work.expected(tmp_path).owners == set(SOURCES)
 
 
-def costs(*cpu_us_per_record: float, rss_bytes: int = 90_000_000) -> list[Cost]:
+def costs(*cpu_us_per_record: float, rss_bytes: int = 90_000_000, idle_us: float = 9_000) -> list[Cost]:
     """A round for each."""
-    return [Cost(rss_bytes, cpu_us) for cpu_us in cpu_us_per_record]
+    return [Cost(rss_bytes, cpu_us, idle_us) for cpu_us in cpu_us_per_record]
 
 
 def test_costs_that_rise_with_what_is_past_are_seen_and_those_that_only_vary_are_not() -> None:
     assert growth(costs(900, 950, 1_100, 1_200, 1_300, 1_400, 1_500, 1_600, 1_700)) != []
     assert growth(costs(900, 700, 1_100, 800, 2_400, 900, 1_000, 700, 1_150)) == []
     assert growth([*costs(*[900] * 4), *costs(*[900] * 4, rss_bytes=140_000_000)]) != []
+    assert growth([*costs(*[900] * 4), *costs(*[900] * 4, idle_us=20_000)]) != []
+    assert growth([*costs(*[900] * 4), *costs(*[900] * 4, idle_us=13_000)]) == []
     assert growth(costs(*[100, 1_000] * (ROUNDS_TO_COMPARE // 2))[: ROUNDS_TO_COMPARE - 1]) == []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,10 +76,17 @@ def sessions(tmp_path: Path) -> Counting:
 def counted_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[list[str]]:
     """The paths that these functions of ``os`` were called with."""
     called: list[str] = []
+
+    def counting(true: Callable[..., Any]) -> Callable[..., Any]:
+        def count(path: Any, *arguments: Any, **more: Any) -> Any:
+            called.append(str(path))
+            return true(path, *arguments, **more)
+
+        return count
+
     with monkeypatch.context() as patch:
         for name in names:
-            true = getattr(os, name)
-            patch.setattr(os, name, lambda path, *a, true=true, **more: called.append(str(path)) or true(path, *a, **more))
+            patch.setattr(os, name, counting(getattr(os, name)))
         yield called
 
 

@@ -199,7 +199,8 @@ class FoldersInput(Input):
 
     def _keys_by_name(self) -> dict[str, str]:
         """The cursor keys of whatever may be a folder with conversations, by its name, ascending."""
-        names, is_new = [], True
+        names: list[str] = []
+        is_new = True
         try:
             names, is_new = self._listing.names()
         except OSError as error:

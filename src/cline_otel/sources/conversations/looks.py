@@ -42,7 +42,7 @@ class Listing:
     """
 
     def __init__(self, directory: Path, monotonic_ns: Callable[[], int]) -> None:
-        self._directory = str(directory)
+        self._directory = directory
         self._monotonic_ns = monotonic_ns
         self._names: list[str] = []
         self._stamp: tuple[int, int, int] | None = None
@@ -56,7 +56,7 @@ class Listing:
         """
         now_ns = self._monotonic_ns()
         try:
-            status = os.stat(self._directory)
+            status = self._directory.stat()
             stamp = status.st_dev, status.st_ino, status.st_mtime_ns
             if stamp != self._stamp:
                 self._changed_at_ns = now_ns
