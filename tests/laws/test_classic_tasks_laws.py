@@ -13,10 +13,10 @@ import pytest
 from cline_otel.sources.classic_tasks.dialect import DIALECT
 from cline_otel.sources.conversations.folders_input import (
     FIRST_LOOK_BACK_NS,
-    OLD_AFTER_NS,
     SETTLED_AFTER_NS,
     TORN_FOR_NS,
 )
+from cline_otel.sources.conversations.looks import OLD_AFTER_NS
 from cline_otel.sources.task_files.folders_input import TaskFoldersInput
 from cline_otel.sources.task_files.task import CHAT, HISTORY
 from tasks import (

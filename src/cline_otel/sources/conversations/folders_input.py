@@ -22,8 +22,8 @@ from cline_otel.sources.interface import Input, Payload, Reading, Unread
 FIRST_LOOK_BACK_NS: Final = 3_600 * 10**9
 """What has work so recent is told when the bridge first looks; what is older is history."""
 
-OLD_AFTER_NS: Final = 24 * 3_600 * 10**9
-"""Nothing more comes of a folder without a change for so long."""
+GOES_ON_FOR_NS: Final = 3_600 * 10**9
+"""A folder that is not over is looked at in each poll for so long after a change."""
 
 TORN_FOR_NS: Final = 10 * 10**9
 """A file that is no JSON for so long is not being written."""
@@ -154,8 +154,8 @@ class FoldersInput(Input):
                 # It is due until its cursor says that it was taken.
                 readings.append(reading)
                 size_bytes += sum(map(len, reading.payload.parts))
-            elif folder.key not in self.problems:
-                self._looked(folder)
+            else:
+                self._looked(folder, is_over=told is None or told.is_over)
             if size_bytes > limit_bytes:
                 break
         return readings
@@ -283,10 +283,14 @@ class FoldersInput(Input):
             elif self.key(path) not in self.problems:
                 self._looks.found_nothing(name, str(path))
 
-    def _looked(self, folder: Folder) -> None:
+    def _looked(self, folder: Folder, *, is_over: bool) -> None:
+        """There is nothing new; whatever is waited for, or said at each poll, is looked at in the next one too."""
+        unchanged_ns = self.unchanged_ns(folder)
+        if folder.key in self._torn or folder.key in self.problems or not (is_over or unchanged_ns > GOES_ON_FOR_NS):
+            return
         newest, size_bytes = folder.newest
         stamp = size_bytes, folder.changed_at_ns
-        self._looks.looked(folder.path.name, str(folder.path / newest), stamp, self.unchanged_ns(folder))
+        self._looks.looked(folder.path.name, str(folder.path / newest), stamp, unchanged_ns)
 
     def _read(self, folder: Folder, told: Told) -> Reading | None:
         torn = self._torn.get(folder.key)

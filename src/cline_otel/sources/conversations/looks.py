@@ -1,8 +1,8 @@
 """When folders are worth a look: what has not changed for long is asked seldom, and costs less than a look.
 
 A folder costs some fifty microseconds to look at, and one that is finished stays for as long as its user keeps it. So
-each poll asks one file of a folder whether it has changed, the one that changed last: who goes on with a conversation
-writes into it. Its other files are looked at after a share of the time for which none of them has changed.
+each poll asks one file of a finished folder whether it has changed, the one that changed last: who goes on with a
+conversation writes into it. Its other files are looked at after a share of the time for which none has changed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+OLD_AFTER_NS: Final = 24 * 3_600 * 10**9
+"""A folder without a change for so long is old; that it is now is a reason to look at it."""
+
 LOOK_AFTER_SHARE: Final = 8
-"""All files are looked at once they have not changed for a further eighth of the time for which they have not: for the
-first seconds at each poll, half a minute after the last change every four seconds."""
+"""All files of a finished folder are looked at once they have not changed for a further eighth of the time for which
+they have not: half a minute after the last change every four seconds."""
 
 ASK_AFTER_SHARE: Final = 1_800
-"""One file is asked once it has not changed for a further 1800th: at each poll for the first quarter of an hour, and
-after an hour still within the time for which other sources wait for a claim."""
+"""One file is asked after a further 1800th of the time for which it was asked in vain: at each poll for the first
+quarter of an hour, and after an hour still within the time for which other sources wait for a claim."""
 
 MOST_NS: Final = 60 * 10**9
-"""However long nothing has changed, all files are looked at so often."""
+"""However long nothing has changed all files are looked at so often, and those of an old folder no more often."""
 
 _LIST_AGAIN_NS: Final = 10 * 10**9
 """Some file systems do not say that a directory has changed."""
@@ -73,8 +76,8 @@ class Listing:
 
 
 class _Watch(NamedTuple):
-    """What is known of a folder: the file to ask, what it said, since when nothing has changed; and when to ask and
-    to look again, nanoseconds of a clock that nobody moves.
+    """What is known of a folder: the file to ask, what it said, since when it is asked; and when to ask and to look
+    again, nanoseconds of a clock that nobody moves.
     """
 
     path: str
@@ -104,35 +107,42 @@ class Looks:
                 if now_ns < watch.ask_at_ns:
                     continue
                 if now_ns < watch.look_at_ns and _stamp(watch.path) == watch.stamp:
-                    ask_at_ns = now_ns + _share(now_ns - watch.since_ns, ASK_AFTER_SHARE)
-                    self._watches[name] = watch._replace(ask_at_ns=ask_at_ns)
+                    self._watches[name] = watch._replace(ask_at_ns=now_ns + _ask_after_ns(now_ns - watch.since_ns))
                     continue
             yield name
 
     def looked(self, name: str, path: str, stamp: Stamp, unchanged_ns: int) -> None:
-        """A folder was looked at; ``path`` is the file of it that changed last, as ``stamp`` says."""
-        self._put(name, path, stamp, self._monotonic_ns() - unchanged_ns)
+        """A finished folder was looked at; ``path`` is the file of it that changed last, as ``stamp`` says."""
+        self._put(name, path, stamp, unchanged_ns)
 
     def found_nothing(self, name: str, path: str) -> None:
         """A folder was looked at, and there was nothing in it to read."""
-        watch, stamp = self._watches.get(name), _stamp(path)
-        is_same = watch is not None and (watch.path, watch.stamp) == (path, stamp)
-        self._put(name, path, stamp, watch.since_ns if watch is not None and is_same else self._monotonic_ns())
+        watch = self._watches.get(name)
+        is_same = watch is not None and watch.path == path
+        self._put(name, path, _stamp(path), self._monotonic_ns() - watch.since_ns if watch and is_same else 0)
 
     def keep(self, names: Iterable[str]) -> None:
         """Forgets all other folders."""
         self._watches = {name: watch for name in names if (watch := self._watches.get(name)) is not None}
 
-    def _put(self, name: str, path: str, stamp: Stamp | None, since_ns: int) -> None:
+    def _put(self, name: str, path: str, stamp: Stamp | None, unchanged_ns: int) -> None:
         now_ns = self._monotonic_ns()
-        unchanged_ns = now_ns - since_ns
-        ask_at_ns = now_ns + _share(unchanged_ns, ASK_AFTER_SHARE)
-        look_at_ns = now_ns + _share(unchanged_ns, LOOK_AFTER_SHARE)
-        self._watches[name] = _Watch(path, stamp, since_ns, ask_at_ns, look_at_ns)
+        watch = self._watches.get(name)
+        is_same = watch is not None and (watch.path, watch.stamp) == (path, stamp)
+        since_ns = watch.since_ns if watch is not None and is_same else now_ns
+        look_after_ns = _share(unchanged_ns, LOOK_AFTER_SHARE)
+        if unchanged_ns < OLD_AFTER_NS:
+            look_after_ns = min(look_after_ns, OLD_AFTER_NS - unchanged_ns)
+        ask_after_ns = MOST_NS if unchanged_ns > OLD_AFTER_NS else _ask_after_ns(now_ns - since_ns)
+        self._watches[name] = _Watch(path, stamp, since_ns, now_ns + ask_after_ns, now_ns + look_after_ns)
 
 
-def _share(unchanged_ns: int, share: int) -> int:
-    return min(max(unchanged_ns, 0) // share, MOST_NS)
+def _ask_after_ns(asked_for_ns: int) -> int:
+    return _share(asked_for_ns, ASK_AFTER_SHARE)
+
+
+def _share(duration_ns: int, share: int) -> int:
+    return min(max(duration_ns, 0) // share, MOST_NS)
 
 
 def _stamp(path: str) -> Stamp | None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cline_otel.sources.conversations.folders_input import OLD_AFTER_NS, SETTLED_AFTER_NS, Folder, FoldersInput
+from cline_otel.sources.conversations.folders_input import SETTLED_AFTER_NS, Folder, FoldersInput
+from cline_otel.sources.conversations.looks import OLD_AFTER_NS
 from cline_otel.sources.conversations.told import Record, Told
 from cline_otel.sources.interface import Reading
 from cline_otel.sources.task_files.dialect import Dialect
