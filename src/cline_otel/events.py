@@ -25,7 +25,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
         source: who reports it: a source's name, or ``clock``.
         occurred_at_ns: when it happened, nanoseconds since the Unix epoch.
         name: the catalogue's name of the upstream event, for example ``task.tokens``.
-        process: the Cline process that reports it, as the spool names it; empty elsewhere.
+        process: what stands for the Cline process that reports it, where the source knows it; empty elsewhere.
         attributes: catalogued attributes only, by their OpenTelemetry names. What the
             catalogue does not list never gets this far.
         session_id: Cline's session (``ulid``, ``sessionId``); empty when the record has none.

@@ -16,7 +16,7 @@ from .scenarios import ClineRun
 from .stage import CLINE_TIMEOUT_SECONDS, FinishedRun, wait_until
 from .telemetry import Span, Telemetry
 
-Place = Literal["local", "hub"]
+Place = Literal["local", "hub", "log"]
 Way = Literal["ctrl_c", "ctrl_c_twice", "sigterm", "sigkill", "hangup", "hub_sigkill", "hub_stop"]
 
 OPEN_SECONDS = 4.0
@@ -61,7 +61,8 @@ def _cells(place: Place, *ways: Way) -> list[Cell]:
 
 LOCAL_ENDS = _cells("local", *_OF_CLIENTS)
 HUB_ENDS = _cells("hub", *_OF_CLIENTS, *_OF_HUBS)
-"""The cells, in the order of their plays."""
+LOG_ENDS = _cells("log", "sigkill")
+"""The cells, in the order of their plays. Of those in ``log`` the bridge reads ``cline.log`` alone."""
 
 
 async def _end_local_ones(stage: LiveStage) -> None:
@@ -82,6 +83,28 @@ async def _end_in_hub(stage: LiveStage) -> None:
     await _finish(stage, HUB_ENDS)
 
 
+async def _end_those_in_the_log(stage: LiveStage) -> None:
+    stage.environment["CLINE_SESSION_BACKEND_MODE"] = "local"
+    log = stage.home.cline_directory / "data" / "logs" / "cline.log"
+    log.parent.mkdir(parents=True)
+    # Of a file that is there before the bridge every line is told.
+    log.touch()
+    elsewhere = {"CLINE_DIR": str(stage.folder / "elsewhere"), "CLINE_LOG_PATH": str(log)}
+    stage.environment |= elsewhere
+    await _begin(stage)
+    for name in elsewhere:
+        del stage.environment[name]
+    for cell in LOG_ENDS:
+        # Nothing in the log says which play it was.
+        await _end_client(stage, cell, asyncio.Semaphore(1))
+
+    def are_told(telemetry: Telemetry) -> bool:
+        return all(len(roots_at(telemetry, cell.opened_at_ns)) == 1 for cell in LOG_ENDS)
+
+    await stage.wait_for_telemetry(are_told, "the end of every run to be told")
+    await _keep(stage, LOG_ENDS)
+
+
 async def _begin(stage: LiveStage) -> None:
     await stage.endpoint.listen()
     await stage.start_bridge()
@@ -92,6 +115,10 @@ async def _finish(stage: LiveStage, cells: list[Cell]) -> None:
         return all(len(roots_of(telemetry, cell.play)) == 1 for cell in cells)
 
     await stage.wait_for_telemetry(are_told, "the end of every run to be told")
+    await _keep(stage, cells)
+
+
+async def _keep(stage: LiveStage, cells: list[Cell]) -> None:
     await stage.wait_until_delivered()
     (stage.folder / "ends.json").write_text(json.dumps([asdict(cell) for cell in cells], indent=1))
     await stage.stop_bridge()
@@ -110,6 +137,12 @@ def spans_of(telemetry: Telemetry, play: str) -> list[Span]:
 def roots_of(telemetry: Telemetry, play: str) -> list[Span]:
     """The root spans of a play's session."""
     return [span for span in spans_of(telemetry, play) if not span.parent_span_id]
+
+
+def roots_at(telemetry: Telemetry, at_ns: int) -> list[Span]:
+    """The root spans of what was under way then."""
+    roots = [span for span in telemetry.spans if not span.parent_span_id]
+    return [span for span in roots if span.started_at_ns <= at_ns <= span.ended_at_ns]
 
 
 async def _open(stage: LiveStage, cell: Cell, places: asyncio.Semaphore) -> StartedRun:
@@ -188,3 +221,4 @@ def _runs(cells: list[Cell]) -> tuple[tuple[ClineRun, ...], ...]:
 
 ENDED_LOCALLY = LiveScenario("ended_locally", _runs(LOCAL_ENDS), direct=_end_local_ones)
 ENDED_IN_HUB = LiveScenario("ended_in_hub", _runs(HUB_ENDS), direct=_end_in_hub)
+ENDED_IN_LOG = LiveScenario("ended_in_log", _runs(LOG_ENDS), plugin=False, direct=_end_those_in_the_log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .classic_over_grpc import CLASSIC_OVER_GRPC
-from .ending import ENDED_IN_HUB, ENDED_LOCALLY
+from .ending import ENDED_IN_HUB, ENDED_IN_LOG, ENDED_LOCALLY
 from .executing import EXECUTED
 from .importing import IMPORTED
 from .in_an_editor import IN_AN_EDITOR
@@ -25,6 +25,7 @@ LIVE_SCENARIOS: dict[str, LiveScenario] = {
         IMPORTED,
         IN_AN_EDITOR,
         ENDED_LOCALLY,
+        ENDED_IN_LOG,
         ENDED_IN_HUB,
         TRACED_COMMANDS,
     )

@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from .conftest import Theatre
-from .ending import ENDED_IN_HUB, ENDED_LOCALLY, HUB_ENDS, LOCAL_ENDS, Cell, roots_of, spans_of
+from .ending import (
+    ENDED_IN_HUB,
+    ENDED_IN_LOG,
+    ENDED_LOCALLY,
+    HUB_ENDS,
+    LOCAL_ENDS,
+    LOG_ENDS,
+    Cell,
+    roots_at,
+    roots_of,
+    spans_of,
+)
 from .live_stage import LiveScenario
 from .telemetry import Span, Telemetry
 
@@ -158,3 +169,19 @@ def test_every_model_call_is_in_the_duration_metric_with_its_length(theatre: The
         assert sum(each.count for each in measured) == len(of_type)
         lengths = sum(span.ended_at_ns - span.started_at_ns for span in of_type) / 1e9
         assert sum(each.sum for each in measured) == pytest.approx(lengths)
+
+
+@pytest.mark.parametrize("named", LOG_ENDS, ids=lambda cell: cell.name)
+def test_a_killed_cline_that_only_its_log_tells_ends_with_its_process(theatre: Theatre, named: Cell) -> None:
+    folder = theatre.results(ENDED_IN_LOG)
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert not outcome["failure"], f"{outcome['failure']}; see {folder}"
+    cells = [Cell(**each) for each in json.loads((folder / "ends.json").read_text())]
+    (cell,) = (each for each in cells if each.name == named.name)
+    telemetry = told_in(folder)
+    (root,) = roots_at(telemetry, cell.opened_at_ns)
+    assert (root.attributes["cline.telemetry.source"], root.attributes["cline.outcome"]) == ("cline-log", "incomplete")
+    operation = "chat" if cell.waits_for == "model" else "execute_tool"
+    (call,) = (span for span in telemetry.spans if span.trace_id == root.trace_id and span.failed)
+    assert (call.operation, call.attributes["error.type"]) == (operation, "process_exited")
+    assert call.started_at_ns < cell.opened_at_ns < call.ended_at_ns <= root.ended_at_ns <= cell.over_at_ns

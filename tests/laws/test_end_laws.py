@@ -161,3 +161,71 @@ def test_a_restarted_bridge_still_waits_for_a_follower_and_then_closes_the_run()
     after = Told(Translator(CATALOGUE, State.restore(rows), claim_wait_ns=0)).step(clock(4))
     assert after.spans == []
     assert [seconds(span) for span in called(after.step(clock(60)).spans, "chat")] == [2]
+
+
+# --- ends that nobody wrote down: the process that wrote cline.log is gone ------------------------------------
+
+
+def by(source: str, kind: str, second: float, **more: object) -> Event:
+    """An event of a run as ``source`` tells it; only the log knows the process."""
+    process = "log-1" if source == "cline-log" else ""
+    iteration = 1 if kind.startswith("model_call") else 0
+    of_a_run = () if kind.startswith("process") else ("s", "a", "r", iteration)
+    at_ns = START_NS + int(second * SECOND_NS)
+    return event_of(kind, source, at_ns, kind, *of_a_run, process=process, **more)  # type: ignore[arg-type]
+
+
+OWNED = tick(START_NS + 3 * SECOND_NS)
+"""By then nobody has claimed the run."""
+
+
+def gone(second: float, reason: str | None = "exit") -> Event:
+    attributes = {} if reason is None else {"exit_reason": reason}
+    return by("cline-log", "process.exited", second, attributes=attributes)
+
+
+@pytest.mark.parametrize("owner", ["cline-log", "otlp"])
+def test_what_a_log_s_process_left_open_lasts_until_it_was_last_seen_alive(owner: str) -> None:
+    """Whichever of the two sources that say the same of it owns the run."""
+    others = {"cline-log", "otlp"} - {owner}
+    steps = [
+        by(each, kind, at) for kind, at in (("run.started", 0), ("model_call.started", 1)) for each in (owner, *others)
+    ]
+    came = Told().step(
+        tick(START_NS), *steps, OWNED, by(owner, "model_call.first_chunk", 4), gone(60), tick(START_NS + 70 * SECOND_NS)
+    )
+    (call,), (root,) = called(came.spans, "chat"), called(came.spans, "invoke_agent")
+    assert (seconds(call), seconds(root)) == (59, 60)
+    assert (dict(call.attributes)["error.type"], call.status) == ("process_exited", StatusCode.ERROR)
+    assert dict(root.attributes)["cline.outcome"] == "incomplete"
+    assert dict(root.attributes)["cline.telemetry.source"] == owner
+    assert not came.translator.state.open_runs
+
+
+def test_of_one_that_was_never_seen_alive_the_last_record_is_the_last_sign_of_life() -> None:
+    started = by("cline-log", "run.started", 0), by("cline-log", "model_call.started", 1)
+    came = Told().step(tick(START_NS), *started, OWNED, gone(3_600, None))
+    assert [seconds(span) for span in called(came.spans, "invoke_agent")] == [1]
+
+
+def test_a_log_s_process_ends_no_run_that_the_plugin_tells() -> None:
+    steps = [told("run.started", 0), by("cline-log", "run.started", 0), told("model_call.started", 1)]
+    came = Told().step(tick(START_NS), *steps, by("cline-log", "model_call.started", 1), gone(60))
+    assert len(came.translator.state.open_runs) == 1
+
+
+def test_nor_one_that_has_ended() -> None:
+    steps = [
+        by("cline-log", "run.started", 0),
+        by("cline-log", "run.finished", 5, attributes={"cline.outcome": "completed"}),
+    ]
+    came = Told().step(tick(START_NS), *steps, OWNED, gone(60))
+    assert [dict(span.attributes)["cline.outcome"] for span in called(came.spans, "invoke_agent")] == ["completed"]
+
+
+def test_after_a_restart_it_is_still_known_which_process_told_a_run() -> None:
+    steps = [by("otlp", "run.started", 0), by("cline-log", "run.started", 0), OWNED]
+    before = Told().step(tick(START_NS), *steps)
+    rows = [(key, row) for key, row in before.translator.state.changes().items() if row is not None]
+    after = Told(Translator(CATALOGUE, State.restore(rows), claim_wait_ns=0)).step(tick(START_NS), gone(60))
+    assert [seconds(span) for span in called(after.spans, "invoke_agent")] == [60]

@@ -16,6 +16,7 @@ from cline_otel.aggregation import totals
 from cline_otel.journal import imported, sent_history
 from cline_otel.journal.schema import MIGRATIONS
 from cline_otel.signals import MetricDelta, MetricTotal
+from cline_otel.sources.cline_log import writers
 from cline_otel.sources.files import tailing
 from cline_otel.state_format import Format, UnreadableRow
 from cline_otel.translate import heard, seen_events, state
@@ -34,6 +35,7 @@ FORMATS: tuple[Format[Any], ...] = (
     imported.MEASUREMENTS,
     totals.TOTAL,
     tailing.POSITION,
+    writers.WATCHED,
     sent_history.DIAGNOSTICS,
 )
 
@@ -149,6 +151,7 @@ def test_a_stored_value_says_its_version(form: Format[Any]) -> None:
         "imported_measurements": [MetricDelta("m", 1)],
         "total": MetricTotal("m", ()),
         "position": tailing.Position(1, 2, 3, b"head"),
+        "log_writers": writers.Watched(((1, 2),)),
         "diagnostics": [("late", "plugin", "run.started", 1)],
     }
     stored = form.encode(values[form.name])

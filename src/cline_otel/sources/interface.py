@@ -70,7 +70,7 @@ class UpstreamRecord(NamedTuple):
         name: the event's name as it was reported, which may be anything; empty if there is none.
         reported_at_ns: when it happened, as it says, nanoseconds since the Unix epoch; None if it does not.
         fields: the values by name, still encoded as JSON.
-        around: names of what surrounds the fields and is never read.
+        around: names of what surrounds the fields, of which nothing is told.
         payload: this record alone.
         with_only: this record alone, with these of its fields only.
     """

@@ -60,7 +60,7 @@ class Runs:
         if event.session_id and not run.session_id:
             self._join_session(run, event.session_id, event.source)
         self.see(run, event.occurred_at_ns)
-        if run.process != event.process:
+        if event.process and run.process != event.process:
             self._state.place(run, event.process)
         if not run.is_root:
             root = self._state.runs.get(run.root)

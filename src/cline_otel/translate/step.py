@@ -134,6 +134,7 @@ class Translator:
                 self._log_events.report(event, entry.log_event, run, session_id)
         elif root.owner != event.source:
             count(self._output.diagnostics, "superseded", event.source, event.name)
+            self._hear_of_process(run, event)
         elif run.is_whole_task and run.state is RunState.CLOSED:
             self._measure(event)
         else:
@@ -275,10 +276,19 @@ class Translator:
         self.state.heard.failed(event.occurred_at_ns)
         self.state.touch("heard", "")
 
+    def _hear_of_process(self, run: Run, event: LifecycleEvent) -> None:
+        """Of two sources that say the same one may know the process: it is that of the other's run, too."""
+        if event.process and run.state is RunState.OPEN and self._says_the_same(run.owner, event.source):
+            self.state.place(run, event.process)
+            self.state.touch_run(run)
+
+    def _says_the_same(self, owner: str, source: str) -> bool:
+        return owner == source or self._sources[owner].vocabulary is self._sources[source].vocabulary
+
     def _runs_of(self, event: Event) -> list[Run]:
         """The open runs that a process told."""
         runs = (self.state.runs[key] for key in sorted(self.state.runs_of_process.get(event.process, ())))
-        return [run for run in runs if run.owner == event.source]
+        return [run for run in runs if self._says_the_same(run.owner, event.source)]
 
     def _hear_of_life(self, event: ProcessAlive) -> None:
         """Calls of its runs are open, of which there is nothing else to tell."""

@@ -53,10 +53,14 @@ class ClineLogSource(Source):
         return tuple(map(str, _log_files(places)))
 
     def inputs(self, places: Places) -> tuple[Input, ...]:
-        from cline_otel.sources.cline_log.decode import reported_at_ns
-        from cline_otel.sources.files.lines import TailedFile
+        import socket
 
-        return tuple(TailedFile(self.name, file, reported_at_ns) for file in _log_files(places))
+        from cline_otel.operating_system.processes import system_processes
+        from cline_otel.sources.cline_log.log_input import LogInput
+        from cline_otel.sources.cline_log.writers import Writers
+
+        processes, host_name = system_processes(), socket.gethostname()
+        return tuple(LogInput(self.name, file, Writers(processes, host_name)) for file in _log_files(places))
 
 
 def _log_files(places: Places) -> Iterable[Path]:

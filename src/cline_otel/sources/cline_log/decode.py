@@ -1,13 +1,16 @@
 """``cline.log``: pino JSON lines, of which those with ``msg: "telemetry.event"`` or an ``event`` are telemetry.
 
-Of all others but those that the catalogue names by how their text begins, nothing is read.
+Of all others but those that the catalogue names by how their text begins, nothing is read. Which process wrote a line
+is a digest from here on: neither its pid nor its machine's name goes any further.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Final
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, cast
 
 import msgspec
 
@@ -15,9 +18,14 @@ from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.catalogue.values import milliseconds
 from cline_otel.decode.fields import build_event, look_up, to_event
 from cline_otel.decode.json_text import JsonDecoder
-from cline_otel.events import Event
+from cline_otel.events import Event, ProcessExited
 from cline_otel.signals import Diagnostics, count
 from cline_otel.sources.interface import Payload, UpstreamRecord
+
+_ABSENT: Final = msgspec.Raw(b"")
+
+EXIT: Final = "process.exited"
+"""What is made of it that a process is gone; the log says nothing of it."""
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -25,6 +33,8 @@ class _Line(msgspec.Struct, gc=False):
     event: str = ""
     msg: msgspec.Raw = msgspec.Raw(b"")
     properties: msgspec.Raw = msgspec.Raw(b"{}")
+    pid: msgspec.Raw = _ABSENT
+    hostname: msgspec.Raw = _ABSENT
 
 
 _line = JsonDecoder(msgspec.json.Decoder(_Line))
@@ -39,6 +49,8 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
     source = payload.source
     vocabulary = catalogue.sources[source].vocabulary
     find = vocabulary.find
+    for record in payload.records:
+        yield _exit(source, record)
     for raw in payload.parts:
         if not raw.strip():
             continue
@@ -64,9 +76,35 @@ def decode(payload: Payload, catalogue: Catalogue, diagnostics: Diagnostics) -> 
         except msgspec.DecodeError:
             count(diagnostics, "malformed", source, "properties")
             continue
-        event = to_event(entry, source, occurred_at_ns, properties, diagnostics)
+        process = name_of(bytes(line.pid), bytes(line.hostname))
+        event = to_event(entry, source, occurred_at_ns, properties, diagnostics, process)
         if event is not None:
             yield event
+
+
+@lru_cache(256)
+def name_of(pid: bytes, host_name: bytes) -> str:
+    """What stands for a process that writes a log, of both as JSON has them; empty if either is not said."""
+    if not pid or not host_name:
+        return ""
+    return f"log-{blake2b(pid + b' ' + host_name, digest_size=8).hexdigest()}"
+
+
+def end_of(process: str, ended_at_ns: int, was_alive: bool) -> Mapping[str, object]:
+    """The record of it that a process is gone.
+
+    Args:
+        process: what stands for it.
+        ended_at_ns: when, nanoseconds since the Unix epoch.
+        was_alive: whether it was seen alive until then.
+    """
+    return {"process": process, "ended_at_ns": ended_at_ns, "was_alive": was_alive}
+
+
+def _exit(source: str, record: Mapping[str, object]) -> ProcessExited:
+    reason = "exit" if record["was_alive"] else None
+    ended_at_ns, process = cast("int", record["ended_at_ns"]), cast("str", record["process"])
+    return ProcessExited(source, ended_at_ns, EXIT, process, exit_reason=reason)
 
 
 def explode(payload: Payload) -> Iterator[UpstreamRecord]:
