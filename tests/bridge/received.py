@@ -185,7 +185,8 @@ def added(totals: Totals, more: Totals) -> Totals:
 def misfits(requests: Iterable[ExportMetricsServiceRequest], *, is_delta: bool) -> list[str]:
     """Points that no backend could take for what they are, a line each.
 
-    A point ends before it began; one of growth is told twice, with another value; a total goes back.
+    A point ends before it began; one of growth is told twice, with another value; a total goes back, but for the one
+    of nothing with which each series begins and which is told again when its answer was lost.
     """
     found: list[str] = []
     newest: dict[tuple[Any, ...], Taken] = {}
@@ -193,9 +194,11 @@ def misfits(requests: Iterable[ExportMetricsServiceRequest], *, is_delta: bool) 
         for name, point in _points(request):
             series, taken = _series(name, point), _taken(point)
             began_ns, at_ns = point.start_time_unix_nano, point.time_unix_nano
+            if not is_delta and at_ns == began_ns and not any((*taken[:2], *taken[2])):
+                continue
             key = (series, began_ns, at_ns) if is_delta else (series, began_ns)
             before = newest.get(key, taken)
-            is_less = any(now < then for now, then in zip(taken[2], before[2], strict=True)) or taken[:2] < before[:2]
+            is_less = taken[:2] < before[:2] or any(now < then for now, then in zip(taken[2], before[2], strict=True))
             if at_ns < began_ns or (taken != before if is_delta else is_less):
                 found.append(f"{series} from {began_ns} to {at_ns}: {taken} after {before}")
             newest[key] = taken

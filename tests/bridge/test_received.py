@@ -61,7 +61,9 @@ def test_an_item_that_came_in_two_versions_is_named() -> None:
 
 def test_points_that_no_backend_could_take_for_what_they_are_are_named() -> None:
     assert misfits(points((1, 2, 1.0), (1, 3, 1.0), (1, 4, 2.5)), is_delta=False) == []
+    assert misfits(points((1, 1, 0.0), (1, 2, 1.0), (1, 1, 0.0)), is_delta=False) == []
     assert len(misfits(points((1, 2, 1.0), (1, 3, 0.5)), is_delta=False)) == 1
+    assert len(misfits(points((1, 2, 1.0), (1, 3, 0.0)), is_delta=False)) == 1
     assert len(misfits(points((3, 2, 1.0)), is_delta=False)) == 1
     assert misfits(points((1, 2, 1.0), (2, 3, 0.5), (1, 2, 1.0)), is_delta=True) == []
     assert len(misfits(points((1, 2, 1.0), (1, 2, 0.5)), is_delta=True)) == 1

@@ -177,11 +177,11 @@ class FoldersInput(Input):
 
     def missing(self, cursors: Iterable[str]) -> list[str]:
         """Folders that were deleted."""
-        if not self.directory.is_dir():
-            return []
         below = f"{self._prefix}/"
         keys = [key for key in cursors if key.startswith(below)]
-        present = set(self._keys_by_name().values()) if keys else set()
+        if not keys or not self.directory.is_dir():
+            return []
+        present = set(self._keys_by_name().values())
         return [key for key in keys if key not in present] if not self.problems else []
 
     # --- folders ----------------------------------------------------------------------------------
