@@ -17,12 +17,15 @@ from .process import Bridge
 ROUNDS_TO_COMPARE: Final = 6
 """With fewer, one that is slow by chance decides."""
 
-MOST_CPU_GROWTH: Final = 1.5
-"""Of CPU time a record, from the first third of the rounds to the last: half of it is the machine's chance."""
+MOST_CPU_GROWTH: Final = 1.4
+"""Of CPU time a record, from the first third of the rounds to the last; what is more is not the machine's chance."""
 
 MOST_MEMORY_GROWTH: Final = 1.25
 _MEMORY_BYTES: Final = 8_000_000
 
+
+MOST_RECORD_US: Final = 150
+"""Of CPU time a record: less than that is no growth."""
 
 MOST_IDLE_US: Final = 5_000
 """Of CPU time in a second in which nothing happens: less than that is no growth."""
@@ -91,7 +94,7 @@ def growth(costs: Sequence[Cost]) -> list[str]:
     first, last = costs[:third], costs[-third:]
     found: list[str] = []
     cpu_us = [median(cost.cpu_us_per_record for cost in each) for each in (first, last)]
-    if cpu_us[1] > MOST_CPU_GROWTH * cpu_us[0]:
+    if cpu_us[1] > MOST_CPU_GROWTH * cpu_us[0] + MOST_RECORD_US:
         found.append(f"CPU time a record: {cpu_us[0]:.0f} µs, then {cpu_us[1]:.0f} µs")
     idle_us = [median(cost.idle_us_per_second for cost in each) for each in (first, last)]
     if idle_us[1] > MOST_CPU_GROWTH * idle_us[0] + MOST_IDLE_US:

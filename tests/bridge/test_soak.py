@@ -44,6 +44,18 @@ def test_of_every_source_there_is_a_round_has_runs_that_this_source_owns(tmp_pat
     assert work.expected(tmp_path).owners == set(SOURCES)
 
 
+def test_another_round_has_other_spans_of_the_same_series(tmp_path: Path) -> None:
+    """Else what a round costs would rise with the number of series, and say nothing of what is past."""
+    began_ms = int(time.time() * 1_000)
+    first, second = (
+        Work.of_round(number, 1, began_ms, tmp_path / f"{number}", tmp_path / "home").expected(tmp_path / f"{number}")
+        for number in (1, 2)
+    )
+    assert first.totals == second.totals
+    assert len(first.spans) == len(second.spans)
+    assert not first.spans.keys() & second.spans.keys()
+
+
 def costs(*cpu_us_per_record: float, rss_bytes: int = 90_000_000, idle_us: float = 9_000) -> list[Cost]:
     """A round for each."""
     return [Cost(rss_bytes, cpu_us, idle_us) for cpu_us in cpu_us_per_record]

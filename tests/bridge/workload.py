@@ -26,8 +26,11 @@ from corpus import CAPTURES
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "delegated-run"
 
 _ULID: Final = rb"01[0-9A-HJKMNP-TV-Z]{24}"
+_RUN: Final = rb"run_(?!commands\b)[A-Za-z0-9_-]{8}"
+"""A run's id; ``run_commands`` is a tool, which every copy uses by this name."""
+
 _IDS: Final = re.compile(
-    rb"(agent_\d{13}_[a-z0-9]+|conv_\d{13}_[a-z0-9]+|run_[A-Za-z0-9_-]{8}|\d{13}_[a-z0-9]{5}|" + _ULID + rb")\b"
+    rb"(agent_\d{13}_[a-z0-9]+|conv_\d{13}_[a-z0-9]+|" + _RUN + rb"|\d{13}_[a-z0-9]{5}|" + _ULID + rb")\b"
 )
 _HOUR_MS: Final = 3_600_000
 _APART_MS: Final = 20_000
