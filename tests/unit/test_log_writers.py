@@ -28,11 +28,13 @@ class Machine:
         self.processes: dict[int, LivingProcess] = {}
         self.inner: dict[int, list[LivingProcess]] = {}
         self.shows_every_process = True
+        self.asked = 0
 
     def start(self, pid: int, started_at_ms: int) -> None:
         self.processes[pid] = LivingProcess(pid, (pid, started_at_ms), started_at_ms)
 
     def living(self, pid: int) -> LivingProcess | None:
+        self.asked += 1
         return self.processes.get(pid)
 
     def look(self) -> Machine:
@@ -214,6 +216,20 @@ def test_who_wrote_before_telemetry_was_switched_off_is_not_watched_on(stage: St
         if end is not None:
             stage.cursors[key] = end
     assert stage.wait(60 * SECOND_NS) == []
+
+
+def test_one_that_cannot_be_judged_is_asked_for_once_a_minute_and_no_more_after_a_day(stage: Stage) -> None:
+    stage.machine.shows_every_process = False
+    stage.write()
+    stage.poll()
+    before = stage.machine.asked
+    stage.wait(600 * SECOND_NS)
+    assert 9 <= stage.machine.asked - before <= 10
+    stage.now_ns += 24 * 3_600 * SECOND_NS
+    stage.poll()
+    before = stage.machine.asked
+    assert stage.wait(600 * SECOND_NS) == []
+    assert stage.machine.asked == before
 
 
 def test_the_memory_of_writers_is_bounded(stage: Stage) -> None:

@@ -33,6 +33,9 @@ START_TOLERANCE_MS: Final = 10_000
 FIRST_LINE_WITHIN_MS: Final = 60_000
 """From within a container only a process that wrote soon after it started is taken for the one that a line names."""
 
+JUDGED_WITHIN_NS: Final = 24 * 3_600 * 10**9
+"""One of which it is not known for so long whether it is there is watched no more: silence has ended its runs."""
+
 MOST: Final = 256
 """Processes that are watched; of more the oldest are forgotten."""
 
@@ -134,8 +137,11 @@ class Writers:
 
     def look(self) -> None:
         """Which of them are there. Call it before what they wrote is read: the last of it is then read as well."""
-        for pid, writer in self._writers.items():
-            if writer.gone_since_ns is None:
+        since_ms = (self._wall_clock_ns() - JUDGED_WITHIN_NS) // 1_000_000
+        for pid, writer in list(self._writers.items()):
+            if writer.process is None and writer.gone_since_ns is None and writer.wrote_at_ms < since_ms:
+                del self._writers[pid]
+            elif writer.gone_since_ns is None:
                 self._writers[pid] = self._looked(pid, writer)
 
     def gone(self) -> dict[int, GoneWriter]:
@@ -154,14 +160,14 @@ class Writers:
             self._writers.pop(pid, None)
 
     def _looked(self, pid: int, writer: _Writer) -> _Writer:
+        if writer.process is None and pid in self._unanswered:
+            return writer
         living = self._processes.living(pid)
         now_ns = self._wall_clock_ns()
         if writer.process is not None:
             if living is not None and living.identity == writer.process.identity:
                 return writer._replace(ended_at_ns=now_ns)
             return writer._replace(gone_since_ns=self._monotonic_ns())
-        if pid in self._unanswered:
-            return writer
         look = self._processes.look()
         if living is not None and self._is_same(living, writer, shows_every_process=look.shows_every_process):
             return writer._replace(process=living, ended_at_ns=now_ns)
