@@ -14,8 +14,8 @@ import psutil
 
 from .process import Bridge
 
-ROUNDS_TO_COMPARE: Final = 6
-"""With fewer, one that is slow by chance decides."""
+ROUNDS_TO_COMPARE: Final = 4
+"""Fewer say nothing of what goes on."""
 
 MOST_CPU_GROWTH: Final = 1.4
 """Of CPU time a record, from the first third of the rounds to the last; what is more is not the machine's chance."""
@@ -38,8 +38,7 @@ class Cost(msgspec.Struct, frozen=True):
 
     Attributes:
         rss_bytes: memory at its end.
-        cpu_us_per_record: CPU time, without that of starts, and without what the same time costs in which nothing
-            happens: a round lasts as long as its troubles.
+        cpu_us_per_record: CPU time, without what the same time costs in which nothing happens.
         idle_us_per_second: CPU time of a second at its end, in which nothing happens.
     """
 
@@ -49,38 +48,30 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Meter:
-    """CPU time of the thread that does the work, over all processes of a bridge, without their starts."""
+    """CPU time of the thread of a bridge that does the work, while its process stays the same."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._cpu_us = self._not_counted_us = 0.0
-        self._seconds = self._began_at = 0.0
+        self._began = (0.0, 0.0)
 
     def begin(self) -> None:
-        """A round begins."""
-        self._cpu_us = self._seconds = 0.0
-        self.go_on()
-
-    def stop(self) -> None:
-        """The process is about to end."""
-        self._cpu_us += self._cpu_us_of_process() - self._not_counted_us
-        self._seconds += time.monotonic() - self._began_at
-
-    def go_on(self) -> None:
-        """Another has started."""
-        self._not_counted_us = self._cpu_us_of_process()
-        self._began_at = time.monotonic()
+        """What is to be measured begins."""
+        self._began = (self._cpu_us_of_process(), time.monotonic())
 
     def cost(self, records: int) -> Cost:
-        """What the round cost, which had so many records, and after which nothing happens."""
-        self.stop()
-        cpu_us, seconds = self._cpu_us, self._seconds
+        """What that cost, which had so many records, and after which nothing happens."""
+        cpu_us, seconds = self._since()
         self.begin()
         threading.Event().wait(IDLE_SECONDS)
-        self.stop()
-        idle_us = self._cpu_us / self._seconds
+        idle_us, idle_seconds = self._since()
+        idle_us /= idle_seconds
         rss_bytes = psutil.Process(self._bridge.pid).memory_info().rss
         return Cost(rss_bytes, max(cpu_us - idle_us * seconds, 0) / records, idle_us)
+
+    def _since(self) -> tuple[float, float]:
+        """CPU time, and seconds, since it began."""
+        cpu_us, at = self._began
+        return self._cpu_us_of_process() - cpu_us, time.monotonic() - at
 
     def _cpu_us_of_process(self) -> float:
         return int(Path(f"/proc/{self._bridge.pid}/schedstat").read_text("ascii").split()[0]) / 1e3

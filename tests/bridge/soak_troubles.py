@@ -16,7 +16,6 @@ from . import settable_clock
 from .endpoint import Answer, Endpoint
 from .feeding import Growing
 from .process import Bridge, Home
-from .soak_costs import Meter
 from .test_journal_trouble import FailingDisk
 from .workload import WritingProcess
 
@@ -49,18 +48,16 @@ class Troubles:
         bridge: whom they befall.
         endpoint: where it sends to.
         clock: the file that says what time it is.
-        meter: learns of kills and starts.
 
     Attributes:
         happened: what went wrong, in order.
     """
 
-    def __init__(self, home: Home, bridge: Bridge, endpoint: Endpoint, clock: Path, meter: Meter) -> None:
+    def __init__(self, home: Home, bridge: Bridge, endpoint: Endpoint, clock: Path) -> None:
         self._home = home
         self._bridge = bridge
         self._endpoint = endpoint
         self._clock = clock
-        self._meter = meter
         self._disk = FailingDisk()
         self._is_disk_failing = False
         self._lines_rotated = 0
@@ -81,12 +78,10 @@ class Troubles:
         spool = [self._home.spool / cline.spool_name()]
 
         def kill() -> None:
-            self._meter.stop()
             self._bridge.kill()
             growing.grow(chance.randint(0, 4))
             self._is_disk_failing = False
             self._bridge.start()
-            self._meter.go_on()
 
         def break_disk() -> None:
             self._disk.fail(self._bridge.pid)

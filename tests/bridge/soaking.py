@@ -71,7 +71,7 @@ class Soak:
         clock = folder / "clock"
         self._bridge = Bridge(self._home, program=[sys.executable, Path(settable_clock.__file__), clock])
         self._meter = Meter(self._bridge)
-        self._troubles = Troubles(self._home, self._bridge, self._endpoint, clock, self._meter)
+        self._troubles = Troubles(self._home, self._bridge, self._endpoint, clock)
 
     @contextmanager
     def running(self) -> Iterator[Soak]:
@@ -94,12 +94,20 @@ class Soak:
         return "\n".join([f"seed {self._seed}", *self._troubles.happened, *self._bridge.lines[-60:]])
 
     def round(self, number: int) -> None:
-        """Cline works while things go wrong; then all is well again, and all that Cline did must have come."""
+        """Cline works while things go wrong, and all that it did must have come once all is well again; then it works
+        once more while nothing goes wrong, which is what is measured: what trouble costs differs with the trouble.
+        """
+        self._work(2 * number - 1, self._number_of_troubles)
+        self._meter.begin()
+        records = self._work(2 * number, 0)
+        self.costs.append(self._meter.cost(records))
+
+    def _work(self, number: int, troubles: int) -> int:
+        """Returns how many records there were."""
         chance = random.Random(f"{self._seed}/{number}")
         folder = self._folder / f"recording-{number}"
         work = Work.of_round(number, self._copies, self._began_ms, folder, self._home.directory)
         expected = work.expected(folder)
-        self._meter.begin()
         with WritingProcess() as cline, ExitStack() as senders:
             spool = self._home.spool / cline.spool_name()
             files = {spool: _lines(work.in_files.spool), self._home.cline_log: _lines(work.in_files.cline_log)}
@@ -119,13 +127,14 @@ class Soak:
                 for poster, of in posters.items():
                     poster.allowed = max(poster.allowed, growing.share(len(of.otlp_logs)))
 
-            self._live_through(chance, growing, pace, cline, self._whole(work))
+            order = self._troubles.in_order(chance, troubles, growing, cline)
+            self._live_through(order, growing, pace, self._whole(work))
             growing.grow_to(growing.pieces, pace)
             self._troubles.mend()
             wait_until(lambda: all(poster.is_done for poster in posters), lambda: f"acknowledgements\n{self.story}")
         self._assert_all_came(expected)
-        self.costs.append(self._meter.cost(work.records))
         shutil.rmtree(folder)
+        return work.records
 
     # --- what Cline does --------------------------------------------------------------------------
 
@@ -158,14 +167,12 @@ class Soak:
 
     def _live_through(
         self,
-        chance: random.Random,
+        order: list[tuple[str, Callable[[], None]]],
         growing: Growing,
         pace: Callable[[], None],
-        cline: WritingProcess,
         whole: list[Callable[[], None]],
     ) -> None:
         """Troubles, among them what is told whole; ``pace`` lets senders send as much as is written by then."""
-        order = self._troubles.in_order(chance, self._number_of_troubles, growing, cline)
         told = 0
         for place, (name, trouble) in enumerate(order, start=1):
             self._troubles.happened.append(name)
@@ -174,6 +181,8 @@ class Soak:
                 whole[told]()
                 told += 1
             growing.grow_to(growing.pieces * place // (len(order) + 1), pace)
+        for tell in whole[told:]:
+            tell()
 
     # --- what must have come ------------------------------------------------------------------------
 
