@@ -23,7 +23,7 @@ from cline_otel.sources.cline_log.decode import name_of, reported_at_ns
 from cline_otel.sources.files.processes import Unanswered
 from cline_otel.state_format import Format, UnreadableRow, unchanged
 
-TOLD_AFTER_NS: Final = 10 * 10**9
+TOLD_AFTER_NS: Final = 5 * 10**9
 """How long after a process was found gone that is told: what it wrote or sent last has then been read, and the runs of
 it have an owner."""
 
