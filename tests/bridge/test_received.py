@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from .received import Received, added, delta_totals, differing_items, misfits
 
@@ -46,6 +48,19 @@ def test_each_span_and_log_record_that_is_not_the_expected_one_is_named() -> Non
         "log record is missing",
         "log record is of nothing",
     ]
+
+
+@pytest.mark.parametrize(("event", "is_named"), [("cline.error", True), ("cline.run.started", False)])
+def test_an_attribute_of_a_log_record_counts_but_for_a_run_s_start(event: str, is_named: bool) -> None:
+    made = [told({}, {"1": "one"}) for _ in range(2)]
+    for received, model in zip(made, ("gpt-5", "gpt-4"), strict=True):
+        (version,) = received.logs["1"]
+        record = LogRecord.FromString(version)
+        for name, value in (("event.name", event), ("gen_ai.request.model", model)):
+            attribute = record.attributes.add(key=name)
+            attribute.value.string_value = value
+        received.logs["1"] = {record.SerializeToString(deterministic=True)}
+    assert bool(differing_items(*made)) == is_named
 
 
 def test_an_item_that_came_in_two_versions_is_named() -> None:
