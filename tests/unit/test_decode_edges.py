@@ -262,9 +262,10 @@ def test_answers_that_are_remembered_are_bounded_and_of_short_values(monkeypatch
     monkeypatch.setattr(otlp, "_LONGEST_REMEMBERED", 40)
     reader = otlp._ProtobufReader()
     handler = FieldHandler(ATTRIBUTE, "name", values.text)
+    read = (("field", handler), ("field", handler))
     for said in ("one", "two", "three", "x" * 60, "one", "two"):
         raw = AnyValue(string_value=said).SerializeToString()
-        assert reader.answer(handler, raw) == reader.answer(handler, raw) == values.text(said)
+        assert reader.answers(read, {"field": raw}) == [(handler, values.text(said))] * 2
         assert len(reader._answers[values.text]) <= 2
     assert {len(raw) <= 40 for raw in reader._answers[values.text]} == {True}
 

@@ -29,8 +29,11 @@ class FieldHandler(NamedTuple):
     gate: values.Gate
 
 
-Plan = tuple[tuple[tuple[str, FieldHandler], ...], tuple[str, ...]]
-"""Fields with who reads them, and fields that are not listed."""
+Read = tuple[tuple[str, FieldHandler], ...]
+"""Fields with who reads them."""
+
+Plan = tuple[Read, tuple[str, ...]]
+"""The fields that are read, and those that are not listed."""
 
 _MOST_PLANS: Final = 256
 _LONGEST_PLAN: Final = 4_096

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 from google.protobuf.message import DecodeError
 
 from cline_otel.bounded_cache import BoundedCache
-from cline_otel.catalogue.compiled import Catalogue, FieldHandler, SourceEvent
+from cline_otel.catalogue.compiled import Catalogue, Read, SourceEvent
 from cline_otel.catalogue.values import Gate
 from cline_otel.decode.fields import Answer, build_event, count_dropped, look_up, meets_conditions
 from cline_otel.decode.json_text import JsonDecoder
@@ -116,9 +116,9 @@ class _JsonReader:
             return value.intValue
         return value.boolValue if value.boolValue is not None else value.doubleValue
 
-    def answer(self, handler: FieldHandler, value: _AnyValue) -> AttributeValue | None:
-        """What the handler's gate says of a value."""
-        return handler[2](self.plain(value))
+    def answers(self, read: Read, fields: Mapping[str, _AnyValue]) -> list[Answer]:
+        """What the gates say of the values that are read."""
+        return [(handler, handler[2](self.plain(fields[key]))) for key, handler in read]
 
 
 def _memory(mean: Callable[[bytes], Meaning]) -> BoundedCache[bytes, Meaning]:
@@ -126,11 +126,19 @@ def _memory(mean: Callable[[bytes], Meaning]) -> BoundedCache[bytes, Meaning]:
     return BoundedCache(mean, _MEMORY, lambda raw, _meaning: len(raw) <= _LONGEST_REMEMBERED)
 
 
+class _Answers(dict[Gate, BoundedCache[bytes, AttributeValue | None]]):
+    """What each gate says of raw values, as far as it is remembered."""
+
+    def __missing__(self, gate: Gate) -> BoundedCache[bytes, AttributeValue | None]:
+        answers = self[gate] = _memory(lambda raw: gate(any_value(raw)))
+        return answers
+
+
 class _ProtobufReader:
     """Values still encoded; what one came to is remembered, so that a repeated one is never unpacked again."""
 
     def __init__(self) -> None:
-        self._answers: dict[Gate, BoundedCache[bytes, AttributeValue | None]] = {}
+        self._answers = _Answers()
         self._names = _memory(self._name_of)
         self._pairs = _memory(key_value)
 
@@ -158,13 +166,10 @@ class _ProtobufReader:
         """A value as it is."""
         return any_value(value)
 
-    def answer(self, handler: FieldHandler, value: bytes) -> AttributeValue | None:
-        """What the handler's gate says of a value."""
-        gate = handler[2]
-        answers = self._answers.get(gate)
-        if answers is None:
-            answers = self._answers[gate] = _memory(lambda raw: gate(any_value(raw)))
-        return answers[value]
+    def answers(self, read: Read, fields: Mapping[str, bytes]) -> list[Answer]:
+        """What the gates say of the values that are read."""
+        remembered = self._answers
+        return [(handler, remembered[handler[2]][fields[key]]) for key, handler in read]
 
     def _name_of(self, body: bytes) -> str:
         value = any_value(body)
@@ -174,7 +179,7 @@ class _ProtobufReader:
 class _Reader(Protocol[Value]):
     def plain(self, value: Value) -> object: ...
 
-    def answer(self, handler: FieldHandler, value: Value) -> AttributeValue | None: ...
+    def answers(self, read: Read, fields: Mapping[str, Value]) -> list[Answer]: ...
 
 
 _json = _JsonReader()
@@ -241,7 +246,7 @@ def _decode_protobuf(body: bytes, source: str, find: _Find, diagnostics: Diagnos
     except (DecodeError, UnicodeDecodeError):
         raise MalformedPayload("the body is not an OTLP log request in protobuf") from None
     scopes = (scope for resource in request.resource_logs for scope in resource.scope_logs)
-    for record in _bounded(record for scope in scopes for record in scope.log_records):
+    for record in _bounded(chain.from_iterable(scope.log_records for scope in scopes)):
         name = record.event_name.decode("utf-8", "replace") or _protobuf.name(record.body)
         entry = look_up(find, name, source, diagnostics)
         if entry is None:
@@ -274,6 +279,4 @@ def _event(
     read, unlisted = entry.plan(tuple(fields))
     for key in unlisted:
         count_dropped(entry, source, key, diagnostics)
-    answer = reader.answer
-    answers: list[Answer] = [(handler, answer(handler, fields[key])) for key, handler in read]
-    return build_event(entry, source, occurred_at_ns, answers, diagnostics)
+    return build_event(entry, source, occurred_at_ns, reader.answers(read, fields), diagnostics)
