@@ -166,8 +166,7 @@ class LogEvents:
 
 def _waits_for_a_model(run: Run, source: str) -> bool:
     """Whether a model call is open by what a source said of it, be that held back until the run has an owner."""
-    is_open = any(call.state is CallState.OPEN for call in run.model_calls.values())
-    for event in run.buffered:
+    for event in reversed(run.buffered):
         if event.source == source and isinstance(event, ModelCallStarted | ModelCallEnded):
-            is_open = isinstance(event, ModelCallStarted)
-    return is_open
+            return isinstance(event, ModelCallStarted)
+    return any(call.state is CallState.OPEN for call in run.model_calls.values())
