@@ -140,7 +140,9 @@ class LogEventDefinition(msgspec.Struct, frozen=True):
 
     def repeated(self, values: Mapping[str, AttributeValue]) -> str:
         """Whose failure it tells once more, as ``model.Repeat`` has it; empty where it tells one of its own."""
-        return self.repeats if all(values.get(name) in accepted for name, accepted in self.repeats_when) else ""
+        if self.repeats and all(values.get(name) in accepted for name, accepted in self.repeats_when):
+            return self.repeats
+        return ""
 
 
 class Source(msgspec.Struct, frozen=True):

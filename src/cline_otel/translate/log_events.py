@@ -76,15 +76,18 @@ class LogEvents:
             measure_change(self._output, values, event.occurred_at_ns)
         elif log_event_name == "cline.task.started" and session_id:
             self._output.session(self._state.session(session_id), event.occurred_at_ns)
+        shown = {**values}
         if run is not None:
-            values = {**values, "cline.agent.id": run.agent_id, "cline.run.id": run.run_id}
+            shown["cline.agent.id"] = run.agent_id
+            shown["cline.run.id"] = run.run_id
         if session_id:
-            values = {**values, "gen_ai.conversation.id": session_id}
+            shown["gen_ai.conversation.id"] = session_id
         if event.iteration:
-            values = {**values, "cline.iteration": event.iteration}
+            shown["cline.iteration"] = event.iteration
+        if log_event.span_event and run is not None and run.state is not RunState.CLOSED:
+            self._add_span_event(run, log_event, event.occurred_at_ns, shown)
         uid = self._uid(log_event_name, session_id, key, event.occurred_at_ns)
         span_id = ids.run_span_id(run.agent_id, run.run_id) if run is not None else b""
-        shown = dict(values)
         self._output.log(
             log_event, event.occurred_at_ns, shown, run, span_id, uid, event.source, is_counted=bool(repeated)
         )
@@ -93,8 +96,6 @@ class LogEvents:
             failures.report(
                 self._state, self._output, repeated, log_event_name, shown, event.occurred_at_ns, owner or event.source
             )
-        if log_event.span_event and run is not None and run.state is not RunState.CLOSED:
-            self._add_span_event(run, log_event, event.occurred_at_ns, values)
 
     def _note_class(self, event: LogEvent, run: Run | None, error_type: str) -> None:
         """A record says why a model call fails: if it names no run, of the only one that waits for an answer."""
@@ -149,7 +150,8 @@ class LogEvents:
         return last is not None and last != mode
 
     def _key(self, event: LogEvent, log_event_name: str, values: dict[str, AttributeValue]) -> str:
-        shared = sorted((name, repr(value)) for name, value in values.items() if name not in self._compared_not)
+        compared_not = self._compared_not
+        shared = sorted([(name, repr(value)) for name, value in values.items() if name not in compared_not])
         # Several users or machines may report the same at once, and through one bridge, or to one backend through many.
         told_by = "" if event.session_id else ids.mark_of_reporter([str(values.get(name, "")) for name in _WHO])
         return f"{log_event_name}/{event.session_id or told_by}/{shared}"

@@ -25,6 +25,10 @@ def was_observed(state: State, key: str, source: str, occurred_at_ns: int) -> bo
     """
     observations = state.observations.setdefault(key, [])
     state.touch("log_event", key)
+    if not observations:
+        # The first of its kind, as most are.
+        observations.append(Observation(occurred_at_ns, state.now_ns, [source], 1))
+        return False
     first = bisect_left(observations, occurred_at_ns - SAME_MOMENT_NS, key=_occurred_at_ns)
     nearest: Observation | None = None
     for observation in observations[first:]:
