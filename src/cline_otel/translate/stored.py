@@ -40,7 +40,7 @@ class CallState(StrEnum):
     REQUESTED = "requested"
 
 
-class ModelCall(msgspec.Struct, array_like=True):
+class ModelCall(msgspec.Struct, array_like=True, gc=False):
     """A model call that is open, or ended and waiting for its usage. Times are nanoseconds since the Unix epoch.
 
     ``ended_at_ns`` of one that is open is when the agent went on: it was over by then. ``is_overdue`` is whether it was
@@ -66,7 +66,7 @@ class ModelCall(msgspec.Struct, array_like=True):
         return self.started_at_ns if self.ended_at_ns is None else max(self.ended_at_ns, self.started_at_ns)
 
 
-class ToolCall(msgspec.Struct, array_like=True):
+class ToolCall(msgspec.Struct, array_like=True, gc=False):
     """A tool call that is requested, open, or ended and waiting for its name. Times are ns since the Unix epoch.
 
     ``requested_at_ns`` is when Cline asked whether it may run, and ``answered_at_ns`` when that was decided; None where
@@ -101,7 +101,7 @@ PROMPT_ATTRIBUTES: Final = ("cline.mode", "cline.repository.hash")
 """What the metrics of a prompt's model calls say of the prompt, subagents' calls among them."""
 
 
-class Run(msgspec.Struct, array_like=True):
+class Run(msgspec.Struct, array_like=True, gc=False):
     """One agent's work on one prompt. ``owner`` counts on the root run only.
 
     ``last_at_ns`` is when its last event occurred, ``seen_at_ns`` when the bridge learnt of it: the bridge may
@@ -230,7 +230,7 @@ class Run(msgspec.Struct, array_like=True):
         self.active, self.tools_requested, self.told_errors = [], {}, []
 
 
-class Agent(msgspec.Struct, array_like=True):
+class Agent(msgspec.Struct, array_like=True, gc=False):
     """What is known of an agent; ``current_run`` by source: a source may lag behind another.
 
     ``number`` tells it from others of its name in the session, from 1; 0 for a root agent, or while it is not known.
@@ -243,7 +243,7 @@ class Agent(msgspec.Struct, array_like=True):
     number: int = 0
 
 
-class Session(msgspec.Struct, array_like=True):
+class Session(msgspec.Struct, array_like=True, gc=False):
     """What is known of a session. ``claimed_by`` holds the plugin processes that will report its runs.
 
     ``lost`` stands for a stored session that could not be read: it keeps the ids of further log records apart from
@@ -276,7 +276,7 @@ class Session(msgspec.Struct, array_like=True):
         return not self.is_counted and self.last_root is None and not self.lost
 
 
-class Prompt(msgspec.Struct, array_like=True):
+class Prompt(msgspec.Struct, array_like=True, gc=False):
     """A prompt of a session: its runs as sources name them, by Cline's agent and run, or by session and message.
 
     ``number`` is its place among those of the session that were heard of; ``started_at_ns`` is when it began, as it was
@@ -296,7 +296,7 @@ class Prompt(msgspec.Struct, array_like=True):
         return self.run_by_ids if by_ids else self.run
 
 
-class Observation(msgspec.Struct, array_like=True):
+class Observation(msgspec.Struct, array_like=True, gc=False):
     """One log event that was passed on: when it happened, when the bridge last learnt of it, and from which sources.
 
     ``number`` is its place among those of the very same moment, from 1; 0 where that was not kept.
