@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from bench.fixed_key import replay_of
+from msgspec.structs import replace
 
 from cline_otel.catalogue import model
 from cline_otel.catalogue.load import Tables, load, read_profile, read_tables
@@ -46,15 +47,15 @@ def test_the_catalogue_differs_from_the_conventions_only_where_a_reason_is_writt
 def test_a_difference_is_found(file: str, name: str, changes: dict[str, Any], finding: str) -> None:
     table = getattr(TABLES, file)
     entries = dict(getattr(table, file))
-    entries[name] = entries[name].model_copy(update=changes)
-    changed: Tables = TABLES._replace(**{file: table.model_copy(update={file: entries})})
+    entries[name] = replace(entries[name], **changes)
+    changed: Tables = TABLES._replace(**{file: replace(table, **{file: entries})})
     assert any(finding in line for line in differences(changed))
 
 
 def test_a_name_that_the_conventions_do_not_have_and_one_that_they_gave_up_are_found() -> None:
     known = ATTRIBUTES.attributes["gen_ai.response.id"]
     names = {**ATTRIBUTES.attributes, "gen_ai.system": known, "gen_ai.new": known}
-    changed = TABLES._replace(attributes=ATTRIBUTES.model_copy(update={"attributes": names}))
+    changed = TABLES._replace(attributes=replace(ATTRIBUTES, attributes=names))
     assert {"gen_ai.system: deprecated", "gen_ai.new: not in the conventions"} <= set(differences(changed))
 
 

@@ -250,3 +250,15 @@ def test_a_call_that_ended_before_the_recording_breaks_off_is_complete(whole: To
     for number, line in enumerate(lines):
         if json.loads(line).get("event") in ENDED_HERE:
             assert_incomplete_is_what_was_cut_short(Told(whole.source, ((name, lines[: number + 1]),)))
+
+
+def test_a_run_that_was_being_aborted_when_the_recording_breaks_off_was_aborted() -> None:
+    seen = 0
+    for whole in [told for told in ALL if told.source == "plugin"]:
+        for name, lines in whole.files:
+            for number, line in enumerate(lines):
+                step = _plugin(json.loads(line))
+                if step is not None and step.aborted:
+                    seen += 1
+                    assert_incomplete_is_what_was_cut_short(Told(whole.source, ((name, lines[: number + 1]),)))
+    assert seen

@@ -65,7 +65,13 @@ class Lifecycle:
         RUN[run.state][event.kind].action(self, run, event)
 
     def close_incomplete(self, run: Run) -> None:
-        """The end of an open run will not be reported, and nobody knows why: it ends at the last sign of life."""
+        """The end of an open run will not be reported, and nobody knows why: it ends at the last sign of life.
+
+        One that was being aborted is known to have been.
+        """
+        if _was_being_aborted(run):
+            self.close_cut_short(run, "aborted", "aborted")
+            return
         run.attributes["cline.outcome"] = "incomplete"
         self._close(run, self._begin_to_close(run))
 
@@ -74,7 +80,7 @@ class Lifecycle:
 
         The second Ctrl-C ends Cline while it aborts the run by the first, which it can then not tell.
         """
-        if run.has_failed_call and run.attributes["error.type"] == "aborted":
+        if _was_being_aborted(run):
             outcome = error_type = "aborted"
         run.attributes["cline.outcome"] = outcome
         run.attributes["error.type"] = error_type
@@ -203,6 +209,10 @@ class Lifecycle:
 
     def _to_ended_tool_call(self, run: Run, event: ToolCallNamed) -> None:
         self._tool_calls.step_ended(run, event)
+
+
+def _was_being_aborted(run: Run) -> bool:
+    return run.has_failed_call and run.attributes["error.type"] == "aborted"
 
 
 _ROUTES: Final[Mapping[type[LifecycleEvent], Callable[[Lifecycle, Run, Any], None]]] = {
