@@ -77,12 +77,12 @@ class Stage:
         rows = self.journal.pending("traces", limit_bytes=1 << 40, limit_rows=1 << 20)
         return [span for row in rows for span in spans_in(row.payload)]
 
-    def input(self, source: str, directory: Path, *_: object) -> SessionFilesInput:
+    def input(self, source: str, directory: Path, *_: object, is_copy: bool = False) -> SessionFilesInput:
         """By the stage's clock."""
-        return SessionFilesInput(source, directory, NoProcesses(), self.clock_ns, self.clock_ns)
+        return SessionFilesInput(source, directory, NoProcesses(), self.clock_ns, self.clock_ns, is_copy=is_copy)
 
-    def tasks_input(self, source: str, directory: Path, dialect: Dialect) -> TaskFoldersInput:
-        return TaskFoldersInput(source, directory, dialect, self.clock_ns, self.clock_ns)
+    def tasks_input(self, source: str, directory: Path, dialect: Dialect, *, is_copy: bool = False) -> TaskFoldersInput:
+        return TaskFoldersInput(source, directory, dialect, self.clock_ns, self.clock_ns, is_copy=is_copy)
 
     def clock_ns(self) -> int:
         return self.now_ms * 1_000_000

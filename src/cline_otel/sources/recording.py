@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.signals import Diagnostics, add, count
+from cline_otel.sources.compressed import plain_name
 from cline_otel.sources.interface import Payload, Recorded, Source
 from cline_otel.sources.registry import SOURCES, Registry
 from cline_otel.sources.wrappings import (
@@ -169,7 +170,9 @@ class _Reader:
             return False
         if self._only is not None and source.name != self._only:
             return True
-        if source.reads_around and recognised is not stored:
+        # What is read again by its path is unpacked there if its name says so.
+        is_read_by_path = recognised is (content if plain_name(path.name) != path.name else stored)
+        if source.reads_around and not is_read_by_path:
             raise _NotARecording(f"{path}: a part of a folder that is read as a whole: unpack it there by its own name")
         if (why_not := source.why_not(recognised)) != "":
             raise _NotARecording(f"{path}: {why_not}")

@@ -5,25 +5,18 @@ Pure: bytes to bytes. Nothing of what is inside is looked at.
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import re
-import sys
-import zlib
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from cline_otel.decode.json_text import UNREADABLE
+from cline_otel.sources.compressed import DAMAGED, LARGEST_UNPACKED_BYTES, Compression, compression_of
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-LARGEST_RECORDING_BYTES: Final = 512 * 1024 * 1024
+LARGEST_RECORDING_BYTES: Final = LARGEST_UNPACKED_BYTES
 """Of one file, unpacked: a replay holds all of it in memory."""
 
 _PIECE_BYTES: Final = 1024 * 1024
@@ -43,10 +36,6 @@ class TooLarge(Exception):  # noqa: N818 - named for the file's state
     """A file is larger than what is read."""
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 def unpacked(content: bytes, limit_bytes: int = LARGEST_RECORDING_BYTES) -> bytes:
     """What a file holds that may be compressed, by gzip or zstd; a file that is not, as it is.
 
@@ -55,26 +44,24 @@ def unpacked(content: bytes, limit_bytes: int = LARGEST_RECORDING_BYTES) -> byte
         TooLarge: there are more bytes in it than ``limit_bytes``; no more than these were held.
     """
     for _ in range(_MOST_LAYERS):
-        if content.startswith(b"\x1f\x8b"):
-            content = _all_of(gzip.GzipFile(fileobj=io.BytesIO(content)), "gzip", limit_bytes)
-        elif content.startswith(b"\x28\xb5\x2f\xfd"):
-            content = _all_of(zstd.ZstdFile(io.BytesIO(content)), "zstd", limit_bytes)
-        else:
+        if (compression := compression_of(content)) is None:
             break
+        content = _all_of(content, compression, limit_bytes)
     if len(content) > limit_bytes:
         raise TooLarge
     return content
 
 
-def _all_of(file: _Readable, name: str, limit_bytes: int) -> bytes:
+def _all_of(content: bytes, compression: Compression, limit_bytes: int) -> bytes:
+    file = compression.reader(io.BytesIO(content))
     pieces = bytearray()
     try:
         while piece := file.read(_PIECE_BYTES):
             pieces += piece
             if len(pieces) > limit_bytes:
                 raise TooLarge
-    except (OSError, EOFError, zlib.error, zstd.ZstdError):
-        raise Damaged(name) from None
+    except DAMAGED:
+        raise Damaged(compression.name) from None
     return bytes(pieces)
 
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from cline_otel.sources.compressed import by_plain_name
 from cline_otel.sources.conversations.looks import Listing, Looks
 from cline_otel.sources.conversations.told import Record, Told, decode_told, encode_told
 from cline_otel.sources.interface import Input, Payload, Reading, Unread
@@ -80,9 +81,12 @@ class FoldersInput(Input):
         directory: where the folders are.
         wall_clock_ns: nanoseconds since the Unix epoch.
         monotonic_ns: nanoseconds of a clock that nobody moves.
+        is_copy: whether nobody works on what is there.
 
     Attributes:
         directory: where the folders are.
+        is_copy: whether nobody works on what is there. Of a copy compressed files are read too. What is followed may be
+            written by anybody at any time, and nothing of it is unpacked.
         of_what: what each is of, in words.
     """
 
@@ -94,9 +98,12 @@ class FoldersInput(Input):
         directory: Path,
         wall_clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        is_copy: bool = False,
     ) -> None:
         super().__init__(source)
         self.directory = directory
+        self.is_copy = is_copy
         self._prefix = f"{source}/{_digest(str(directory.absolute()))}"
         self._wall_clock_ns = wall_clock_ns
         self._monotonic_ns = monotonic_ns
@@ -224,10 +231,11 @@ class FoldersInput(Input):
         key, files = self.key(path), []
         try:
             with os.scandir(path) as entries:
-                for entry in entries:
-                    if self.is_conversation(entry.name) or self.is_beside(path, entry.name):
-                        status = entry.stat(follow_symlinks=False)
-                        files.append((entry.name, status.st_size, status.st_mtime_ns))
+                named = by_plain_name(entries) if self.is_copy else {entry.name: entry for entry in entries}
+            for name, entry in named.items():
+                if self.is_conversation(name) or self.is_beside(path, name):
+                    status = entry.stat(follow_symlinks=False)
+                    files.append((name, status.st_size, status.st_mtime_ns))
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -12,11 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
 
 from cline_otel.decode.json_text import UNREADABLE, cut_short, json_value, mended
+from cline_otel.sources.compressed import Unpacked, is_cut_off, opened
 
 Message = Mapping[str, object]
 """One message as it is written. Nothing of it is known but that it is an object."""
@@ -27,6 +29,9 @@ memory."""
 
 WHOLE_BYTES: Final = 8 * 1024 * 1024
 """A file that is no larger is read at once, in half the time."""
+
+_LARGEST_OBJECT_BYTES: Final = 64 * 1024 * 1024
+"""Of a compressed file that is read at once."""
 
 _READ_BYTES: Final = 1024 * 1024
 _AHEAD: Final = 64 * 1024
@@ -47,7 +52,24 @@ class TornFile(Exception):  # noqa: N818 - named for the file's state
     """The rest of a file is no JSON: it is torn, or being written. What came before it was read."""
 
 
-def messages_in(file: IO[bytes], within: str = "messages") -> Iterator[Message]:
+def messages_of(path: Path, within: str = "messages") -> Iterator[Message]:
+    """The objects of an array, one at a time.
+
+    Args:
+        path: the file; it may be compressed, and be called so.
+        within: as of ``messages_in``.
+
+    Raises:
+        OSError: the file cannot be read.
+        TornFile: after the last whole message.
+    """
+    with opened(path) as file:
+        yield from messages_in(file, within)
+        if is_cut_off(file):
+            raise TornFile
+
+
+def messages_in(file: IO[bytes] | Unpacked, within: str = "messages") -> Iterator[Message]:
     """The objects of an array, one at a time.
 
     Args:
@@ -58,8 +80,10 @@ def messages_in(file: IO[bytes], within: str = "messages") -> Iterator[Message]:
         TornFile: after the last whole message.
     """
     # Memory of a file's own size is used again for the next one; more comes from the system, and goes back, each time.
-    size_bytes = file.seek(0, os.SEEK_END)
-    file.seek(0)
+    size_bytes = WHOLE_BYTES
+    if file.seekable():
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
     head = file.read(min(size_bytes, WHOLE_BYTES) + 1)
     whole = _whole(head, within) if len(head) <= WHOLE_BYTES else None
     if whole is None:
@@ -70,7 +94,7 @@ def messages_in(file: IO[bytes], within: str = "messages") -> Iterator[Message]:
             yield message
 
 
-def first_message(file: IO[bytes]) -> Message | None:
+def first_message(file: IO[bytes] | Unpacked) -> Message | None:
     """The first of a file's ``messages``, of which little more is read; None if there is none."""
     try:
         return next(_one_by_one(_Values(file), "messages"), None)
@@ -163,7 +187,7 @@ _decode: Final = json.JSONDecoder(parse_constant=_refuse, strict=False).raw_deco
 class _Values:
     """JSON values of a file, one after the other. As much of it is in memory as the next value needs."""
 
-    def __init__(self, file: IO[bytes], head: bytes = b"") -> None:
+    def __init__(self, file: IO[bytes] | Unpacked, head: bytes = b"") -> None:
         """``head`` is what was read of the file before."""
         self._file = file
         self._to_text = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -354,6 +378,16 @@ def size_of(value: object) -> int | None:
 def table(value: object) -> Mapping[str, object]:
     """An object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
+
+
+def table_of(path: Path) -> Mapping[str, object]:
+    """The object that a file of JSON is, which may be compressed; an empty one for anything else.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with opened(path, _LARGEST_OBJECT_BYTES) as file:
+        return table_in(file.read())
 
 
 def table_in(content: bytes | str) -> Mapping[str, object]:

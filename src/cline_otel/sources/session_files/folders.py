@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.signals import Diagnostics, count
+from cline_otel.sources.compressed import plain_name
 from cline_otel.sources.conversations.told import UNTOLD
 from cline_otel.sources.interface import Payload, Recorded
 from cline_otel.sources.session_files.session import MESSAGES, conversations_of, read_session
@@ -37,17 +38,22 @@ def _has_lines(head: bytes) -> bool:
 
 def conversations_in(folder: Path) -> Iterable[Path]:
     """Conversations of the sessions in a folder: in ``sessions`` below it, or in it as Cline's own."""
-    return sorted(path for below in ("sessions/*/", "*/") for path in folder.glob(f"{below}*{MESSAGES}"))
+    return sorted(
+        path
+        for below in ("sessions/*/", "*/")
+        for path in folder.glob(f"{below}*{MESSAGES}*")
+        if plain_name(path.name).endswith(MESSAGES)
+    )
 
 
 def recorded(source: str, path: Path) -> Recorded:
     """All that the session with this conversation says; that of a subagent or teammate is told with its root's."""
     folder = path.parent
-    session_id, conversations = conversations_of(folder)
+    session_id, conversations = conversations_of(folder, unpacks=True)
     if path != conversations.get(session_id, path):
         return Recorded([], {})
     diagnostics: Diagnostics = {}
-    _, _, records, torn, untold_at_ms = read_session(folder, is_over=True)
+    _, _, records, torn, untold_at_ms = read_session(folder, is_over=True, unpacks=True)
     for _ in torn:
         count(diagnostics, "malformed", source, "file")
     if untold_at_ms is not None:

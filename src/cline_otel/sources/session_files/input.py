@@ -28,6 +28,7 @@ class SessionFilesInput(FoldersInput):
         processes: those of this machine.
         wall_clock_ns: nanoseconds since the Unix epoch.
         monotonic_ns: nanoseconds of a clock that nobody moves.
+        is_copy: whether nobody works on what is there.
     """
 
     of_what = "sessions"
@@ -39,8 +40,10 @@ class SessionFilesInput(FoldersInput):
         processes: Processes,
         wall_clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        is_copy: bool = False,
     ) -> None:
-        super().__init__(source, directory, wall_clock_ns, monotonic_ns)
+        super().__init__(source, directory, wall_clock_ns, monotonic_ns, is_copy=is_copy)
         self._processes = processes
         self._unanswered: Unanswered[int] = Unanswered(monotonic_ns)
 

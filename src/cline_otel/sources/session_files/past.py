@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from cline_otel.operating_system.process_interface import Processes
+from cline_otel.sources.compressed import plain_name, stored_as
 from cline_otel.sources.conversations.folders_input import TORN_FOR_NS, Folder
-from cline_otel.sources.conversations.messages import amount, table, table_in
+from cline_otel.sources.conversations.messages import amount, table, table_of
 from cline_otel.sources.conversations.past import PastRecords
 from cline_otel.sources.conversations.told import Record, Told, decode_told, encode_told
 from cline_otel.sources.interface import PastReading, PastSession
@@ -31,31 +32,29 @@ def past_sessions(
     source: str, directories: Iterable[Path], processes: Processes, path: Path | None
 ) -> Iterator[PastSession]:
     """The sessions of Cline's own directories, or what a path names: such a directory, one with ``sessions`` in it, or
-    a session's folder. What lies elsewhere than in Cline's own is a copy, and nobody works on it.
+    a session's folder. What lies elsewhere than in Cline's own is a copy: nobody works on it, and it may be compressed.
     """
     own = list(directories)
     if path is None:
         for directory in own:
-            yield from _in_directory(SessionFilesInput(source, directory, processes), is_copy=False)
+            within = SessionFilesInput(source, directory, processes)
+            yield from _in_folders(within, within.folders())
         return
-    if any(path.glob(f"*{MESSAGES}")):
-        within = SessionFilesInput(source, path.absolute().parent, processes)
-        yield from _in_folders(within, [path], is_copy=path.absolute().parent not in own)
+    named = path.absolute()
+    if any(plain_name(each.name).endswith(MESSAGES) for each in path.glob(f"*{MESSAGES}*")):
+        within = SessionFilesInput(source, named.parent, processes, is_copy=named.parent not in own)
+        yield from _in_folders(within, [named])
         return
-    for directory in (path, path / "sessions"):
-        within = SessionFilesInput(source, directory.absolute(), processes)
-        yield from _in_directory(within, is_copy=directory.absolute() not in own)
+    for directory in (named, named / "sessions"):
+        within = SessionFilesInput(source, directory, processes, is_copy=directory not in own)
+        yield from _in_folders(within, within.folders())
 
 
-def _in_directory(within: SessionFilesInput, *, is_copy: bool) -> Iterator[PastSession]:
-    return _in_folders(within, within.folders(), is_copy=is_copy)
-
-
-def _in_folders(within: SessionFilesInput, folders: Iterable[Path], *, is_copy: bool) -> Iterator[PastSession]:
+def _in_folders(within: SessionFilesInput, folders: Iterable[Path]) -> Iterator[PastSession]:
     for folder in folders:
         found = within.look(folder)
         if found is not None and found.has_conversation:
-            yield PastSessionFolder(within, found, is_copy=is_copy)
+            yield PastSessionFolder(within, found)
 
 
 class PastSessionFolder(PastSession):
@@ -64,15 +63,14 @@ class PastSessionFolder(PastSession):
     Args:
         within: what reads the directory that it is in.
         found: the folder.
-        is_copy: whether nobody works on it, whatever its manifest says.
     """
 
-    def __init__(self, within: SessionFilesInput, found: Folder, *, is_copy: bool) -> None:
+    def __init__(self, within: SessionFilesInput, found: Folder) -> None:
         self._within = within
         self._found = found
-        self._is_copy = is_copy
         name = found.path.name
-        given = table_in(_content(found.path / f"{name}.json"))
+        path = found.path / f"{name}.json"
+        given = _given(stored_as(path) if within.is_copy else path)
         manifest = read_manifest(given, name)
         self.source = within.source
         self.key = found.key
@@ -86,9 +84,11 @@ class PastSessionFolder(PastSession):
     def read(self, cursor: bytes | None) -> PastReading:
         """What its files say; one that is being written is read another time."""
         told = (decode_told(cursor) if cursor is not None else None) or Told()
-        is_over = self._is_copy or self._within.is_over(self._found)
-        session_id, status, records, torn, _ = read_session(self._found.path, is_over=is_over)
-        if torn and not self._is_copy and self._within.unchanged_ns(self._found) < TORN_FOR_NS:
+        is_copy = self._within.is_copy
+        # Of a copy nothing more comes, whatever its manifest says.
+        is_over = is_copy or self._within.is_over(self._found)
+        session_id, status, records, torn, _ = read_session(self._found.path, is_over=is_over, unpacks=is_copy)
+        if torn and not is_copy and self._within.unchanged_ns(self._found) < TORN_FOR_NS:
             return PastReading(session_id, (), lambda run_ids: iter(()), cursor)
         past = PastRecords(_by_ends(records))
         over = [record for record in records if past.is_over(record)]
@@ -122,11 +122,11 @@ def _call_of(record: Record) -> tuple[object, ...]:
     return record["agent_id"], record["run_id"], record["message_id"], record["call_id"]
 
 
-def _content(path: Path) -> bytes:
+def _given(path: Path) -> Mapping[str, object]:
     try:
-        return path.read_bytes()
+        return table_of(path)
     except OSError:
-        return b""
+        return {}
 
 
 def _began_ms(manifest: Manifest, found: Folder) -> int:

@@ -11,15 +11,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from cline_otel.sources.compressed import by_plain_name, is_cut_off, opened, stored_as
 from cline_otel.sources.conversations.messages import (
     Message,
     TornFile,
     first_message,
     instant_ms,
-    messages_in,
+    messages_of,
     milliseconds,
     table,
-    table_in,
+    table_of,
     word,
 )
 from cline_otel.sources.conversations.records import Fields
@@ -111,7 +112,7 @@ class SessionRecords(NamedTuple):
     untold_at_ms: int | None = None
 
 
-def read_session(folder: Path, *, is_over: bool) -> SessionRecords:
+def read_session(folder: Path, *, is_over: bool, unpacks: bool = False) -> SessionRecords:
     """Everything that a session's files say so far.
 
     Args:
@@ -119,40 +120,46 @@ def read_session(folder: Path, *, is_over: bool) -> SessionRecords:
         is_over: whether nothing more comes of what was begun. Else only an answer that asks for nothing more ends a
             run, and that not before the manifest says that nobody works on the session: it is written by itself, and
             may still be that of before the last prompt.
+        unpacks: whether compressed files are read too.
 
     Raises:
         OSError: a file cannot be read.
     """
-    session_id, files = conversations_of(folder)
+    session_id, files = conversations_of(folder, unpacks=unpacks)
+    path = folder / f"{session_id}.json"
     try:
-        manifest = read_manifest(table_in((folder / f"{session_id}.json").read_bytes()), session_id)
+        manifest = read_manifest(table_of(stored_as(path) if unpacks else path), session_id)
     except FileNotFoundError:
         manifest = Manifest(session_id)
     return _Session(manifest, files, is_over=is_over).read()
 
 
-def conversations_of(folder: Path) -> tuple[str, dict[str, Path]]:
+def conversations_of(folder: Path, *, unpacks: bool = False) -> tuple[str, dict[str, Path]]:
     """The session of a folder, and its conversations by agent, the root agent's by the session; no copies of them.
+
+    Args:
+        folder: the session's.
+        unpacks: whether compressed files are read too.
 
     Raises:
         OSError: a file cannot be read.
     """
-    sessions = {path: _session_in(path) for path in sorted(folder.glob(f"*{MESSAGES}"))}
-    session_id = next((said for path, said in sessions.items() if said == _stem(path)), folder.name)
-    return session_id, {
-        stem: path
-        for path, said in sessions.items()
-        if (stem := _stem(path)) == (said or stem) or said.endswith(f"__{stem}")
+    paths = folder.glob(f"*{MESSAGES}*") if unpacks else folder.glob(f"*{MESSAGES}")
+    named = {
+        name.removesuffix(MESSAGES): path
+        for name, path in sorted(by_plain_name(paths).items())
+        if name.endswith(MESSAGES)
     }
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(MESSAGES)
+    said = {name: _session_in(path) for name, path in named.items()}
+    session_id = next((session for name, session in said.items() if session == name), folder.name)
+    return session_id, {
+        name: path for name, path in named.items() if name == (said[name] or name) or said[name].endswith(f"__{name}")
+    }
 
 
 def _session_in(path: Path) -> str:
     """Whose conversation a file says it is: a session's, or ``SESSION__AGENT``; empty if it does not say."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(_HEAD_BYTES).partition(b'"messages"')[0]
     found = _SAID_SESSION.search(head)
     return found[1].decode("utf-8", "replace") if found is not None else ""
@@ -192,19 +199,24 @@ class _Session:
         path = self._files.get(name)
         if path is None:
             return None
-        with path.open("rb") as file:
-            return milliseconds((first_message(file) or {}).get("ts"))
+        with opened(path) as file:
+            first = first_message(file) or {}
+            if is_cut_off(file):
+                self._is_torn(name)
+        return milliseconds(first.get("ts"))
 
     def _messages(self, name: str) -> Iterator[Message]:
         path = self._files.get(name)
         if path is None:
             return
-        with path.open("rb") as file:
-            try:
-                yield from messages_in(file)
-            except TornFile:
-                if name not in self._torn:
-                    self._torn.append(name)
+        try:
+            yield from messages_of(path)
+        except TornFile:
+            self._is_torn(name)
+
+    def _is_torn(self, name: str) -> None:
+        if name not in self._torn:
+            self._torn.append(name)
 
     def _agent(self, name: str) -> list[Record]:
         agent_id = self._agent_id(name)

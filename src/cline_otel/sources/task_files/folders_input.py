@@ -28,6 +28,7 @@ class TaskFoldersInput(FoldersInput):
         dialect: which program's they are.
         wall_clock_ns: nanoseconds since the Unix epoch.
         monotonic_ns: nanoseconds of a clock that nobody moves.
+        is_copy: whether nobody works on what is there.
 
     Attributes:
         tasks_list: the program's list of them.
@@ -42,10 +43,12 @@ class TaskFoldersInput(FoldersInput):
         dialect: Dialect,
         wall_clock_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        is_copy: bool = False,
     ) -> None:
-        super().__init__(source, directory, wall_clock_ns, monotonic_ns)
+        super().__init__(source, directory, wall_clock_ns, monotonic_ns, is_copy=is_copy)
         self._dialect = dialect
-        self.tasks_list = TasksList(directory)
+        self.tasks_list = TasksList(directory, unpacks=is_copy)
         self._goes_on: dict[str, str] = {}
 
     def is_conversation(self, name: str) -> bool:
@@ -100,7 +103,7 @@ class TaskFoldersInput(FoldersInput):
             OSError: a file cannot be read.
             TornTask: a file is torn, or being written.
         """
-        story = read_task(folder.path, "", self._dialect, self.tasks_list.ulid_of)
+        story = read_task(folder.path, "", self._dialect, self.tasks_list.ulid_of, unpacks=self.is_copy)
         unchanged_ns = self.unchanged_ns(folder)
         return story, unchanged_ns >= OLD_AFTER_NS or (unchanged_ns >= SETTLED_AFTER_NS and story.is_at_rest)
 

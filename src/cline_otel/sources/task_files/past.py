@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cline_otel.sources.compressed import is_cut_off, opened, stored_as
 from cline_otel.sources.conversations.folders_input import TORN_FOR_NS, Folder
 from cline_otel.sources.conversations.messages import amount
 from cline_otel.sources.conversations.past import PastRecords
@@ -33,44 +34,48 @@ def past_tasks(
     source: str, directories: Iterable[Path], program: str, dialect: Dialect, path: Path | None
 ) -> Iterator[PastSession]:
     """The tasks of a program's own directories, or what a path names: a task's folder, a directory of such folders, or
-    one with ``tasks`` or ``legacy/tasks`` in it. What lies elsewhere than in the program's own is a copy, and nobody
-    works on it; whose it is, its content says.
+    one with ``tasks`` or ``legacy/tasks`` in it. What lies elsewhere than in the program's own is a copy: nobody
+    works on it, it may be compressed, and whose it is, its content says.
     """
     own = list(directories)
     if path is None:
         for directory in own:
             within = TaskFoldersInput(source, directory, dialect)
-            yield from _in_folders(within, dialect, within.folders(), is_copy=False)
+            yield from _in_folders(within, dialect, within.folders())
         return
     named = path.absolute()
-    if any((named / name).is_file() for name in (CHAT, HISTORY)):
+    if any(stored_as(named / name).is_file() for name in (CHAT, HISTORY)):
         candidates = [(named.parent, [named])]
     else:
         below = [named, named / "tasks", named / "legacy" / "tasks"]
         candidates = [(each, sorted(each.iterdir())) for each in below if each.is_dir()]
     for directory, folders in candidates:
-        theirs = [folder for folder in folders if _program_of(folder) == program]
-        within = TaskFoldersInput(source, directory, dialect)
-        yield from _in_folders(within, dialect, theirs, is_copy=directory not in own)
+        within = TaskFoldersInput(source, directory, dialect, is_copy=directory not in own)
+        theirs = [folder for folder in folders if _program_of(folder, unpacks=within.is_copy) == program]
+        yield from _in_folders(within, dialect, theirs)
 
 
-def _in_folders(
-    within: TaskFoldersInput, dialect: Dialect, folders: Iterable[Path], *, is_copy: bool
-) -> Iterator[PastSession]:
+def _in_folders(within: TaskFoldersInput, dialect: Dialect, folders: Iterable[Path]) -> Iterator[PastSession]:
     for folder in folders:
         found = within.look(folder)
         if found is not None and found.has_conversation:
-            yield PastTask(within, found, dialect, within.tasks_list.of(folder.name), is_copy=is_copy)
+            yield PastTask(within, found, dialect, within.tasks_list.of(folder.name))
 
 
-def _program_of(folder: Path) -> str:
-    for name in (CHAT, HISTORY):
+def _program_of(folder: Path, *, unpacks: bool) -> str:
+    program = ""
+    for path in (folder / CHAT, folder / HISTORY):
         try:
-            with (folder / name).open("rb") as file:
-                return program_of(file.read(_HEAD_BYTES))
+            with opened(stored_as(path) if unpacks else path) as file:
+                if found := program_of(file.read(_HEAD_BYTES)):
+                    return found
+                if not is_cut_off(file):
+                    return program
         except OSError:
             continue
-    return ""
+        # It is somebody's who says that it is damaged.
+        program = "cline"
+    return program
 
 
 class PastTask(PastSession):
@@ -81,20 +86,16 @@ class PastTask(PastSession):
         found: the folder.
         dialect: which program's it is.
         listed: what the program's list says of it.
-        is_copy: whether nobody works on it.
     """
 
-    def __init__(
-        self, within: TaskFoldersInput, found: Folder, dialect: Dialect, listed: Listed, *, is_copy: bool
-    ) -> None:
+    def __init__(self, within: TaskFoldersInput, found: Folder, dialect: Dialect, listed: Listed) -> None:
         self._within = within
         self._found = found
-        self._is_copy = is_copy
         self.source = within.source
         self.key = found.key
         self.signature = found.signature
         parts = found.path.parts
-        is_editors = is_copy or _EDITORS_STORAGE in parts
+        is_editors = within.is_copy or _EDITORS_STORAGE in parts
         self.surface = dialect.client if is_editors else _COMMAND_LINE
         changed_ms = int(amount(listed.get("ts")) or found.changed_at_ns // 1_000_000)
         began_ms = int(found.path.name) if _BEGAN.fullmatch(found.path.name) else changed_ms
@@ -111,10 +112,10 @@ class PastTask(PastSession):
         try:
             story, is_over = self._within.read_task(self._found)
         except TornTask as torn:
-            is_settled = self._is_copy or self._within.unchanged_ns(self._found) >= TORN_FOR_NS
+            is_settled = self._within.is_copy or self._within.unchanged_ns(self._found) >= TORN_FOR_NS
             problem = f"{self._found.path}: {torn} are no JSON; nothing is told of this task"
             return PastReading("", (), lambda run_ids: iter(()), cursor, problem if is_settled else "")
-        is_over = is_over or self._is_copy
+        is_over = is_over or self._within.is_copy
         records = records_of(story, is_over=is_over)
         past = PastRecords(records)
         over = [record for record in records if past.is_over(record)]

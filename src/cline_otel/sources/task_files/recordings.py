@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.signals import Diagnostics, count
+from cline_otel.sources.compressed import plain_name, stored_as
 from cline_otel.sources.conversations.messages import Message, TornFile, messages_in, table
 from cline_otel.sources.interface import Payload, Recorded
 from cline_otel.sources.task_files.chat import json_in
@@ -59,20 +60,27 @@ def tasks_in(folder: Path) -> Iterable[Path]:
         path
         for below in ("legacy/tasks/*/", "tasks/*/", "*/")
         for name in (CHAT, HISTORY)
-        for path in folder.glob(f"{below}{name}")
-        if name == CHAT or not path.with_name(CHAT).exists()
+        for path in folder.glob(f"{below}{name}*")
+        if plain_name(path.name) == name and (name == CHAT or not stored_as(path.with_name(CHAT)).exists())
     )
 
 
 def recorded(source: str, path: Path, dialect: Dialect) -> Recorded:
     """All that the task with this file says; the conversation is told with what was shown of it."""
-    name = next((name for name in (CHAT, HISTORY) if path.name.endswith(name)), "")
-    prefix = path.name.removesuffix(name)
-    if not name or (name == HISTORY and (path.parent / f"{prefix}{CHAT}").exists()):
+    plain = path.with_name(plain_name(path.name))
+    name = next((name for name in (CHAT, HISTORY) if plain.name.endswith(name)), "")
+    prefix = plain.name.removesuffix(name)
+    if (
+        not name
+        or stored_as(plain) != path
+        or (name == HISTORY and stored_as(path.with_name(f"{prefix}{CHAT}")).exists())
+    ):
         return Recorded([], {})
     diagnostics: Diagnostics = {}
     try:
-        story = read_task(path.parent, prefix, dialect, TasksList(path.parent.parent).ulid_of)
+        story = read_task(
+            path.parent, prefix, dialect, TasksList(path.parent.parent, unpacks=True).ulid_of, unpacks=True
+        )
     except TornTask:
         count(diagnostics, "malformed", source, "file")
         return Recorded([], diagnostics)

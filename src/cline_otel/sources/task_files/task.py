@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cline_otel.sources.conversations.messages import TornFile, messages_in, milliseconds, table_in, word
+from cline_otel.sources.compressed import stored_as
+from cline_otel.sources.conversations.messages import TornFile, messages_of, milliseconds, table_of, word
 from cline_otel.sources.task_files.chat import Chat, read_chat
 from cline_otel.sources.task_files.dialect import Client, Dialect
 from cline_otel.sources.task_files.history import History, read_history
@@ -28,7 +29,9 @@ class TornTask(Exception):  # noqa: N818 - named for the task's state
         self.names = tuple(names)
 
 
-def read_task(folder: Path, prefix: str, dialect: Dialect, ulid_of: Callable[[str], str]) -> Story:
+def read_task(
+    folder: Path, prefix: str, dialect: Dialect, ulid_of: Callable[[str], str], *, unpacks: bool = False
+) -> Story:
     """Everything that a task's files say so far.
 
     Args:
@@ -36,6 +39,7 @@ def read_task(folder: Path, prefix: str, dialect: Dialect, ulid_of: Callable[[st
         prefix: what the names of its files begin with; empty for the program's own.
         dialect: which program's it is.
         ulid_of: what the program's own telemetry calls a task; empty where that is not known.
+        unpacks: whether compressed files are read too.
 
     Raises:
         OSError: a file cannot be read.
@@ -43,14 +47,16 @@ def read_task(folder: Path, prefix: str, dialect: Dialect, ulid_of: Callable[[st
     """
     torn: list[str] = []
     history, chat = History(), Chat()
+    paths = {name: folder / f"{prefix}{name}" for name in (HISTORY, CHAT, METADATA)}
+    if unpacks:
+        paths = {name: stored_as(path) for name, path in paths.items()}
     # The conversation first: what was shown is then not older.
     for name in (HISTORY, CHAT):
         try:
-            with (folder / f"{prefix}{name}").open("rb") as file:
-                if name == HISTORY:
-                    history = read_history(messages_in(file, ""), dialect)
-                else:
-                    chat = read_chat(messages_in(file, ""), dialect)
+            if name == HISTORY:
+                history = read_history(messages_of(paths[name], ""), dialect)
+            else:
+                chat = read_chat(messages_of(paths[name], ""), dialect)
         except FileNotFoundError:
             continue
         except TornFile:
@@ -58,7 +64,7 @@ def read_task(folder: Path, prefix: str, dialect: Dialect, ulid_of: Callable[[st
     if torn:
         raise TornTask(torn)
     task_id = folder.name if not prefix and _is_id(folder.name) else _id_of(chat, history)
-    clients, models = _read_metadata(folder / f"{prefix}{METADATA}", dialect)
+    clients, models = _read_metadata(paths[METADATA], dialect)
     return tell(Task(task_id, ulid_of(task_id), clients, models), chat, history)
 
 
@@ -76,7 +82,7 @@ def _read_metadata(
 ) -> tuple[list[tuple[int, Client]], list[tuple[int, tuple[str, str, str]]]]:
     """What ran the agent, and the models, each from which time on, ms since the Unix epoch."""
     try:
-        given = table_in(path.read_bytes())
+        given = table_of(path)
     except OSError:
         given = {}
     clients = [

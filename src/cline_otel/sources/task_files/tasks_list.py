@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from cline_otel.sources.conversations.messages import TornFile, messages_in, word
+from cline_otel.sources.compressed import stored_as
+from cline_otel.sources.conversations.messages import TornFile, messages_of, word
 
 Listed = Mapping[str, object]
 """What the list says of a task: when it was last worked on, tokens and cost."""
@@ -19,10 +20,12 @@ class TasksList:
 
     Args:
         directory: where the tasks' folders are.
+        unpacks: whether it may be compressed.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory.parent / "state" / "taskHistory.json"
+    def __init__(self, directory: Path, *, unpacks: bool = False) -> None:
+        path = directory.parent / "state" / "taskHistory.json"
+        self._path = stored_as(path) if unpacks else path
         self._read_as: tuple[int, int] = (0, 0)
         self._ulids: dict[str, str] = {}
         self._listed: dict[str, Listed] = {}
@@ -43,9 +46,8 @@ class TasksList:
             if (status.st_size, status.st_mtime_ns) == self._read_as:
                 return
             self._read_as = (status.st_size, status.st_mtime_ns)
-            with self._path.open("rb") as file:
-                for item in messages_in(file, ""):
-                    self._add(item)
+            for item in messages_of(self._path, ""):
+                self._add(item)
         except (OSError, TornFile):
             return
 
