@@ -35,10 +35,6 @@ def replaced(path: Path, content: bytes) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def conversations(folder: Path) -> list[Path]:
-    """All that is read of sessions and tasks below a folder."""
-    return [path for path in all_json(folder) if "spool" not in path.parts]
-
-
 def all_json(folder: Path) -> Iterable[Path]:
+    """Whatever is read of sessions and tasks below a folder, and more."""
     return sorted(folder.rglob("*.json"))

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from bridge.endpoint import Endpoint
 from bridge.process import EXECUTABLE, Bridge, Home, is_one_clear_line
 from bridge.received import Received
+from compressed_copies import all_json, compressed
 from conversations import SESSION, START_MS, answer, ask, gave, text, user, write_session
 from loopback_server import Answer
 from waiting import PATIENCE_SECONDS
@@ -220,6 +221,21 @@ def test_without_an_endpoint_nothing_is_taken(home: Home) -> None:
     assert answer.returncode == 2
     assert is_one_clear_line(answer.stderr, "OTEL_EXPORTER_OTLP_ENDPOINT")
     assert not home.journal.exists()
+
+
+def test_a_compressed_backup_is_imported_and_nothing_is_written_beside_it(home: Home, endpoint: Endpoint) -> None:
+    backup = (home.cline / "data").rename(home.directory / "backup")
+    for path in all_json(backup):
+        compressed(path, ".zst" if path.name.endswith("0.messages.json") else ".gz")
+    before = sorted(home.directory.rglob("*"))
+    shown = home.run("import", "--dry-run", backup)
+    assert "cline-cli" in shown.stdout
+    assert "$6.00" in shown.stdout
+    imported = home.run("import", backup)
+    assert imported.returncode == 0, imported.stderr
+    assert endpoint.span_count() == SPANS
+    assert "Nothing to import" in home.run("import", backup).stdout
+    assert [path for path in sorted(home.directory.rglob("*")) if home.state not in (path, *path.parents)] == before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others count otherwise")

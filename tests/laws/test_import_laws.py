@@ -12,16 +12,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.fixed_key import CATALOGUE, recording_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cline_otel.importing.found import Span
+from cline_otel.places import Places
 from cline_otel.replay import replay
 from cline_otel.signals import SpanRecord
 from cline_otel.sources.interface import Payload
+from cline_otel.sources.registry import SOURCES
+from compressed_copies import COMPRESS, all_json, compressed
 from corpus import capture_paths
 from import_stage import HOUR_MS, Stage, staged
 
 BOTH: Final = [path for path in capture_paths() if (path / "spool").is_dir() and (path / "sessions").is_dir()]
+OF_FILES: Final = [
+    (path, source.name)
+    for path in capture_paths()
+    for source in SOURCES.values()
+    if any(source.past_sessions(Places(path, ()), path))
+]
 MOMENTS: Final = ("the plugin's next records", "a look at the files", "an import", "a restart")
 DAY_MS: Final = 24 * HOUR_MS
 
@@ -102,3 +112,34 @@ def test_each_prompt_and_call_is_told_once(path: Path, moments: list[str], piece
         assert tokens == expected_tokens
         ids = [span.span_id for span in stage.spans()]
         assert len(ids) == len(set(ids))
+
+
+def replayed(path: Path, source: str) -> list[str]:
+    return sorted(map(str, replay(recording_of([path], source), CATALOGUE).spans))
+
+
+@cache
+def imported(path: Path) -> list[str]:
+    with tempfile.TemporaryDirectory() as directory, staged(Path(directory)) as stage:
+        stage.take(Span(), path)
+        return sorted(map(str, stage.spans()))
+
+
+@given(st.sampled_from(OF_FILES), st.data())
+@settings(max_examples=40)
+def test_compressed_in_any_mix_it_is_imported_and_replayed_as_it_was(
+    recorded: tuple[Path, str], data: st.DataObject
+) -> None:
+    path, source = recorded
+    with tempfile.TemporaryDirectory() as directory, staged(Path(directory)) as stage:
+        copy = shutil.copytree(path, Path(directory) / "copy")
+        for file in all_json(copy):
+            suffix = data.draw(st.sampled_from(["", *COMPRESS]), label=file.name)
+            if suffix:
+                compressed(file, suffix)
+            elif data.draw(st.booleans()):
+                compressed(file, data.draw(st.sampled_from([*COMPRESS])), b"[]")
+        stage.take(Span(), copy)
+        assert sorted(map(str, stage.spans())) == imported(path) != []
+        assert not any(taken.problem for taken in stage.takes)
+        assert replayed(copy, source) == replayed(path, source)

@@ -11,14 +11,18 @@ from random import Random
 from typing import Final
 
 import pytest
+from bench.fixed_key import CATALOGUE
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tasks
 from cline_otel.importing.found import Span
+from cline_otel.replay import replay
+from cline_otel.signals import SpanRecord
 from cline_otel.sources import compressed as compressed_files
 from cline_otel.sources.compressed import Unpacked, opened
 from cline_otel.sources.conversations import messages
+from cline_otel.sources.recording import read_recording
 from compressed_copies import COMPRESS, all_json, compressed, replaced
 from conversations import SESSION, answer, ask, gave, text, user, write_session
 from import_stage import Stage, staged
@@ -247,3 +251,20 @@ def test_a_subagent_s_conversation_of_which_nothing_can_be_read_is_said(stage: S
     assert stage.take(Span(), copy) == OF_ONE
     (problem,) = [taken.problem for taken in stage.takes]
     assert "agent_1.messages.json cannot be read to the end" in problem
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_one_compressed_conversation_or_a_task_s_file_is_replayed_with_what_is_beside_it(
+    copy: Path, suffix: str
+) -> None:
+    write_task(copy.parent / "tasks")
+    paths = all_json(copy.parent)
+    expected = {path: spans_of(path) for path in paths if "messages" in path.name}
+    assert all(expected.values())
+    for path in paths:
+        compressed(path, suffix)
+    assert {path: spans_of(path.with_name(path.name + suffix)) for path in expected} == expected
+
+
+def spans_of(path: Path) -> list[SpanRecord]:
+    return replay(read_recording([path]), CATALOGUE).spans

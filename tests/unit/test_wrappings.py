@@ -214,8 +214,9 @@ def test_messages_that_a_journal_left_out_are_counted(tmp_path: Path) -> None:
     assert result.diagnostics["malformed", "cline-log", "line"] == 3
 
 
-def test_a_conversation_that_is_compressed_is_refused_because_it_is_read_with_its_folder(tmp_path: Path) -> None:
-    packed = tmp_path / "s.messages.json.gz"
+def test_a_conversation_whose_name_does_not_say_that_it_is_compressed_is_refused(tmp_path: Path) -> None:
+    """It is read with its folder, where it is found by its name."""
+    packed = tmp_path / "s.messages.json"
     packed.write_bytes(gzip.compress(b'{"sessionId":"s","messages":[]}'))
     assert "unpack it there" in explanation(packed)
 
