@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import tracemalloc
 from collections.abc import Iterator
@@ -111,10 +112,18 @@ def test_what_cline_itself_works_on_is_never_unpacked(
     task = write_task(stage.tasks)
     for path in [*all_json(stage.directory), *all_json(stage.tasks)]:
         compressed(path, suffix)
+    unnamed = stage.directory / "unnamed" / "unnamed.messages.json"
+    unnamed.parent.mkdir()
+    unnamed.write_bytes(COMPRESS[suffix](b"{}"))
+    os.utime(unnamed, ns=(now_ns, now_ns))
     with monkeypatch.context() as patch:
         patch.setattr(compressed_files, "compression_of", None)
         assert bridge.poll() == 0
-        assert stage.find().wanted == ()
+        stage.now_ms += 60_000
+        assert bridge.poll() == 0
+        assert "cannot be read to the end" in "".join(bridge.input.problems.values())
+        assert [session.size_bytes for session in stage.find().wanted] == [unnamed.stat().st_size]
+    unnamed.unlink()
     assert bridge.input.unread(stage.journal.cursors()).size_bytes == 0
     session = stage.directory / SESSION
     for named in (stage.directory, session, stage.tasks, task, stage.tasks.parent):
@@ -145,7 +154,7 @@ def test_of_a_session_that_is_cut_off_damaged_or_too_large_what_comes_before_is_
     replaced(copy / "sum" / f"{SESSION}.messages.json{suffix}", bytes(content))
     replaced(copy / SESSION / f"{SESSION}.messages.json{suffix}", whole)
     taken = stage.take(Span(), copy)
-    assert taken["invoke_agent cline"] >= 3
+    assert taken["invoke_agent cline"] == 5
     problems = {Path(each.problem.partition(":")[0]).name: each.problem for each in stage.takes if each.problem}
     assert problems.keys() >= {"cut", "large"}
     assert all("cannot be read to the end; what comes before is taken" in each for each in problems.values())
@@ -154,16 +163,19 @@ def test_of_a_session_that_is_cut_off_damaged_or_too_large_what_comes_before_is_
         assert "sum" in problems, "gzip has a checksum"
 
 
+@pytest.mark.parametrize("torn", [["ui_messages.json"], ["api_conversation_history.json", "ui_messages.json"]])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_of_a_task_that_is_cut_off_nothing_is_taken_and_it_is_said(stage: Stage, tmp_path: Path, suffix: str) -> None:
+def test_of_a_task_that_is_cut_off_nothing_is_taken_and_it_is_said(
+    stage: Stage, tmp_path: Path, suffix: str, torn: list[str]
+) -> None:
     directory = tmp_path / "copy" / "tasks"
     for path in all_json(write_task(directory)):
         packed = compressed(path, suffix)
-        if path.name == "ui_messages.json":
-            replaced(packed, packed.read_bytes()[:-12])
+        if path.name in torn:
+            replaced(packed, packed.read_bytes()[:12])
     assert stage.take(Span(), directory) == {}
     (problem,) = [taken.problem for taken in stage.takes]
-    assert "ui_messages.json are no JSON" in problem
+    assert f"{', '.join(torn)} are no JSON" in problem
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -268,3 +280,12 @@ def test_one_compressed_conversation_or_a_task_s_file_is_replayed_with_what_is_b
 
 def spans_of(path: Path) -> list[SpanRecord]:
     return replay(read_recording([path]), CATALOGUE).spans
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_of_a_manifest_no_more_is_unpacked_than_fits_into_memory(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.json{suffix}"
+    path.write_bytes(COMPRESS[suffix](b'{"a": 1}'))
+    assert messages.table_of(path) == {"a": 1}
+    path.write_bytes(COMPRESS[suffix](b" " * 64 * MIB + b'{"a": 1}'))
+    assert messages.table_of(path) == {}
