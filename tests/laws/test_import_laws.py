@@ -139,7 +139,8 @@ def test_compressed_in_any_mix_it_is_imported_and_replayed_as_it_was(path: Path,
             if suffix:
                 compressed(file, suffix)
             elif data.draw(st.booleans()):
-                compressed(file, data.draw(st.sampled_from([*COMPRESS])), b"[]")
+                beside = data.draw(st.sampled_from([b"[]", file.read_bytes()]))
+                compressed(file, data.draw(st.sampled_from([*COMPRESS])), beside)
         stage.take(Span(), copy)
         assert sorted(map(str, stage.spans())) == imported(path) != []
         assert not any(taken.problem for taken in stage.takes)
