@@ -55,7 +55,9 @@ setup: $(SETUP_DONE) ## install what the project needs into .venv (once, until i
 demo: setup ## replay a bundled run of Cline and show its trace
 	@$(DEMO) $(ARGUMENTS)
 
-plugin: $(PLUGIN_TOOLS) ## make the plugin's one file out of its modules
+plugin: $(PLUGIN_TOOLS) ## make the plugin's one file out of its modules and the catalogue's words
+	@PYTHONPATH=tests:. $(BIN)/python -m plugin.known_words
+	@cd $(PLUGIN) && node_modules/.bin/biome format --write --log-level=error mapping/known_words.js
 	@$(ROLLUP)
 	@cp .out/cline-otel.js $(PLUGIN_FILE)
 

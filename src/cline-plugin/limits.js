@@ -25,6 +25,10 @@ export const LIMITS = Object.freeze({
   idPseudonyms: 8192,
   toolPseudonyms: 1024,
   settingsBytes: 16 * 1024 * 1024,
+  // Of an argument or a result, to know its size.
+  sizedValues: 100_000,
+  // Of the spool's files, to know the size of all.
+  sizedFiles: 1000,
 });
 
 /** @typedef {Readonly<Record<keyof typeof LIMITS, number>>} Limits */

@@ -341,8 +341,6 @@ test("compaction notices become records of numbers and short words, other notice
     agent_id: AGENT,
     run_id: RUN,
     iteration: 2,
-    phase: "completed",
-    kind: "auto_compaction",
     tokens_before: 8310,
     messages_before: 3,
     messages_after: 1,

@@ -19,6 +19,7 @@ from cline_otel.consent import decide, opt_out_sources_of
 from cline_otel.privacy.pseudonyms import GENERATED_ID, PROVIDER_ID, Pseudonyms
 from cline_otel.privacy.secret_detectors import _KEY
 from cline_otel.settings import load_settings
+from plugin import known_words
 from waiting import PATIENCE_SECONDS
 
 HERE = Path(__file__).parent
@@ -134,3 +135,11 @@ def test_the_plugin_computes_the_ids_that_the_bridge_gives() -> None:
             ids.trace_id(text, "run").hex(),
             ids.tool_call_span_id("agent", text, 12, 3).hex(),
         ]
+
+
+def test_the_words_that_the_plugin_lets_pass_are_those_of_the_catalogue() -> None:
+    text = known_words.MODULE.read_text(encoding="utf-8")
+    for name, what, words in known_words.lists():
+        said = re.search(rf"// {re.escape(what)}\nexport const {name} = new Set\((.*?)\n\);", text, re.DOTALL)
+        assert said is not None, name
+        assert set("".join(re.findall(r'"([^"]*)"', said[1])).split()) == set(words), "run `make plugin`"

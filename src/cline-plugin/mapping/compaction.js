@@ -1,6 +1,6 @@
 // Compaction: what Cline does when a conversation becomes too long for its model, reported by notices of the run's status.
 
-import { integer, word } from "./gates.js";
+import { chosen, integer, reason } from "./gates.js";
 import { record } from "./record.js";
 import { runOf } from "./state.js";
 
@@ -12,7 +12,7 @@ import { runOf } from "./state.js";
  * The notice of a context that stays too large has a kind of its own and no phase.
  *
  * @param {string} kind
- * @param {string | undefined} phase
+ * @param {unknown} phase
  */
 function compactionEvent(kind, phase) {
   if (/emergency/.test(kind)) return "compaction.emergency";
@@ -28,19 +28,16 @@ function compactionEvent(kind, phase) {
  */
 export function onStatusNotice(state, context, nowMs) {
   const metadata = context?.metadata;
-  const kind = word(metadata?.kind);
+  const kind = chosen(metadata?.kind);
   if (kind === undefined || !/compact|overflow/.test(kind)) return [];
   const run = runOf(state, context?.snapshot);
   if (!run) return [];
-  const phase = word(metadata?.phase);
   return [
-    record(compactionEvent(kind, phase), nowMs, {
+    record(compactionEvent(kind, metadata?.phase), nowMs, {
       agent_id: run.agentId,
       run_id: run.runId,
       iteration: integer(metadata?.iteration) ?? integer(context?.snapshot?.iteration),
-      phase,
-      kind,
-      reason: word(metadata?.reason),
+      reason: reason(metadata?.reason),
       tokens_before: integer(metadata?.tokensBefore),
       tokens_after: integer(metadata?.tokensAfter),
       messages_before: integer(metadata?.messagesBefore),

@@ -1,6 +1,6 @@
 // What class an error is of, by its text, of which nothing is kept: as src/cline_otel/catalogue/attributes.toml has it.
 
-import { OTHER, word } from "./gates.js";
+import { errorClass, OTHER } from "./gates.js";
 import { errorText } from "./outcome.js";
 
 /** @import { Snapshot } from "../hook_contexts.js" */
@@ -57,11 +57,11 @@ const UNCLASSED = "unknown";
 /**
  * Why a model call or a run failed: Cline's class of it, else that of its text.
  *
- * @param {unknown} errorClass
+ * @param {unknown} said Cline's class of it
  * @param {Snapshot} snapshot
  */
-export function failureOf(errorClass, snapshot) {
-  const classes = [word(errorClass), word(snapshot?.lastErrorClass)];
+export function failureOf(said, snapshot) {
+  const classes = [errorClass(said), errorClass(snapshot?.lastErrorClass)];
   const known = classes.find((found) => found !== undefined && found !== UNCLASSED);
   return known ?? errorClassOf(errorText(snapshot?.lastError)) ?? OTHER;
 }

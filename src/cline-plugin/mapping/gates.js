@@ -1,15 +1,14 @@
 // Gates: the only ways from a context into a record. Each takes anything and gives what may be written, or undefined.
 
 import { LIMITS } from "../limits.js";
+import { ERROR_CLASSES, FINISH_REASONS, PROVIDERS, REASONS } from "./known_words.js";
 
 const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,127}$/;
-const PROVIDER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 export const CLIENT_VERSION = new RegExp(
   "^[0-9]{1,6}(?:\\.[0-9]{1,6}){1,2}" +
     "(?:-(?:alpha|beta|rc|nightly|next|canary|dev|pre|preview|insiders?)(?:[.-]?[0-9]{1,14}){0,3})?$",
 );
-const WORD = /^[a-z][a-z0-9_-]{0,39}$/;
 export const OTHER = "_OTHER";
 
 /**
@@ -38,12 +37,18 @@ const matching = (pattern) => (value) =>
     : undefined;
 export const plainToolName = matching(TOOL_NAME);
 export const plainName = matching(PLAIN_NAME);
-const provider = matching(PROVIDER);
 export const clientVersion = matching(CLIENT_VERSION);
-export const word = matching(WORD);
+
+/** @type {(words: ReadonlySet<string>) => (value: unknown) => string | undefined} */
+const among = (words) => (value) => (typeof value === "string" && words.has(value) ? value : undefined);
+export const errorClass = among(ERROR_CLASSES);
+const finishReason = among(FINISH_REASONS);
+const provider = among(PROVIDERS);
+export const reason = among(REASONS);
 
 /** @param {unknown} value */
-export const wordOrOther = (value) => (value === undefined || value === null ? undefined : (word(value) ?? OTHER));
+export const finishReasonOrOther = (value) =>
+  value === undefined || value === null ? undefined : (finishReason(value) ?? OTHER);
 
 /** @param {unknown} value */
 export const providerOrOther = (value) => (typeof value === "string" ? (provider(value) ?? OTHER) : undefined);
@@ -87,19 +92,4 @@ export function instantMs(value) {
   if (typeof value === "number") return integer(Math.round(value));
   if (typeof value === "string") return integer(Date.parse(value));
   return value instanceof Date ? integer(value.getTime()) : undefined;
-}
-
-/**
- * The size in bytes of a value as JSON (of a string: its own), or undefined when it has none.
- *
- * @param {unknown} value
- */
-export function sizeBytes(value) {
-  if (value === undefined || value === null) return undefined;
-  try {
-    const text = typeof value === "string" ? value : JSON.stringify(value);
-    return typeof text === "string" ? Buffer.byteLength(text) : undefined;
-  } catch {
-    return undefined; // cyclic, a bigint, a getter that throws
-  }
 }

@@ -3,7 +3,7 @@
 import { LIMITS } from "../limits.js";
 import { keep } from "./bounded_map.js";
 import { failureOf } from "./error_classes.js";
-import { amount, chosen, chosenOrOther, integer, providerOrOther, wordOrOther } from "./gates.js";
+import { amount, chosen, chosenOrOther, finishReasonOrOther, integer, providerOrOther } from "./gates.js";
 import { record } from "./record.js";
 import { partsOf } from "./shapes.js";
 import { runOf, sessionOf } from "./state.js";
@@ -101,7 +101,7 @@ export function onAfterModel(state, context, nowMs) {
       started_at_ms: model?.startedAtMs,
       first_chunk_at_ms: model?.firstChunkAtMs,
       message_id: chosen(message?.id),
-      finish_reason: wordOrOther(context?.finishReason),
+      finish_reason: finishReasonOrOther(context?.finishReason),
       response_id: chosen(context?.requestId),
       provider: providerOrOther(message?.modelInfo?.provider),
       model: chosenOrOther(message?.modelInfo?.id),

@@ -8,7 +8,7 @@ import { knownClient } from "./client_names.js";
 import { anyOf, CLIENT_VERSION, KEY_SHAPE, OTHER, plainName, plainToolName } from "./gates.js";
 import { publicModelName } from "./model_names.js";
 
-/** @import { FieldValue, SpoolRecord } from "./record.js" */
+/** @import { SpoolRecord } from "./record.js" */
 
 // Ids that a machine made up. Any other is a name.
 const GENERATED_ID = anyOf(
@@ -201,8 +201,7 @@ const PUBLISHED_NAMES = new Map(
 export function published(entry, pseudonyms) {
   /** @type {SpoolRecord} */
   const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
-  for (const field in entry) {
-    const value = /** @type {FieldValue} */ (entry[field]);
+  for (const [field, value] of Object.entries(entry)) {
     const publish = PUBLISHED_NAMES.get(field);
     if (publish === undefined) {
       result[field] = value;

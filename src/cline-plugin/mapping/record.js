@@ -16,9 +16,7 @@ import { SPOOL_VERSION } from "../limits.js";
 export function record(event, timeMs, fields) {
   /** @type {SpoolRecord} */
   const result = { v: SPOOL_VERSION, event, time_unix_ms: timeMs };
-  for (const key in fields) {
-    const value = fields[key];
-    if (value !== undefined) result[key] = value;
-  }
+  // What somebody has put into the prototype of all objects is no field.
+  for (const [key, value] of Object.entries(fields)) if (value !== undefined) result[key] = value;
   return result;
 }

@@ -3,10 +3,11 @@
 import { LIMITS } from "../limits.js";
 import { push, take } from "./bounded_map.js";
 import { changeOf } from "./edits.js";
-import { amount, chosen, instantMs, integer, sizeBytes } from "./gates.js";
+import { amount, chosen, instantMs, integer } from "./gates.js";
 import { mcpServerIn, outcomeOf } from "./outcome.js";
 import { record } from "./record.js";
 import { isObject, partsOf } from "./shapes.js";
+import { sizeBytes } from "./sizes.js";
 import { runOf } from "./state.js";
 import { forgetTask, rememberTask } from "./tasks.js";
 

@@ -16,8 +16,12 @@ import { record } from "../mapping/record.js";
 // After a long pause a batch may be larger than a file should get.
 const LINES_IN_A_WRITE = 1024;
 
-/** @param {object} entry */
-export const lineOf = (entry) => `${JSON.stringify(entry)}\n`;
+/**
+ * The prototype of all objects, which anybody may have changed, is not asked how a record is written.
+ *
+ * @param {object} entry
+ */
+export const lineOf = (entry) => `${JSON.stringify({ __proto__: null, ...entry })}\n`;
 
 /** @param {Pick<BatchContext, "writer" | "losses" | "nowMs">} context */
 function writeLosses({ writer, losses, nowMs }) {

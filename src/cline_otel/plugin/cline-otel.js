@@ -41,6 +41,10 @@ const LIMITS = Object.freeze({
   idPseudonyms: 8192,
   toolPseudonyms: 1024,
   settingsBytes: 16 * 1024 * 1024,
+  // Of an argument or a result, to know its size.
+  sizedValues: 100_000,
+  // Of the spool's files, to know the size of all.
+  sizedFiles: 1000,
 });
 
 /** @typedef {Readonly<Record<keyof typeof LIMITS, number>>} Limits */
@@ -82,17 +86,100 @@ function watchProcess(recorder) {
   process.on("SIGTERM", onTerminate);
 }
 
+// Words that may leave as they are, made from the bridge's catalogue by `make plugin`: all others are `_OTHER`.
+
+// Cline's names of those who serve models.
+const PROVIDERS = new Set(
+  (
+    "302ai abacus abliteration-ai above agentrouter agnes ai-router ai21 aiand aihubmix ainetcafe aixy aki-io " +
+    "alibaba alibaba-cn alibaba-coding-plan alibaba-coding-plan-cn alibaba-token-plan alibaba-token-plan-cn ambient " +
+    "amd anthropic anyapi arcee asksage atomic-chat auriko azure azure-openai bailing baseten bedrock berget " +
+    "blueclaw bothub cerebras chutes clarifai claude-code claudinio cline cline-pass cloudferro-sherlock " +
+    "cloudflare-workers-ai coralbricks cortecs crof crossmodel crusoe daoxe databricks deepseek dify digitalocean " +
+    "dinference doubao drun ebcloud echo edenai elevenlabs empiriolabs evroc fastrouter fireworks freemodel " +
+    "friendli frogbot gemini gemini-cli github-copilot gmicloud greenpt groq helicone hetzner hicap hpc-ai " +
+    "huawei-cloud-maas huggingface hyper iflowcn impossibl inception inceptron inco infer inference inferx " +
+    "infomaniak io-net iteracompute jalapeno jiekou kenari kilo kimi-code-plan-cn kimi-code-plan-global " +
+    "klokintegration kosmik kuae-cloud-coding-plan lilac litellm llama llmgateway llmgateway-providers llmtech " +
+    "llmtr lmstudio longcat lucidquery lynkr meganova melious meta minimax minimax-cn minimax-cn-coding-plan " +
+    "minimax-coding-plan mistral mixlayer moark modal model-oracle-ai modelis modelscope moonshot moonshotai-cn " +
+    "morph nan nano-gpt nearai nebius neon neosmith neuralwatt nousResearch nova novita-ai nvidia oca oci ofox " +
+    "ollama openai openai-codex openai-codex-cli openai-compatible openai-native opencode opencode-go openreason " +
+    "openrouter opper orcarouter ovhcloud pendra perplexity perplexity-agent pioneer poe poolside privatemode-ai " +
+    "qihang-ai qiniu-ai qwen qwen-code regolo-ai requesty routing-run runinfra sakana sambanova sapaicore sarvam " +
+    "scaleway scnet-token-plan scx-ai sensenova siliconflow siliconflow-cn snowflake-cortex stackit stepfun " +
+    "stepfun-ai stepfun-ai-step-plan stepfun-step-plan subconscious submodel synthetic tempr tencent-coding-plan " +
+    "tencent-token-plan tencent-tokenhub tensorx the-grid-ai thinkingmachines tinfoil together tokengo tokenrouter " +
+    "trustedrouter umans-ai umans-ai-coding-plan unorouter upstage v0 vancine vercel-ai-gateway vertex vispark " +
+    "vivgrid volcengine volcengine-coding-plan vscode-lm vultr wafer.ai wallaby wandb xai xiaomi " +
+    "xiaomi-token-plan-ams xiaomi-token-plan-cn xiaomi-token-plan-sgp xpersona zai zai-coding-plan zeldoc zenifra " +
+    "zenmux zhipuai zhipuai-coding-plan "
+  )
+    .trim()
+    .split(" "),
+);
+
+// Why a model stopped.
+const FINISH_REASONS = new Set(
+  "aborted content-filter content_filter error length max-tokens other stop tool-calls tool_call unknown "
+    .trim()
+    .split(" "),
+);
+
+// Classes of errors.
+const ERROR_CLASSES = new Set(
+  (
+    "AI_APICallError AI_DownloadError AI_EmptyResponseBodyError AI_InvalidArgumentError AI_InvalidDataContentError " +
+    "AI_InvalidMessageRoleError AI_InvalidPromptError AI_InvalidResponseDataError AI_InvalidStreamPartError " +
+    "AI_InvalidToolApprovalError AI_InvalidToolApprovalSignatureError AI_InvalidToolInputError AI_JSONParseError " +
+    "AI_LoadAPIKeyError AI_LoadSettingError AI_MessageConversionError AI_MissingToolResultsError " +
+    "AI_NoContentGeneratedError AI_NoImageGeneratedError AI_NoObjectGeneratedError AI_NoOutputGeneratedError " +
+    "AI_NoSpeechGeneratedError AI_NoSuchModelError AI_NoSuchProviderError AI_NoSuchProviderReferenceError " +
+    "AI_NoSuchToolError AI_NoTranscriptGeneratedError AI_NoTranslationGeneratedError AI_NoVideoGeneratedError " +
+    "AI_RetryError AI_SerializationError AI_TooManyEmbeddingValuesForCallError AI_ToolCallNotFoundForApprovalError " +
+    "AI_ToolCallRepairError AI_TypeValidationError AI_UIMessageStreamError AI_UnsupportedFunctionalityError " +
+    "AI_UnsupportedModelVersionError AbortError AgendaTaskRevisionConflictError AgentRuntimeAbortError " +
+    "ClineFreeModelLimitError ClineNotSubscribedError ClineOAuthTokenError " +
+    "ClineOrgIndividualInferenceSubscriptionError ClinePassLimitError CloudQueueUnconfirmedError CloudSessionError " +
+    "CommandExitError ContextWindowOverflowError ControlledStopError DiffError Error HubCommandError " +
+    "HubLockHeldError HubRunAdmissionRejectedError HubTransportError McpOAuthClientChangedError " +
+    "McpSettingsLockTimeoutError McpSettingsMutatorPurityError McpSettingsUpdateSkippedError " +
+    "OAuthReauthRequiredError OcaOAuthTokenError OpenAICodexOAuthTokenError RangeError SessionNotFoundError " +
+    "SessionRunInProgressError SessionVersioningError SyntaxError TimeoutError TypeError ZodError aborted auth " +
+    "billing cancelled command_failed content_filter context_window_exceeded denied invalid_input invalid_request " +
+    "max_iterations mcp_error mistake_limit mistake_limit_reached network network_error not_found overloaded " +
+    "parse_error permission_denied process_exited quota rate_limit rejected search_not_found server_error timeout " +
+    "tool_error unknown_tool "
+  )
+    .trim()
+    .split(" "),
+);
+
+// Cline's words for why it did something.
+const REASONS = new Set(
+  (
+    "agentic_summary api api_error auto auto_compaction auto_compaction_emergency basic_compaction_projection " +
+    "buffer_stuck cli compaction_budget_emergency completion_without_submit configured_setting " +
+    "context_overflow_recovery core default_setting desktop enterprise error file ide invalid_tool_call jetbrains " +
+    "kanban local manual manual_compaction max_consecutive_mistakes max_tokens_compaction max_tokens_recovery " +
+    "mistake_limit neovim no_result no_tools_used normal_provider_request over_budget overflow_recovery " +
+    "protected_live_tail provider_error_retry result root shutdown sqlite started subagent submit_and_exit success " +
+    "team_lead team_teammate thrown tool_execution_failed unknown unsafe_to_truncate vscode waiting_for_completion " +
+    "web "
+  )
+    .trim()
+    .split(" "),
+);
+
 // Gates: the only ways from a context into a record. Each takes anything and gives what may be written, or undefined.
 
 
 const TOOL_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,127}$/;
-const PROVIDER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 const CLIENT_VERSION = new RegExp(
   "^[0-9]{1,6}(?:\\.[0-9]{1,6}){1,2}" +
     "(?:-(?:alpha|beta|rc|nightly|next|canary|dev|pre|preview|insiders?)(?:[.-]?[0-9]{1,14}){0,3})?$",
 );
-const WORD = /^[a-z][a-z0-9_-]{0,39}$/;
 const OTHER = "_OTHER";
 
 /**
@@ -121,12 +208,18 @@ const matching = (pattern) => (value) =>
     : undefined;
 const plainToolName = matching(TOOL_NAME);
 const plainName = matching(PLAIN_NAME);
-const provider = matching(PROVIDER);
 const clientVersion = matching(CLIENT_VERSION);
-const word = matching(WORD);
+
+/** @type {(words: ReadonlySet<string>) => (value: unknown) => string | undefined} */
+const among = (words) => (value) => (typeof value === "string" && words.has(value) ? value : undefined);
+const errorClass = among(ERROR_CLASSES);
+const finishReason = among(FINISH_REASONS);
+const provider = among(PROVIDERS);
+const reason = among(REASONS);
 
 /** @param {unknown} value */
-const wordOrOther = (value) => (value === undefined || value === null ? undefined : (word(value) ?? OTHER));
+const finishReasonOrOther = (value) =>
+  value === undefined || value === null ? undefined : (finishReason(value) ?? OTHER);
 
 /** @param {unknown} value */
 const providerOrOther = (value) => (typeof value === "string" ? (provider(value) ?? OTHER) : undefined);
@@ -172,21 +265,6 @@ function instantMs(value) {
   return value instanceof Date ? integer(value.getTime()) : undefined;
 }
 
-/**
- * The size in bytes of a value as JSON (of a string: its own), or undefined when it has none.
- *
- * @param {unknown} value
- */
-function sizeBytes(value) {
-  if (value === undefined || value === null) return undefined;
-  try {
-    const text = typeof value === "string" ? value : JSON.stringify(value);
-    return typeof text === "string" ? Buffer.byteLength(text) : undefined;
-  } catch {
-    return undefined; // cyclic, a bigint, a getter that throws
-  }
-}
-
 // A record: what becomes one line of the spool (docs/spool-format.md).
 
 
@@ -204,10 +282,8 @@ function sizeBytes(value) {
 function record(event, timeMs, fields) {
   /** @type {SpoolRecord} */
   const result = { v: SPOOL_VERSION, event, time_unix_ms: timeMs };
-  for (const key in fields) {
-    const value = fields[key];
-    if (value !== undefined) result[key] = value;
-  }
+  // What somebody has put into the prototype of all objects is no field.
+  for (const [key, value] of Object.entries(fields)) if (value !== undefined) result[key] = value;
   return result;
 }
 
@@ -393,7 +469,7 @@ const sessionOf = (state, agentId) =>
  * The notice of a context that stays too large has a kind of its own and no phase.
  *
  * @param {string} kind
- * @param {string | undefined} phase
+ * @param {unknown} phase
  */
 function compactionEvent(kind, phase) {
   if (/emergency/.test(kind)) return "compaction.emergency";
@@ -409,19 +485,16 @@ function compactionEvent(kind, phase) {
  */
 function onStatusNotice(state, context, nowMs) {
   const metadata = context?.metadata;
-  const kind = word(metadata?.kind);
+  const kind = chosen(metadata?.kind);
   if (kind === undefined || !/compact|overflow/.test(kind)) return [];
   const run = runOf(state, context?.snapshot);
   if (!run) return [];
-  const phase = word(metadata?.phase);
   return [
-    record(compactionEvent(kind, phase), nowMs, {
+    record(compactionEvent(kind, metadata?.phase), nowMs, {
       agent_id: run.agentId,
       run_id: run.runId,
       iteration: integer(metadata?.iteration) ?? integer(context?.snapshot?.iteration),
-      phase,
-      kind,
-      reason: word(metadata?.reason),
+      reason: reason(metadata?.reason),
       tokens_before: integer(metadata?.tokensBefore),
       tokens_after: integer(metadata?.tokensAfter),
       messages_before: integer(metadata?.messagesBefore),
@@ -619,11 +692,11 @@ const UNCLASSED = "unknown";
 /**
  * Why a model call or a run failed: Cline's class of it, else that of its text.
  *
- * @param {unknown} errorClass
+ * @param {unknown} said Cline's class of it
  * @param {Snapshot} snapshot
  */
-function failureOf(errorClass, snapshot) {
-  const classes = [word(errorClass), word(snapshot?.lastErrorClass)];
+function failureOf(said, snapshot) {
+  const classes = [errorClass(said), errorClass(snapshot?.lastErrorClass)];
   const known = classes.find((found) => found !== undefined && found !== UNCLASSED);
   return known ?? errorClassOf(errorText(snapshot?.lastError)) ?? OTHER;
 }
@@ -727,7 +800,7 @@ function onAfterModel(state, context, nowMs) {
       started_at_ms: model?.startedAtMs,
       first_chunk_at_ms: model?.firstChunkAtMs,
       message_id: chosen(message?.id),
-      finish_reason: wordOrOther(context?.finishReason),
+      finish_reason: finishReasonOrOther(context?.finishReason),
       response_id: chosen(context?.requestId),
       provider: providerOrOther(message?.modelInfo?.provider),
       model: chosenOrOther(message?.modelInfo?.id),
@@ -1092,8 +1165,7 @@ const PUBLISHED_NAMES = new Map(
 function published(entry, pseudonyms) {
   /** @type {SpoolRecord} */
   const result = { v: entry.v, event: entry.event, time_unix_ms: entry.time_unix_ms };
-  for (const field in entry) {
-    const value = /** @type {FieldValue} */ (entry[field]);
+  for (const [field, value] of Object.entries(entry)) {
     const publish = PUBLISHED_NAMES.get(field);
     if (publish === undefined) {
       result[field] = value;
@@ -1580,6 +1652,87 @@ function changeOf(toolCall, { output }) {
       return patchChange(isObject(input) ? input.input : input);
     default:
       return {};
+  }
+}
+
+// How large a value is, without making the text of it: an argument may have fifty million characters.
+
+
+// JSON.stringify of a text so short is quick, and counts what has to be escaped.
+const ESCAPED_CHARACTERS = 65_536;
+
+class TooMany extends Error {}
+
+/** @param {string} text */
+function textBytes(text) {
+  if (text.length <= ESCAPED_CHARACTERS) return Buffer.byteLength(JSON.stringify(text));
+  return Buffer.byteLength(text) + 2; // without what its escapes add
+}
+
+/** @typedef {{ values: number }} Budget */
+
+/**
+ * @param {unknown} value
+ * @param {Budget} budget
+ * @returns {number | undefined} undefined for what JSON leaves out
+ */
+function jsonBytes(value, budget) {
+  budget.values -= 1;
+  if (budget.values < 0) throw new TooMany();
+  if (value === null) return 4;
+  switch (typeof value) {
+    case "string":
+      return textBytes(value);
+    case "number":
+      return Number.isFinite(value) ? String(value).length : 4;
+    case "boolean":
+      return value ? 4 : 5;
+    case "object":
+      return Array.isArray(value) ? arrayBytes(value, budget) : objectBytes(value, budget);
+    case "bigint":
+      throw new TooMany();
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * @param {readonly unknown[]} values
+ * @param {Budget} budget
+ */
+function arrayBytes(values, budget) {
+  let bytes = 2 + Math.max(0, values.length - 1);
+  for (const value of values) bytes += jsonBytes(value, budget) ?? 4;
+  return bytes;
+}
+
+/**
+ * @param {object} value
+ * @param {Budget} budget
+ */
+function objectBytes(value, budget) {
+  if ("toJSON" in value) throw new TooMany(); // it says itself what it is, which might be anything
+  let bytes = 1;
+  for (const key of Object.keys(value)) {
+    const of = jsonBytes(Reflect.get(value, key), budget);
+    if (of !== undefined) bytes += textBytes(key) + 2 + of;
+  }
+  return Math.max(bytes, 2);
+}
+
+/**
+ * The size in bytes of a value as JSON (of a string: its own), or undefined when it has none or too many parts.
+ *
+ * A text of more than 65,536 characters counts without the escapes that JSON would add.
+ *
+ * @param {unknown} value
+ */
+function sizeBytes(value) {
+  if (value === undefined || value === null) return undefined;
+  try {
+    return typeof value === "string" ? Buffer.byteLength(value) : jsonBytes(value, { values: LIMITS.sizedValues });
+  } catch {
+    return undefined; // cyclic, a bigint, a getter that throws, too many parts
   }
 }
 
@@ -2539,8 +2692,12 @@ function createLosses() {
 // After a long pause a batch may be larger than a file should get.
 const LINES_IN_A_WRITE = 1024;
 
-/** @param {object} entry */
-const lineOf = (entry) => `${JSON.stringify(entry)}\n`;
+/**
+ * The prototype of all objects, which anybody may have changed, is not asked how a record is written.
+ *
+ * @param {object} entry
+ */
+const lineOf = (entry) => `${JSON.stringify({ __proto__: null, ...entry })}\n`;
 
 /** @param {Pick<BatchContext, "writer" | "losses" | "nowMs">} context */
 function writeLosses({ writer, losses, nowMs }) {
@@ -2670,14 +2827,17 @@ function createSpoolFiles({ directory, pid, startMs, fileBytes }) {
 
 /** @param {string} directory */
 function bytesIn(directory) {
-  let total = 0;
   try {
-    for (const name of fs.readdirSync(directory).filter((entry) => entry.endsWith(".jsonl")))
-      total += fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? 0;
+    const names = fs.readdirSync(directory).filter((entry) => entry.endsWith(".jsonl"));
+    // Of very many files some stand for all: to ask for the size of each would keep Cline waiting.
+    const every = Math.max(1, Math.ceil(names.length / LIMITS.sizedFiles));
+    const asked = names.filter((_, at) => at % every === 0);
+    let total = 0;
+    for (const name of asked) total += fs.statSync(path.join(directory, name), { throwIfNoEntry: false })?.size ?? 0;
+    return total * (names.length / Math.max(1, asked.length));
   } catch {
-    // no directory yet: nothing in it
+    return 0; // no directory yet: nothing in it
   }
-  return total;
 }
 
 /**
