@@ -11,9 +11,7 @@ from cline_otel.catalogue.load import read_tables
 
 MODULE = Path(__file__).parents[2] / "src" / "cline-plugin" / "mapping" / "known_words.js"
 
-HEAD = (
-    "// Words that may leave as they are, made from the bridge's catalogue by `make plugin`: all others are `_OTHER`."
-)
+HEAD = "// Words that may leave as they are, made from the bridge's catalogue by `make plugin`; all others may not."
 
 
 def lists() -> Iterator[tuple[str, str, Iterable[str]]]:
@@ -35,10 +33,8 @@ def module() -> str:
     parts = [HEAD]
     for name, what, words in lists():
         lines = textwrap.wrap(" ".join(sorted(words)), 110, break_long_words=False, break_on_hyphens=False)
-        joined = " +\n    ".join(json.dumps(f"{line} ") for line in lines[:-1] + [lines[-1]])
-        parts.append(
-            f'// {what}\nexport const {name} = new Set(\n  (\n    {joined}\n  )\n    .trim()\n    .split(" "),\n);'
-        )
+        joined = " + ".join(json.dumps(f"{line} ") for line in lines)
+        parts.append(f'// {what}\nexport const {name} = new Set(({joined}).trim().split(" "));')
     return "\n\n".join(parts) + "\n"
 
 

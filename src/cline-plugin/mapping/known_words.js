@@ -1,4 +1,4 @@
-// Words that may leave as they are, made from the bridge's catalogue by `make plugin`: all others are `_OTHER`.
+// Words that may leave as they are, made from the bridge's catalogue by `make plugin`; all others may not.
 
 // Cline's names of those who serve models.
 export const PROVIDERS = new Set(

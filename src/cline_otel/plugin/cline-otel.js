@@ -86,7 +86,7 @@ function watchProcess(recorder) {
   process.on("SIGTERM", onTerminate);
 }
 
-// Words that may leave as they are, made from the bridge's catalogue by `make plugin`: all others are `_OTHER`.
+// Words that may leave as they are, made from the bridge's catalogue by `make plugin`; all others may not.
 
 // Cline's names of those who serve models.
 const PROVIDERS = new Set(
