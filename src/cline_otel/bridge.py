@@ -164,7 +164,7 @@ class Bridge:
         """What is missed now, as far as it is known; nothing before it reads."""
         if self._ingest is None:
             return []
-        surroundings = look_around(self._places.installations, self._reading_since_ns)
+        surroundings = look_around(self._places.installations, self._places.state_directory, self._reading_since_ns)
         return detect(self._ingest.pipeline.state, surroundings, time.time_ns())
 
     async def run(self) -> None:
@@ -328,7 +328,9 @@ class Bridge:
             await asyncio.sleep(_FINDINGS_SECONDS)
             if not control.is_on():
                 continue
-            surroundings = await asyncio.to_thread(look_around, self._places.installations, self._reading_since_ns)
+            surroundings = await asyncio.to_thread(
+                look_around, self._places.installations, self._places.state_directory, self._reading_since_ns
+            )
             found = {each.name: each for each in detect(ingest.pipeline.state, surroundings, time.time_ns())}
             for name, finding in found.items():
                 if name not in known:

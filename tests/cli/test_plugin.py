@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.process import Home
+from bridge.process import Bridge, Home
 from cline_otel.privacy.pseudonyms import Pseudonyms
 from waiting import PATIENCE_SECONDS
 
@@ -52,6 +52,35 @@ def test_what_install_puts_there_uninstall_takes_away_and_nothing_else(home: Hom
         assert answer.returncode == 0, answer.stderr
         assert said in answer.stdout
     assert files_below(cline) == others
+
+
+def test_uninstall_says_what_is_left_and_purge_removes_it_but_nothing_that_is_not_ours(home: Home) -> None:
+    home.run("install")
+    own = home.state / "pseudonyms.json", home.state / "journal.db", home.spool / "1-1-0.jsonl"
+    theirs = home.state / "notes.txt", home.state / "off"
+    for path in (*own[1:], *theirs):
+        path.write_text("x")
+    answer = home.run("uninstall")
+    assert f"Left: {home.state} " in answer.stdout
+    assert "`cline-otel uninstall --purge`" in answer.stdout
+    assert all(path.exists() for path in own)
+    answer = home.run("uninstall", "--purge")
+    assert answer.returncode == 0, answer.stderr
+    assert f"Removed what cline-otel kept in {home.state}; left there: notes.txt, off" in answer.stdout
+    assert sorted(home.state.iterdir()) == sorted(theirs)
+    for path in theirs:
+        path.unlink()
+    assert f"Removed {home.state}" in home.run("uninstall", "--purge").stdout
+    assert not home.state.exists()
+    assert f"Nothing left: no {home.state}" in home.run("uninstall", "--purge").stdout
+
+
+def test_what_a_running_bridge_keeps_is_not_purged(home: Home) -> None:
+    with Bridge(home):
+        answer = home.run("uninstall", "--purge")
+        assert answer.returncode == 1
+        assert f"nothing of {home.state} was removed" in answer.stderr
+        assert (home.state / "journal.db").exists()
 
 
 def test_the_option_goes_before_the_variable(home: Home) -> None:

@@ -13,6 +13,7 @@ from cline_otel.events import Event, LogEvent, PluginsNotLoaded, RunStarted, Ses
 from cline_otel.findings.detection import KINDS, WAIT_NS, Surroundings, detect
 from cline_otel.findings.surroundings import look_around
 from cline_otel.places import ClinePlaces, cline_places
+from cline_otel.plugin.install import install
 from cline_otel.replay import ReplayResult, replay
 from cline_otel.sources.recording import Recording
 from cline_otel.translate.heard import LOOK_BACK_NS
@@ -155,12 +156,28 @@ def places(directory: Path, **variables: Path) -> ClinePlaces:
 def test_a_data_directory_in_use_that_is_not_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     own = places(tmp_path / "elsewhere")
-    assert not found(State(), look_around([own]))
+    assert not found(State(), look_around([own], tmp_path / "state"))
     (tmp_path / ".cline" / "data" / "sessions").mkdir(parents=True)
-    (finding,) = detect(State(), look_around([own]), NOW_NS)
+    (finding,) = detect(State(), look_around([own], tmp_path / "state"), NOW_NS)
     assert finding.name == "data_directory_not_read"
     assert str(tmp_path / ".cline" / "data") in finding.seen
-    assert not found(State(), look_around([own, places(tmp_path / ".cline")]))
+    assert not found(State(), look_around([own, places(tmp_path / ".cline")], tmp_path / "state"))
+
+
+def test_a_plugin_that_is_not_as_this_release_installs_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    own, state_directory = places(tmp_path / ".cline"), tmp_path / "state"
+    plugin_file = install(own, state_directory).plugin_file
+    assert not found(State(), look_around([own], state_directory))
+    assert found(State(), look_around([own], tmp_path / "another")) == {"plugin_differs": 1}
+    plugin_file.write_bytes(plugin_file.read_bytes() + b"\n")
+    (finding,) = detect(State(), look_around([own], state_directory), NOW_NS)
+    assert finding.name == "plugin_differs"
+    assert str(plugin_file) in finding.seen
+    plugin_file.unlink()
+    assert not found(State(), look_around([own], state_directory))
 
 
 def test_every_finding_is_documented_with_its_name() -> None:

@@ -212,23 +212,30 @@ def install(
 @click.option("--service", is_flag=True, help="Instead of the plugin: the service, with its settings and reports.")
 @_SERVICE_MANAGER
 @_SERVICE_DRY_RUN
-def uninstall(cline_dir: Path | None, *, service: bool, service_manager: str | None, dry_run: bool) -> None:
-    """Remove the plugin and what `install` wrote for editors, or with --service the service; and nothing else."""
+@click.option(
+    "--purge", is_flag=True, help="The state directory too: the journal with what waits in it, the spool, the key."
+)
+def uninstall(
+    cline_dir: Path | None, *, service: bool, service_manager: str | None, dry_run: bool, purge: bool
+) -> None:
+    """Remove the plugin and what `install` wrote for editors, or with --service the service; and say what is left."""
     only_service = service_manager is not None or dry_run
-    if _is_about_service(of_plugin=cline_dir is not None, service=service, only_service=only_service):
+    of_plugin = cline_dir is not None or purge
+    if _is_about_service(of_plugin=of_plugin, service=service, only_service=only_service):
         from cline_otel.cli.service import uninstall_service
 
         uninstall_service(service_manager, dry_run=dry_run)
     else:
         from cline_otel.cli.plugin import uninstall_plugin
 
-        uninstall_plugin(cline_dir)
+        uninstall_plugin(cline_dir, purge_state=purge)
 
 
 def _is_about_service(*, of_plugin: bool, service: bool, only_service: bool) -> bool:
     if service and of_plugin:
         raise click.UsageError(
-            "--cline-dir and --editors are for the plugin; the service reads the Clines that the variables name"
+            "--cline-dir, --editors and --purge are for the plugin; "
+            "the service reads the Clines that the variables name"
         )
     if only_service and not service:
         raise click.UsageError("--service-manager and --dry-run are for --service")

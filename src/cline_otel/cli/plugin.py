@@ -9,6 +9,7 @@ import click
 
 from cline_otel.cli.editors import Editors
 from cline_otel.cli.errors import fail
+from cline_otel.cli.purge import purge, say_what_is_left
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
 from cline_otel.plugin.errors import PluginInstallError
 from cline_otel.plugin.install import install, plugin_file_of, that_load_plugins, uninstall
@@ -71,10 +72,10 @@ def install_plugin(cline_directory: Path | None, *, editors: bool, editor_bootst
     _end(in_editors)
 
 
-def uninstall_plugin(cline_directory: Path | None) -> None:
-    """Removes the plugin's own file from each Cline that is read, or from one, and nothing else.
+def uninstall_plugin(cline_directory: Path | None, *, purge_state: bool) -> None:
+    """Removes the plugin's own file from each Cline that is read, or from one, and says what is left.
 
-    What was written for editors goes with the last of them.
+    What was written for editors goes with the last of them, and with ``purge_state`` the state directory.
     """
     try:
         reports = [uninstall(each) for each in that_load_plugins(_settings(cline_directory).installations)]
@@ -87,8 +88,11 @@ def uninstall_plugin(cline_directory: Path | None) -> None:
     for report in reports:
         removed = report.outcome == "removed"
         click.echo(f"Removed {report.plugin_file}" if removed else f"Not installed: no {report.plugin_file}")
-    if not any(plugin_file_of(each).exists() for each in settings.known_installations):
+    is_last = not any(plugin_file_of(each).exists() for each in settings.known_installations)
+    if is_last:
         in_editors.uninstall()
+    (purge if purge_state else say_what_is_left)(settings.state_directory)
+    if is_last:
         _end(in_editors)
 
 

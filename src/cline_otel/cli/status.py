@@ -42,7 +42,7 @@ def show_status(*, as_json: bool) -> None:
         running = find_running(settings.state_directory)
         sources = _sources(settings, status, running)
         consent = consent_now(settings, running)
-        findings = _findings(settings, state, running) if consent.is_on and state is not None else []
+        findings = _findings(settings, state or State(), running) if consent.is_on else []
         editors = Editors(settings.state_directory)
         service = _service(settings)
     except SettingsError as error:
@@ -104,7 +104,8 @@ def _journal_document(settings: Settings, status: JournalStatus | None) -> dict[
 
 def _findings(settings: Settings, state: State, running: Running | None) -> list[Finding]:
     since_ns = running.started_at_ns if running is not None else 0
-    return detect(state, look_around(settings.places.installations, since_ns), time.time_ns())
+    places = settings.places
+    return detect(state, look_around(places.installations, places.state_directory, since_ns), time.time_ns())
 
 
 def _service(settings: Settings) -> ServiceStatus | None:

@@ -21,11 +21,13 @@ class Surroundings(NamedTuple):
         plugin_installed_at_ns: when the plugin was put in place, nanoseconds since the Unix epoch; None if it was not.
         unread_directories: data directories in which Cline keeps something and which nobody reads, for people.
         reading_since_ns: since when sources are read, nanoseconds since the Unix epoch.
+        other_plugins: installed plugins that are not as this release installs them, for people.
     """
 
     plugin_installed_at_ns: int | None = None
     unread_directories: tuple[str, ...] = ()
     reading_since_ns: int = 0
+    other_plugins: tuple[str, ...] = ()
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -70,7 +72,9 @@ def detect(state: State, surroundings: Surroundings, now_ns: int) -> list[Findin
         times = kind.times(state, surroundings, now_ns)
         if times:
             seen = (kind.one if times == 1 else kind.several).format(
-                times=times, directories=", ".join(surroundings.unread_directories)
+                times=times,
+                directories=", ".join(surroundings.unread_directories),
+                plugins=", ".join(surroundings.other_plugins),
             )
             found.append(Finding(name, seen, kind.remedy, times))
     return found
@@ -120,6 +124,10 @@ def _directories_not_read(state: State, surroundings: Surroundings, now_ns: int)
     return len(surroundings.unread_directories)
 
 
+def _other_plugins(state: State, surroundings: Surroundings, now_ns: int) -> int:
+    return len(surroundings.other_plugins)
+
+
 KINDS: Final[Mapping[str, _Kind]] = {
     "session_without_run": _Kind(
         _sessions_without_run,
@@ -146,6 +154,12 @@ KINDS: Final[Mapping[str, _Kind]] = {
         "",
         "end a Cline that runs since before (`cline hub stop`), and see that Cline's settings do not list the plugin "
         "under disabledPlugins",
+    ),
+    "plugin_differs": _Kind(
+        _other_plugins,
+        "{plugins} is not as this release installs it: of another one, of another state directory, or changed",
+        "{plugins} are not as this release installs them: of another one, of another state directory, or changed",
+        "`cline-otel install` puts it right",
     ),
     "data_directory_not_read": _Kind(
         _directories_not_read,

@@ -12,7 +12,8 @@ from cline_otel.findings.detection import Surroundings
 from cline_otel.operating_system.home import PLATFORM, home_directory
 from cline_otel.places import ClinePlaces, cline_places
 from cline_otel.plugin.discovery import PLACE_OPTIONS
-from cline_otel.plugin.install import plugin_file_of, that_load_plugins
+from cline_otel.plugin.errors import PluginInstallError
+from cline_otel.plugin.install import plugin_file_of, render, that_load_plugins
 
 _USED_WITHIN_SECONDS: Final = 24 * 3_600.0
 """A directory that Cline has written to so recently is in use."""
@@ -20,15 +21,21 @@ _USED_WITHIN_SECONDS: Final = 24 * 3_600.0
 _PROGRAM: Final = "cline"
 
 
-def look_around(installations: Iterable[ClinePlaces], reading_since_ns: int = 0) -> Surroundings:
+def look_around(installations: Iterable[ClinePlaces], state_directory: Path, reading_since_ns: int = 0) -> Surroundings:
     """What is to be seen now. Asks for the list of processes, which takes some milliseconds.
 
     Args:
         installations: those that are read.
+        state_directory: ours, in which the plugin is to write.
         reading_since_ns: since when, nanoseconds since the Unix epoch.
     """
     read = list(installations)
-    return Surroundings(_plugin_installed_at_ns(read), _unread_directories(read), reading_since_ns)
+    return Surroundings(
+        _plugin_installed_at_ns(read),
+        _unread_directories(read),
+        reading_since_ns,
+        tuple(_other_plugins(read, state_directory)),
+    )
 
 
 def _plugin_installed_at_ns(installations: Iterable[ClinePlaces]) -> int | None:
@@ -38,6 +45,14 @@ def _plugin_installed_at_ns(installations: Iterable[ClinePlaces]) -> int | None:
         with suppress(OSError):
             found.append(plugin_file_of(each).stat().st_mtime_ns)
     return min(found, default=None)
+
+
+def _other_plugins(installations: Iterable[ClinePlaces], state_directory: Path) -> Iterator[str]:
+    for each in that_load_plugins(installations):
+        with suppress(OSError, PluginInstallError):
+            file = plugin_file_of(each)
+            if file.read_bytes() != render(each.directory, state_directory):
+                yield str(file)
 
 
 def _unread_directories(installations: Iterable[ClinePlaces]) -> tuple[str, ...]:
