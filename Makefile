@@ -18,6 +18,8 @@ OLDEST_NODE := 20
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LOCK_TOOL := uv==0.13.9
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+BOM_TOOL := cyclonedx-bom==7.5.0
+BOM ?= dist/cline-otel.cdx.json
 
 # What the targets call; options go into ARGUMENTS, for example: make demo ARGUMENTS=--help
 ARGUMENTS ?=
@@ -45,7 +47,7 @@ PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/p
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
 	check-javascript check-repository format test-backends e2e soak freeze-journal conventions bench bench-import mutants fidelity numbers collector \
-	prometheus lock picture docs model-names compare-catalogue dist test-wheel clean
+	prometheus lock picture docs model-names compare-catalogue bom dist test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -164,6 +166,15 @@ lock: ## write constraints.txt and constraints-node.txt anew; ARGUMENTS=--upgrad
 	@.out/lock/bin/$(LOCK) --group dev --output-file constraints.txt pyproject.toml $(ARGUMENTS)
 	@.out/lock/bin/$(LOCK) --group node --output-file constraints-node.txt $(ARGUMENTS)
 	@rm -rf .out/lock
+
+bom: ## write a bill of materials (CycloneDX): what an installation brings along, with hashes
+	@mkdir -p $(dir $(BOM))
+	@python='$(PYTHON)'; $${python:-python3} -m venv --clear .out/bom
+	@.out/bom/bin/python -m pip install --quiet --disable-pip-version-check '$(LOCK_TOOL)' '$(BOM_TOOL)'
+	@cp constraints.txt .out/bom/runtime.txt
+	@.out/bom/bin/$(LOCK) --output-file .out/bom/runtime.txt pyproject.toml
+	@.out/bom/bin/python -W ignore -m cyclonedx_py requirements .out/bom/runtime.txt --pyproject pyproject.toml --output-reproducible -o $(BOM)
+	@rm -rf .out/bom
 
 dist: setup ## build the source distribution and the wheel into dist
 	@rm -rf dist
