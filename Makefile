@@ -174,6 +174,7 @@ bom: ## write a bill of materials (CycloneDX): what an installation brings along
 	@cp constraints.txt .out/bom/runtime.txt
 	@.out/bom/bin/$(LOCK) --output-file .out/bom/runtime.txt pyproject.toml
 	@.out/bom/bin/python -W ignore -m cyclonedx_py requirements .out/bom/runtime.txt --pyproject pyproject.toml --output-reproducible -o $(BOM)
+	@.out/bom/bin/python .ci/check_bill.py $(BOM)
 	@rm -rf .out/bom
 
 dist: setup ## build the source distribution and the wheel into dist
