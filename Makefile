@@ -47,7 +47,7 @@ PLUGIN_TESTS = $(wildcard tests/plugin/*.test.mjs tests/plugin/*.test.js tests/p
 
 .PHONY: help setup demo plugin test test-plugin test-python bytecode check check-lint check-format check-types check-imports \
 	check-javascript check-repository format test-backends e2e soak freeze-journal conventions bench bench-import mutants fidelity numbers collector \
-	prometheus lock picture docs model-names compare-catalogue bom dist test-wheel clean
+	prometheus lock picture docs model-names compare-catalogue bom dist redteam test-wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -180,6 +180,9 @@ bom: ## write a bill of materials (CycloneDX): what an installation brings along
 dist: setup ## build the source distribution and the wheel into dist
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build
+
+redteam: dist ## attack the built wheel: other users, proxies, slow and hostile peers, planted secrets
+	@$(BIN)/python .ci/test_wheel.py --folder tests/redteam $(BIN)/python $(ARGUMENTS)
 
 test-wheel: dist ## run the tests against the built wheel, with each Python that is there
 	@$(BIN)/python .ci/test_wheel.py $(ARGUMENTS)

@@ -1,4 +1,4 @@
-"""Runs the tests against the wheel in ``dist`` instead of the source tree (`make test-wheel`).
+"""Runs the tests against the wheel in ``dist`` instead of the source tree (`make test-wheel`, `make redteam`).
 
 For each Python a fresh environment gets what constraints.txt names, checked against its hashes, and
 the wheel. The tests run in the unpacked source distribution without the package, so that nothing but
@@ -128,14 +128,16 @@ def prepare(python: str, place: Path) -> tuple[Path, Path]:
     return executables, tree
 
 
-def test(executables: Path, tree: Path, arguments: list[str]) -> None:
-    """Runs the plugin's tests and the others.
+def test(executables: Path, tree: Path, folder: str, arguments: list[str]) -> None:
+    """Runs the plugin's tests and the others, or those of one folder alone.
 
     Raises:
         FailedError: a test failed, or none ran.
     """
     node = shutil.which("node")
-    if node is None:
+    if folder:
+        arguments = [folder, *arguments]
+    elif node is None:
         print("test-wheel: no node on PATH, the plugin's own tests are left out")
     else:
         run(node, "--test", *sorted((tree / "tests" / "plugin").glob("*.test.mjs")), cwd=tree)
@@ -149,6 +151,7 @@ def main() -> int:
         "pythons", nargs="*", metavar="PYTHON", help="interpreters; all that are found if none is named"
     )
     parser.add_argument("--collector", action="store_true", help="with the tests that need a collector")
+    parser.add_argument("--folder", default="", help="only the tests of this folder, for example tests/redteam")
     parser.add_argument("--pytest", default="", metavar="ARGUMENTS", help="further arguments of pytest, in one string")
     options = parser.parse_args()
     pytest_arguments = [*([] if options.collector else ["-m", "not collector"]), *shlex.split(options.pytest)]
@@ -158,7 +161,7 @@ def main() -> int:
         try:
             if version not in supported_versions():
                 raise FailedError(f"{python} is no Python that the classifiers name, or does not run")
-            test(*prepare(python, WORK / version), pytest_arguments)
+            test(*prepare(python, WORK / version), options.folder, pytest_arguments)
             result = "passed"
         except FailedError as error:
             result = f"FAILED: {error}"
