@@ -11,6 +11,7 @@ import { createRecorder } from "./rim/recorder.js";
 // The installer writes absolute paths here: the hub daemon runs with an environment of its own.
 const SPOOL_DIRECTORY = "@CLINE_OTEL_SPOOL_DIRECTORY@";
 const OFF_FILE = "@CLINE_OTEL_OFF_FILE@";
+const USER_OFF_FILE = "@CLINE_OTEL_USER_OFF_FILE@"; // empty where there was no home directory
 const PSEUDONYMS_FILE = "@CLINE_OTEL_PSEUDONYMS_FILE@";
 const CLINE_DIRECTORY = "@CLINE_OTEL_CLINE_DIRECTORY@";
 
@@ -26,7 +27,7 @@ function processRecorder() {
   if (present !== undefined) return present;
   const recorder = createRecorder({
     directory: SPOOL_DIRECTORY,
-    offFile: OFF_FILE,
+    offFiles: [OFF_FILE, USER_OFF_FILE].filter(path.isAbsolute),
     pseudonymsFile: PSEUDONYMS_FILE,
     clineDirectory: CLINE_DIRECTORY,
   });

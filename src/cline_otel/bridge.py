@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ from cline_otel.metric_producer import MetricProducer
 from cline_otel.operating_system.stop_signals import on_stop_signal
 from cline_otel.pipeline import Pipeline
 from cline_otel.plugin.install import plugin_file_of, that_load_plugins
-from cline_otel.running import Running, announced
+from cline_otel.running import Running, announced, announced_to_user, this_process
 from cline_otel.settings import ListenAddress, Settings
 from cline_otel.settings.privacy import OptIn, opt_ins
 from cline_otel.signals import Attributes, SpanRecord
@@ -125,6 +126,7 @@ class Bridge:
         self._observer = observer or Observer()
         self._stopping = asyncio.Event()
         self._erased: EraseResult | None = None
+        self._tell_user: Callable[[Running], None] = lambda running: None
         self._reading_since_ns = time.time_ns()
 
     def stop(self, within_seconds: float = SHUTDOWN_GRACE_SECONDS) -> None:
@@ -179,7 +181,8 @@ class Bridge:
         """
         settings = self._settings
         exporters = Exporters(settings.destinations)
-        with hold_state_directory(settings.state_directory):
+        starting = this_process("run", settings.state_directory)
+        with hold_state_directory(settings.state_directory), announced_to_user(starting) as self._tell_user:
             journal = Journal.open(settings.journal_path, limit_bytes=settings.journal_limit_bytes)
             try:
                 await self._run(journal, exporters)
@@ -267,18 +270,21 @@ class Bridge:
             tasks.append(asyncio.create_task(watch(journal, POLL_INTERVAL_SECONDS), name="watch-journal"))
             tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
             running = _running(control.consent, receivers, not_listening, settings)
+
+            def report(consent: Consent, announce: Callable[[Running], None] = lambda running: None) -> None:
+                now = msgspec.structs.replace(running, telemetry=consent.state, reasons=consent.reasons)
+                self._tell_user(now)
+                announce(now)
+                self._observer.consent(consent)
+
+            self._tell_user(running)
             with announced(settings.state_directory, running) as announce:
-
-                def report(consent: Consent) -> None:
-                    announce(msgspec.structs.replace(running, telemetry=consent.state, reasons=consent.reasons))
-                    self._observer.consent(consent)
-
-                control.report = report
+                control.report = partial(report, announce=announce)
                 self._observer.started(self._started(delivery, running, control.consent))
                 try:
                     await self._until_stopped(tasks)
                 finally:
-                    control.report = self._observer.consent
+                    control.report = report
                 self._observer.stopping(self._grace_seconds)
         finally:
             await asyncio.gather(*(receiver.stop(1.0) for receiver in receivers))
@@ -409,6 +415,7 @@ def _running(
         settings.service,
         endpoints.get("grpc"),
         not_listening,
+        str(settings.state_directory),
     )
 
 

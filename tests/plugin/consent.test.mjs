@@ -33,7 +33,7 @@ afterEach(() => fs.rmSync(root, { recursive: true, force: true }));
 /** @param {Record<string, string>} [environment] */
 function consentOf(environment = {}) {
   return createConsent({
-    offFile: path.join(root, "state", "off"),
+    offFiles: [path.join(root, "state", "off"), path.join(root, "home", ".cline-otel", "off")],
     clineDirectory: path.join(root, "cline"),
     environment: Object.fromEntries(
       Object.entries(environment).map(([name, value]) => [name, value.replace("{root}", root)]),

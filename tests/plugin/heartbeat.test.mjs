@@ -140,7 +140,7 @@ test("a recorder writes it into the spool", (t) => {
   t.mock.method(performance, "now", () => passedMs);
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const directory = path.join(root, "spool");
-  const places = { offFile: path.join(root, "off"), pseudonymsFile: path.join(root, "none"), clineDirectory: root };
+  const places = { offFiles: [path.join(root, "off")], pseudonymsFile: path.join(root, "none"), clineDirectory: root };
   const recorder = createRecorder({ directory, ...places, environment: {} });
   const run = new RunCalls();
   for (const [kind, context] of [setup(), run.started(), run.beforeModel()]) recorder.receive(kind, context);

@@ -36,6 +36,7 @@ beforeEach(() => {
   const places = {
     SPOOL_DIRECTORY: spool,
     OFF_FILE: path.join(state, "off"),
+    USER_OFF_FILE: path.join(root, "home", ".cline-otel", "off"),
     PSEUDONYMS_FILE: path.join(state, "pseudonyms.json"),
     CLINE_DIRECTORY: root,
   };

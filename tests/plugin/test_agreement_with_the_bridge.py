@@ -56,6 +56,7 @@ def test_the_bridge_decides_as_the_law_says_that_the_plugin_obeys_too(
     case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {name: value.replace("{root}", str(tmp_path)) for name, value in case["environment"].items()}
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name, value in environment.items():
         if name.startswith("CLINE_"):
             monkeypatch.setenv(name, value)

@@ -126,13 +126,13 @@ function organizations(environment, dataDirectories) {
  * no here.
  *
  * @param {object} given
- * @param {string} given.offFile
+ * @param {readonly string[]} given.offFiles each of which switches off by being there
  * @param {string} given.clineDirectory
  * @param {NodeJS.ProcessEnv} given.environment
  * @param {() => number} given.monotonicMs
  * @returns {() => boolean} which says true for no
  */
-export function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
+export function createConsent({ offFiles, clineDirectory, environment, monotonicMs }) {
   /** @param {string} variable */
   const named = (variable) => environment[variable]?.trim() || [];
   const dataDirectories = [named("CLINE_DATA_DIR"), path.join(clineDirectory, "data")].flat();
@@ -152,7 +152,7 @@ export function createConsent({ offFile, clineDirectory, environment, monotonicM
     if (nowMs - askedAtMs < LIMITS.checkIntervalMs) return refused;
     askedAtMs = nowMs;
     const isOff = [...userSettings, ...ofOrganizations()].map((look) => look());
-    refused = saysNo || isThere(offFile) || isOff.some((each) => each !== false);
+    refused = saysNo || offFiles.some(isThere) || isOff.some((each) => each !== false);
     return refused;
   };
 }

@@ -27,19 +27,19 @@ const IDLE_MS = 1_800_000;
 /**
  * @param {object} given
  * @param {string} given.directory of the spool
- * @param {string} given.offFile
+ * @param {readonly string[]} given.offFiles
  * @param {string} given.pseudonymsFile
  * @param {string} given.clineDirectory
  * @param {NodeJS.ProcessEnv} [given.environment]
  * @returns {Recorder}
  */
-export function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, environment = process.env }) {
+export function createRecorder({ directory, offFiles, pseudonymsFile, clineDirectory, environment = process.env }) {
   const nowMs = () => Date.now();
   const monotonicMs = () => performance.now();
   const pseudonyms = createPseudonyms();
   const renewPseudonyms = watchPseudonyms(pseudonymsFile, pseudonyms, monotonicMs);
   const mapping = createMapping(createState(remoteSpan(environment)), pseudonyms);
-  const refused = createConsent({ offFile, clineDirectory, environment, monotonicMs });
+  const refused = createConsent({ offFiles, clineDirectory, environment, monotonicMs });
   const outgoing = tracesCommands(environment) ? createTraceContextOut(pseudonyms) : undefined;
   const spool = createSpool({
     directory,

@@ -6,14 +6,17 @@ Metrics go as points over the recording's own time, in the temporality that the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Final
+import os
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
 
 import click
 
 from cline_otel.catalogue.compiled import Catalogue
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.errors import fail
+from cline_otel.consent import opt_out_sources_of
+from cline_otel.consent.watch import WATCH_INTERVAL_SECONDS, ConsentWatch
 from cline_otel.destinations import FileDestination
 from cline_otel.export.exporters import Exporters
 from cline_otel.export.interface import (
@@ -28,6 +31,7 @@ from cline_otel.export.interface import (
     Unreachable,
 )
 from cline_otel.replay import ReplayResult, metric_requests
+from cline_otel.running import announced_to_user, this_process
 from cline_otel.settings import Settings, SettingsError
 from cline_otel.signals import SignalName
 
@@ -71,7 +75,23 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, settings: Sett
             for destination in destinations.get("metrics", ())
         ],
     }
-    asyncio.run(_export_all(exporters, requests, signals))
+    with announced_to_user(this_process("replay --send", settings.state_directory)):
+        try:
+            watch = ConsentWatch(opt_out_sources_of(settings, os.environ))
+        except SettingsError as error:
+            fail(str(error), 2)
+        asyncio.run(_export_while_on(watch, _export_all(exporters, requests, signals)))
+
+
+async def _export_while_on(watch: ConsentWatch, export: Coroutine[Any, Any, None]) -> None:
+    exporting = asyncio.create_task(export)
+    while watch.look().is_on and not exporting.done():
+        await asyncio.wait({exporting}, timeout=WATCH_INTERVAL_SECONDS)
+    exporting.cancel()
+    try:
+        await exporting
+    except asyncio.CancelledError:
+        fail(f"the rest was not sent, because telemetry is {watch.consent.describe()}")
 
 
 async def _export_all(

@@ -24,6 +24,7 @@ from cline_otel.importing.metrics import waiting_measurements
 from cline_otel.journal.lock import StateDirectoryBusyError, hold_state_directory
 from cline_otel.journal.records import JournalError
 from cline_otel.journal.store import Journal
+from cline_otel.running import announced_to_user, this_process
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, installed_policy
 from cline_otel.state_directory import JOURNAL_FILE_NAME
@@ -126,6 +127,7 @@ def _import(settings: Settings, found: Found, span: Span, *, metrics: bool) -> I
     try:
         with (
             hold_state_directory(settings.state_directory),
+            announced_to_user(this_process("import", settings.state_directory)),
             Journal.open(settings.journal_path, limit_bytes=settings.journal_limit_bytes) as journal,
         ):
             policy = installed_policy(settings.policy, settings.state_directory)

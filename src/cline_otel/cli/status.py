@@ -14,6 +14,7 @@ from rich.console import Console
 from cline_otel.cli.consent import consent_now
 from cline_otel.cli.editors import Editors
 from cline_otel.cli.errors import fail
+from cline_otel.cli.off_places import OffPlaces
 from cline_otel.cli.sources import known_sources
 from cline_otel.defects import described
 from cline_otel.findings.detection import STATE_PREFIXES, Finding, detect
@@ -43,6 +44,7 @@ def show_status(*, as_json: bool) -> None:
         sources = _sources(settings, status, running)
         consent = consent_now(settings, running)
         findings = _findings(settings, state or State(), running) if consent.is_on else []
+        off_files = OffPlaces(settings.state_directory).are_off()
         editors = Editors(settings.state_directory)
         service = _service(settings)
     except SettingsError as error:
@@ -57,6 +59,7 @@ def show_status(*, as_json: bool) -> None:
             "problem": "" if problem is None else str(problem),
             "limit_bytes": settings.journal_limit_bytes,
             "telemetry": msgspec.to_builtins(consent),
+            "off_files": [str(each) for each in off_files],
             "bridge": msgspec.to_builtins(running),
             "service": msgspec.to_builtins(service),
             "sources": msgspec.to_builtins(sources),
@@ -70,7 +73,8 @@ def show_status(*, as_json: bool) -> None:
         if not console.is_terminal:
             console.width = max(console.width, _PIPE_WIDTH)
         console.print(
-            render_status(settings, status, running, consent, sources, findings, service, runs), soft_wrap=False
+            render_status(settings, status, running, consent, sources, findings, service, runs, off_files),
+            soft_wrap=False,
         )
         if editors.found.with_cline:
             console.print("", editors.rendered(), sep="\n")

@@ -38,8 +38,8 @@ class OptOutSource(Enum):
 
 
 _UNREADABLE = {
-    OptOutSource.OFF_FILE: "the state directory cannot be searched, so it is not known if there is a file `off`: "
-    "check who owns it",
+    OptOutSource.OFF_FILE: "the state directory or ~/.cline-otel cannot be searched, so it is not known if there "
+    "is a file `off`: check who owns it",
     OptOutSource.CLINE_OPT_OUT: "Cline's global-settings.json cannot be read, so its telemetryOptOut is not known: "
     "correct the file, or remove it",
     OptOutSource.CLINE_TELEMETRY_SETTING: "Cline's globalState.json cannot be read, so its telemetrySetting is not "

@@ -19,6 +19,7 @@ from cline_otel.settings.load import Settings
 from cline_otel.settings.remote_config import RemoteConfigs
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.state_directory import OFF_FILE_NAME
+from cline_otel.user_directory import user_off_file
 
 _NOT_SET: Final = frozenset({"", "0", "false"})
 """Values with which a variable says nothing (consoledonottrack.com: any other value opts out)."""
@@ -62,6 +63,11 @@ class OptOutSources:
             OptOutSource.ORGANIZATION: self._organization(),
         }
 
+    @property
+    def is_switched_off(self) -> bool:
+        """Whether the user's own switch is off, or was when it was last known."""
+        return any(file.exists for file in self._off_files)
+
     def _organization(self) -> Answer:
         self.remote_configs.look()
         if self.remote_configs.telemetry_enabled is False:
@@ -86,7 +92,7 @@ def opt_out_sources_of(settings: Settings, environment: Mapping[str, str]) -> Op
         [file for each in installations for file in each.global_state_files],
         settings.remote_configs(),
         environment,
-        settings.further_off_files,
+        (*settings.further_off_files, *(() if (of_user := user_off_file()) is None else (of_user,))),
     )
 
 

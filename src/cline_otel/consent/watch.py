@@ -54,7 +54,7 @@ class ConsentWatch:
             return decide(self._sources.look())
         except Exception:
             # Whatever is wrong with the other opt-out sources, the user's own switch counts.
-            if not self._sources.off_file.exists:
+            if not self._sources.is_switched_off:
                 raise
             return decide({OptOutSource.OFF_FILE: Answer.OFF})
 

@@ -129,7 +129,7 @@ class Importer:
         self._report = report
         self._patience_seconds = patience_seconds
         self._watch = ConsentWatch(opt_out_sources_of(settings, os.environ))
-        self._looked_at = time.monotonic()
+        self._looked_at = float("-inf")
         self._delivered_at = time.monotonic()
         self._last_waiting = 0
         self._read_bytes = self._collected_at_bytes = 0

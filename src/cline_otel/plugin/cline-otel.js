@@ -2535,13 +2535,13 @@ function organizations(environment, dataDirectories) {
  * no here.
  *
  * @param {object} given
- * @param {string} given.offFile
+ * @param {readonly string[]} given.offFiles each of which switches off by being there
  * @param {string} given.clineDirectory
  * @param {NodeJS.ProcessEnv} given.environment
  * @param {() => number} given.monotonicMs
  * @returns {() => boolean} which says true for no
  */
-function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
+function createConsent({ offFiles, clineDirectory, environment, monotonicMs }) {
   /** @param {string} variable */
   const named = (variable) => environment[variable]?.trim() || [];
   const dataDirectories = [named("CLINE_DATA_DIR"), path.join(clineDirectory, "data")].flat();
@@ -2561,7 +2561,7 @@ function createConsent({ offFile, clineDirectory, environment, monotonicMs }) {
     if (nowMs - askedAtMs < LIMITS.checkIntervalMs) return refused;
     askedAtMs = nowMs;
     const isOff = [...userSettings, ...ofOrganizations()].map((look) => look());
-    refused = saysNo || isThere(offFile) || isOff.some((each) => each !== false);
+    refused = saysNo || offFiles.some(isThere) || isOff.some((each) => each !== false);
     return refused;
   };
 }
@@ -3086,19 +3086,19 @@ const IDLE_MS = 1_800_000;
 /**
  * @param {object} given
  * @param {string} given.directory of the spool
- * @param {string} given.offFile
+ * @param {readonly string[]} given.offFiles
  * @param {string} given.pseudonymsFile
  * @param {string} given.clineDirectory
  * @param {NodeJS.ProcessEnv} [given.environment]
  * @returns {Recorder}
  */
-function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, environment = process.env }) {
+function createRecorder({ directory, offFiles, pseudonymsFile, clineDirectory, environment = process.env }) {
   const nowMs = () => Date.now();
   const monotonicMs = () => performance.now();
   const pseudonyms = createPseudonyms();
   const renewPseudonyms = watchPseudonyms(pseudonymsFile, pseudonyms, monotonicMs);
   const mapping = createMapping(createState(remoteSpan(environment)), pseudonyms);
-  const refused = createConsent({ offFile, clineDirectory, environment, monotonicMs });
+  const refused = createConsent({ offFiles, clineDirectory, environment, monotonicMs });
   const outgoing = tracesCommands(environment) ? createTraceContextOut(pseudonyms) : undefined;
   const spool = createSpool({
     directory,
@@ -3147,6 +3147,7 @@ function createRecorder({ directory, offFile, pseudonymsFile, clineDirectory, en
 // The installer writes absolute paths here: the hub daemon runs with an environment of its own.
 const SPOOL_DIRECTORY = "@CLINE_OTEL_SPOOL_DIRECTORY@";
 const OFF_FILE = "@CLINE_OTEL_OFF_FILE@";
+const USER_OFF_FILE = "@CLINE_OTEL_USER_OFF_FILE@"; // empty where there was no home directory
 const PSEUDONYMS_FILE = "@CLINE_OTEL_PSEUDONYMS_FILE@";
 const CLINE_DIRECTORY = "@CLINE_OTEL_CLINE_DIRECTORY@";
 
@@ -3162,7 +3163,7 @@ function processRecorder() {
   if (present !== undefined) return present;
   const recorder = createRecorder({
     directory: SPOOL_DIRECTORY,
-    offFile: OFF_FILE,
+    offFiles: [OFF_FILE, USER_OFF_FILE].filter(path.isAbsolute),
     pseudonymsFile: PSEUDONYMS_FILE,
     clineDirectory: CLINE_DIRECTORY,
   });

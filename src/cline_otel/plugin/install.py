@@ -1,14 +1,16 @@
 """Puts the Cline plugin where Cline loads plugins from, takes it away again, and says what it will work in.
 
 Cline reads ``<cline directory>/plugins/*.js`` when a session starts. The installed file is ``cline-otel.js``
-of this package with four absolute paths written into it, because a hub daemon runs plugins with an
+of this package with absolute paths written into it, because a hub daemon runs plugins with an
 environment of its own.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,10 +23,13 @@ from cline_otel.plugin.errors import PluginInstallError
 from cline_otel.plugin.json_files import json_object
 from cline_otel.private_files import private_directory, written_beside
 from cline_otel.state_directory import OFF_FILE_NAME, PSEUDONYMS_FILE_NAME, SPOOL_DIRECTORY_NAME
+from cline_otel.user_directory import register, registered, user_off_file
 
 PLUGIN_FILE_NAME: Final = "cline-otel.js"
 MARKER: Final = b"// cline-otel plugin for Cline."
 """How the installed file begins: what does not begin so is not ours, whatever its name."""
+_PATH: Final = re.compile(r'^const ([A-Z_]+) = ("(?:[^"\\\n]|\\.)*");$', re.MULTILINE)
+"""A path that :func:`render` has written in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,19 @@ class InstallReport:
     spool_directory: Path
     disabled_in_cline: bool
     opted_out_in_cline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPlugin:
+    """A plugin that Cline may load.
+
+    Attributes:
+        file: the installed file.
+        off_files: what switches it off by being there, that of its state directory first.
+    """
+
+    file: Path
+    off_files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,7 @@ def render(cline_directory: Path, state_directory: Path) -> bytes:
     paths = {
         "@CLINE_OTEL_SPOOL_DIRECTORY@": state / SPOOL_DIRECTORY_NAME,
         "@CLINE_OTEL_OFF_FILE@": state / OFF_FILE_NAME,
+        "@CLINE_OTEL_USER_OFF_FILE@": user_off_file() or "",
         "@CLINE_OTEL_PSEUDONYMS_FILE@": state / PSEUDONYMS_FILE_NAME,
         "@CLINE_OTEL_CLINE_DIRECTORY@": cline_directory,
     }
@@ -112,6 +131,10 @@ def install(cline: ClinePlaces, state_directory: Path) -> InstallReport:
         _write_atomically(plugin_file, wanted)
     for directory in (state, spool_directory):
         _make_private(directory)
+    # What `off` cannot find because a home is not to be written to, it cannot be put into either.
+    with suppress(OSError):
+        register("plugins", plugin_file)
+        register("states", state)
     settings = [json_object(file) for file in cline.global_settings_files]
     return InstallReport(
         plugin_file=plugin_file,
@@ -141,6 +164,23 @@ def uninstall(cline: ClinePlaces) -> UninstallReport:
             f"cannot remove {plugin_file}: {error.strerror}; remove it by hand or give write access to its directory"
         ) from error
     return UninstallReport(plugin_file, "removed")
+
+
+def installed_plugins(installations: Iterable[ClinePlaces]) -> list[InstalledPlugin]:
+    """The plugins of these, and all that were installed into others: to be read by whoever switches them off."""
+    files = [*(plugin_file_of(each) for each in installations), *registered("plugins")]
+    found: list[InstalledPlugin] = []
+    for file in dict.fromkeys(files):
+        try:
+            text = (_read_own(file) or b"").decode("utf-8", "replace")
+        except PluginInstallError:
+            # Another's, whatever its name.
+            continue
+        if text:
+            named = {match[1]: Path(json.loads(match[2])) for match in _PATH.finditer(text)}
+            obeys = tuple(named[name] for name in ("OFF_FILE", "USER_OFF_FILE") if name in named)
+            found.append(InstalledPlugin(file, tuple(each for each in obeys if each.is_absolute())))
+    return found
 
 
 def _read_own(plugin_file: Path) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -90,6 +91,7 @@ def render_status(
     findings: list[Finding],
     service: ServiceStatus | None = None,
     runs: Sequence[OpenRun] = (),
+    off_files: Sequence[Path] = (),
 ) -> RenderableType:
     """All of it, for people.
 
@@ -102,6 +104,7 @@ def render_status(
         findings: what is missed.
         service: what is installed of it; None if it is not.
         runs: what is under way.
+        off_files: what `cline-otel off` has put where.
     """
     leaving = running.opt_ins if running is not None else opt_ins(settings.policy)
     excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
@@ -109,6 +112,7 @@ def render_status(
         _bridge_line(running),
         _service_line(service),
         _consent_line(consent),
+        *(Text(f"          off by {_with_short_home(str(file))}") for file in off_files),
         *_opt_in_lines(leaving),
     ]
     if excluded:
