@@ -40,7 +40,7 @@ _CLASS_MEANINGS = {
 _COLUMNS = {"choices": 3, "safe": 2, "bounded": 2, "pseudonym": 3, "content": 2, "never": 3}
 """The tables that a terminal shows, and for how many of their columns it has room."""
 
-_LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
+_LINK = re.compile(r"\[([^][]*)\]\([^()]*\)")
 
 
 def explain_event(name: str | None) -> None:

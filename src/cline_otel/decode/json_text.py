@@ -26,9 +26,12 @@ _UNKNOWN: Final = "\ufffd"
 _DEEPEST: Final = 64
 """Objects and arrays within one another that are read; a tool's arguments have some ten."""
 
-_STRUCTURE: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+_TEXT: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(?P<end>")|\\?\Z)'
+"""To its end, or to the end of all where it is cut: else each quotation mark in it would be tried as a beginning."""
+
+_STRUCTURE: Final = re.compile(rf"{_TEXT}|[\[\]{{}}]", re.DOTALL)
 _TOKEN: Final = re.compile(
-    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?(?:NaN|Infinity)|-?[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]{3,}|[\x00\ufeff]+', re.DOTALL
+    rf"{_TEXT}|-?(?:NaN|Infinity)|(?<![0-9])-?[0-9]++(?:\.[0-9]++)?[eE][-+]?[0-9]{{3,}}|[\x00\ufeff]+", re.DOTALL
 )
 _BROKEN_IN_TEXT: Final = re.compile(
     r"""(?P<whole>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}
@@ -111,7 +114,7 @@ def cut_short(text: str, at: int) -> tuple[str, int]:
 def _mend_token(found: re.Match[str]) -> str:
     token = found[0]
     if token.startswith('"'):
-        return _BROKEN_IN_TEXT.sub(_mend_escape, token)
+        return token if found["end"] is None else _BROKEN_IN_TEXT.sub(_mend_escape, token)
     if token[0] in "\0\ufeff":
         return " "
     return token if token[-1].isdigit() and float(token) not in (float("inf"), float("-inf")) else "null"
