@@ -34,7 +34,7 @@ from cline_otel.pipeline import Pipeline
 from cline_otel.plugin.install import plugin_file_of, that_load_plugins
 from cline_otel.running import Running, announced, announced_to_user, this_process
 from cline_otel.settings import ListenAddress, Settings
-from cline_otel.settings.privacy import OptIn, opt_ins
+from cline_otel.settings.privacy import OptIn
 from cline_otel.signals import Attributes, SpanRecord
 from cline_otel.sources.files.polling import POLL_INTERVAL_SECONDS, Poller, renewed_cursors
 from cline_otel.sources.intake import Busy, Unavailable
@@ -382,7 +382,7 @@ class Bridge:
             tuple(delivery.describe()),
             settings.state_directory,
             consent,
-            opt_ins(settings.policy),
+            settings.also_sent,
             tuple(sorted(settings.policy.excluded)),
         )
 
@@ -410,7 +410,7 @@ def _running(
         endpoints.get("http"),
         consent.state,
         consent.reasons,
-        opt_ins(settings.policy),
+        settings.also_sent,
         tuple(sorted(settings.policy.excluded)),
         settings.service,
         endpoints.get("grpc"),

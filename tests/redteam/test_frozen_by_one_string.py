@@ -1,4 +1,4 @@
-"""No string freezes anything: no pattern of the bridge or the plugin works longer on a text than in proportion to it."""
+"""No string freezes anything: no pattern of the bridge or the plugin works on a text more than in proportion to it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ MOST_STEPS: Final = 60 * CHARACTERS
 SEARCHED: Final = r"\b{}\)?\.(?:search|findall|finditer|subn?|split|scanner)\b"
 
 FEW: Final = 50
-BOUNDED: Final = frozenset(
-    {"_URL", "_PATH", "_LAST_WORD", "_LONG_RUN", "_MIXED_RUN", "_pieces", "key", "URL", "e-mail", "path"}
-)
-"""Which texts of at most 2,048 characters are given (tests/unit/test_bounded_patterns.py): quadratic they may be, no worse.
-So are the classes of free text, and the plugin's shape of keys, which is asked of names that are short enough."""
+BOUNDED: Final = frozenset({"_PATH", "_LAST_WORD", "_LONG_RUN", "_MIXED_RUN"})
+"""They may be quadratic, for they are given 2,048 characters at most (tests/unit/test_bounded_patterns.py). So may the
+detectors, classes of free text, and the plugin's shape of keys, which is asked of names that are short enough."""
 
 QUADRATIC: Final = 45 * FEW * FEW
 
@@ -77,16 +75,16 @@ def of_the_bridge() -> tuple[Known, ...]:
     made = [
         *(
             Known(kind, pattern.pattern, pattern.flags, True, True)
-            for kind, pattern in secret_detectors._detectors().items()
+            for kind, pattern in {**secret_detectors._detectors(), "pieces": secret_detectors._pieces()}.items()
         ),
-        Known("_pieces", secret_detectors._pieces().pattern, secret_detectors._pieces().flags, True, True),
         *(Known(name, pattern, 0, False) for name, pattern in tables.patterns.items()),
         *(Known(pattern[:30], pattern, re.IGNORECASE, True, True) for pattern in classes),
     ]
     return (*known.values(), *made)
 
 
-LITERAL: Final = re.compile(r"(?<=[=(,:!&|?;] )/(?![/* ])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/(?=[a-z]*[\s.,;)])|(?<=[(!])/(?![/*])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/(?=[a-z]*[\s.,;)])")  # fmt: skip
+_BODY: Final = r"(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/(?=[a-z]*[\s.,;)])"
+LITERAL: Final = re.compile(rf"(?<=[=(,:!&|?;] )/(?![/* ]){_BODY}|(?<=[(!])/(?![/*]){_BODY}")
 SHAPE: Final = re.compile(r'(?:new RegExp|anyOf)\(\s*((?:"(?:[^"\\]|\\.)*",?[ \n]*(?://[^\n]*\n)?\s*\+?\s*)+)\)')
 TEXT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -108,12 +106,13 @@ def of_the_plugin() -> tuple[Known, ...]:
 
 
 def dearest(known: Known, characters: int, limit: int) -> tuple[int, str, str]:
+    """The most steps that it takes for an attack of about so many characters, and which that is."""
     counter = Counter(known.pattern, known.flags)
-    return max(
-        (counter.steps(before + piece * (characters // len(piece)) + "\n!", search=known.is_searched, limit=limit), before, piece)
-        for before, piece in attacks(counter.tree, PIECES)
-        if len(piece) < characters
-    )  # fmt: skip
+    costs = []
+    for before, piece in attacks(counter.tree, PIECES):
+        text = before + piece * (characters // len(piece)) + "\n!"
+        costs.append((counter.steps(text, search=known.is_searched, limit=limit), before, piece))
+    return max(costs)
 
 
 def named(known: Known) -> str:

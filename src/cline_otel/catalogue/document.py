@@ -267,6 +267,9 @@ what it cost and why it failed; not what about, not to whom.
 3. **The collector.** The configurations in `collector-config/` have a redaction processor with patterns of its own
    ([collector.md](collector.md)). What it finds has passed two lines that it should not have passed.
 
+What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` add to the resource leaves as you wrote it, without what those
+detectors find, which the start says with the name of the attribute. The start and `status` list the rest by its names.
+
 `cline-otel status` counts what was dropped, replaced and redacted, by the name of the field or attribute, never with a
 value.
 

@@ -20,6 +20,7 @@ from cline_otel.prices.own import OwnPrices
 from cline_otel.prices.table import FirstKnown, PriceTable
 from cline_otel.privacy.policy import Policy
 from cline_otel.settings import shared
+from cline_otel.settings.chosen_resource import chosen_resource
 from cline_otel.settings.headers_file import HEADERS_FILE_VARIABLE
 from cline_otel.settings.listening import (
     LISTEN_GRPC_VARIABLE,
@@ -37,7 +38,7 @@ from cline_otel.settings.places import (
     required_installations,
     required_state_directory,
 )
-from cline_otel.settings.privacy import policy_of
+from cline_otel.settings.privacy import OptIn, opt_ins, policy_of
 from cline_otel.settings.remote_config import RemoteConfigs, RemoteExports
 from cline_otel.settings.values import ListenAddress, Secret, SettingsError
 from cline_otel.settings.variables import (
@@ -73,7 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen_hosts: names, besides its own, by which senders reach the first.
         service_name: what the user calls all that is exported; empty for the default, beside which sources may have
             services of their own.
-        resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it.
+        resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it; nothing that looks
+            like a secret.
         metric_attributes: those of the resource that are on every data point of a metric too.
         sdk_disabled: ``OTEL_SDK_DISABLED``; no signal has a destination then.
         destinations: where each signal goes; none if it is not exported.
@@ -126,6 +128,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             **dict(self.resource_attributes),
         }
         return tuple(named.items())
+
+    @property
+    def also_sent(self) -> tuple[OptIn, ...]:
+        """What leaves beyond the default, a short text each: what the policy lets, and what the resource has."""
+        named = [SERVICE_NAME] * bool(self.service_name) + [name for name, _ in self.resource_attributes]
+        of_resource = (OptIn(f"in plain, on the resource: {', '.join(named)}", is_content=False),) if named else ()
+        return (*opt_ins(self.policy), *of_resource)
 
     @property
     def prices(self) -> PriceTable:
@@ -209,13 +218,16 @@ def load_settings(
     standard = StandardVariables.read(STANDARD_PREFIX)
     state_directory = state_directory or known_state_directory()
     installations = known_installations(cline_directory)
-    attributes = dict(standard.resource_attributes)
-    service_name = standard.service_name or attributes.pop(SERVICE_NAME, "")
-    attributes.pop(SERVICE_NAME, None)
+    policy = policy_of(bridge.include, bridge.include_plain, bridge.include_content, bridge.exclude)
+    chosen = chosen_resource(standard.service_name, standard.resource_attributes, policy.excluded)
+    service_name, attributes = chosen.service_name, dict(chosen.attributes)
     profile = _profile(bridge.profile)
     on_metrics = metric_attributes(
         bridge.metric_attributes,
-        {SERVICE_NAME: service_name or DEFAULT_SERVICE_NAME, **attributes},
+        {
+            **{name: value for name, value in standard.resource_attributes if name not in policy.excluded},
+            SERVICE_NAME: service_name or DEFAULT_SERVICE_NAME,
+        },
         _names_in_telemetry(profile) if bridge.metric_attributes else frozenset(),
     )
     remote_config_path = path_of(bridge.remote_config, f"{BRIDGE_PREFIX}REMOTE_CONFIG")
@@ -261,11 +273,12 @@ def load_settings(
         destinations=destinations,
         remote_config_path=remote_config_path,
         remote_exports=remote_exports,
-        policy=policy_of(bridge.include, bridge.include_plain, bridge.include_content, bridge.exclude),
+        policy=policy,
         own_prices=_own_prices(path_of(bridge.prices, f"{BRIDGE_PREFIX}PRICES")),
         profile=profile,
         notices=(
             *notices,
+            *chosen.notices,
             *_notices_of_remote_config(remote, os.environ),
             *notices_of_listening([listen, listen_grpc]),
             *_notices_of_ports(destinations),

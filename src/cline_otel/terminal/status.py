@@ -19,7 +19,7 @@ from cline_otel.journal.records import JournalStatus
 from cline_otel.operating_system.home import home_directory
 from cline_otel.running import Running
 from cline_otel.settings import Settings
-from cline_otel.settings.privacy import OptIn, opt_ins
+from cline_otel.settings.privacy import OptIn
 from cline_otel.terminal.diagnostics import MEANINGS
 from cline_otel.terminal.formatting import size_of
 from cline_otel.translate.waits import OpenRun
@@ -106,7 +106,7 @@ def render_status(
         runs: what is under way.
         off_files: what `cline-otel off` has put where.
     """
-    leaving = running.opt_ins if running is not None else opt_ins(settings.policy)
+    leaving = running.opt_ins if running is not None else settings.also_sent
     excluded = running.excluded if running is not None else sorted(settings.policy.excluded)
     parts: list[RenderableType] = [
         _bridge_line(running),
