@@ -18,9 +18,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from cline_otel.operating_system.files import open_file, replace
+from cline_otel.operating_system.files import replace
 from cline_otel.operating_system.locks import is_locked, lock
-from cline_otel.private_files import open_private, private_directory
+from cline_otel.private_files import open_private, open_trusted, private_directory
 from cline_otel.settings.privacy import OptIn
 from cline_otel.user_directory import register, user_directory
 
@@ -167,7 +167,7 @@ def find_running(state_directory: Path) -> Running | None:
 def _read(path: Path) -> tuple[bool, Running | None]:
     """Whether whoever announced itself there lives, and what it said if that can be read."""
     try:
-        descriptor = open_file(path, os.O_RDONLY, follow_links=True)
+        descriptor = open_trusted(path)
     except OSError:
         return False, None
     with os.fdopen(descriptor, "rb") as file:

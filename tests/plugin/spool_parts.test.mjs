@@ -11,6 +11,7 @@ import { createPause } from "../../src/cline-plugin/rim/pause.js";
 import { lineOf, writeBatch } from "../../src/cline-plugin/rim/spool_batch.js";
 import { createSpoolFiles } from "../../src/cline-plugin/rim/spool_files.js";
 import { createSpoolRoom } from "../../src/cline-plugin/rim/spool_room.js";
+import { watchedJson } from "../../src/cline-plugin/rim/watched_json.js";
 
 /** @type {string} */
 let root;
@@ -43,6 +44,35 @@ test("a file takes bytes up to its limit, and what is larger than any limit is a
     "7-1-2.jsonl": "longer than a file\n",
     "7-1-3.jsonl": "y",
   });
+});
+
+test("nothing is written to another user's spool", {
+  skip: process.geteuid?.() !== 0 && "only root gives files away",
+}, () => {
+  fs.mkdirSync(directory);
+  fs.chmodSync(directory, 0o777);
+  fs.chownSync(directory, 54321, 54321);
+  const files = filesOf();
+  assert.equal(files.append(Buffer.from("ours")), 0);
+  files.close();
+  assert.deepEqual(fs.readdirSync(directory), []);
+});
+
+test("settings of another user, or that everybody may write, say nothing", {
+  skip: process.geteuid?.() !== 0 && "only root gives files away",
+}, () => {
+  const file = path.join(root, "settings.json");
+  fs.writeFileSync(file, "{}");
+  for (const [uid, mode] of /** @type {const} */ ([
+    [54321, 0o600],
+    [0, 0o666],
+  ])) {
+    fs.chownSync(file, uid, uid);
+    fs.chmodSync(file, mode);
+    assert.equal(watchedJson(file, () => true)(), undefined);
+  }
+  fs.chmodSync(file, 0o600);
+  assert.equal(watchedJson(file, () => true)(), true);
 });
 
 test("a file of that name that is there already is left as it is", () => {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cline_otel.journal.lock import hold_state_directory
+from cline_otel.operating_system.owners import UntrustedFileError
 from cline_otel.private_files import keep_private, make_private_directory, open_private, private_directory
 from cline_otel.running import Running, announced, find_running
 from cline_otel.sources.plugin.spool import SpoolReader
@@ -39,10 +40,12 @@ def wide_folder(path: Path) -> Path:
 
 
 def test_every_folder_that_is_made_is_private_and_those_above_stay_as_they_were(tmp_path: Path) -> None:
-    above = wide_folder(tmp_path / "above")
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(0o755)
     private_directory(above / "a" / "b" / "c")
     assert [mode(path) for path in (above / "a" / "b" / "c", above / "a" / "b", above / "a")] == [0o700] * 3
-    assert mode(above) == 0o777
+    assert mode(above) == 0o755
 
 
 def test_a_folder_that_was_there_is_taken_from_others_unless_it_is_only_to_be_made(tmp_path: Path) -> None:
@@ -65,12 +68,14 @@ def test_a_folder_that_is_shared_on_purpose_stays_shared(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_somebody_else_owns_is_theirs_to_care_for(tmp_path: Path) -> None:
+def test_what_somebody_else_owns_is_refused_and_theirs_to_care_for(tmp_path: Path) -> None:
     folder, file = wide_folder(tmp_path / "folder"), wide_file(tmp_path / "file")
     for path in (folder, file):
         os.chown(path, 65534, -1)
-    private_directory(folder)
-    keep_private(file)
+    with pytest.raises(UntrustedFileError, match="folder belongs to"):
+        private_directory(folder)
+    with pytest.raises(UntrustedFileError, match="file belongs to"):
+        keep_private(file)
     assert (mode(folder), mode(file)) == (0o777, 0o666)
 
 

@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 
+import { hasTrustedOwner } from "./owners.js";
 import { codeOf } from "./watched_json.js";
 
 /**
@@ -28,6 +29,7 @@ export function createSpoolFiles({ directory, pid, startMs, fileBytes }) {
 
   const open = () => {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    if (!hasTrustedOwner(fs.statSync(directory))) throw new Error("another user's spool");
     for (;;) {
       const file = path.join(directory, `${pid}-${startMs}-${sequence}.jsonl`);
       sequence += 1;

@@ -3,6 +3,7 @@
 import fs from "node:fs";
 
 import { LIMITS } from "../limits.js";
+import { isTrusted } from "./owners.js";
 
 /** @typedef {Record<string, unknown>} Dictionary */
 
@@ -32,6 +33,7 @@ function statOf(file) {
  * @param {fs.Stats} found
  */
 function readDictionary(file, found) {
+  if (!isTrusted(found)) throw new TypeError("another user's settings");
   if (!found.isFile() || found.size > LIMITS.settingsBytes) throw new TypeError("not a file of settings");
   /** @type {unknown} */
   const value = JSON.parse(utf8.decode(fs.readFileSync(file)));

@@ -74,7 +74,9 @@ class OffFile:
         try:
             descriptor = open_private(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
-            keep_private(self.path)
+            # Anything of that name counts, another user's too.
+            with suppress(OSError):
+                keep_private(self.path)
             return
         try:
             # Its being there is enough, on a full disk too.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cline_otel.journal.records import JournalDamagedError, JournalError, JournalFullError, JournalUnavailableError
+from cline_otel.operating_system.owners import UntrustedFileError
 
 _LINE_LIMIT: Final = 300
 
@@ -29,6 +30,8 @@ def explained(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         # Python's sqlite3 raises it for what SQLite itself says of a damaged schema, which quotes it.
         raise damaged(path, "its schema is no text") from error
+    except UntrustedFileError as error:
+        raise JournalUnavailableError(f"journal {path} is not used: {error}") from error
     except OSError as error:
         raise JournalUnavailableError(
             f"journal {path} cannot be opened ({error.strerror}): make its directory writable, "

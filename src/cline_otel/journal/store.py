@@ -24,6 +24,7 @@ from cline_otel.journal.records import (
     NoJournalError,
     OutboxRow,
 )
+from cline_otel.operating_system.owners import verify_path
 from cline_otel.private_files import keep_private, private_directory
 from cline_otel.signals import SignalName
 
@@ -132,6 +133,8 @@ class Journal:
                 raise NoJournalError(
                     f"there is no journal at {path}: start the bridge once with `cline-otel run`"
                 ) from None
+            for suffix in ("", "-wal", "-shm"):
+                verify_path(path.with_name(path.name + suffix))
             connection = schema.connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
             try:
                 connection.execute("PRAGMA query_only = ON")

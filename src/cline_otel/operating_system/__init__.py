@@ -13,11 +13,13 @@ its owner alone         whatever the umask; what                            fold
                                                                             was there, and all files, have what the
                                                                             folder above gives them: in the user's
                                                                             profile the same
+what another owns is    by a look at every step   as Linux                  not looked at: access lists decide
+not used (``owners``)   of its path
 a symbolic link is not  by the open itself        as Linux                  by a look before the open
 followed to what is
 ours
-a read waits for no     by the open itself        as Linux                  no such files
-writer of a FIFO
+an open waits for no    by the open itself        as Linux                  no such files
+end of a FIFO
 what we have open can   yes                       yes                       yes, as the open shares deletion; not the
 be renamed or deleted                                                       journal and the lock of the bridge
 a file is replaced      at once                   at once                   at once, but perhaps not at all while

@@ -147,14 +147,13 @@ else:
 
         Args:
             path: the file.
-            flags: as for ``os.open``. What is only read is not waited for if it is a FIFO.
+            flags: as for ``os.open``. Nobody is waited for if it is a FIFO.
             follow_links: if not, a symbolic link is an error with ``ELOOP``.
 
         Raises:
             OSError: it cannot be opened.
         """
-        if flags & _ACCESS_FLAGS == os.O_RDONLY:
-            flags |= os.O_NONBLOCK
+        flags |= os.O_NONBLOCK
         return os.open(path, flags if follow_links else flags | os.O_NOFOLLOW, PRIVATE_FILE_MODE)
 
     def restrict_directory(path: Path) -> None:

@@ -2348,6 +2348,26 @@ function createTraceContextOut(pseudonyms) {
   };
 }
 
+// Whose a file is: what is trusted, or written to, is this user's or root's.
+
+/**
+ * Whether the owner of what was looked at is this user, root, or one whom the environment names; on Windows always.
+ *
+ * @param {{ uid: number }} found
+ */
+function hasTrustedOwner({ uid }) {
+  const ours = process.geteuid?.();
+  if (ours === undefined || uid === ours || uid === 0) return true;
+  return (process.env.CLINE_OTEL_BRIDGE_TRUSTED_UIDS ?? "").split(",").some((each) => each.trim() === String(uid));
+}
+
+/**
+ * The same, and that not everybody may write to it.
+ *
+ * @param {{ uid: number, mode: number }} found
+ */
+const isTrusted = (found) => hasTrustedOwner(found) && (process.platform === "win32" || !(found.mode & 0o002));
+
 // Files that others write, as JSON: read again when they have changed.
 
 
@@ -2379,6 +2399,7 @@ function statOf(file) {
  * @param {fs.Stats} found
  */
 function readDictionary(file, found) {
+  if (!isTrusted(found)) throw new TypeError("another user's settings");
   if (!found.isFile() || found.size > LIMITS.settingsBytes) throw new TypeError("not a file of settings");
   /** @type {unknown} */
   const value = JSON.parse(utf8.decode(fs.readFileSync(file)));
@@ -2780,6 +2801,7 @@ function createSpoolFiles({ directory, pid, startMs, fileBytes }) {
 
   const open = () => {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    if (!hasTrustedOwner(fs.statSync(directory))) throw new Error("another user's spool");
     for (;;) {
       const file = path.join(directory, `${pid}-${startMs}-${sequence}.jsonl`);
       sequence += 1;

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
 from cline_otel.operating_system.files import replace
 from cline_otel.plugin.errors import PluginInstallError
-from cline_otel.private_files import private_directory, written_beside
+from cline_otel.private_files import open_trusted, private_directory, written_beside
 from cline_otel.state_directory import EDITORS_FILE_NAME
 
 
@@ -27,7 +28,8 @@ class EditorRecord(msgspec.Struct, frozen=True):
 def read_record(state_directory: Path) -> EditorRecord:
     """What was asked for; nothing where no file says so, or one of another release."""
     try:
-        return msgspec.json.decode((state_directory / EDITORS_FILE_NAME).read_bytes(), type=EditorRecord)
+        with os.fdopen(open_trusted(state_directory / EDITORS_FILE_NAME), "rb") as file:
+            return msgspec.json.decode(file.read(), type=EditorRecord)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return EditorRecord()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from datetime import UTC, date, datetime, time
 from itertools import pairwise
@@ -10,8 +11,10 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cline_otel.operating_system.owners import UntrustedFileError
 from cline_otel.prices.own import OwnPrice, OwnPrices
 from cline_otel.prices.table import Rate, Rates
+from cline_otel.private_files import open_trusted
 from cline_otel.settings.values import SettingsError
 
 MAX_BYTES: Final = 1024 * 1024
@@ -65,6 +68,11 @@ class PriceFile(_Strict):
     models: Annotated[list[Model], Field(min_length=1)]
 
 
+def _text_of(path: Path) -> str:
+    with os.fdopen(open_trusted(path), "r", encoding="utf-8") as file:
+        return file.read()
+
+
 def read_price_file(path: Path, variable: str) -> OwnPrices:
     """The price list in a file.
 
@@ -78,7 +86,9 @@ def read_price_file(path: Path, variable: str) -> OwnPrices:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise SettingsError(f"{variable}: {path} is larger than {MAX_BYTES} bytes")
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(_text_of(path))
+    except UntrustedFileError as error:
+        raise SettingsError(f"{variable}: {error}") from None
     except OSError as error:
         raise SettingsError(f"{variable}: {path} cannot be read ({error.strerror})") from None
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Files that hold secrets: read where nobody but their owner may use them, and refused otherwise."""
+"""Files that hold secrets: read where nobody but their owner may use them, refused otherwise, as are others' files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from cline_otel.operating_system.files import open_file, others_may_use
+from cline_otel.operating_system.files import others_may_use
+from cline_otel.operating_system.owners import UntrustedFileError
+from cline_otel.private_files import open_trusted
 from cline_otel.settings.values import SettingsError
 
 
@@ -27,12 +29,14 @@ def read_secret_file(
         SettingsError: with one of these messages.
     """
     try:
-        with os.fdopen(open_file(path, os.O_RDONLY, follow_links=True), "rb") as file:
+        with os.fdopen(open_trusted(path), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise SettingsError(not_regular)
             if others_may_use(found):
                 raise SettingsError(open_to_others)
             return file.read(most_bytes)
+    except UntrustedFileError as error:
+        raise SettingsError(unreadable(str(error))) from None
     except OSError as error:
         raise SettingsError(unreadable(os.strerror(error.errno or 0))) from None

@@ -341,6 +341,15 @@ def host_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def user_numbers(text: str) -> tuple[int, ...]:
+    """A list of users' numbers, separated by commas."""
+    numbers = [number.strip() for number in text.split(",") if number.strip()]
+    for number in numbers:
+        if not (number.isascii() and number.isdigit()) or int(number) >= 2**32 - 1:
+            raise ValueError(f"{number!r} is not a user's number: give numbers as `id -u` prints them")
+    return tuple(map(int, numbers))
+
+
 def log_level(text: str) -> str:
     """A level name of Python's ``logging``."""
     levels = {

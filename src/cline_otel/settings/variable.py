@@ -16,6 +16,7 @@ A_FILE: Final = "a path"
 A_DIRECTORY: Final = "a directory"
 DIRECTORIES: Final = "directories, separated by `:`, on Windows by `;`"
 NAMES: Final = "names, separated by commas"
+NUMBERS: Final = "numbers, separated by commas"
 """What variables take, in words that several share."""
 
 

@@ -11,7 +11,7 @@ from cline_otel.catalogue.profiles import DEFAULT_PROFILE
 from cline_otel.destinations import Compression, OtlpProtocol
 from cline_otel.settings import values
 from cline_otel.settings.values import ListenAddress, Secret
-from cline_otel.settings.variable import A_DIRECTORY, A_FILE, DIRECTORIES, NAMES, Variables, variable
+from cline_otel.settings.variable import A_DIRECTORY, A_FILE, DIRECTORIES, NAMES, NUMBERS, Variables, variable
 from cline_otel.signals import HistogramAggregation, Temporality
 
 BRIDGE_PREFIX: Final = "CLINE_OTEL_BRIDGE_"
@@ -47,6 +47,13 @@ class PlaceVariables(Variables):
         A_DIRECTORY,
         "Where the journal, the plugin's spool, the lock and local telemetry are.",
         unset="`cline-otel` in the platform's directory for state",
+    )
+    trusted_uids: tuple[int, ...] = variable(
+        (),
+        NUMBERS,
+        "Numbers of users, besides this one and root, whose files and directories are used, as where a container's "
+        "user is not that of what is mounted into it.",
+        parse=values.user_numbers,
     )
     cline_dirs: tuple[str, ...] = variable(
         (),

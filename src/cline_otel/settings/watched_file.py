@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 
 from cline_otel.operating_system.files import status_of
+from cline_otel.operating_system.owners import UntrustedFileError
+from cline_otel.private_files import open_trusted
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 
@@ -24,7 +26,8 @@ class WatchedFile:
         path: the file.
         fields: what the file last held; empty while it is missing, or was never readable.
         is_known: whether ``fields`` says what the file holds, or held before it became unreadable.
-        problem: why it cannot be read just now; empty while it can, or is missing. Holds no path and no content.
+        problem: why it cannot be read just now; empty while it can, or is missing. Holds no
+            content, and a path only where another user owns it or may change it.
         modified_at_ns: the file's modification time at the last look, nanoseconds since the Unix epoch.
     """
 
@@ -74,7 +77,12 @@ class WatchedFile:
             self.problem = f"it is larger than {MAX_BYTES} bytes"
             return
         try:
-            value = msgspec.json.decode(self.path.read_bytes())
+            with os.fdopen(open_trusted(self.path), "rb") as file:
+                value = msgspec.json.decode(file.read(MAX_BYTES + 1))
+        except UntrustedFileError as error:
+            self.problem = str(error)
+            # A directory above may be given back without any change of the file.
+            self._status = None
         except OSError as error:
             self._fail_for_now(error)
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):

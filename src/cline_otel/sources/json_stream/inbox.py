@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from cline_otel.operating_system.files import replace
-from cline_otel.private_files import private_directory, written_beside
+from cline_otel.private_files import open_trusted, private_directory, written_beside
 from cline_otel.sources.conversations.told import Record
 from cline_otel.sources.interface import Finished, Input, Payload, Reading, StreamReader, UndeletableFile, Unread
 from cline_otel.sources.json_stream.names import PlainNames
@@ -94,7 +94,7 @@ class StreamsInput(Input):
         for path in self._waiting(cursors):
             key = self._key(path)
             try:
-                content = path.read_bytes()
+                content = _content(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -116,7 +116,7 @@ class StreamsInput(Input):
         size_bytes = lines = 0
         for path in self._waiting(cursors):
             with suppress(OSError):
-                content = path.read_bytes()
+                content = _content(path)
                 size_bytes += len(content)
                 lines += content.count(b"\n")
         return Unread(size_bytes, lines)
@@ -162,3 +162,8 @@ class StreamsInput(Input):
         except OSError:
             return []
         return [self._directory / name for name in names if not name.startswith(".")]
+
+
+def _content(path: Path) -> bytes:
+    with os.fdopen(open_trusted(path), "rb") as file:
+        return file.read()

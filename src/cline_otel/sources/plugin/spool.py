@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from cline_otel.operating_system.files import file_number, open_file
+from cline_otel.operating_system.owners import UntrustedFileError, verify_owner
 from cline_otel.private_files import private_directory
 from cline_otel.sources.files.processes import Presence, ProcessKey, ProcessTable
 from cline_otel.sources.files.tailing import READ_LIMIT_BYTES, Position, UnreadableFile, end_position, read_chunk
@@ -87,6 +88,7 @@ class SpoolReader:
     ) -> None:
         self.directory = directory
         self.problems: dict[str, str] = {}
+        self._foreign: set[str] = set()
         self._processes = ProcessTable(wall_clock_ns=wall_clock_ns) if processes is None else processes
         self._wall_clock_ns = wall_clock_ns
 
@@ -210,14 +212,34 @@ class SpoolReader:
     def _list(self) -> list[SpoolFile]:
         try:
             private_directory(self.directory)
+            for name in self._foreign:
+                self.problems.pop(KEY_PREFIX + name, None)
+            self._foreign.clear()
             with os.scandir(self.directory) as entries:
-                parsed = [parse_name(entry.name) for entry in entries if entry.is_file(follow_symlinks=False)]
+                parsed = [parse_name(entry.name) for entry in entries if self._is_ours(entry)]
+        except UntrustedFileError as error:
+            self.problems[KEY_PREFIX] = f"{error}: the spool is not read"
+            return []
         except OSError as error:
             reason = os.strerror(error.errno or 0)
             remedy = "make it a directory that the user that runs the bridge can read and write"
             self.problems[KEY_PREFIX] = str(UnreadableFile(self.directory, reason, remedy))
             return []
         return sorted(file for file in parsed if file is not None)
+
+    def _is_ours(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_file(follow_symlinks=False):
+            return False
+        try:
+            verify_owner(entry.stat(follow_symlinks=False), entry.path)
+        except UntrustedFileError as error:
+            # Put there while the directory was open to others.
+            self._foreign.add(entry.name)
+            self.problems[KEY_PREFIX + entry.name] = f"{error}: it is not read"
+            return False
+        except OSError:
+            return False
+        return True
 
     def _gone(self, files: list[SpoolFile]) -> set[ProcessKey]:
         presences = self._processes.presences({file.process for file in files})
