@@ -269,22 +269,31 @@ class Bridge:
             tasks.append(asyncio.create_task(self._report_status(journal, ingest, delivery), name="status"))
             tasks.append(asyncio.create_task(watch(journal, POLL_INTERVAL_SECONDS), name="watch-journal"))
             tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
-            running = _running(control.consent, receivers, not_listening, settings)
+            running = _running(control.consent, receivers, not_listening, settings, delivery)
 
-            def report(consent: Consent, announce: Callable[[Running], None] = lambda running: None) -> None:
-                now = msgspec.structs.replace(running, telemetry=consent.state, reasons=consent.reasons)
+            def tell(consent: Consent, announce: Callable[[Running], None] = lambda running: None) -> None:
+                now = msgspec.structs.replace(
+                    running,
+                    telemetry=consent.state,
+                    reasons=consent.reasons,
+                    destinations=tuple(delivery.describe()),
+                )
                 self._tell_user(now)
                 announce(now)
+
+            def report(consent: Consent, announce: Callable[[Running], None] = lambda running: None) -> None:
+                tell(consent, announce)
                 self._observer.consent(consent)
 
             self._tell_user(running)
             with announced(settings.state_directory, running) as announce:
                 control.report = partial(report, announce=announce)
+                control.redirected = lambda: tell(control.consent, announce)
                 self._observer.started(self._started(delivery, running, control.consent))
                 try:
                     await self._until_stopped(tasks)
                 finally:
-                    control.report = report
+                    control.report, control.redirected = report, lambda: None
                 self._observer.stopping(self._grace_seconds)
         finally:
             await asyncio.gather(*(receiver.stop(1.0) for receiver in receivers))
@@ -401,7 +410,11 @@ async def _start(receivers: list[Receiver]) -> tuple[str, ...]:
 
 
 def _running(
-    consent: Consent, receivers: Sequence[Receiver], not_listening: tuple[str, ...], settings: Settings
+    consent: Consent,
+    receivers: Sequence[Receiver],
+    not_listening: tuple[str, ...],
+    settings: Settings,
+    delivery: Delivery,
 ) -> Running:
     endpoints = {receiver.protocol: receiver.endpoint for receiver in receivers}
     return Running(
@@ -416,6 +429,7 @@ def _running(
         endpoints.get("grpc"),
         not_listening,
         str(settings.state_directory),
+        tuple(delivery.describe()),
     )
 
 

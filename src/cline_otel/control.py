@@ -68,6 +68,7 @@ class Control:
         self.policy = installed_policy(settings.policy, settings.state_directory)
         self.poll_now = asyncio.Event()
         self.report: Callable[[Consent], None] = lambda consent: None
+        self.redirected: Callable[[], None] = lambda: None
         self._settings = settings
         self._sources = sources
         self._opt_out_sources = opt_out_sources_of(settings, os.environ)
@@ -190,6 +191,7 @@ class Control:
             self._remote_exports = exports
             for line in self._delivery.describe():
                 _logger.warning("the remote config has changed: %s", line)
+            self.redirected()
 
     @contextmanager
     def _outliving(self, matter: str) -> Iterator[None]:

@@ -43,6 +43,7 @@ class Running(msgspec.Struct, frozen=True):
         excluded: attributes that do not leave because the user said so.
         service: the service manager that it runs under; empty if it does not.
         listening_on_grpc: the URL of its OTLP/gRPC receiver; None if it has none.
+        destinations: where each signal goes, a line for people each, with the proxy that stands before it.
         not_listening: why a receiver that it should have does not listen, lines for people.
         state_directory: where it keeps what waits.
         command: what it is: ``run``, or another command that reads or sends; empty for Python's own.
@@ -59,6 +60,7 @@ class Running(msgspec.Struct, frozen=True):
     listening_on_grpc: str | None = None
     not_listening: tuple[str, ...] = ()
     state_directory: str = ""
+    destinations: tuple[str, ...] = ()
     command: str = "run"
 
     def describe(self) -> str:

@@ -40,9 +40,7 @@ class Exporters:
 
     def describe(self) -> list[str]:
         """One line a signal, without secrets."""
-        return [
-            f"{signal}: {_described(self._destinations.get(signal, ()))}" for signal in ("traces", "metrics", "logs")
-        ]
+        return [f"{signal}: {_described(self._exporters.get(signal, ()))}" for signal in ("traces", "metrics", "logs")]
 
     async def close(self) -> None:
         """Close every exporter."""
@@ -51,8 +49,8 @@ class Exporters:
                 await exporter.close()
 
 
-def _described(destinations: Iterable[Destination]) -> str:
-    return ", and ".join(destination.describe() for destination in destinations) or "not exported"
+def _described(exporters: Iterable[Exporter]) -> str:
+    return ", and ".join(exporter.description for exporter in exporters) or "not exported"
 
 
 def _exporter(destination: Destination) -> Exporter:

@@ -1,7 +1,8 @@
 """Which proxy stands between us and an endpoint: what ``HTTP_PROXY`` and the like say, and ``NO_PROXY``.
 
 ``requests``, by which the official exporters send, is the measure for what is named; beyond it are read networks of
-IPv6 and ``*.suffix``, which other programs take, and nothing on this machine is asked for by a proxy.
+IPv6 and ``*.suffix``, which other programs take, and nothing on this machine is asked for by a proxy: what is sent
+without TLS to this machine holds tokens in the clear.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from cline_otel.operating_system.hosts import is_here
 
 _NO_GRPC_PROXY: Final = "no_grpc_proxy"
 _GRPC_PROXIES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
@@ -28,13 +31,14 @@ def proxy_for(url: str) -> str | None:
     Not by aiohttp's ``trust_env``: that would also take credentials from ``~/.netrc``.
     """
     parts = urlsplit(url)
-    proxies = getproxies()
-    if is_direct(parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0), proxies.get("no", "")):
+    proxies, host = getproxies(), parts.hostname or ""
+    proxy = _with_scheme(proxies.get(parts.scheme) or proxies.get("all"))
+    if proxy is None or is_direct(host, parts.port or _DEFAULT_PORTS.get(parts.scheme, 0), proxies.get("no", "")):
         return None
     # What the system's own settings exempt, where those are asked.
     if proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
-    return _with_scheme(proxies.get(parts.scheme) or proxies.get("all"))
+    return None if is_here(host) else proxy
 
 
 def grpc_proxy_for(target: str) -> str | None:
@@ -45,11 +49,12 @@ def grpc_proxy_for(target: str) -> str | None:
     host, port = named["host"].strip("[]"), int(named["port"] or 443)
     if is_direct(host, port, os.environ.get(_NO_GRPC_PROXY) or getproxies().get("no", "")):
         return None
-    return _with_scheme(next((os.environ[name] for name in _GRPC_PROXIES if os.environ.get(name)), None))
+    proxy = _with_scheme(next((os.environ[name] for name in _GRPC_PROXIES if os.environ.get(name)), None))
+    return None if proxy is None or is_here(host) else proxy
 
 
 def is_direct(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a host is reached without a proxy.
+    """Whether ``NO_PROXY`` exempts a host.
 
     Args:
         host: a name or an address, without brackets.
@@ -62,8 +67,6 @@ def is_direct(host: str, port: int, no_proxy: str) -> bool:
         address = ip_address(host)
     except ValueError:
         address = None
-    if host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback):
-        return True
     for entry in no_proxy.lower().replace(" ", "").split(","):
         if entry == "*":
             return True

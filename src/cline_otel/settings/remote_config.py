@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from cline_otel.destinations import Destination, OtlpDestination, OtlpProtocol, SdkDestination
+from cline_otel.operating_system.hosts import is_here
 from cline_otel.settings import values
 from cline_otel.settings.watched_file import WatchedFile
 from cline_otel.signals import SignalName
@@ -222,7 +223,7 @@ def _otlp_destination(fields: Mapping[str, object], signal: SignalName, part: _P
             endpoint, insecure, host = _http_endpoint(text, signal)
     except ValueError as error:
         raise RemoteConfigError(f"{endpoint_key}: {error}") from None
-    if insecure and not may_be_insecure and not values.is_loopback(host):
+    if insecure and not may_be_insecure and not (values.is_loopback(host) and is_here(host)):
         raise RemoteConfigError(
             f"{endpoint_key}: it is an http endpoint on another machine: use https, or allow it with "
             "openTelemetryOtlpInsecure: true"

@@ -113,6 +113,7 @@ def render_status(
         _service_line(service),
         _consent_line(consent),
         *(Text(f"          off by {_with_short_home(str(file))}") for file in off_files),
+        *_destination_lines(running),
         *_opt_in_lines(leaving),
     ]
     if excluded:
@@ -161,6 +162,11 @@ def _consent_line(consent: Consent) -> Text:
     color = {"on": "green", "off": "red", "unknown": "yellow"}[consent.state]
     reasons = f": {'; '.join(consent.reasons)}" if consent.reasons else ""
     return Text.assemble(("Telemetry ", "bold"), (consent.state, color), reasons)
+
+
+def _destination_lines(running: Running | None) -> Iterator[Text]:
+    for line in running.destinations if running is not None else ():
+        yield Text.assemble(("Sent      ", "bold"), line)
 
 
 def _opt_in_lines(leaving: Iterable[OptIn]) -> Iterator[Text]:
