@@ -114,7 +114,7 @@ def test_what_commands_write_is_private_with_the_folders_they_make(home: Home, t
     recording = log_copies(1).write(tmp_path / "recording")
     output, there = tmp_path / "results" / "first", tmp_path / "there"
     there.mkdir()
-    there.chmod(0o777)
+    there.chmod(0o755)
     (there / "logs.jsonl").touch()
     (there / "logs.jsonl").chmod(0o666)
     for arguments in (
@@ -128,7 +128,7 @@ def test_what_commands_write_is_private_with_the_folders_they_make(home: Home, t
     ):
         answer = home.run(*arguments, before_exec=lambda: void(os.umask(umask)))
         assert answer.returncode == 0, answer.stderr
-    assert mode(there) == 0o777, "it is not ours"
+    assert mode(there) == 0o755, "it is not ours"
     for top in (tmp_path / "deep", tmp_path / "results", there):
         for path in (top, *top.rglob("*")):
             assert path == there or mode(path) == (0o700 if path.is_dir() else 0o600), path

@@ -209,7 +209,8 @@ class StandardVariables(Variables):
     resource_attributes: tuple[tuple[str, str], ...] = variable(
         (),
         "`key=value,key=value`, percent-encoded",
-        "What is added to the resource of all that is exported. What looks like a secret is left out, and the start says so.",
+        "What is added to the resource of all that is exported. What looks like a secret is left out, "
+        "and the start says so.",
         parse=values.resource_attributes,
     )
     traces_exporter: tuple[str, ...] | None = variable(
