@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
@@ -52,6 +53,24 @@ def register(kind: Kind, path: Path) -> None:
         private_directory(entry.parent)
         with written_beside(entry, os.fsencode(path) + b"\n") as temporary:
             replace(temporary, entry)
+
+
+def forget_gone() -> None:
+    """Takes the entries of what is gone out of the registers, and the folder away if nothing else is in it.
+
+    Raises:
+        OSError: an entry cannot be removed.
+    """
+    directory = user_directory()
+    if directory is None:
+        return
+    for kind in ("states", "plugins"):
+        for entry, path in _entries(directory / kind):
+            if not path.exists():
+                entry.unlink(missing_ok=True)
+    for each in (directory / "states", directory / "plugins", directory / "running", directory):
+        with suppress(OSError):
+            each.rmdir()
 
 
 def registered(kind: Kind) -> list[Path]:

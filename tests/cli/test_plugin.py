@@ -72,6 +72,7 @@ def test_uninstall_says_what_is_left_and_purge_removes_it_but_nothing_that_is_no
         path.unlink()
     assert f"Removed {home.state}" in home.run("uninstall", "--purge").stdout
     assert not home.state.exists()
+    assert not (home.directory / ".cline-otel").exists()
     assert f"Nothing left: no {home.state}" in home.run("uninstall", "--purge").stdout
 
 

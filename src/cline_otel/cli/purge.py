@@ -19,6 +19,7 @@ from cline_otel.state_directory import (
     SPOOL_DIRECTORY_NAME,
     TELEMETRY_DIRECTORY_NAME,
 )
+from cline_otel.user_directory import forget_gone
 
 _OWN_NAMES: Final = (
     f"{JOURNAL_FILE_NAME}*",
@@ -31,7 +32,8 @@ _OWN_NAMES: Final = (
     "erased",
     "bridge.*",
 )
-"""What we put there, and may take away; ``off`` is the user's, and the service's files go with the service."""
+"""What we put there, and may take away; ``off`` is the user's, and the service's files go with the service. Of the
+user's folder goes what it says of this one."""
 
 
 def say_what_is_left(state_directory: Path) -> None:
@@ -46,6 +48,7 @@ def say_what_is_left(state_directory: Path) -> None:
 def purge(state_directory: Path) -> None:
     """Removes what is ours in the state directory, and the directory if nothing else is in it."""
     if not state_directory.is_dir():
+        forget_gone()
         click.echo(f"Nothing left: no {state_directory}")
         return
     try:
@@ -58,6 +61,7 @@ def purge(state_directory: Path) -> None:
                 path.unlink(missing_ok=True)
         with suppress(OSError):
             state_directory.rmdir()
+        forget_gone()
     except StateDirectoryBusyError as error:
         fail(f"nothing of {state_directory} was removed: {error}")
     except OSError as error:
