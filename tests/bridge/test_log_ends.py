@@ -33,7 +33,7 @@ class Cline:
     def write(self, event: str, host: str = _HOST, **properties: object) -> None:
         line = {"level": 30, "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
         line |= {"pid": self.process.pid, "hostname": host, "msg": "telemetry.event", "event": event}
-        ids = {"agentId": "agent_1700000000000_abc", "runId": "run_aaaaaaaa", "iteration": 1}
+        ids = {"agentId": "agent_1700000000000_abc", "runId": "run_aaaaaaa1", "iteration": 1}
         line |= {"properties": {**ids, **properties}}
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

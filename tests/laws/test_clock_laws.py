@@ -26,7 +26,7 @@ from payloads import log_lines, recorded, spool_lines
 
 ORIGIN = ResourceAndScope((("service.name", "test"),), "test", "", "")
 START_NS = 1_790_000_000 * SECOND_NS
-AGENT, RUN = "agent_1700000000000_abc", "run_aaaaaaaa"
+AGENT, RUN = "agent_1700000000000_abc", "run_aaaaaaa1"
 HOURS = st.integers(-40, 40).map(lambda hours: hours * HOUR_NS)
 
 

@@ -245,7 +245,7 @@ test("an end that waits for its last event is written at exit", async () => {
 test("several processes at once have a file each, and none loses a line", async () => {
   const hosts = await Promise.all(Array.from({ length: 4 }, () => host()));
   /** @param {ChildProcess} child */
-  const sessionOf = (child) => `session_${1e12 + Number(child.pid)}`;
+  const sessionOf = (child) => `session_${18e11 + Number(child.pid)}`;
   await Promise.all(hosts.map((child) => told(child, [setup(sessionOf(child)), ...wholeRun()])));
   for (const child of hosts) child.kill("SIGTERM");
   await Promise.all(hosts.map(ended));

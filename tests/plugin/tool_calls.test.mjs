@@ -217,7 +217,7 @@ test("equal tasks are given out in the order of the calls, to children of the ag
     other.started(),
     lead.beforeModel(),
     other.beforeModel(),
-    spawn(other, "call_other_1"),
+    spawn(other, "call_othr_1"),
     spawn(lead, "call_lead_1"),
     spawn(lead, "call_lead_2"),
     child("c1", "lead"),
@@ -237,7 +237,7 @@ test("equal tasks are given out in the order of the calls, to children of the ag
     ]),
     [
       [agentIdOf("c1"), lead.agentId, lead.runId, "call_lead_1", 0, "subagent"],
-      [agentIdOf("c2"), other.agentId, other.runId, "call_other_1", 0, "subagent"],
+      [agentIdOf("c2"), other.agentId, other.runId, "call_othr_1", 0, "subagent"],
       [agentIdOf("c3"), lead.agentId, lead.runId, "call_lead_2", 1, "subagent"],
       [agentIdOf("c4"), lead.agentId, lead.runId, undefined, undefined, "subagent"],
     ],

@@ -85,6 +85,9 @@ def of_the_bridge() -> tuple[Known, ...]:
 
 _BODY: Final = r"(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/(?=[a-z]*[\s.,;)])"
 LITERAL: Final = re.compile(rf"(?<=[=(,:!&|?;] )/(?![/* ]){_BODY}|(?<=[(!])/(?![/*]){_BODY}")
+AN_ID: Final = "(?:(?:agent|"
+"""The plugin puts the beginning and the end of a text around this one."""
+
 SHAPE: Final = re.compile(r'(?:new RegExp|anyOf)\(\s*((?:"(?:[^"\\]|\\.)*",?[ \n]*(?://[^\n]*\n)?\s*\+?\s*)+)\)')
 TEXT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -100,7 +103,13 @@ def of_the_plugin() -> tuple[Known, ...]:
         for found in SHAPE.finditer(text)
     ]
     return tuple(
-        Known(pattern[:40], re.sub(r"\(\?<(?=\w)", "(?P<", pattern), 0, not pattern.startswith("^"), "eyJ" in pattern)
+        Known(
+            pattern[:40],
+            re.sub(r"\(\?<(?=\w)", "(?P<", pattern),
+            0,
+            not pattern.startswith(("^", AN_ID)),
+            "eyJ" in pattern,
+        )
         for pattern in dict.fromkeys([*literals, *shapes])
     )
 

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 RECORDING = CAPTURES / "plugin_basic"
 SOURCES_AND_TOY = Registry((*SOURCES.values(), TOY))
 TIME_MS = 1_790_000_000_000
-IDS = {"session": f"{TIME_MS}_toyto", "agent": f"agent_{TIME_MS}_toyto", "run": "run_toytoyto"}
+IDS = {"session": f"{TIME_MS}_toyto", "agent": f"agent_{TIME_MS}_toyto", "run": "run_toytoyt0"}
 RECORDS: list[dict[str, Any]] = [
     {"what": "toy.began", "at": TIME_MS, **IDS, "prompt": "the words of a child"},
     {"what": "toy.asked", "at": TIME_MS + 10, **IDS, "turn": 1, "model": "gpt-5", "provider": "openai"},

@@ -52,7 +52,7 @@ class Station:
             lines.append(json.dumps({"v": 1, "time_unix_ms": self.now_ms, **record}).encode())
         await self.ingest.submit(Batch((spool_lines(lines),), {"spool/x": b"p"}))
 
-    async def start_run(self, run_id: str = "run_aaaaaaaa") -> None:
+    async def start_run(self, run_id: str = "run_aaaaaaa1") -> None:
         await self.plugin(
             {"event": "session.claimed", "session_id": "1700000000000_abcde"},
             {
@@ -64,7 +64,7 @@ class Station:
             },
         )
 
-    async def finish_run(self, run_id: str = "run_aaaaaaaa") -> None:
+    async def finish_run(self, run_id: str = "run_aaaaaaa1") -> None:
         await self.plugin(
             {
                 "event": "run.finished",
@@ -195,11 +195,11 @@ async def test_a_run_that_was_open_is_closed_as_incomplete_and_what_it_tells_lat
 async def test_closing_does_not_move_the_clock(station: Station) -> None:
     await station.start_run()
     station.ingest.close_open_runs()
-    await station.start_run("run_bbbbbbbb")
+    await station.start_run("run_bbbbbbb2")
     await station.tick()
     await station.tick()
     assert station.ingest.pipeline.open_runs == 1
-    await station.finish_run("run_bbbbbbbb")
+    await station.finish_run("run_bbbbbbb2")
     assert [outcome(span) for span in station.spans()] == ["incomplete", "completed"]
 
 
@@ -214,9 +214,9 @@ async def test_a_run_that_still_waited_for_its_owner_is_closed_too(station: Stat
 
 
 async def test_erasing_takes_what_waits_and_what_is_known_of_open_runs(station: Station, tmp_path: Path) -> None:
-    await station.start_run("run_aaaaaaaa")
-    await station.finish_run("run_aaaaaaaa")
-    await station.start_run("run_bbbbbbbb")
+    await station.start_run("run_aaaaaaa1")
+    await station.finish_run("run_aaaaaaa1")
+    await station.start_run("run_bbbbbbb2")
     spool = SpoolReader(tmp_path / "spool")
     spool.poll({})
     (tmp_path / "spool" / "11-1000-0.jsonl").write_bytes(b"unread\n")
@@ -226,7 +226,7 @@ async def test_erasing_takes_what_waits_and_what_is_known_of_open_runs(station: 
     assert (erased.items, erased.files) == (items, 1)
     station.ingest.reload_from_journal()
     station.ingest.close_open_runs()
-    await station.finish_run("run_bbbbbbbb")
+    await station.finish_run("run_bbbbbbb2")
     assert station.spans() == []
     assert station.counted("late") == 1
 
@@ -237,12 +237,12 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
 ) -> None:
     # Whether SQLite overwrites what it deletes depends on how it was built.
     station.journal._connection.execute(f"PRAGMA secure_delete = {'ON' if sqlite_overwrites else 'OFF'}")
-    await station.start_run("run_aaaaaaaa")
+    await station.start_run("run_aaaaaaa1")
     await station.plugin(
         {
             "event": "model_call.finished",
             "agent_id": "agent_1700000000000_abc",
-            "run_id": "run_aaaaaaaa",
+            "run_id": "run_aaaaaaa1",
             "iteration": 1,
             "started_at_ms": station.now_ms,
             "provider": "openai",
@@ -251,10 +251,10 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
         {
             "event": "tool_call.started",
             "agent_id": "agent_1700000000000_abc",
-            "run_id": "run_aaaaaaaa",
+            "run_id": "run_aaaaaaa1",
             "iteration": 1,
             "ordinal": 0,
-            "call_id": "call_planted_of_this_test",
+            "call_id": "call_planted1of2this3test",
             "tool_name": "read_files",
         },
     )
@@ -262,7 +262,7 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
     # What was deleted before the erasing must go, too, wherever it lay.
     for run in range(20):
         await station.start_run(f"run_bbbbb{run:03}")
-    await station.finish_run("run_aaaaaaaa")
+    await station.finish_run("run_aaaaaaa1")
     for name in ("traces", "logs"):
         waiting = station.journal.pending(name, limit_bytes=1_000_000, limit_rows=100)
         station.journal.acknowledge(name, [row.id for row in waiting], delivered=len(waiting))
@@ -270,9 +270,9 @@ async def test_what_was_erased_is_not_on_the_disk_any_more(
     def on_disk() -> bytes:
         return b"".join(path.read_bytes() for path in sorted(tmp_path.glob("journal.db*")))
 
-    assert sqlite_overwrites or b"call_planted_of_this_test" in on_disk()
+    assert sqlite_overwrites or b"call_planted1of2this3test" in on_disk()
     erase_waiting(station.journal, [SpoolInput("plugin", SpoolReader(tmp_path / "spool"))])
-    assert b"call_planted_of_this_test" not in on_disk()
+    assert b"call_planted1of2this3test" not in on_disk()
     rows = [key for key, value in station.journal.load_state() if b"codestral-mamba-2407" in value]
     assert all(key.startswith("total") for key in rows), rows
 

@@ -109,7 +109,7 @@ async def test_a_run_that_may_only_be_unread_is_not_given_up_for_its_silence(bri
         "event": "run.started",
         "time_unix_ms": START_MS,
         "agent_id": "agent_1700000000000_abc",
-        "run_id": "run_aaaaaaaa",
+        "run_id": "run_aaaaaaa1",
         "agent_kind": "root",
     }
     await bridge.tick(0, is_behind=False)

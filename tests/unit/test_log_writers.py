@@ -247,7 +247,7 @@ def test_the_memory_of_writers_is_bounded(stage: Stage) -> None:
 )
 def test_a_line_that_says_its_writer_in_any_other_way_is_decoded_as_ever(stage: Stage, fields: dict[str, Any]) -> None:
     line = {"time": START_NS // 1_000_000, **fields, "event": "agent.run-started"}
-    line["properties"] = {"agentId": "agent_1700000000000_abc", "runId": "run_aaaaaaaa"}
+    line["properties"] = {"agentId": "agent_1700000000000_abc", "runId": "run_aaaaaaa1"}
     stage.path.write_text(json.dumps(line) + "\n")
     (reading,) = stage.input.read({}, 1 << 20)
     diagnostics: Diagnostics = {}

@@ -377,7 +377,7 @@ def test_of_what_a_better_source_tells_nothing_is_taken() -> None:
 
 
 def test_what_the_end_of_a_recording_closes_is_shown() -> None:
-    run = {"session_id": "1795357895961_yuqpi", "agent_id": f"agent_{TIME_MS}_abcde", "run_id": "run_abcdefgh"}
+    run = {"session_id": "1795357895961_yuqpi", "agent_id": f"agent_{TIME_MS}_abcde", "run_id": "run_abcdefg8"}
     steps, _ = previewed(recorded(spool_lines([spool_line("run.started", {**run, "agent_kind": "root"})], "1-2")))
     assert [step.outcome for step in steps] == ["read", "clock"]
     (span,) = steps[-1].spans

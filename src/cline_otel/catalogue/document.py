@@ -280,8 +280,8 @@ nobody can try names against it, and those of two installations do not match. `c
 from then on every name has another pseudonym. What waits keeps the old ones, and ids that a machine made stay the same.
 
 **Ids** of sessions, agents, runs, calls and answers leave as they are if they have a form that Cline, a provider or
-another machine makes up. Applications on Cline's SDK may choose others, and then they are names: their pseudonyms of
-kind `id` leave instead, the same from every source.
+another machine makes up, and no word where something drawn by lot belongs. Applications on Cline's SDK may choose
+others, and then they are names: their pseudonyms of kind `id` leave instead, the same from every source.
 """
 
 _CHOICES: Final = """\

@@ -40,6 +40,9 @@ Gate = Callable[[object], AttributeValue | None]
 MOST: Final = 10**11
 """No size, count, duration or cost that Cline means is larger, and no number of a card or an account is smaller."""
 
+MOST_COUNTED: Final = (1 << 31) - 1
+"""No run has more tokens, no file more lines; most telephone numbers are larger."""
+
 _MOST_SIGNED: Final = (1 << 31) - 1
 _PATH: Final = re.compile(r"[\w.@~:-]*(?:[/\\][\w.@-]+)+")
 """The words of a path say nothing of an error."""
@@ -216,9 +219,9 @@ def _whole(value: object) -> int | None:
 
 
 def amount(value: object) -> int | None:
-    """A whole number from 0 to ``MOST``: nothing that is counted can be negative, and no total may go down."""
+    """A whole number from 0 to ``MOST_COUNTED``: nothing that is counted can be negative, and no total may go down."""
     number = value if type(value) is int else _whole(value)
-    return number if number is not None and 0 <= number <= MOST else None
+    return number if number is not None and 0 <= number <= MOST_COUNTED else None
 
 
 def double(value: object) -> float | None:

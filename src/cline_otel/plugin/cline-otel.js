@@ -976,16 +976,18 @@ function publicModelName(value) {
 
 // Ids that a machine made up. Any other is a name.
 const GENERATED_ID = anyOf(
-  "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?",
-  "(?:run|msg)_[A-Za-z0-9_-]{8}",
-  "msg_[a-z0-9]{8}_[a-z0-9]{1,5}", // prompts in editors
+  "(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[6-9][0-9]{11}(?:_[a-z0-9]{4,8}(?:c[0-9]{1,3})?)?", // with the time
+  "(?:run|msg)_[A-Za-z0-9_-](?=[a-z_-]*[A-Z0-9])[A-Za-z0-9_-]{7}", // a word is none
+  "msg_[k-p][a-z0-9]{7}_[a-z0-9]{1,5}", // prompts in editors, with the time
   "[0-9A-HJKMNP-TV-Z]{26}", // ULID
   "(?:error_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", // UUID, also of what stands for an answer that failed
   "[0-9a-f]{32}", // a UUID without dashes, or a pseudonym
 );
 const ONE_PROVIDER_ID =
   "(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)" +
-  "[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})";
+  "[_-](?!(?:[A-Za-z0-9]*[_-]){0,9}[A-Za-z]?[a-z]{5,}(?![A-Za-z0-9]))" +
+  "(?!(?:[A-Za-z0-9]*[_-]){0,9}[A-Za-z]{3,}[_-](?:[A-Za-z0-9]*[_-]){0,9}[A-Za-z]{3,}(?![A-Za-z0-9]))" + // no two words
+  "(?=[A-Za-z_-]*[0-9]|[A-Za-z]{1,2}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})";
 const PROVIDER_ID = new RegExp(`${ONE_PROVIDER_ID}(?:\\|${ONE_PROVIDER_ID})?`); // of answers and calls
 const WHOLE_ID = new RegExp(`^(?:${GENERATED_ID.source})$`);
 const WHOLE_PROVIDER_ID = new RegExp(`^(?:${PROVIDER_ID.source})$`);

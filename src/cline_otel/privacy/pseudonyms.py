@@ -35,22 +35,27 @@ CUSTOM_NAME: Final = re.compile(f"custom-[0-9a-f]{{{_CUSTOM_DIGITS}}}")
 KEY_BYTES: Final = 32
 
 GENERATED_ID: Final = re.compile(
-    r"(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[0-9]{12}(?:_[a-z0-9]{4,12})?"  # Cline's, with the time
-    r"|(?:run|msg)_[A-Za-z0-9_-]{8}"  # Cline's runs and messages
-    r"|msg_[a-z0-9]{8}_[a-z0-9]{1,5}"  # prompts in editors
+    r"(?:(?:agent|run|conv|session|subagent|teammate|task)_)?1[6-9][0-9]{11}"  # with the time
+    r"(?:_[a-z0-9]{4,8}(?:c[0-9]{1,3})?)?"
+    r"|(?:run|msg)_[A-Za-z0-9_-](?=[a-z_-]*[A-Z0-9])[A-Za-z0-9_-]{7}"  # Cline's runs and messages; a word is none
+    r"|msg_[k-p][a-z0-9]{7}_[a-z0-9]{1,5}"  # prompts in editors, with the time
     r"|[0-9A-HJKMNP-TV-Z]{26}"  # ULID: classic Cline's tasks
     r"|(?:error_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # UUID, also of what stands for an answer that failed
     r"|[0-9a-f]{32}"  # a UUID without dashes, or a pseudonym
 )
-"""Ids that a machine made up (captures). Whoever embeds Cline may choose others, and then they are names."""
+"""Ids that a machine made up (captures). Whoever embeds Cline may choose others, and then they are names. What is drawn
+by lot is hardly ever a word: the one in some hundred that is takes a pseudonym as well, the same from each source."""
 
 _ONE_PROVIDER_ID: Final = (
     r"(?:(?:call|fc|toolu|toolu_bdrk|tooluse|srvtoolu|msg|msg_bdrk|resp|rs|req|gen|chatcmpl|chatcmpl-tool|cmpl)"
-    r"[_-][A-Za-z0-9_-]{1,72}|[a-z]{2,12}-0[0-9]{3,7})"  # the last: a counter
+    r"[_-](?!(?:[A-Za-z0-9]*[_-]){0,9}[A-Za-z]?[a-z]{5,}(?![A-Za-z0-9]))"
+    r"(?!(?:[A-Za-z0-9]*[_-]){0,9}[A-Za-z]{3,}[_-](?:[A-Za-z0-9]*[_-]){0,9}[A-Za-z]{3,}(?![A-Za-z0-9]))"
+    r"(?=[A-Za-z_-]*[0-9]|[A-Za-z]{1,2}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,72}"  # no word, nor two beside digits
+    r"|[a-z]{2,12}-0[0-9]{3,7})"  # a counter
 )
 PROVIDER_ID: Final = re.compile(rf"{_ONE_PROVIDER_ID}(?:\|{_ONE_PROVIDER_ID})?")
 """Ids of answers and calls as those who serve models make them; two in one, as OpenAI's responses have them. Their
-form says little, so a key could have it."""
+form says little, so a key could have it, and words are names."""
 
 
 class Pseudonyms:
