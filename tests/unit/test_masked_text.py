@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cline_otel.catalogue.values import LONGEST_TEXT, text
-from cline_otel.privacy.secret_detectors import MASKED, masked
+from cline_otel.privacy.secret_detectors import MASKED, masked, normalised
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 PLACE = re.compile(r"<(w|t|T|x)([0-9]*)>")
@@ -132,7 +132,7 @@ def test_text_that_has_nothing_of_a_secret_stays_readable(whole: str) -> None:
 def test_masking_adds_nothing_but_its_mark(whole: str) -> None:
     at = 0
     for part in masked(whole).split(MASKED):
-        found = whole.find(part, at)
+        found = normalised(whole).find(part, at)
         assert found >= 0
         at = found + len(part)
 

@@ -21,7 +21,7 @@ from cline_otel.privacy.pseudonyms import (
     PseudonymKind,
     Pseudonyms,
 )
-from cline_otel.privacy.secret_detectors import MASKED, masked, secret_kind_of
+from cline_otel.privacy.secret_detectors import MASKED, masked, normalised, secret_kind_of
 
 OTHER: Final = "_OTHER"
 """The conventions' word for a value outside the known set (semantic-conventions, ``error.type``)."""
@@ -170,8 +170,9 @@ def text(value: object) -> str | None:
     """Free text that the user has opted in: its beginning, with everything masked that looks like a secret."""
     if not isinstance(value, str) or value in _ABSENT:
         return None
-    head = value[: 2 * LONGEST_TEXT]
-    if len(head) < len(value):
+    whole = normalised(value[: 2 * LONGEST_TEXT])
+    head = whole[: 2 * LONGEST_TEXT]
+    if len(head) < len(whole) or len(value) > 2 * LONGEST_TEXT:
         head = _LAST_WORD.sub(MASKED, head)  # of which only a beginning may be there, which looks like nothing
     return masked(head)[:LONGEST_TEXT]
 

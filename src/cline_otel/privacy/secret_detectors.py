@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from functools import cache
 from itertools import pairwise
 from typing import Final, Literal
+from urllib.parse import unquote
 
 SecretKind = Literal["key", "e-mail", "URL", "path", "random"]
 
@@ -45,7 +47,7 @@ _IN_TEXT: Final = r"""
     (?m:^[ \t]+at[ ].*$|^[ \t]*File[ ]".*$)                                          # frames of a stack
     | '[^'\n]*[/\\][^'\n]*' | "[^"\n]*[/\\][^"\n]*" | `[^`\n]*[/\\][^`\n]*`           # a path with spaces
     | (?<![\w.@-])[\w.@-]{1,255}(?:[/\\][\w.@-]{1,255})+[/\\]?                       # relative
-    | \barn:\S+ | \b(?:org|proj|user|acct|cus|key)[-_][A-Za-z0-9]{8,}
+    | (?<![\w-])[SsPpRr][Kk]-[\w-]{3,} | \barn:\S+ | \b(?:org|proj|user|acct|cus|key)[-_][A-Za-z0-9]{8,}
     | (?<![\w.%+-])[\w.%+-]{1,64}@[\w.-]+
     | (?<![\w.-])\.?[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z][A-Za-z0-9-]{1,62}\b(?::\d+)?  # a host, a file
     | \b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d+)? | (?<![\w:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:%\w+)?  # IPv4, 6
@@ -56,9 +58,11 @@ _ASSIGNED: Final = rf"""
     (?i:
         [\w-]{{0,32}}(?:key|secret|token|passw(?:or)?d|passphrase|credentials?|authorization|cookie)[\w-]{{0,32}}
         | \w{{0,32}}(?<![a-z])(?:pwd|pass)
-    )['"]?\s*[=:]\s*(?:(?i:bearer|basic|token)\s+)?{_VALUE}
+    )['"]?\s*(?:[=:]{{1,2}}>?|->)\s*(?:(?i:bearer|basic|token)\s+)?{_VALUE}
     | (?i:api[ _-]?key|bearer|basic)['"]?\s+(?:(?i:is|was|provided|given|used)[:\s]\s*)?{_VALUE}
     | (?i:secret|token|passw(?:or)?d|passphrase)\s+(?i:is|was|provided|given|used)[:\s]\s*{_VALUE}
+    | (?<!\S)--(?i:[\w-]{{0,32}}(?:key|secret|token|passw(?:or)?d|passphrase|pass|pwd|credentials?|auth|cookie|header)
+        [\w-]{{0,32}}|(?:proxy-)?user(?:name)?)(?:\s*=\s*|\s+){_VALUE}
     | (?<!\S)-[up]\s?[^\s-]\S*                                                       # of a command: who and how
 """
 _PEM: Final = r"-----BEGIN[\s\S]*?(?:-----END[^-]*-----|\Z)"
@@ -80,6 +84,9 @@ def _pieces() -> re.Pattern[str]:
     return re.compile("|".join((_PEM, _ASSIGNED, _KEY, _E_MAIL, _URL, _PATH, _IN_TEXT)), re.VERBOSE)
 
 
+_MOST_ENCODINGS: Final = 3
+_MOST_LETTERS: Final = 2
+_ENCODED: Final = re.compile(r"(?<!\S)[^\s%]*+%\S++")
 _LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[0-9A-Z])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}")
 _MIXED_RUN: Final = re.compile(
     r"(?<![A-Za-z0-9])(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}"
@@ -93,15 +100,46 @@ _RANDOM_CHANGES: Final = 0.45
 
 def secret_kind_of(value: str, *, may_be_random: bool = False) -> SecretKind | None:
     """The first kind of secret that is found anywhere in a string, or None. Ids may be random, names may not."""
-    for kind, pattern in _detectors().items():
-        if pattern.search(value):
-            return kind
-    return None if may_be_random or not _looks_random(value) else "random"
+    for spelling in dict.fromkeys((value, plain := normalised(value), decoded(plain))):
+        for kind, pattern in _detectors().items():
+            if pattern.search(spelling):
+                return kind
+        if not may_be_random and _looks_random(spelling):
+            return "random"
+    return None
 
 
 def masked(text: str) -> str:
-    """Free text with ``MASKED`` for every piece that looks like a secret, random runs included."""
+    """Free text with ``MASKED`` for every piece that looks like a secret, random runs included; normalised before."""
+    text = _ENCODED.sub(_mask_encoded, normalised(text))
     return _RUN.sub(lambda run: MASKED if _may_be_random(run[0]) else run[0], _pieces().sub(MASKED, text))
+
+
+def normalised(text: str) -> str:
+    """A text in the letters that it shows: those of full width and other forms as usual ones, invisible ones gone.
+
+    It is at most twice as long: a sign that stands for whole words is a space.
+    """
+    if text.isascii():
+        return text
+    plain = "".join(
+        shown if len(shown := unicodedata.normalize("NFKC", letter)) <= _MOST_LETTERS else " " for letter in text
+    )
+    return "".join(letter for letter in plain if unicodedata.category(letter) != "Cf")
+
+
+def decoded(text: str) -> str:
+    """A text without percent-encoding, whether it was encoded once or some times more."""
+    for _ in range(_MOST_ENCODINGS):
+        before, text = text, unquote(text) if "%" in text else text
+        if text == before:
+            break
+    return normalised(text)
+
+
+def _mask_encoded(word: re.Match[str]) -> str:
+    plain = decoded(word[0])
+    return word[0] if plain == word[0] or masked(plain) == plain else MASKED
 
 
 def _may_be_random(run: str) -> bool:
