@@ -21,7 +21,8 @@ from waiting import PATIENCE_SECONDS
 PUBLIC: Final = ("gpt-4o", "claude-sonnet-4-5-20250929", "openai/gpt-4o", "deepseek-r1:14b")
 AROUND: Final = (
     "{}-zebracorp", "zebracorp-{}", "zebracorp/{}", "{}:zebracorp", "{}@zebracorp", "openai/zebracorp/{}",
-    "{} for alice", "ft:{}:zebracorp::9aBcDeFg", "accounts/zebracorp/models/{}", "{}%2Fzebra", "zebra\uff0d{}", "{}#alice",
+    "{} for alice", "ft:{}:zebracorp::9aBcDeFg", "accounts/zebracorp/models/{}", "{}%2Fzebra", "zebra\uff0d{}",
+    "{}#alice",
     "https://llm.zebracorp.internal/{}", "10.1.2.3/{}", "{}-4917112345678", "{}-550-123-4567", "/home/alice/{}",
     "{}\u200bzebra", "{}.gguf.alice", "arn:aws:bedrock:us-east-1:123456789012:custom-model/{}.zebra",
     "projects/zebracorp/models/{}", "alice@{}",
