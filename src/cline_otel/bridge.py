@@ -266,7 +266,7 @@ class Bridge:
             tasks.append(asyncio.create_task(delivery.run(), name="delivery"))
             tasks.append(asyncio.create_task(poller.run(), name="poll-files"))
             tasks.append(asyncio.create_task(control.run(), name="control"))
-            tasks.append(asyncio.create_task(self._report_status(journal, ingest, delivery), name="status"))
+            tasks.append(asyncio.create_task(self._report_status(journal, ingest, delivery, control), name="status"))
             tasks.append(asyncio.create_task(watch(journal, POLL_INTERVAL_SECONDS), name="watch-journal"))
             tasks.append(asyncio.create_task(self._report_findings(ingest, control), name="findings"))
             running = _running(control.consent, receivers, not_listening, settings, delivery)
@@ -277,6 +277,7 @@ class Bridge:
                     telemetry=consent.state,
                     reasons=consent.reasons,
                     destinations=tuple(delivery.describe()),
+                    turned_away=tuple(dict.fromkeys(line for each in receivers for line in each.turned_away())),
                 )
                 self._tell_user(now)
                 announce(now)
@@ -328,7 +329,7 @@ class Bridge:
         if not polling.cancelled() and (error := polling.exception()) is not None:
             raise error
 
-    async def _report_status(self, journal: Journal, ingest: Ingest, delivery: Delivery) -> None:
+    async def _report_status(self, journal: Journal, ingest: Ingest, delivery: Delivery, control: Control) -> None:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             # It says itself what keeps it from being read.
@@ -336,6 +337,7 @@ class Bridge:
                 self._observer.status(journal.status(), ingest.pipeline.open_runs)
             # `cline-otel dead-letters send` may have put something into the queue.
             delivery.notify()
+            control.redirected()
 
     async def _report_findings(self, ingest: Ingest, control: Control) -> None:
         known: dict[str, Finding] = {}
@@ -363,7 +365,7 @@ class Bridge:
         }
         addresses = {protocol: Address(at.host, at.port) for protocol, at in configured.items() if at is not None}
         token = settings.listen_token.value if settings.listen_token is not None else None
-        listening = Listening(addresses, token, settings.listen_hosts)
+        listening = Listening(addresses, token, settings.listen_hosts, settings.listen_uids)
         return list(self._sources.receivers(listening, ingest, _logger.warning))
 
     def _started(self, delivery: Delivery, running: Running, consent: Consent) -> Started:

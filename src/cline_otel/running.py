@@ -44,6 +44,7 @@ class Running(msgspec.Struct, frozen=True):
         service: the service manager that it runs under; empty if it does not.
         listening_on_grpc: the URL of its OTLP/gRPC receiver; None if it has none.
         destinations: where each signal goes, a line for people each, with the proxy that stands before it.
+        turned_away: which users of this machine were refused at a receiver, and how often, lines for people.
         not_listening: why a receiver that it should have does not listen, lines for people.
         state_directory: where it keeps what waits.
         command: what it is: ``run``, or another command that reads or sends; empty for Python's own.
@@ -61,6 +62,7 @@ class Running(msgspec.Struct, frozen=True):
     not_listening: tuple[str, ...] = ()
     state_directory: str = ""
     destinations: tuple[str, ...] = ()
+    turned_away: tuple[str, ...] = ()
     command: str = "run"
 
     def describe(self) -> str:

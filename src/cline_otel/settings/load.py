@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen_grpc: where the OTLP/gRPC receiver listens; None if it does not.
         listen_token: what senders to either must show; None if nothing.
         listen_hosts: names, besides its own, by which senders reach the first.
+        listen_uids: users who may send without a token, besides this one and root.
         service_name: what the user calls all that is exported; empty for the default, beside which sources may have
             services of their own.
         resource_attributes: what ``OTEL_RESOURCE_ATTRIBUTES`` adds, ``service.name`` not among it; nothing that looks
@@ -98,6 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen_grpc: ListenAddress | None
     listen_token: Secret | None
     listen_hosts: frozenset[str]
+    listen_uids: frozenset[int]
     service_name: str
     resource_attributes: tuple[tuple[str, str], ...]
     metric_attributes: Attributes
@@ -262,6 +264,7 @@ def load_settings(
             {LISTEN_VARIABLE: listen, LISTEN_GRPC_VARIABLE: listen_grpc}, bridge.listen_token, token_file
         ),
         listen_hosts=frozenset(bridge.listen_hosts),
+        listen_uids=frozenset(bridge.listen_uids),
         service_name=service_name,
         resource_attributes=tuple(attributes.items()),
         metric_attributes=on_metrics,

@@ -111,6 +111,13 @@ class BridgeVariables(PlaceVariables):
         "Host names by which senders reach the OTLP/HTTP receiver, besides its own address.",
         parse=values.host_names,
     )
+    listen_uids: tuple[int, ...] = variable(
+        (),
+        NUMBERS,
+        "Numbers of users of this machine, besides the bridge's own and root, who may send to the OTLP receivers "
+        "without a token; looked at on Linux.",
+        parse=values.user_numbers,
+    )
     remote_config: str | None = variable(
         None,
         A_FILE,

@@ -114,11 +114,13 @@ class Listening(NamedTuple):
         addresses: by protocol; those that are not there are not listened for.
         bearer_token: what senders must show; None if nothing.
         further_hosts: names, besides their own, by which senders reach them.
+        uids: the numbers of users who may send without a token, besides this one and root.
     """
 
     addresses: Mapping[ReceiverProtocol, Address]
     bearer_token: str | None = None
     further_hosts: frozenset[str] = frozenset()
+    uids: frozenset[int] = frozenset()
 
 
 class Reading(NamedTuple):
@@ -336,6 +338,9 @@ class Receiver(Protocol):
     @property
     def endpoint(self) -> str:
         """The base URL, with the bound port once it has started."""
+
+    def turned_away(self) -> tuple[str, ...]:
+        """Which users were refused, and how often, in lines for people."""
 
     async def start(self) -> None:
         """Listen.

@@ -247,7 +247,9 @@ def _run_table(runs: Sequence[OpenRun]) -> Table:
 def _problems(
     running: Running | None, status: JournalStatus | None, sources: list[SourceStatus]
 ) -> list[RenderableType]:
-    problems: list[RenderableType] = [Text(line, "yellow") for line in (running.not_listening if running else ())]
+    problems: list[RenderableType] = [
+        Text(line, "yellow") for line in (running.not_listening + running.turned_away if running else ())
+    ]
     problems += [Text(f"{source.source}: {source.problem}", "red") for source in sources if source.problem]
     for name, signal in (status.signals if status is not None else {}).items():
         if signal.last_error:

@@ -72,9 +72,11 @@ class OtlpSource(Source):
 
     def receivers(self, listening: Listening, intake: Intake, report: Callable[[str], None]) -> tuple[Receiver, ...]:
         from cline_otel.sources.otlp.limits import MemoryBudget, ReceiverLimits
+        from cline_otel.sources.otlp.senders import Senders
 
         limits = ReceiverLimits()
         budget = MemoryBudget(limits.held_bytes)
+        senders = Senders(are_asked_for_a_token=listening.bearer_token is not None, uids=listening.uids, report=report)
         return tuple(
             _receiver_of(protocol)(
                 intake,
@@ -86,6 +88,7 @@ class OtlpSource(Source):
                 limits=limits,
                 budget=budget,
                 report=report,
+                senders=senders,
             )
             for protocol, address in listening.addresses.items()
         )

@@ -21,6 +21,12 @@ _FULL = (
     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_FULL_BODY)
 ) + _FULL_BODY
 
+_STRANGER_BODY = b'{"code":7,"message":"This user may not send here."}'
+_STRANGER = (
+    b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_STRANGER_BODY)
+) + _STRANGER_BODY
+
 _silent = logging.getLogger("cline_otel.sources.silent")
 _silent.addHandler(logging.NullHandler())
 # What aiohttp logs of a broken request repeats parts of it.
@@ -135,6 +141,24 @@ class _TurnedAway(asyncio.Protocol):
         transport.close()
 
 
+class _Door(asyncio.Protocol):
+    """Looks who is at the other end, before anything is read; whoever may not send takes nobody's place."""
+
+    def __init__(self, may_send: Callable[[asyncio.Transport], bool], let_in: Callable[[], asyncio.Protocol]) -> None:
+        self._may_send = may_send
+        self._let_in = let_in
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - tells mypy what asyncio guarantees
+        if not self._may_send(transport):
+            transport.write(_STRANGER)
+            transport.close()
+            return
+        protocol = self._let_in()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+
 class ConnectionFactory:
     """Makes the protocol of each new connection, for ``loop.create_server``."""
 
@@ -142,6 +166,7 @@ class ConnectionFactory:
         self,
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         *,
+        may_send: Callable[[asyncio.Transport], bool],
         connection_limit: int,
         header_seconds: float,
         idle_seconds: float,
@@ -152,6 +177,7 @@ class ConnectionFactory:
         self.server = web.Server(handler)
         # Counted here: the server counts a connection only some turns of the loop after it was accepted.
         self._open: set[Connection] = set()
+        self._may_send = may_send
         self._connection_limit = connection_limit
         self._header_seconds = header_seconds
         self._idle_seconds = idle_seconds
@@ -160,6 +186,9 @@ class ConnectionFactory:
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of one new connection."""
+        return _Door(self._may_send, self._next)
+
+    def _next(self) -> asyncio.Protocol:
         if len(self._open) >= self._connection_limit:
             return _TurnedAway()
         connection = Connection(

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn, cast
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -23,6 +25,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
+from cline_otel.operating_system.peers import Endpoint
 from cline_otel.operating_system.ports import bindable_port
 from cline_otel.signals import GRPC_METHODS, SignalName
 from cline_otel.sources.otlp.answers import Refusal, RpcCode, success_body
@@ -42,6 +45,8 @@ _GZIP: Final = b"\x1f\x8b"
 
 _STATUSES: Final = {RpcCode(status.value[0]): status for status in grpc.StatusCode if status.value[0] in set(RpcCode)}
 
+_PEER: Final = re.compile(r"(?:ipv4:(?P<ipv4>[0-9.]+)|ipv6:\[(?P<ipv6>[0-9a-fA-F:.]+)(?:%\w+)?\]):(?P<port>[0-9]+)")
+
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
@@ -58,6 +63,7 @@ class OtlpGrpcReceiver(OtlpReceiver):
         self._server = grpc.aio.server(
             handlers=[_service(signal, self._answer) for signal in GRPC_METHODS], options=self._options()
         )
+        self._addresses = addresses
         try:
             for address in addresses:
                 self.port = bindable_port(address, self.port)
@@ -109,8 +115,24 @@ class OtlpGrpcReceiver(OtlpReceiver):
         except Exception as error:
             return await self._turn_down(self._requests.failed(self.endpoint, error), context)
 
+    def _look_at(self, peer: str) -> None:
+        """Who sends: at each call, for gRPC does not tell one connection of a port from the next.
+
+        Raises:
+            Refusal: 403.
+        """
+        match = _PEER.fullmatch(unquote(peer))
+        if match is None:
+            return
+        end = Endpoint(match["ipv6"] or match["ipv4"], int(match["port"]))
+        # Where it arrived gRPC does not tell; of the addresses on which we listen it is one of the sender's kind.
+        here = next((each for each in self._addresses if (":" in each) == (":" in end.address)), end.address)
+        if not self._senders.may_send(end, Endpoint(here, self.port)):
+            raise Refusal(403, RpcCode.PERMISSION_DENIED, "This user may not send here.", is_final=True)
+
     @asynccontextmanager
     async def _body(self, context: _Context) -> AsyncIterator[bytes]:
+        self._look_at(context.peer())
         metadata = cast("Iterable[tuple[str, str | bytes]]", context.invocation_metadata() or ())
         named = [(name, value) for name, value in metadata if isinstance(value, str)]
         self._requests.let_in(

@@ -16,6 +16,7 @@ from typing import Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
+from cline_otel.operating_system.peers import Endpoint
 from cline_otel.signals import SignalName
 from cline_otel.sources.otlp.access import is_allowed_host
 from cline_otel.sources.otlp.answers import ContentType, Refusal, RpcCode
@@ -40,6 +41,7 @@ class OtlpHttpReceiver(OtlpReceiver):
     async def _listen(self, addresses: list[str]) -> None:
         self._factory = ConnectionFactory(
             self._handle,
+            may_send=self._may_send,
             connection_limit=self._limits.connections,
             header_seconds=self._limits.header_seconds,
             idle_seconds=self._limits.idle_seconds,
@@ -54,6 +56,16 @@ class OtlpHttpReceiver(OtlpReceiver):
         except OSError as error:
             await self.stop(0)
             raise cannot_listen(self.protocol, self.host, self.port, error) from None
+
+    def _may_send(self, transport: asyncio.Transport) -> bool:
+        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if not peer or not here:
+            # It is gone already.
+            return False
+        if self._senders.may_send(Endpoint(*peer[:2]), Endpoint(*here[:2])):
+            return True
+        self.refusals[403] += 1
+        return False
 
     async def stop(self, grace_seconds: float = 5) -> None:
         """Accept no more, finish what is in progress within that time, then close every connection."""

@@ -11,6 +11,7 @@ from cline_otel.sources.interface import Intake, ReceiverProtocol
 from cline_otel.sources.otlp.limits import MemoryBudget, ReceiverLimits
 from cline_otel.sources.otlp.listening import DEFAULT_HOST, addresses_of, url_of
 from cline_otel.sources.otlp.requests import Requests
+from cline_otel.sources.otlp.senders import Senders
 
 
 class OtlpReceiver(ABC):
@@ -25,6 +26,7 @@ class OtlpReceiver(ABC):
         further_hosts: names, besides its own, by which senders reach the receiver; only HTTP asks for one.
         limits: what a sender may use.
         budget: of the memory for bodies, where receivers share it.
+        senders: looks whose processes may send, where receivers share it.
         report: takes one line about a defect that a request ran into, without anything of the request.
     """
 
@@ -42,12 +44,14 @@ class OtlpReceiver(ABC):
         limits: ReceiverLimits | None = None,
         budget: MemoryBudget | None = None,
         report: Callable[[str], None] = lambda line: None,
+        senders: Senders | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self.refusals: Counter[int] = Counter()
         """Refused requests since the start, by HTTP status or gRPC status; without those that gRPC itself refuses."""
         self._requests = Requests(intake, source, bearer_token, report)
+        self._senders = senders or Senders(are_asked_for_a_token=bearer_token is not None, report=report)
         self._bearer_token = bearer_token
         self._further_hosts = frozenset(name.lower() for name in further_hosts)
         self._limits = limits or ReceiverLimits()
@@ -57,6 +61,10 @@ class OtlpReceiver(ABC):
     def endpoint(self) -> str:
         """The base URL; its port is the bound one once the receiver has started."""
         return url_of(self.host, self.port)
+
+    def turned_away(self) -> tuple[str, ...]:
+        """Which users were refused, and how often, in lines for people."""
+        return self._senders.lines()
 
     async def start(self) -> None:
         """Listen.
