@@ -136,6 +136,9 @@ class Interrupted:
             self.failed |= set(batch.row_ids)
         return result
 
+    def abort(self) -> None:
+        self._exporter.abort()
+
     async def close(self) -> None:
         await self._exporter.close()
 

@@ -80,14 +80,16 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, settings: Sett
             watch = ConsentWatch(opt_out_sources_of(settings, os.environ))
         except SettingsError as error:
             fail(str(error), 2)
-        asyncio.run(_export_while_on(watch, _export_all(exporters, requests, signals)))
+        asyncio.run(_export_while_on(watch, exporters, _export_all(exporters, requests, signals)))
 
 
-async def _export_while_on(watch: ConsentWatch, export: Coroutine[Any, Any, None]) -> None:
+async def _export_while_on(watch: ConsentWatch, exporters: Exporters, export: Coroutine[Any, Any, None]) -> None:
     exporting = asyncio.create_task(export)
     while watch.look().is_on and not exporting.done():
         await asyncio.wait({exporting}, timeout=WATCH_INTERVAL_SECONDS)
-    exporting.cancel()
+    if not exporting.done():
+        exporting.cancel()
+        exporters.abort()
     try:
         await exporting
     except asyncio.CancelledError:

@@ -93,6 +93,7 @@ class Delivery:
         self._is_paused = True
         for part in self._parts():
             part.pause()
+        self._exporters.abort()
 
     def resume(self) -> None:
         """Goes on with what is queued then."""

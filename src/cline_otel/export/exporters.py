@@ -42,6 +42,12 @@ class Exporters:
         """One line a signal, without secrets."""
         return [f"{signal}: {_described(self._exporters.get(signal, ()))}" for signal in ("traces", "metrics", "logs")]
 
+    def abort(self) -> None:
+        """Break off what is being sent."""
+        for exporters in self._exporters.values():
+            for exporter in exporters:
+                exporter.abort()
+
     async def close(self) -> None:
         """Close every exporter."""
         for exporters in self._exporters.values():

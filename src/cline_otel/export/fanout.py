@@ -54,6 +54,11 @@ class FanoutExporter:
                 settled.discard(row_id)
                 settled.update(row_ids)
 
+    def abort(self) -> None:
+        """Break off what is being sent to each destination."""
+        for exporter in self._exporters:
+            exporter.abort()
+
     async def close(self) -> None:
         """Close every destination."""
         for exporter in self._exporters:

@@ -113,6 +113,9 @@ class Exporter(Protocol):
     async def export(self, batch: Batch) -> ExportResult:
         """Send ``batch`` once. Never raises for what a network or a server does; may be cancelled."""
 
+    def abort(self) -> None:
+        """Write and dial nothing more, in the middle of an export too; the next export begins anew."""
+
     async def close(self) -> None:
         """Give up connections and files."""
 

@@ -66,6 +66,9 @@ class OtlpFileExporter:
             return Unreachable(f"cannot write {self._path} ({error.strerror})")
         return Delivered()
 
+    def abort(self) -> None:
+        """Nothing: an export is one write, which has ended or is not begun."""
+
     async def close(self) -> None:
         """Close the file."""
         self._close()

@@ -5,6 +5,7 @@ Source: "OTLP/gRPC" of the OTLP specification; docs/delivery.md has the table of
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,7 @@ class OtlpGrpcExporter:
         self._proxy = grpc_proxy_for(destination.endpoint)
         self._place = destination.shown_endpoint + by_proxy(self._proxy)
         self._channel: grpc.aio.Channel | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def description(self) -> str:
@@ -101,6 +103,14 @@ class OtlpGrpcExporter:
         """Close the channel."""
         if self._channel is not None:
             await self._channel.close(None)
+            self._channel = None
+
+    def abort(self) -> None:
+        """Break off the call and close the channel, which would go on dialling; the next export makes another."""
+        if self._channel is not None:
+            closing = asyncio.create_task(self._channel.close(None))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
             self._channel = None
 
     async def _renew(self) -> None:

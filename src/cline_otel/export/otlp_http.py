@@ -20,6 +20,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from cline_otel.destinations import OtlpDestination
 from cline_otel.encode.otlp_json import to_json_line
+from cline_otel.export.connections import Connections
 from cline_otel.export.interface import (
     IN_THREAD_FROM_BYTES,
     Batch,
@@ -74,6 +75,8 @@ class OtlpHttpExporter:
         self._tls = client_context(destination) if destination.endpoint.lower().startswith("https:") else None
         self._files = files_status(destination)
         self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def description(self) -> str:
@@ -124,6 +127,15 @@ class OtlpHttpExporter:
             await self._session.close()
             self._session = None
 
+    def abort(self) -> None:
+        """Cut the connections, in the middle of what is being sent; the next export makes others."""
+        self._connections.cut()
+        if self._session is not None:
+            closing = asyncio.create_task(self._session.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._session = None
+
     def _use_headers(self, given: tuple[tuple[str, str], ...]) -> None:
         self._given_headers = given
         self._headers = {
@@ -160,6 +172,7 @@ class OtlpHttpExporter:
                     sock_connect=self._destination.timeout_seconds * 0.9,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                connector=aiohttp.TCPConnector(socket_factory=self._connections.new_socket),
             )
         async with self._session.post(
             self._url,

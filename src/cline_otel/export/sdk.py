@@ -91,6 +91,9 @@ class SdkExporter:
             return Delivered()
         return Retry(f"exporter '{self._destination.name}' reported failure")
 
+    def abort(self) -> None:
+        """Nothing: it has connections of its own, and ends by itself what it has begun."""
+
     async def close(self) -> None:
         """Shut the exporter down, and wait a little for it."""
         with suppress(Exception):

@@ -219,6 +219,7 @@ class Importer:
             if not consent.is_on:
                 self.result.stopped_by = consent
                 self._delivery.pause()
+                self._metric_exporters.abort()
         return self.result.stopped_by is None
 
     def _waiting(self) -> tuple[int, int]:
