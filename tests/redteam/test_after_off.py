@@ -114,11 +114,12 @@ def dialled() -> Iterator[SlowSink]:
         yield sink
 
 
-def test_grpc_dials_nobody_after_off(home: Home, dialled: SlowSink) -> None:
-    environment = {
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{dialled.address}",
-    }
+@pytest.mark.parametrize("by", ["itself", "a proxy"])
+def test_grpc_dials_nobody_after_off(home: Home, dialled: SlowSink, by: str) -> None:
+    environment = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{dialled.address}"}
+    if by == "a proxy":
+        environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4317", "NO_PROXY": ""}
+        environment |= {"http_proxy": f"http://{dialled.address}"}
     with Bridge(home, environment=environment) as bridge:
         wait_until(lambda: dialled.connections > 2, lambda: bridge.said)
         assert home.run("off").returncode == 0
