@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from bench.fixed_key import CATALOGUE
@@ -38,6 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with plain_surroundings(tmp_path_factory.mktemp("home")):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_user_is_left() -> Iterator[None]:
+    """What is off for a user is off for the tests that come after in the same home."""
+    yield
+    shutil.rmtree(Path.home() / ".cline-otel", ignore_errors=True)
 
 
 @pytest.fixture

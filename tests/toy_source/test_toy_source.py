@@ -51,6 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in {
         "CLINE_OTEL_BRIDGE_STATE_DIR": tmp_path / "state",
         "CLINE_DIR": tmp_path / "cline",
+        "HOME": tmp_path / "home",
         "CLINE_OTEL_BRIDGE_LISTEN": "none",
         "CLINE_OTEL_BRIDGE_CLAIM_WAIT_SECONDS": "0",
         "COLUMNS": "200",

@@ -18,7 +18,7 @@ from cline_otel.places import ClinePlaces, cline_places
 from cline_otel.plugin import install as installer
 from cline_otel.plugin.discovery import find_cline_versions, find_hub_daemon
 from cline_otel.plugin.errors import PluginInstallError
-from cline_otel.plugin.install import install, plugin_file_of, uninstall
+from cline_otel.plugin.install import PLUGIN_FILE_NAME, install, plugin_file_of, uninstall
 from waiting import PATIENCE_SECONDS
 
 
@@ -148,7 +148,8 @@ def test_the_temporary_name_is_one_that_cline_does_not_load(
     replace = Path.replace
 
     def noted(self: Path, target: Path) -> Path:
-        names.append(self.name)
+        if target.name == PLUGIN_FILE_NAME:
+            names.append(self.name)
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", noted)
