@@ -189,7 +189,10 @@ def _read_own(plugin_file: Path) -> bytes | None:
 
 def _make_directory(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Of what is made above it, `mkdir` would leave the mode to the umask.
+        for each in (*reversed(directory.parents), directory):
+            if not each.is_dir():
+                each.mkdir(mode=0o755, exist_ok=True)
     except OSError as error:
         raise PluginInstallError(
             f"cannot make the directory {directory}: {error.strerror}; check who owns its parent directory"
