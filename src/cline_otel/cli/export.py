@@ -80,7 +80,14 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, settings: Sett
             watch = ConsentWatch(opt_out_sources_of(settings, os.environ))
         except SettingsError as error:
             fail(str(error), 2)
-        asyncio.run(_export_while_on(watch, exporters, _export_all(exporters, requests, signals)))
+        try:
+            asyncio.run(_export_while_on(watch, exporters, _export_all(exporters, requests, signals)))
+        except _NotSentError as error:
+            fail(str(error))
+
+
+class _NotSentError(Exception):
+    """What is not sent, and why, for people. A task that exits by itself would end the loop beside what waits for it."""
 
 
 async def _export_while_on(watch: ConsentWatch, exporters: Exporters, export: Coroutine[Any, Any, None]) -> None:
@@ -93,7 +100,7 @@ async def _export_while_on(watch: ConsentWatch, exporters: Exporters, export: Co
     try:
         await exporting
     except asyncio.CancelledError:
-        fail(f"the rest was not sent, because telemetry is {watch.consent.describe()}")
+        raise _NotSentError(f"the rest was not sent, because telemetry is {watch.consent.describe()}") from None
 
 
 async def _export_all(
@@ -119,7 +126,7 @@ async def _export(signal: SignalName, exporter: Exporter, requests: list[Encoded
         result = await exporter.export(Batch([request]))
         if not isinstance(result, Delivered):
             before = f" after {sent} {_NOUNS[signal]}" if sent else ""
-            fail(f"{signal} were not sent{before}: {_reason_and_remedy(signal, result)}")
+            raise _NotSentError(f"{signal} were not sent{before}: {_reason_and_remedy(signal, result)}")
         if result.rejected:
             click.echo(f"note: {result.rejected} {_NOUNS[signal]} were rejected: {result.message}", err=True)
         sent += request.item_count - min(result.rejected, request.item_count)
