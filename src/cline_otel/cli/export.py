@@ -87,7 +87,7 @@ def export_replayed(replayed: ReplayResult, catalogue: Catalogue, settings: Sett
 
 
 class _NotSentError(Exception):
-    """What is not sent, and why, for people. A task that exits by itself would end the loop beside what waits for it."""
+    """What is not sent, and why, for people. A task that exits by itself would end the loop under what waits for it."""
 
 
 async def _export_while_on(watch: ConsentWatch, exporters: Exporters, export: Coroutine[Any, Any, None]) -> None:
