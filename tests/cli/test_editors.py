@@ -65,7 +65,7 @@ def everything_under(directory: Path, *but: str) -> dict[str, bytes | None]:
 
 def users_own(home: Home) -> dict[str, bytes | None]:
     """All that is neither ours nor Cline's."""
-    return everything_under(home.directory, "state", ".cline")
+    return everything_under(home.directory, "state", ".cline", ".cline-otel")
 
 
 def exported_to_login_shells(home: Home) -> str:
@@ -114,7 +114,10 @@ def test_what_install_writes_for_editors_uninstall_takes_out_to_the_byte(home: H
     assert answer.returncode == 0, answer.stderr
     assert users_own(home) == before
     assert not (home.state / "editors.json").exists()
-    assert home.run("uninstall").stdout == f"Not installed: no {home.cline}/plugins/cline-otel.js\n"
+    said = home.run("uninstall").stdout.splitlines()
+    assert said[0] == f"Not installed: no {home.cline}/plugins/cline-otel.js"
+    assert said[1].startswith(f"Left: {home.state} ")
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from cline_otel.plugin.install import install, plugin_file_of, that_load_plugins
 from cline_otel.settings import Settings, SettingsError, load_settings
 from cline_otel.settings.places import path_of
 from cline_otel.settings.pseudonyms_file import PseudonymsFileError, ensure_pseudonyms
+from cline_otel.user_directory import forget_gone
 
 _SAID = {
     "installed": "Installed",
@@ -88,6 +89,7 @@ def uninstall_plugin(cline_directory: Path | None, *, purge_state: bool) -> None
     for report in reports:
         removed = report.outcome == "removed"
         click.echo(f"Removed {report.plugin_file}" if removed else f"Not installed: no {report.plugin_file}")
+    forget_gone()
     is_last = not any(plugin_file_of(each).exists() for each in settings.known_installations)
     if is_last:
         in_editors.uninstall()
