@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sqlite3
 import stat
@@ -47,7 +46,7 @@ class LiveScenario(Scenario):
 
     Attributes:
         direct: what happens, in order; handed the stage after the plugin was installed.
-        umask: of every process that it starts.
+        umask: of our processes: what Cline leaves to be written by everybody is not used.
     """
 
     direct: Callable[[LiveStage], Awaitable[None]] | None = None
@@ -84,6 +83,7 @@ class LiveStage(Stage):
         super().__init__(scenario, folder, programs, words)
         self.environment: dict[str, str] = {}
         self._live = scenario
+        self.umask = scenario.umask
         self._bridge: asyncio.subprocess.Process | None = None
         self._bridge_errors = folder / "bridge" / "run.stderr"
         self._said_before_bytes = 0
@@ -93,7 +93,6 @@ class LiveStage(Stage):
     async def play(self) -> None:
         """Plays the scenario from the model server's start to the last program's end."""
         assert self._live.direct is not None
-        os.umask(self._live.umask)
         async with AsyncExitStack() as running:
             self._running = running
             self.model = ModelServer(self.folder / "model_requests.jsonl")
@@ -168,7 +167,10 @@ class LiveStage(Stage):
             settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = self.endpoint.url
         self._said_before_bytes = self._bridge_errors.stat().st_size if self._bridge_errors.exists() else 0
         self._bridge = await start_process(
-            [self.programs.bridge, "run"], self._environment(self.home) | settings, self.folder / "bridge" / "run"
+            [self.programs.bridge, "run"],
+            self._environment(self.home) | settings,
+            self.folder / "bridge" / "run",
+            umask=self.umask,
         )
         self._running.push_async_callback(end_process, self._bridge)
         await self.wait_until_bridge_says("  state directory ")
@@ -202,6 +204,7 @@ class LiveStage(Stage):
             env=self._environment(self.home) | {"COLUMNS": "200"},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            umask=self.umask,
         )
         output, errors = await asyncio.wait_for(process.communicate(), START_TIMEOUT_SECONDS)
         if process.returncode:

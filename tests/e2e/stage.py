@@ -80,6 +80,7 @@ class Stage:
         self.words = words
         self.outcome = Outcome(scenario.name)
         self.in_front: tuple[str, ...] = ()
+        self.umask = 0o022
         self._state = folder / "bridge" / "state"
         self._snapshots = 0
 
@@ -170,7 +171,9 @@ class Stage:
     async def _install_plugin(self, home: IsolatedHome) -> None:
         if self.programs.bridge and self.scenario.plugin:
             command = [self.programs.bridge, "install", "--cline-dir", str(home.cline_directory)]
-            process = await start_process(command, self._environment(home), self.folder / "bridge" / "install")
+            process = await start_process(
+                command, self._environment(home), self.folder / "bridge" / "install", umask=self.umask
+            )
             if await asyncio.wait_for(process.wait(), START_TIMEOUT_SECONDS):
                 raise OSError(f"`cline-otel install` failed, see {self.folder / 'bridge' / 'install.stderr'}")
 
@@ -263,7 +266,7 @@ async def _wait_for_port(port: int) -> None:
 
 
 async def start_process(
-    command: list[str], environment: Mapping[str, str], log: Path, directory: Path | None = None
+    command: list[str], environment: Mapping[str, str], log: Path, directory: Path | None = None, umask: int = 0o022
 ) -> asyncio.subprocess.Process:
     """Starts ``command`` in a process group of its own, its output in ``log`` with ``.stdout`` and ``.stderr``."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -279,6 +282,7 @@ async def start_process(
             stdout=output,
             stderr=errors,
             start_new_session=True,
+            umask=umask,
         )
 
 
