@@ -7,6 +7,7 @@ to rest but between two steps (``rest``), so that whoever holds one during a ste
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
+from itertools import islice
 from typing import ClassVar, NamedTuple, Protocol, TypeVar, overload
 
 from cline_otel.state_format import Format
@@ -107,7 +108,7 @@ class Table(MutableMapping[_Key, _Struct]):
         for key in changed:
             if key in awake:
                 awake[key] = awake.pop(key)
-        for key in list(awake)[: len(awake) - self.most_awake]:
+        for key in list(islice(awake, len(awake) - self.most_awake)):
             value = awake.pop(key)
             self._resting[key] = AtRest(value.last_at_ns, self._form.encode(value))
 
