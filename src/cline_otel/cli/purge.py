@@ -48,7 +48,6 @@ def say_what_is_left(state_directory: Path) -> None:
 def purge(state_directory: Path) -> None:
     """Removes what is ours in the state directory, and the directory if nothing else is in it."""
     if not state_directory.is_dir():
-        forget_gone()
         click.echo(f"Nothing left: no {state_directory}")
         return
     try:
