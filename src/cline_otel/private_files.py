@@ -21,31 +21,33 @@ from cline_otel.operating_system.files import PRIVATE_FOLDER_MODE, open_file, re
 from cline_otel.operating_system.owners import UntrustedFileError, verify_opened, verify_path
 
 
-def make_private_directory(path: Path) -> None:
-    """Makes ``path`` and what is missing above it, each with mode 0700; what is there stays as it is.
+def make_directory(path: Path, mode: int = PRIVATE_FOLDER_MODE) -> None:
+    """Makes ``path`` and what is missing above it, each with that mode; what is there stays as it is.
+
+    Of what is made above it, ``Path.mkdir`` would leave the mode to the umask.
 
     Raises:
         OSError: it cannot be made.
     """
     try:
-        path.mkdir(mode=PRIVATE_FOLDER_MODE)
+        path.mkdir(mode=mode)
     except FileNotFoundError:
-        make_private_directory(path.parent)
-        path.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+        make_directory(path.parent, mode)
+        path.mkdir(mode=mode, exist_ok=True)
     except OSError:
         if not path.is_dir():
             raise
 
 
 def private_directory(path: Path) -> None:
-    """Makes ``path`` as :func:`make_private_directory` does; if it is there and ours, others are kept out of it.
+    """Makes ``path`` as :func:`make_directory` does; if it is there and ours, others are kept out of it.
 
     Raises:
         UntrustedFileError: it is another user's, or another may put another in its place.
         OSError: it cannot be made, or others cannot be kept out.
     """
     verify_path(path.parent)
-    make_private_directory(path)
+    make_directory(path)
     restrict_directory(path)
     verify_path(path)
 

@@ -30,7 +30,7 @@ from cline_otel.events import EVENT_TYPES, Event, LogEvent, RunClaimed, RunStart
 from cline_otel.export.interface import EncodedRequest
 from cline_otel.findings.detection import Finding, Surroundings, detect
 from cline_otel.pipeline import FlushResult, Pipeline
-from cline_otel.private_files import make_private_directory, open_private
+from cline_otel.private_files import make_directory, open_private
 from cline_otel.signals import (
     Attributes,
     Diagnostics,
@@ -297,7 +297,7 @@ def write(replayed: ReplayResult, directory: Path) -> list[Path]:
     Raises:
         OSError: one of them cannot be written.
     """
-    make_private_directory(directory)
+    make_directory(directory)
     paths = []
     for signal, requests in replayed.requests.items():
         path = directory / f"{signal}.jsonl"

@@ -11,7 +11,7 @@ import pytest
 
 from cline_otel.journal.lock import hold_state_directory
 from cline_otel.operating_system.owners import UntrustedFileError
-from cline_otel.private_files import keep_private, make_private_directory, open_private, private_directory
+from cline_otel.private_files import keep_private, make_directory, open_private, private_directory
 from cline_otel.running import Running, announced, find_running
 from cline_otel.sources.plugin.spool import SpoolReader
 
@@ -50,7 +50,7 @@ def test_every_folder_that_is_made_is_private_and_those_above_stay_as_they_were(
 
 def test_a_folder_that_was_there_is_taken_from_others_unless_it_is_only_to_be_made(tmp_path: Path) -> None:
     folder = wide_folder(tmp_path / "folder")
-    make_private_directory(folder)
+    make_directory(folder)
     assert mode(folder) == 0o777
     private_directory(folder)
     assert mode(folder) == 0o700

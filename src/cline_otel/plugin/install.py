@@ -21,7 +21,7 @@ from cline_otel.own_files import read_own
 from cline_otel.places import ClinePlaces
 from cline_otel.plugin.errors import PluginInstallError
 from cline_otel.plugin.json_files import json_object
-from cline_otel.private_files import private_directory, written_beside
+from cline_otel.private_files import make_directory, private_directory, written_beside
 from cline_otel.state_directory import OFF_FILE_NAME, PSEUDONYMS_FILE_NAME, SPOOL_DIRECTORY_NAME
 from cline_otel.user_directory import register, registered, user_off_file
 
@@ -189,10 +189,7 @@ def _read_own(plugin_file: Path) -> bytes | None:
 
 def _make_directory(directory: Path) -> None:
     try:
-        # Of what is made above it, `mkdir` would leave the mode to the umask.
-        for each in (*reversed(directory.parents), directory):
-            if not each.is_dir():
-                each.mkdir(mode=0o755, exist_ok=True)
+        make_directory(directory, 0o755)
     except OSError as error:
         raise PluginInstallError(
             f"cannot make the directory {directory}: {error.strerror}; check who owns its parent directory"
